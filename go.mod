@@ -1,0 +1,3 @@
+module github.com/hubship/hubship
+
+go 1.26.0
