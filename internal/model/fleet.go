@@ -1,0 +1,167 @@
+// Package model holds the words of hubship as types: what a deployment
+// repository describes, what a run does and what it found. It imports the
+// standard library only, so that every other package can share it.
+package model
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fleet is what a deployment repository describes at one commit.
+type Fleet struct {
+	Commit       string        // full commit id that the fleet was read from
+	Hubs         []Hub         // sorted by name
+	Images       []Image       // one per image and hub, or one per image that hubs share; sorted by ID
+	Environments []Environment // in promotion order
+	Clusters     []Cluster     // sorted by name
+	Chart        string        // path of the hub chart, from the root of the repository
+	Registry     string        // registry that images go to; empty means the installation's own
+	Verify       VerifySettings
+}
+
+// Hub is one JupyterHub as its users know it.
+type Hub struct {
+	Name string `json:"name"` // a DNS label
+	Path string `json:"path"` // its folder, from the root of the repository
+}
+
+// Environment is one stage that changes pass through.
+type Environment struct {
+	Name      string `json:"name"`
+	Branch    string `json:"branch"`          // the branch that drives it
+	Cluster   string `json:"cluster"`         // name of a Cluster
+	Namespace string `json:"namespace"`       // pattern with {hub} and {env}
+	Release   string `json:"release"`         // pattern with {hub} and {env}
+	Host      string `json:"host"`            // pattern with {hub} and {env}: the name under which hubship's HTTP port serves the hub
+	After     string `json:"after,omitempty"` // environment whose evidence a deploy here requires; empty means none
+}
+
+// Cluster is a Kubernetes cluster, always named: no current context is ever
+// consulted (incident I1).
+type Cluster struct {
+	Name       string `json:"name"`
+	Embedded   bool   `json:"embedded,omitempty"`   // the node that `hubship up` runs
+	Kubeconfig string `json:"kubeconfig,omitempty"` // path of a kubeconfig file
+	Context    string `json:"context,omitempty"`    // context within it
+}
+
+// Image is something built from the repository.
+type Image struct {
+	ID         string `json:"id"`            // "user" for a shared image, "datahub/user" for one of a hub
+	Name       string `json:"name"`          // its key in hubship.yaml: "user"
+	Hub        string `json:"hub,omitempty"` // the hub that owns it; empty when hubs share it
+	Repository string `json:"repository"`    // path below the registry: "datahub/user"
+	Context    string `json:"context"`       // build context, from the root of the repository
+	Dockerfile string `json:"dockerfile"`    // build file, from the root of the repository
+	Values     string `json:"values"`        // dotted path in the values that receives {name, tag}
+}
+
+// VerifySettings say how a live release is tested.
+type VerifySettings struct {
+	Service string `json:"service"` // JupyterHub service whose token verification uses
+	User    string `json:"user"`    // dedicated user, created and removed by each verification
+}
+
+// Environment returns the environment of that name.
+func (f *Fleet) Environment(name string) (Environment, bool) {
+	for _, e := range f.Environments {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Environment{}, false
+}
+
+// EnvironmentOfBranch returns the environment that the branch drives.
+func (f *Fleet) EnvironmentOfBranch(branch string) (Environment, bool) {
+	for _, e := range f.Environments {
+		if e.Branch == branch {
+			return e, true
+		}
+	}
+	return Environment{}, false
+}
+
+// Next returns the environments that require evidence from env.
+func (f *Fleet) Next(env string) []Environment {
+	var out []Environment
+	for _, e := range f.Environments {
+		if e.After == env {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Hub returns the hub of that name.
+func (f *Fleet) Hub(name string) (Hub, bool) {
+	for _, h := range f.Hubs {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return Hub{}, false
+}
+
+// Cluster returns the cluster of that name.
+func (f *Fleet) Cluster(name string) (Cluster, bool) {
+	for _, c := range f.Clusters {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Cluster{}, false
+}
+
+// ImagesOf returns the images that releases of the hub use.
+func (f *Fleet) ImagesOf(hub string) []Image {
+	var out []Image
+	for _, i := range f.Images {
+		if i.Hub == "" || i.Hub == hub {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Expand fills {hub} and {env} into a pattern of hubship.yaml.
+func Expand(pattern, hub, env string) string {
+	return strings.NewReplacer("{hub}", hub, "{env}", env).Replace(pattern)
+}
+
+// Target names one release and where it lives. Everything that writes to a
+// cluster prints it before it acts.
+type Target struct {
+	Hub         string `json:"hub"`
+	Environment string `json:"environment"`
+	Cluster     string `json:"cluster"`
+	Namespace   string `json:"namespace"`
+	Release     string `json:"release"`
+	Host        string `json:"host"`
+}
+
+// String is "hub datahub in staging (cluster local, namespace datahub-staging, release datahub-staging)".
+func (t Target) String() string {
+	return fmt.Sprintf("hub %s in %s (cluster %s, namespace %s, release %s)", t.Hub, t.Environment, t.Cluster, t.Namespace, t.Release)
+}
+
+// Key identifies the release within the fleet: "datahub@staging".
+func (t Target) Key() string { return t.Hub + "@" + t.Environment }
+
+// Target returns where the hub lives in the environment.
+func (f *Fleet) Target(hub, env string) (Target, error) {
+	e, ok := f.Environment(env)
+	if !ok {
+		return Target{}, fmt.Errorf("environment %q is not in hubship.yaml", env)
+	}
+	if _, ok := f.Hub(hub); !ok {
+		return Target{}, fmt.Errorf("hub %q is not in the deployment repository at %.12s", hub, f.Commit)
+	}
+	return Target{
+		Hub: hub, Environment: env, Cluster: e.Cluster,
+		Namespace: Expand(e.Namespace, hub, env),
+		Release:   Expand(e.Release, hub, env),
+		Host:      Expand(e.Host, hub, env),
+	}, nil
+}

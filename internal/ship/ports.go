@@ -1,0 +1,156 @@
+// Package ship runs the workflows that bring releases to commits. It owns the
+// interfaces of what it needs; adapters implement them and internal/app wires
+// the two.
+package ship
+
+import (
+	"context"
+	"io"
+	"io/fs"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Repository is the deployment repository.
+type Repository interface {
+	// Resolve returns the full commit id that a revision names.
+	Resolve(ctx context.Context, rev string) (string, error)
+	// Head returns the commit of a branch, or "" if there is no such branch.
+	Head(ctx context.Context, branch string) (string, error)
+	// Subject returns the first line of the commit's message.
+	Subject(ctx context.Context, commit string) (string, error)
+	// IsAncestor says whether old is new or one of its ancestors.
+	IsAncestor(ctx context.Context, old, new string) (bool, error)
+	// Fleet reads what the repository describes at the commit.
+	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
+	// Desired returns the releases of the environment as the commit wants
+	// them, sorted by hub. It reads Git trees only.
+	Desired(ctx context.Context, fleet *model.Fleet, env string) ([]model.Desired, error)
+	// FS is the tree of the commit, read-only. Symbolic links are not
+	// followed out of it.
+	FS(ctx context.Context, commit string) (fs.FS, error)
+	// Checkout writes the files below a folder of the commit's tree to dir,
+	// with their modes.
+	Checkout(ctx context.Context, commit, path, dir string) error
+	// Merge records on the branch into a merge commit that brings in the
+	// branch from, and returns it. The branch must still be at the commit
+	// expected; a conflict is an error that names the files.
+	Merge(ctx context.Context, into, expected, from, message string) (string, error)
+}
+
+// Images builds and finds images.
+type Images interface {
+	// Find returns the image in the registry that was built from the source
+	// and the present digests of its base images. ok is false when it has to
+	// be built.
+	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
+	// Pull checks that exactly this image is still in the registry.
+	Exists(ctx context.Context, built model.Built) (bool, error)
+	// Build builds the source from a context folder on disk and pushes it.
+	// Progress and the build's output go to log, one line at a time.
+	Build(ctx context.Context, dir string, src model.Source, log io.Writer) (model.Built, error)
+}
+
+// Upgrade says what a release is to become.
+type Upgrade struct {
+	Desired model.Desired
+	Images  []model.Built
+	Tree    fs.FS // of Desired.Commit
+	Inputs  string
+	Run     string
+	Log     func(level model.Level, text string) // what it waits for, as it changes
+}
+
+// Releases are the Helm releases of all clusters.
+type Releases interface {
+	// Observe reads the release's newest record and readiness.
+	Observe(ctx context.Context, cluster model.Cluster, target model.Target) (model.Observed, error)
+	// Upgrade installs or upgrades the release, waits until it is ready and
+	// returns what runs then. A release left pending is recovered first. A
+	// failed upgrade is rolled back before it returns; the error is then an
+	// *UpgradeError.
+	Upgrade(ctx context.Context, cluster model.Cluster, u Upgrade) (model.Observed, error)
+	// Rollback brings the release back to a revision and waits until it is
+	// ready; revision 0 means the last good one before the newest.
+	Rollback(ctx context.Context, cluster model.Cluster, target model.Target, revision int, run, reason string, log func(model.Level, string)) (model.Observed, error)
+	// Render returns the manifests that an upgrade would apply.
+	Render(ctx context.Context, cluster model.Cluster, u Upgrade) ([]byte, error)
+}
+
+// UpgradeError is an upgrade that failed.
+type UpgradeError struct {
+	Err          error  // what was not ready or refused, one line
+	Log          string // events and last log lines of the objects concerned
+	RolledBackTo int    // revision that runs again; 0 when there was none
+	RollbackErr  error  // why the rollback failed, if it did
+}
+
+func (e *UpgradeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *UpgradeError) Unwrap() error { return e.Err }
+
+// Ledger keeps evidence, halts and the lock of each release in the release's
+// own cluster.
+type Ledger interface {
+	// Evidence returns the newest passed evidence of the hub in the
+	// environment for the shared inputs; ok is false when there is none.
+	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
+	// Latest returns the newest evidence for any inputs.
+	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
+	// Record stores evidence; the oldest beyond 20 of a release are removed.
+	Record(ctx context.Context, cluster model.Cluster, target model.Target, ev model.Evidence) error
+	// Halt, Halted and Clear keep a release's halt.
+	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
+	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
+	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error
+	// Lock takes the release's Lease and keeps it renewed until unlock. The
+	// returned context ends when the Lease is lost. It waits while another
+	// holder renews, and says so through waiting.
+	Lock(ctx context.Context, cluster model.Cluster, target model.Target, holder string, waiting func(holder string)) (locked context.Context, unlock func(), err error)
+}
+
+// Verifier tests a live release as a user.
+type Verifier interface {
+	// Verify runs the checks against the release. A failed check is not an
+	// error: it is in the Verification. An error means that nothing could be
+	// said.
+	Verify(ctx context.Context, cluster model.Cluster, req VerifyRequest) (model.Verification, error)
+}
+
+// VerifyRequest says what to test.
+type VerifyRequest struct {
+	Target   model.Target
+	Settings model.VerifySettings
+	Packages []Package // to import
+	Run      string
+	Check    func(model.Check) // called as each check ends; may be nil
+}
+
+// Package is a distribution that a requirements file names.
+type Package struct {
+	Name string `json:"name"` // as in the requirements file: "scikit-learn"
+	Spec string `json:"spec"` // version specifier as written: "==1.7.2"
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+// History keeps runs and their logs for people to look at. Losing it loses no
+// safety.
+type History interface {
+	Put(ctx context.Context, run model.Run) error
+	Get(ctx context.Context, id string) (model.Run, error) // fs.ErrNotExist when unknown
+	// List returns the newest runs first; zero fields of the filter match all.
+	List(ctx context.Context, f RunFilter) ([]model.Run, error)
+	Append(ctx context.Context, run string, line model.Line) error // Seq is assigned
+	// Lines returns lines with Seq greater than after, oldest first.
+	Lines(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
+}
+
+// RunFilter selects runs.
+type RunFilter struct {
+	Environment string
+	Hub         string
+	Active      bool // queued or running only
+	Limit       int  // 0 means 50
+}
