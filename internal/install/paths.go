@@ -1,0 +1,87 @@
+package install
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Paths says where an installation keeps what.
+type Paths struct {
+	Data     string // the data directory
+	Settings string // installation.json
+
+	Socket     string // API of the server, for the command line
+	ServerPID  string // record of the running server
+	ServerLock string // held by the running server
+	ServerLog  string // output of the server when it runs detached
+
+	NodeSettings string // settings file of hubship-node
+	NodeData     string // data directory of the embedded node
+	NodeLog      string // output of the node's supervisor
+
+	Repositories string // embedded Git repositories
+	Repository   string // the deployment repository, bare
+	GitToken     string // token for the clone address, 0600
+	AgeKey       string // age identity that opens the repository's secrets, 0600
+	Password     string // generated password of the try-out's accounts, 0600
+	History      string // database of runs and their logs
+	Workflows    string // database of the durable workflows
+	Work         string // scratch space, emptied when the server starts
+	Logs         string // folder of logs
+}
+
+// At returns the paths below a data directory.
+func At(data string) Paths {
+	in := func(elem ...string) string { return filepath.Join(append([]string{data}, elem...)...) }
+	return Paths{
+		Data: data, Settings: in("installation.json"),
+		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
+		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
+		Repositories: in("git"), Repository: in("git", "deployment.git"),
+		GitToken: in("git-token"), AgeKey: in("age.key"), Password: in("tryout-password"),
+		History: in("history.db"), Workflows: in("workflows.db"), Work: in("work"), Logs: in("logs"),
+	}
+}
+
+// RunDir is the folder of the node's sockets and mounts, gone after a reboot.
+func (s Settings) RunDir() string { return filepath.Join("/run/hubship", s.Name) }
+
+// NodeSocket is the socket on which the node's supervisor answers.
+func (s Settings) NodeSocket() string { return filepath.Join(s.RunDir(), "node.sock") }
+
+// URL is the dashboard's address.
+func (s Settings) URL() string { return fmt.Sprintf("http://localhost:%d/", s.Port) }
+
+// HubURL is the address under which the HTTP port serves a hub's host name.
+func (s Settings) HubURL(host string) string { return fmt.Sprintf("http://%s:%d/", host, s.Port) }
+
+// CloneURL is the deployment repository's address, without credentials.
+func (s Settings) CloneURL() string {
+	return fmt.Sprintf("http://localhost:%d/git/deployment.git", s.Port)
+}
+
+// NodeFile is the settings file of hubship-node.
+type NodeFile struct {
+	Name        string `json:"name"`
+	DataDir     string `json:"dataDir"`
+	RunDir      string `json:"runDir"`
+	Bridge      string `json:"bridge"`
+	NodeIP      string `json:"nodeIP"`
+	PodCIDR     string `json:"podCIDR"`
+	ServiceCIDR string `json:"serviceCIDR"`
+	PortBase    int    `json:"portBase"`
+	Fsync       bool   `json:"fsync"`
+}
+
+// NodeFile returns what hubship-node is told; data is the installation's data
+// directory. It must not be called for an existing cluster.
+func (s Settings) NodeFile(data string) NodeFile {
+	return NodeFile{
+		Name: s.Name, DataDir: At(data).NodeData, RunDir: s.RunDir(),
+		Bridge: s.Node.Bridge, NodeIP: s.Node.NodeIP(), PodCIDR: s.Node.PodCIDR, ServiceCIDR: s.Node.ServiceCIDR,
+		PortBase: s.Node.PortBase, Fsync: true,
+	}
+}
+
+// WriteNodeFile writes what hubship-node is told to a file.
+func WriteNodeFile(file string, n NodeFile) error { return writeJSON(file, n) }
