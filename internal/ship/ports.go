@@ -21,6 +21,9 @@ type Repository interface {
 	Subject(ctx context.Context, commit string) (string, error)
 	// IsAncestor says whether old is new or one of its ancestors.
 	IsAncestor(ctx context.Context, old, new string) (bool, error)
+	// Log lists the commits that head has and base has not, newest first, as
+	// "abc1234 subject (author)".
+	Log(ctx context.Context, base, head string) ([]string, error)
 	// Fleet reads what the repository describes at the commit.
 	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
 	// Desired returns the releases of the environment as the commit wants
@@ -33,7 +36,7 @@ type Repository interface {
 	// with their modes.
 	Checkout(ctx context.Context, commit, path, dir string) error
 	// Merge records on the branch into a merge commit that brings in the
-	// branch from, and returns it. The branch must still be at the commit
+	// commit from, and returns it. The branch must still be at the commit
 	// expected; a conflict is an error that names the files.
 	Merge(ctx context.Context, into, expected, from, message string) (string, error)
 }
@@ -125,14 +128,6 @@ type VerifyRequest struct {
 	Packages []Package // to import
 	Run      string
 	Check    func(model.Check) // called as each check ends; may be nil
-}
-
-// Package is a distribution that a requirements file names.
-type Package struct {
-	Name string `json:"name"` // as in the requirements file: "scikit-learn"
-	Spec string `json:"spec"` // version specifier as written: "==1.7.2"
-	File string `json:"file"`
-	Line int    `json:"line"`
 }
 
 // History keeps runs and their logs for people to look at. Losing it loses no

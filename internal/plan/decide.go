@@ -1,0 +1,73 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Action is what a run does to a release.
+type Action string
+
+// The actions.
+const (
+	None    Action = "unchanged" // it runs what is wanted, and that was verified
+	Upgrade Action = "upgrade"
+	Test    Action = "verify" // it runs what is wanted; only the verification is due
+	Hold    Action = "hold"   // it failed with these inputs before
+	Refuse  Action = "refuse" // a gate does not let it in
+)
+
+// Facts are what Decide judges a release by.
+type Facts struct {
+	Kind      model.RunKind
+	Force     bool
+	Observed  model.Observed
+	GitInputs string           // Inputs without images: what Git alone says
+	Inputs    string           // Inputs with images; empty while an image has to be built
+	Verified  bool             // evidence of this environment exists for Inputs
+	Halt      *model.Halt      // of this release; nil when none
+	Verdict   model.HubVerdict // of the environment's gate
+}
+
+// Decide chooses what a run does to a release, with reasons in words.
+func Decide(f Facts) (Action, []string) {
+	if f.Kind == model.Verify || f.Kind == model.Rollback {
+		if f.Observed.Status == model.Absent || f.Observed.Status == model.Uninstalled {
+			return Refuse, []string{"it is not installed"}
+		}
+		return Test, []string{"asked for"}
+	}
+	same := f.Inputs != "" && f.Observed.Status == model.Deployed && f.Observed.Inputs == f.Inputs
+	if same && f.Verified && f.Halt == nil {
+		return None, []string{"it runs these inputs already, verified"}
+	}
+	if f.Halt != nil && f.Halt.Inputs == f.GitInputs && !f.Force {
+		return Hold, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
+	}
+	if !f.Verdict.Allowed {
+		return Refuse, f.Verdict.Reasons
+	}
+	switch {
+	case same && f.Halt != nil:
+		return Test, append([]string{"it runs these inputs already; it is halted, so they are tested again"}, f.Verdict.Reasons...)
+	case same:
+		return Test, append([]string{"it runs these inputs already, not yet verified"}, f.Verdict.Reasons...)
+	}
+	return Upgrade, append([]string{upgradeReason(f)}, f.Verdict.Reasons...)
+}
+
+func upgradeReason(f Facts) string {
+	switch {
+	case f.Observed.Status == model.Absent || f.Observed.Status == model.Uninstalled:
+		return "it is not installed yet"
+	case f.Observed.Status.Pending():
+		return fmt.Sprintf("its last operation never finished (%s)", f.Observed.Status)
+	case f.Observed.Status != model.Deployed:
+		return fmt.Sprintf("its newest revision is %s", f.Observed.Status)
+	case f.Inputs == "":
+		return "its images change"
+	default:
+		return fmt.Sprintf("its inputs differ from what it runs (%.12s)", f.Observed.Commit)
+	}
+}

@@ -1,0 +1,66 @@
+package ship
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// Package is a distribution that a requirements file names.
+type Package = plan.Package
+
+// packagesToImport lists what a verification imports: what the change added
+// or altered since the commit that the release ran, or everything when that
+// is unknown or a person asked for a verification.
+func (e *Engine) packagesToImport(ctx context.Context, r model.Run, before model.Observed, d model.Desired) ([]Package, error) {
+	wanted, err := e.packagesAt(ctx, d.Commit, d.Images)
+	if err != nil {
+		return nil, err
+	}
+	if r.Kind != model.Deploy || before.Commit == "" {
+		return wanted, nil
+	}
+	fleet, err := e.Repository.Fleet(ctx, before.Commit)
+	if err != nil {
+		// The commit is gone or was unreadable: test more, not less.
+		return wanted, nil
+	}
+	var earlier []model.Source
+	for _, img := range fleet.ImagesOf(d.Target.Hub) {
+		earlier = append(earlier, model.Source{Image: img})
+	}
+	had, err := e.packagesAt(ctx, before.Commit, earlier)
+	if err != nil {
+		return wanted, nil
+	}
+	return plan.ChangedPackages(had, wanted), nil
+}
+
+// packagesAt reads requirements.txt in the contexts of the images that users'
+// servers run.
+func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.Source) ([]Package, error) {
+	tree, err := e.Repository.FS(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	var all []Package
+	for _, img := range images {
+		if !strings.HasSuffix(img.Values, "singleuser.image") {
+			continue
+		}
+		pkgs, err := plan.Packages(tree, path.Join(img.Context, "requirements.txt"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, pkgs...)
+	}
+	return all, nil
+}

@@ -1,0 +1,254 @@
+package ship
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hubship/hubship/internal/gate"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// runPlan is what a run is going to do, decided before it changes anything.
+type runPlan struct {
+	Verify   model.VerifySettings
+	Releases []releasePlan
+	Build    []model.Source // that no registry has, unique by ID
+}
+
+// releasePlan is what a run is going to do to one release.
+type releasePlan struct {
+	Cluster  model.Cluster
+	Desired  model.Desired
+	Before   model.Observed
+	Action   plan.Action
+	Reasons  []string
+	Images   []model.Built // known ones; those in runPlan.Build are missing
+	Packages []Package     // to import in verification
+	Halted   bool          // a halt of this release stands and ends when it passes
+}
+
+// planRun plans a run of any kind.
+func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
+	r := in.Run
+	fleet, err := e.Repository.Fleet(ctx, r.Commit)
+	if err != nil {
+		return runPlan{}, err
+	}
+	p, err := e.planEnvironment(ctx, fleet, r)
+	if err != nil {
+		return p, err
+	}
+	for i := range p.Releases {
+		rel := &p.Releases[i]
+		if len(in.Packages) > 0 {
+			rel.Packages = nil
+			for _, name := range in.Packages {
+				rel.Packages = append(rel.Packages, Package{Name: name})
+			}
+		}
+		level := model.LevelInfo
+		if rel.Action == plan.Refuse || rel.Action == plan.Hold {
+			level = model.LevelWarn
+		}
+		e.say(r.ID, "plan", level, "%s: %s: %s", rel.Desired.Target, rel.Action, strings.Join(rel.Reasons, "; "))
+	}
+	for _, src := range p.Build {
+		e.say(r.ID, "plan", model.LevelInfo, "image %s: to be built: no image of these inputs (%.12s) is in the registry", src.ID, src.Hash)
+	}
+	return p, nil
+}
+
+// planEnvironment observes the releases of the run's environment and decides
+// about each. It changes nothing, so the reconcile pass uses it too.
+func (e *Engine) planEnvironment(ctx context.Context, fleet *model.Fleet, r model.Run) (runPlan, error) {
+	p := runPlan{Verify: fleet.Verify}
+	env, ok := fleet.Environment(r.Environment)
+	if !ok {
+		return p, model.Usage(fmt.Errorf("environment %q is not in hubship.yaml at %.12s", r.Environment, r.Commit),
+			"`hubship status` lists the environments")
+	}
+	desired, err := e.Repository.Desired(ctx, fleet, env.Name)
+	if err != nil {
+		return p, err
+	}
+	desired = slices.DeleteFunc(desired, func(d model.Desired) bool {
+		return len(r.Hubs) > 0 && !slices.Contains(r.Hubs, d.Target.Hub)
+	})
+	if len(desired) == 0 {
+		return p, fmt.Errorf("no hub of %s matches %s at %.12s", env.Name, hubsText(r.Hubs), r.Commit)
+	}
+	finder := newImageFinder(e.Images, e.Repository, r.Commit)
+	p.Releases = make([]releasePlan, len(desired))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i, d := range desired {
+		group.Go(func() error {
+			rel, err := e.planRelease(gctx, fleet, env, r, d, finder)
+			if err != nil {
+				return fmt.Errorf("plan %s: %w", d.Target, err)
+			}
+			p.Releases[i] = rel
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return p, err
+	}
+	p.Build = missingImages(p.Releases)
+	return p, nil
+}
+
+// planRelease decides about one release.
+func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, finder *imageFinder) (releasePlan, error) {
+	cluster, ok := fleet.Cluster(env.Cluster)
+	if !ok {
+		return releasePlan{}, fmt.Errorf("cluster %q is not in hubship.yaml", env.Cluster)
+	}
+	rel := releasePlan{Cluster: cluster, Desired: d}
+	before, err := e.Releases.Observe(ctx, cluster, d.Target)
+	if err != nil {
+		return rel, err
+	}
+	rel.Before = before
+	halt, halted, err := e.Ledger.Halted(ctx, cluster, d.Target)
+	if err != nil {
+		return rel, err
+	}
+	rel.Halted = halted
+	proof, proven, err := e.Ledger.Evidence(ctx, cluster, d.Target, d.Shared)
+	if err != nil {
+		return rel, err
+	}
+	facts := plan.Facts{
+		Kind: r.Kind, Force: r.Force, Observed: before,
+		GitInputs: plan.Inputs(d, nil),
+	}
+	if halted {
+		facts.Halt = &halt
+	}
+
+	verdict, err := e.enter(ctx, fleet, env, r, d, before, halt, halted)
+	if err != nil {
+		return rel, err
+	}
+	switch {
+	case proven && e.allExist(ctx, proof.Images):
+		// These very bytes ran here before: a revert runs them again.
+		rel.Images = proof.Images
+	case verdict.Proof != nil:
+		rel.Images = verdict.Proof.Images
+		if !e.allExist(ctx, rel.Images) {
+			verdict.Allowed = false
+			verdict.Reasons = append(verdict.Reasons, fmt.Sprintf("an image that was verified in %s is no longer in the registry", env.After))
+		}
+	case env.After == "":
+		if rel.Images, err = finder.find(ctx, d.Images); err != nil {
+			return rel, err
+		}
+	}
+	complete := len(rel.Images) == len(d.Images)
+	if complete {
+		facts.Inputs = plan.Inputs(d, rel.Images)
+		facts.Verified = proven && proof.Inputs == facts.Inputs
+	}
+	facts.Verdict = verdict
+	rel.Action, rel.Reasons = plan.Decide(facts)
+	rel.Packages, err = e.packagesToImport(ctx, r, before, d)
+	return rel, err
+}
+
+// enter asks the gate of the environment.
+func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, before model.Observed, halt model.Halt, halted bool) (model.HubVerdict, error) {
+	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force}
+	if halted {
+		req.Halt = &halt
+	}
+	if before.Commit != "" && before.Commit != d.Commit {
+		older, err := e.Repository.IsAncestor(ctx, d.Commit, before.Commit)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			// A commit that a force-push removed cannot be compared.
+			older = false
+		}
+		req.Older, req.Running = older, before.Commit
+	}
+	if env.After != "" {
+		proof, err := e.proofFor(ctx, fleet, env, d)
+		if err != nil {
+			return model.HubVerdict{}, err
+		}
+		req.After = &proof
+	}
+	return gate.Enter(req), nil
+}
+
+// proofFor gathers what the environment before says about the inputs.
+func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Environment, d model.Desired) (gate.Proof, error) {
+	proof := gate.Proof{Environment: env.After}
+	earlier, ok := fleet.Environment(env.After)
+	if !ok {
+		return proof, fmt.Errorf("environment %s comes after %q, which is not in hubship.yaml", env.Name, env.After)
+	}
+	cluster, ok := fleet.Cluster(earlier.Cluster)
+	if !ok {
+		return proof, fmt.Errorf("cluster %q is not in hubship.yaml", earlier.Cluster)
+	}
+	target, err := fleet.Target(d.Target.Hub, env.After)
+	if err != nil {
+		return proof, err
+	}
+	ev, ok, err := e.Ledger.Evidence(ctx, cluster, target, d.Shared)
+	if err != nil {
+		return proof, err
+	}
+	if ok {
+		proof.Evidence = &ev
+	}
+	if latest, ok, err := e.Ledger.Latest(ctx, cluster, target); err != nil {
+		return proof, err
+	} else if ok {
+		proof.Latest = &latest
+	}
+	halt, ok, err := e.Ledger.Halted(ctx, cluster, target)
+	if err != nil {
+		return proof, err
+	}
+	if ok {
+		proof.Halt = &halt
+	}
+	return proof, nil
+}
+
+// allExist says whether the registry still has every one of the images.
+func (e *Engine) allExist(ctx context.Context, images []model.Built) bool {
+	for _, b := range images {
+		if ok, err := e.Images.Exists(ctx, b); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// missingImages lists the sources of releases to be upgraded that no registry
+// has.
+func missingImages(releases []releasePlan) []model.Source {
+	var missing []model.Source
+	for _, rel := range releases {
+		if rel.Action != plan.Upgrade {
+			continue
+		}
+		for _, src := range rel.Desired.Images {
+			found := slices.ContainsFunc(rel.Images, func(b model.Built) bool { return b.ID == src.ID })
+			listed := slices.ContainsFunc(missing, func(s model.Source) bool { return s.ID == src.ID })
+			if !found && !listed {
+				missing = append(missing, src)
+			}
+		}
+	}
+	return missing
+}

@@ -1,0 +1,103 @@
+package ship
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// Kick asks for a reconcile pass soon.
+func (e *Engine) Kick() {
+	select {
+	case e.kick <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// reconcileLoop compares what should be with what runs, at start, on every
+// kick and at the interval. A lost event only delays.
+func (e *Engine) reconcileLoop(ctx context.Context) {
+	tick := time.NewTicker(e.opts.Reconcile)
+	defer tick.Stop()
+	last := map[string]string{}
+	for {
+		pass, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		for _, problem := range e.Reconcile(pass) {
+			// Said once, not every minute.
+			if last[problem.scope] != problem.text {
+				e.opts.Logger.Warn("reconcile", "environment", problem.scope, "problem", problem.text)
+			}
+			last[problem.scope] = problem.text
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.kick:
+		case <-tick.C:
+		}
+	}
+}
+
+type reconcileProblem struct{ scope, text string }
+
+// Reconcile queues a run for every environment where a release is not what
+// its branch wants and something can be done about it. It returns what kept
+// it from seeing.
+func (e *Engine) Reconcile(ctx context.Context) []reconcileProblem {
+	fleet, err := e.fleet(ctx)
+	if err != nil {
+		return []reconcileProblem{{"", err.Error()}}
+	}
+	var problems []reconcileProblem
+	for _, env := range fleet.Environments {
+		text := ""
+		if err := e.reconcileEnvironment(ctx, env.Name); err != nil {
+			text = err.Error()
+		}
+		problems = append(problems, reconcileProblem{env.Name, text})
+	}
+	return problems
+}
+
+func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {
+	active, err := e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(active) > 0 {
+		return nil
+	}
+	fleet, env, head, err := e.environment(ctx, name)
+	if err != nil {
+		return err
+	}
+	p, err := e.planEnvironment(ctx, fleet, model.Run{Kind: model.Deploy, Environment: env.Name, Commit: head})
+	if err != nil {
+		return err
+	}
+	var hubs, why []string
+	for _, rel := range p.Releases {
+		if rel.Action == plan.Upgrade || rel.Action == plan.Test {
+			hubs = append(hubs, rel.Desired.Target.Hub)
+			why = append(why, rel.Desired.Target.Hub+": "+joinReasons(rel.Reasons))
+		}
+	}
+	if len(hubs) == 0 {
+		return nil
+	}
+	if len(hubs) == len(p.Releases) {
+		hubs = nil
+	}
+	_, err = e.enqueue(ctx, model.RunRequest{
+		Kind: model.Deploy, Environment: env.Name, Hubs: hubs,
+		Cause: fmt.Sprintf("reconcile (%s)", strings.Join(why, "; ")),
+	}, head)
+	return err
+}
+
+func joinReasons(reasons []string) string { return strings.Join(reasons, "; ") }
