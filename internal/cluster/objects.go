@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Labels of everything that hubship itself keeps in a cluster.
+const (
+	LabelManagedBy   = "app.kubernetes.io/managed-by"
+	LabelKind        = "hubship.io/kind"
+	LabelHub         = "hubship.io/hub"
+	LabelEnvironment = "hubship.io/environment"
+	LabelRelease     = "hubship.io/release"
+	ManagedBy        = "hubship"
+)
+
+// Secret returns the data of a Secret. A Secret that does not exist is an
+// error that apierrors.IsNotFound recognises.
+func (s *Set) Secret(ctx context.Context, c model.Cluster, namespace, name string) (map[string][]byte, error) {
+	conn, err := s.Conn(c)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := conn.Client.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: read Secret %s/%s: %w", c.Name, namespace, name, err)
+	}
+	return secret.Data, nil
+}
+
+// EnsureNamespace creates the target's namespace if there is none. A namespace
+// that exists is left as it is.
+func (c *Conn) EnsureNamespace(ctx context.Context, t model.Target) error {
+	_, err := c.Client.CoreV1().Namespaces().Get(ctx, t.Namespace, metav1.GetOptions{})
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("cluster %s: read namespace %s: %w", c.Name, t.Namespace, err)
+	}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.Namespace, Labels: map[string]string{
+		LabelManagedBy: ManagedBy, LabelHub: t.Hub, LabelEnvironment: t.Environment,
+	}}}
+	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("cluster %s: create namespace %s: %w", c.Name, t.Namespace, err)
+	}
+	return nil
+}
