@@ -1,0 +1,153 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Checkout writes everything below a folder of the commit's tree to dir, which
+// is made if it does not exist and has to be empty otherwise. Files keep
+// whether they are executable. Symbolic links are written as they are and
+// refused if they lead out of dir; submodules become empty folders. Times are
+// those of the writing: a fixed time would make tools that compare size and
+// time take a changed file for the old one.
+func (r *Repo) Checkout(ctx context.Context, commit, folder, dir string) error {
+	tree, err := r.Tree(ctx, commit)
+	if err != nil {
+		return err
+	}
+	return tree.Checkout(ctx, folder, dir)
+}
+
+// Checkout is like Repo.Checkout, from a tree that is known already.
+func (t *Tree) Checkout(ctx context.Context, folder, dir string) error {
+	from, err := t.Resolve(folder)
+	if err == nil && !from.IsDir() {
+		err = errors.New("it is not a folder")
+	}
+	if err != nil {
+		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+	}
+	// Everything is checked before anything is written.
+	if err := t.checkable(from.Path); err != nil {
+		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+	}
+	root, err := emptyRoot(dir)
+	if err != nil {
+		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+	}
+	err = t.Below(from.Path, func(e Entry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return t.write(ctx, root, strings.TrimPrefix(strings.TrimPrefix(e.Path, from.Path), "/"), e)
+	})
+	if err := errors.Join(err, root.Close()); err != nil {
+		return fmt.Errorf("check out %s at %s to %s: %w", folder, short(t.Commit), dir, err)
+	}
+	return nil
+}
+
+// emptyRoot opens dir so that nothing can be written outside of it.
+func emptyRoot(dir string) (*os.Root, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.Readdirnames(1)
+	_ = d.Close() // nothing was written through it
+	switch {
+	case err == nil:
+		return nil, model.WithHint(fmt.Errorf("folder %s is not empty", dir), "give a new or empty folder")
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("list %s: %w", dir, err)
+	}
+	return os.OpenRoot(dir)
+}
+
+// checkable refuses names and links that have no place in a folder on disk.
+func (t *Tree) checkable(root string) error {
+	return t.Below(root, func(e Entry) error {
+		name := e.Name()
+		if name == "." || name == ".." || name == "" || strings.EqualFold(name, ".git") || strings.ContainsRune(name, filepath.Separator) {
+			return fmt.Errorf("%s: a file of that name is refused", e.Path)
+		}
+		if !e.IsSymlink() {
+			return nil
+		}
+		if err := t.linkStays(root, e); err != nil {
+			return model.WithHint(err, "point the link to something inside of the folder, by a relative path")
+		}
+		return nil
+	})
+}
+
+// linkStays says whether a link leads to somewhere inside of root, by way of
+// all other links. A link to nothing is fine.
+func (t *Tree) linkStays(root string, e Entry) error {
+	rel := strings.TrimPrefix(strings.TrimPrefix(e.Path, root), "/")
+	if root == "." {
+		rel = e.Path
+	}
+	_, err := t.resolve(root, rel, true)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// What does not exist cannot be followed; its name alone has to stay.
+	target, err := t.linkTarget(e)
+	if err != nil {
+		return err
+	}
+	if lexical := path.Join(path.Dir(rel), target); path.IsAbs(target) || lexical == ".." || strings.HasPrefix(lexical, "../") {
+		return fmt.Errorf("%s: %w", e.Path, ErrOutside)
+	}
+	return nil
+}
+
+// write puts one entry in its place below root.
+func (t *Tree) write(ctx context.Context, root *os.Root, name string, e Entry) error {
+	name = filepath.FromSlash(name)
+	switch e.Mode {
+	case ModeDir, ModeSubmodule:
+		return root.Mkdir(name, 0o755)
+	case ModeSymlink:
+		target, err := t.linkTarget(e)
+		if err != nil {
+			return err
+		}
+		return root.Symlink(target, name)
+	case ModeFile, ModeExecutable:
+		return t.writeFile(ctx, root, name, e)
+	default:
+		return fmt.Errorf("%s: mode %o is unknown", e.Path, e.Mode)
+	}
+}
+
+func (t *Tree) writeFile(ctx context.Context, root *os.Root, name string, e Entry) error {
+	mode := fs.FileMode(0o644)
+	if e.Mode == ModeExecutable {
+		mode = 0o755
+	}
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	err = t.repo.copyBlob(ctx, e.ID, f)
+	// The mode is set apart from the creation: the umask does not count.
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}

@@ -1,0 +1,222 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Commit is one commit as people want to read it.
+type Commit struct {
+	ID      string
+	Parents []string
+	Author  Identity
+	Time    time.Time // of the commit, not of its authorship
+	Subject string    // first line of the message
+}
+
+// String is "abc1234 subject (author)".
+func (c Commit) String() string {
+	return fmt.Sprintf("%.7s %s (%s)", c.ID, c.Subject, c.Author.Name)
+}
+
+// Resolve returns the full id of the commit that a revision names: a branch, a
+// tag, a commit id in full or abbreviated, or one of these with ~N or ^N. A
+// branch wins over a tag of the same name. The error is ErrNotFound when there
+// is none.
+func (r *Repo) Resolve(ctx context.Context, rev string) (string, error) {
+	if err := checkRev(rev); err != nil {
+		return "", err
+	}
+	candidates := []string{rev}
+	if !isObjectID(rev) && refProblem(rev) == "" {
+		candidates = []string{"refs/heads/" + rev, rev}
+	}
+	for _, name := range candidates {
+		out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
+		switch exitCode(err) {
+		case 1, 128:
+			continue // 128: an abbreviation that names something else, or nothing
+		}
+		if err != nil {
+			return "", fmt.Errorf("resolve %q: %w", rev, err)
+		}
+		if id := string(bytes.TrimSpace(out)); isObjectID(id) {
+			// A full id is echoed without a look whether it exists.
+			return r.existing(id, rev)
+		}
+	}
+	return "", r.unknown(rev)
+}
+
+func (r *Repo) existing(id, rev string) (string, error) {
+	kind, _, err := r.objects.info(id)
+	if err != nil {
+		return "", fmt.Errorf("resolve %q: %w", rev, err)
+	}
+	if kind != "commit" {
+		return "", fmt.Errorf("resolve %q: it is a %s, not a commit: %w", rev, kind, ErrNotFound)
+	}
+	return id, nil
+}
+
+func (r *Repo) unknown(rev string) error {
+	return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "name a branch, a tag or a commit that was pushed to the deployment repository")
+}
+
+// Head returns the commit of a branch, or "" if there is no such branch.
+func (r *Repo) Head(ctx context.Context, branch string) (string, error) {
+	if err := CheckBranchName(branch); err != nil {
+		return "", err
+	}
+	ref := "refs/heads/" + branch
+	out, err := r.git(ctx, "for-each-ref", "--format=%(objectname) %(refname)", "--", ref)
+	if err != nil {
+		return "", fmt.Errorf("read branch %s: %w", branch, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		// The pattern also matches branches below it: refs/heads/a/b for a.
+		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok && name == ref {
+			return id, nil
+		}
+	}
+	return "", nil
+}
+
+// Branches returns the commit of each branch by its name.
+func (r *Repo) Branches(ctx context.Context) (map[string]string, error) {
+	out, err := r.git(ctx, "for-each-ref", "--format=%(objectname) %(refname)", "--", "refs/heads/")
+	if err != nil {
+		return nil, fmt.Errorf("list branches: %w", err)
+	}
+	branches := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " refs/heads/"); ok {
+			branches[name] = id
+		}
+	}
+	return branches, nil
+}
+
+// Subject returns the first line of the commit's message.
+func (r *Repo) Subject(ctx context.Context, commit string) (string, error) {
+	commits, err := r.Log(ctx, "", commit, 1)
+	if err != nil {
+		return "", err
+	}
+	return commits[0].Subject, nil
+}
+
+// IsAncestor says whether old is new or one of its ancestors.
+func (r *Repo) IsAncestor(ctx context.Context, old, new string) (bool, error) {
+	for _, rev := range []string{old, new} {
+		if err := checkRev(rev); err != nil {
+			return false, err
+		}
+	}
+	_, err := r.git(ctx, "merge-base", "--is-ancestor", "--end-of-options", old, new)
+	switch exitCode(err) {
+	case 1:
+		return false, nil
+	case 128:
+		return false, fmt.Errorf("compare commits %s and %s: %w: %w", short(old), short(new), ErrNotFound, err)
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare commits %s and %s: %w", short(old), short(new), err)
+	}
+	return true, nil
+}
+
+// logFormat separates fields with NUL: none of them can contain one.
+const logFormat = "--format=%H%x00%P%x00%an%x00%ae%x00%ct%x00%s"
+
+// Log returns the commits that head has and base has not, newest first; an
+// empty base means all of them. A limit of 0 means no limit.
+func (r *Repo) Log(ctx context.Context, base, head string, limit int) ([]Commit, error) {
+	if err := checkRev(head); err != nil {
+		return nil, err
+	}
+	args := []string{"log", "-z", logFormat, "--no-show-signature", "--encoding=UTF-8"}
+	if limit > 0 {
+		args = append(args, "--max-count="+strconv.Itoa(limit))
+	}
+	args = append(args, "--end-of-options", head)
+	if base != "" {
+		if err := checkRev(base); err != nil {
+			return nil, err
+		}
+		args = append(args, "^"+base)
+	}
+	out, err := r.git(ctx, append(args, "--")...)
+	if err != nil {
+		return nil, fmt.Errorf("read history of %s: %w", short(head), notFound(err))
+	}
+	return parseLog(out)
+}
+
+func parseLog(out []byte) ([]Commit, error) {
+	const perCommit = 6
+	fields := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	if len(out) == 0 {
+		return nil, nil
+	}
+	if len(fields)%perCommit != 0 {
+		return nil, fmt.Errorf("git log answered %d fields, expected a multiple of %d", len(fields), perCommit)
+	}
+	commits := make([]Commit, 0, len(fields)/perCommit)
+	for f := fields; len(f) > 0; f = f[perCommit:] {
+		seconds, err := strconv.ParseInt(f[4], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("git log answered the time %q of commit %s: %w", f[4], short(f[0]), err)
+		}
+		commits = append(commits, Commit{
+			ID: f[0], Parents: strings.Fields(f[1]),
+			Author: Identity{Name: f[2], Email: f[3]},
+			Time:   time.Unix(seconds, 0).UTC(), Subject: f[5],
+		})
+	}
+	return commits, nil
+}
+
+// ChangedPaths returns the paths of files that differ between two commits,
+// sorted; a renamed file counts with both names. An empty base stands for an
+// empty tree.
+func (r *Repo) ChangedPaths(ctx context.Context, base, head string) ([]string, error) {
+	for _, rev := range []string{base, head} {
+		if rev == "" && rev != head {
+			continue
+		}
+		if err := checkRev(rev); err != nil {
+			return nil, err
+		}
+	}
+	args := []string{"diff-tree", "-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--end-of-options", base, head, "--"}
+	if base == "" {
+		args = []string{"ls-tree", "-r", "-z", "--name-only", "--full-tree", "--end-of-options", head}
+	}
+	out, err := r.git(ctx, args...)
+	if err != nil {
+		return nil, fmt.Errorf("compare trees of %s and %s: %w", short(base), short(head), notFound(err))
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"), nil
+}
+
+// notFound marks git's complaint about an unknown revision as ErrNotFound.
+func notFound(err error) error {
+	if exitCode(err) == 128 {
+		for _, words := range []string{"bad revision", "unknown revision", "bad object", "Not a valid object name", "ambiguous argument"} {
+			if strings.Contains(err.Error(), words) {
+				return fmt.Errorf("%w: %w", ErrNotFound, err)
+			}
+		}
+	}
+	return err
+}
