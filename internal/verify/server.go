@@ -1,0 +1,166 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hubship/hubship/internal/verify/jupyter"
+)
+
+// maxEvents bounds the messages of a starting server that are kept.
+const maxEvents = 60
+
+// journal keeps what a starting server reported.
+type journal struct {
+	mu      sync.Mutex
+	started time.Time
+	lines   []string
+	last    string
+	tell    func(string)
+}
+
+// add keeps a message unless it repeats the one before: a stream that is
+// opened again starts over.
+func (j *journal) add(e jupyter.Event) {
+	text := strings.TrimSpace(e.Message)
+	if text == "" {
+		return
+	}
+	j.mu.Lock()
+	for _, line := range j.lines {
+		if strings.HasSuffix(line, " "+text) {
+			j.mu.Unlock()
+			return
+		}
+	}
+	j.last = oneLine(text)
+	j.lines = append(j.lines, fmt.Sprintf("%6.1f s %s", time.Since(j.started).Seconds(), text))
+	if len(j.lines) > maxEvents {
+		j.lines = j.lines[1:]
+	}
+	j.mu.Unlock()
+	j.tell(text)
+}
+
+func (j *journal) finding(detail string) finding {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if detail == "" {
+		detail = j.last
+	}
+	return finding{detail: detail, log: strings.Join(j.lines, "\n")}
+}
+
+// serverStarts starts the user's server and follows the hub's events until it
+// is ready. The request that starts it may be answered before or after the
+// server is ready, depending on the hub's settings, so events are read beside
+// it.
+func (s *session) serverStarts(ctx context.Context) (finding, error) {
+	log := &journal{started: time.Now(), tell: s.progress}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		ready bool
+		err   error
+	}
+	asked := make(chan answer, 1)
+	go func() {
+		ready, err := s.hub.StartServer(ctx, s.user)
+		asked <- answer{ready, err}
+	}()
+	final := make(chan answer, 1)
+	go func() {
+		ready, err := s.follow(ctx, log)
+		final <- answer{ready, err}
+	}()
+	for {
+		select {
+		case a := <-asked:
+			switch {
+			case a.err != nil:
+				// Cancel the reader first, so that nothing is added to the
+				// log after it was handed out.
+				cancel()
+				<-final
+				return log.finding(""), a.err
+			case a.ready:
+				cancel()
+				<-final
+				return log.finding("ready after " + seconds(time.Since(log.started))), nil
+			}
+			asked = nil // accepted; the events tell the rest
+		case a := <-final:
+			if a.err != nil {
+				return log.finding(""), a.err
+			}
+			return log.finding("ready after " + seconds(time.Since(log.started))), nil
+		}
+	}
+}
+
+// follow reads events until the server is ready, and reconnects when the
+// stream ends early. An error other than ctx's is the hub's reason why the
+// server does not start.
+func (s *session) follow(ctx context.Context, log *journal) (bool, error) {
+	for {
+		last, err := s.hub.Progress(ctx, s.user, log.add)
+		switch {
+		case err == nil && last.Ready:
+			return true, nil
+		case err == nil:
+			return false, errors.New(last.Message)
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		}
+		// 400 and 404: not starting yet, or not any more. The request that
+		// starts it decides which.
+		if status := jupyter.StatusOf(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
+			return false, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(pollEvery / 2):
+		}
+	}
+}
+
+// serverAnswers asks the server for its version and status through the proxy.
+func (s *session) serverAnswers(ctx context.Context) (finding, error) {
+	server := s.hub.Notebook(s.user)
+	var version, last string
+	err := retry(ctx, forbidden, func(ctx context.Context) (err error) {
+		if version, err = server.Version(ctx); err == nil {
+			err = server.Status(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			last = err.Error()
+		}
+		return err
+	})
+	if err != nil {
+		return finding{detail: last}, err
+	}
+	return finding{detail: "Jupyter Server " + version}, nil
+}
+
+// forbidden says whether a server refuses the token; other answers come from
+// a proxy that does not know the server yet.
+func forbidden(err error) bool {
+	status := jupyter.StatusOf(err)
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// pageOpens opens the page that users see first.
+func (s *session) pageOpens(ctx context.Context) (finding, error) {
+	page, err := s.hub.Notebook(s.user).Page(ctx)
+	return finding{detail: page}, err
+}
+
+// seconds prints a duration for people.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
