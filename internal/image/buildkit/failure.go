@@ -1,0 +1,158 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/codes"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// BuildError is an instruction of a build file that failed. Its text is a line
+// that says which and how, followed by the last lines that the instruction
+// printed.
+type BuildError struct {
+	File        string   // build file, from the root of the repository
+	Line        int      // of the instruction, from 1; 0 when BuildKit did not say
+	Instruction string   // as written, on one line
+	Reason      string   // "exit code 1", or what BuildKit says
+	Output      []string // the last lines of its output, at most 20
+	Err         error    // what BuildKit returned
+}
+
+// Error implements error.
+func (e *BuildError) Error() string {
+	var s strings.Builder
+	s.WriteString(e.Summary())
+	for _, l := range e.Output {
+		s.WriteString("\n    ")
+		s.WriteString(l)
+	}
+	return s.String()
+}
+
+// Summary is the first line of the error: where, what and how.
+func (e *BuildError) Summary() string {
+	where := e.File
+	if e.Line > 0 {
+		where = fmt.Sprintf("%s:%d", e.File, e.Line)
+	}
+	if e.Instruction != "" {
+		where += ": " + e.Instruction
+	}
+	return where + ": " + e.Reason
+}
+
+// Unwrap returns the cause.
+func (e *BuildError) Unwrap() error { return e.Err }
+
+// failure explains what BuildKit returned with what the steps printed.
+func (p *progress) failure(src model.Source, err error) error {
+	be := &BuildError{File: path.Clean(src.Dockerfile), Err: err}
+	hint := "correct the build file"
+	if at := errdefs.Sources(err); len(at) > 0 {
+		be.Line, be.Instruction = instruction(at[0])
+	}
+	if st := p.failed(err); st != nil {
+		be.Output = st.tail
+	}
+	var exit *gateway.ExitError
+	switch {
+	case errors.As(err, &exit):
+		be.Reason = fmt.Sprintf("exit code %d", exit.ExitCode)
+		hint = "correct the instruction or what it installs; its output says why it failed"
+		if exit.ExitCode == 137 {
+			hint = "the instruction was killed, most likely for want of memory: make it need less, or give BuildKit more"
+		}
+	case be.Line > 0 || be.Instruction != "":
+		be.Reason = reason(err)
+	default:
+		return fmt.Errorf("BuildKit: %w", err)
+	}
+	return model.WithHint(be, hint)
+}
+
+// failed is the step that the error is about.
+func (p *progress) failed(err error) *step {
+	var ve *errdefs.VertexError
+	if errors.As(err, &ve) && ve.Vertex != nil {
+		if st, ok := p.steps[digest.Digest(ve.Digest)]; ok {
+			return st
+		}
+	}
+	for _, st := range p.steps {
+		if st.err != "" && !strings.Contains(st.err, context.Canceled.Error()) {
+			return st
+		}
+	}
+	return nil
+}
+
+// instruction is the line and the text that a position points at.
+func instruction(at *errdefs.Source) (int, string) {
+	if at.Info == nil || len(at.Ranges) == 0 || at.Ranges[0].Start == nil {
+		return 0, ""
+	}
+	lines := strings.Split(string(at.Info.Data), "\n")
+	start := int(at.Ranges[0].Start.Line)
+	end := start
+	if e := at.Ranges[0].End; e != nil {
+		end = max(start, int(e.Line))
+	}
+	if start < 1 || start > len(lines) {
+		return 0, ""
+	}
+	var words []string
+	for _, l := range lines[start-1 : min(end, len(lines))] {
+		words = append(words, strings.TrimSuffix(strings.TrimSpace(l), "\\"))
+	}
+	return start, oneLine(strings.Join(words, " "))
+}
+
+// reason takes what gRPC and the solver put around it off a message.
+func reason(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"failed to solve: ", "rpc error: code = Unknown desc = "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return oneLine(text)
+}
+
+// isOutage says that BuildKit or a registry could not be reached, so that the
+// same build may well succeed later. An instruction that ran and failed is
+// none, whatever it printed.
+func isOutage(err error) bool {
+	var exit *gateway.ExitError
+	if errors.As(err, &exit) {
+		return false
+	}
+	switch grpcerrors.Code(err) {
+	case codes.Unavailable:
+		return true
+	case codes.Canceled:
+		// The caller did not cancel, or this would not be asked: BuildKit is
+		// shutting down.
+		return true
+	}
+	text := err.Error()
+	for _, sign := range []string{"connection refused", "connection reset by peer", "broken pipe", "error reading from server: EOF",
+		"transport is closing", "no active session", "closing transport"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+func firstLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}

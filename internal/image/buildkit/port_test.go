@@ -1,0 +1,5 @@
+package buildkit
+
+import "github.com/hubship/hubship/internal/ship"
+
+var _ ship.Images = (*Builder)(nil)

@@ -1,0 +1,276 @@
+package buildkit
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
+)
+
+const (
+	tailLines   = 20              // of a failed instruction, in its error
+	maxLine     = 2000            // bytes of one line of output
+	reportEvery = 5 * time.Second // for a transfer under way
+)
+
+// progress turns BuildKit's status into lines:
+//
+//	[2/4] RUN apt-get update && …
+//	[2/4] | Reading package lists...
+//	[2/4] done in 12.3s
+//
+// and keeps the last lines of each step, for the error of the one that fails.
+type progress struct {
+	log   io.Writer
+	steps map[digest.Digest]*step
+}
+
+type step struct {
+	name, tag   string
+	shown, done bool
+	err         string
+	partial     []byte
+	tail        []string
+	transfers   map[string]time.Time // by id: when last reported
+}
+
+func newProgress(log io.Writer) *progress {
+	return &progress{log: log, steps: map[digest.Digest]*step{}}
+}
+
+func (p *progress) update(s *client.SolveStatus) {
+	for _, v := range s.Vertexes {
+		p.vertex(v)
+	}
+	for _, v := range s.Statuses {
+		p.transfer(v)
+	}
+	for _, l := range s.Logs {
+		if st, ok := p.steps[l.Vertex]; ok {
+			p.output(st, l.Data)
+		}
+	}
+	for _, w := range s.Warnings {
+		p.printf("warning: %s\n", bytes.TrimSpace(w.Short))
+	}
+}
+
+func (p *progress) vertex(v *client.Vertex) {
+	st, ok := p.steps[v.Digest]
+	if !ok {
+		st = &step{name: oneLine(v.Name), transfers: map[string]time.Time{}}
+		st.tag = tagOf(st.name)
+		p.steps[v.Digest] = st
+	}
+	if v.Started != nil && !st.shown {
+		st.shown = true
+		p.printf("%s\n", st.name)
+	}
+	if v.Completed == nil || st.done {
+		return
+	}
+	st.done, st.err = true, v.Error
+	p.flush(st)
+	if !st.shown {
+		p.printf("%s\n", st.name)
+		st.shown = true
+	}
+	switch {
+	case v.Error != "":
+		p.printf("%s failed: %s\n", st.tag, oneLine(v.Error))
+	case v.Cached:
+		p.printf("%s cached\n", st.tag)
+	case v.Started != nil:
+		p.printf("%s done in %.1fs\n", st.tag, v.Completed.Sub(*v.Started).Seconds())
+	}
+}
+
+// transfer reports pulls and pushes: when they begin to count, every few
+// seconds, and at their end.
+func (p *progress) transfer(v *client.VertexStatus) {
+	st, ok := p.steps[v.Vertex]
+	if !ok {
+		return
+	}
+	last, begun := st.transfers[v.ID]
+	switch {
+	case v.Completed != nil:
+		if begun && last.IsZero() {
+			return // its end was reported
+		}
+		st.transfers[v.ID] = time.Time{}
+		took := ""
+		if v.Started != nil {
+			took = fmt.Sprintf(" in %.1fs", v.Completed.Sub(*v.Started).Seconds())
+		}
+		p.printf("%s | %s%s: done%s\n", st.tag, oneLine(v.ID), amount(v), took)
+	case !begun:
+		st.transfers[v.ID] = v.Timestamp
+	case !last.IsZero() && v.Timestamp.Sub(last) >= reportEvery:
+		st.transfers[v.ID] = v.Timestamp
+		p.printf("%s | %s%s\n", st.tag, oneLine(v.ID), amount(v))
+	}
+}
+
+func amount(v *client.VertexStatus) string {
+	switch {
+	case v.Total > 0:
+		return fmt.Sprintf(" %.1f of %.1f MB", float64(v.Current)/1e6, float64(v.Total)/1e6)
+	case v.Current > 0:
+		return fmt.Sprintf(" %.1f MB", float64(v.Current)/1e6)
+	}
+	return ""
+}
+
+// output splits a step's output into lines. A carriage return ends a line too:
+// progress bars use it.
+func (p *progress) output(st *step, data []byte) {
+	st.partial = append(st.partial, data...)
+	for {
+		i := bytes.IndexAny(st.partial, "\n\r")
+		if i < 0 {
+			if len(st.partial) > maxLine {
+				p.line(st, st.partial)
+				st.partial = nil
+			}
+			return
+		}
+		p.line(st, st.partial[:i])
+		st.partial = st.partial[i+1:]
+	}
+}
+
+func (p *progress) flush(st *step) {
+	if len(st.partial) > 0 {
+		p.line(st, st.partial)
+		st.partial = nil
+	}
+}
+
+func (p *progress) line(st *step, raw []byte) {
+	text := strings.TrimRight(clean(string(raw[:min(len(raw), maxLine)])), " \t")
+	if text == "" {
+		return
+	}
+	st.tail = append(st.tail, text)
+	if len(st.tail) > tailLines {
+		st.tail = st.tail[len(st.tail)-tailLines:]
+	}
+	p.printf("%s | %s\n", st.tag, text)
+}
+
+// printf cannot fail the build: its log is for people, the outcome is not.
+func (p *progress) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.log, format, args...) }
+
+// tagOf is how the lines of a step begin: its "[2/4]", or its name.
+func tagOf(name string) string {
+	if strings.HasPrefix(name, "[") {
+		if tag, rest, ok := strings.Cut(name, "] "); ok && tag != "[internal" && rest != "" {
+			return tag + "]"
+		}
+	}
+	return name
+}
+
+// oneLine makes a text fit for a line of the log.
+func oneLine(s string) string {
+	const limit = 160
+	s = clean(strings.Join(strings.Fields(s), " "))
+	if r := []rune(s); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return s
+}
+
+// clean takes out the escape sequences and control characters of a terminal:
+// what a build prints is shown on terminals and pages of other people.
+func clean(s string) string {
+	var out strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == 0x1b:
+			i = skipEscape(s, i)
+		case c == '\t':
+			out.WriteString("    ")
+		case c < 0x20 || c == 0x7f:
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return strings.ToValidUTF8(out.String(), "�")
+}
+
+// skipEscape returns the index of the last byte of the escape sequence at i.
+func skipEscape(s string, i int) int {
+	if i+1 >= len(s) {
+		return i
+	}
+	switch s[i+1] {
+	case '[': // up to a letter
+		for j := i + 2; j < len(s); j++ {
+			if s[j] >= 0x40 && s[j] <= 0x7e {
+				return j
+			}
+		}
+		return len(s) - 1
+	case ']': // up to BEL or ESC \
+		for j := i + 2; j < len(s); j++ {
+			if s[j] == 0x07 {
+				return j
+			}
+			if s[j] == 0x1b && j+1 < len(s) && s[j+1] == '\\' {
+				return j + 1
+			}
+		}
+		return len(s) - 1
+	}
+	return i + 1
+}
+
+// lineWriter passes whole lines on, one write each, and lets several
+// goroutines write.
+type lineWriter struct {
+	mu   sync.Mutex
+	to   io.Writer
+	rest []byte
+}
+
+func newLineWriter(to io.Writer) *lineWriter {
+	if to == nil {
+		to = io.Discard
+	}
+	return &lineWriter{to: to}
+}
+
+func (w *lineWriter) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, data...)
+	for {
+		i := bytes.IndexByte(w.rest, '\n')
+		if i < 0 {
+			return len(data), nil
+		}
+		if _, err := w.to.Write(w.rest[:i+1]); err != nil {
+			w.rest = w.rest[i+1:]
+			return len(data), err
+		}
+		w.rest = w.rest[i+1:]
+	}
+}
+
+// Flush passes on what is left without a line end, and adds one.
+func (w *lineWriter) Flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rest) > 0 {
+		_, _ = w.to.Write(append(w.rest, '\n'))
+		w.rest = nil
+	}
+}

@@ -1,0 +1,139 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+	sourcepolicy "github.com/moby/buildkit/sourcepolicy/pb"
+
+	"github.com/hubship/hubship/internal/image"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// solve has BuildKit build and push the image, and returns the digest. While
+// BuildKit or the registry cannot be reached it tries again, for as long as
+// the options' patience lasts: both are restarted under a running build.
+func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Writer) (string, error) {
+	var gone time.Time // when what is missing now went missing
+	for {
+		started := time.Now()
+		digest, err := b.solveOnce(ctx, dir, file, w, log)
+		switch {
+		case err == nil:
+			return digest, nil
+		case ctx.Err() != nil:
+			return "", context.Cause(ctx)
+		case !isOutage(err):
+			return "", err
+		}
+		if gone.IsZero() || time.Since(started) > 10*time.Second {
+			gone = time.Now()
+		}
+		const pause = 2 * time.Second
+		if time.Since(gone)+pause > b.o.Patience {
+			return "", b.explainOutage(err)
+		}
+		fmt.Fprintf(log, "interrupted: %v; trying again\n", firstLine(err))
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (b *Builder) solveOnce(ctx context.Context, dir, file string, w want, log io.Writer) (string, error) {
+	folders, err := locals(dir, file)
+	if err != nil {
+		return "", err
+	}
+	opt := client.SolveOpt{
+		Frontend: "dockerfile.v0",
+		FrontendAttrs: map[string]string{
+			"filename": filepath.Base(file),
+			"platform": b.o.Platform,
+			// With a command line given, the frontend leaves a `# syntax=` line
+			// alone. An image of another frontend would be one more input, from
+			// a registry that may be out of reach; the one inside BuildKit is
+			// part of the builder's version.
+			"cmdline":                    "dockerfile.v0",
+			"label:" + image.LabelSource: w.src.Hash,
+			"label:" + image.LabelKey:    w.built.Key,
+		},
+		LocalMounts:  folders,
+		SharedKey:    "hubship/" + w.src.ID, // files that did not change since the last build are not sent again
+		Exports:      []client.ExportEntry{{Type: client.ExporterImage, Attrs: b.exportAttrs(w)}},
+		SourcePolicy: pinned(w.bases),
+		Session:      []session.Attachable{b.credentials(w)},
+	}
+
+	statuses := make(chan *client.SolveStatus)
+	p := newProgress(log)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		for s := range statuses {
+			p.update(s)
+		}
+	}()
+	res, err := b.client.Solve(ctx, nil, opt, statuses)
+	<-followed
+	if err != nil {
+		return "", p.failure(w.src, err)
+	}
+	digest := res.ExporterResponse["containerimage.digest"]
+	if digest == "" {
+		return "", errors.New("BuildKit returned no digest for the image that it pushed")
+	}
+	return digest, nil
+}
+
+// exportAttrs push one plain manifest: without attestations it is the same for
+// the same layers, and the key among its annotations lets Find trust a tag
+// with a single request. Timestamps are left as they are: rewriting them
+// invalidates the bytecode that Python compiled during the build, and every
+// server would start slower for it.
+func (b *Builder) exportAttrs(w want) map[string]string {
+	attrs := map[string]string{
+		"name":                            w.built.Ref(),
+		"push":                            "true",
+		"oci-mediatypes":                  "true",
+		"compression":                     b.o.Compression,
+		"annotation." + image.LabelKey:    w.built.Key,
+		"annotation." + image.LabelSource: w.src.Hash,
+	}
+	if b.o.Compression != "uncompressed" {
+		attrs["compression-level"] = "1"
+	}
+	if b.registry.Insecure() {
+		attrs["registry.insecure"] = "true"
+	}
+	return attrs
+}
+
+// pinned makes BuildKit use the very base images that the key names, also when
+// a tag has moved since.
+func pinned(pins []pin) *sourcepolicy.Policy {
+	policy := &sourcepolicy.Policy{Version: 1}
+	for _, p := range pins {
+		policy.Rules = append(policy.Rules, &sourcepolicy.Rule{
+			Action: sourcepolicy.PolicyAction_CONVERT,
+			Selector: &sourcepolicy.Selector{
+				Identifier: "docker-image://" + p.base.Ref,
+				MatchType:  sourcepolicy.MatchType_EXACT,
+			},
+			Updates: &sourcepolicy.Update{Identifier: "docker-image://" + p.base.String()},
+		})
+	}
+	return policy
+}
+
+func (b *Builder) explainOutage(err error) error {
+	return model.WithHint(err, fmt.Sprintf("check that BuildKit at %s and the registry at %s run: `hubship status` says so for the embedded ones", b.o.Address, b.o.Registry))
+}
