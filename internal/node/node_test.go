@@ -40,7 +40,9 @@ func supervisor(t *testing.T, next func() Status) string {
 
 func TestClient(t *testing.T) {
 	ctx := context.Background()
-	c := NewClient(supervisor(t, func() Status { return Status{Name: "x", Ready: true, Components: []Component{{Name: "etcd", RSSBytes: 5}}} }))
+	c := NewClient(supervisor(t, func() Status {
+		return Status{Name: "x", Ready: true, Components: []Component{{Name: "etcd", RSSBytes: 5}}}
+	}))
 	s, err := c.Status(ctx)
 	if err != nil || !s.Ready || s.Components[0].RSSBytes != 5 {
 		t.Fatalf("%+v %v", s, err)

@@ -23,15 +23,22 @@ type Phase struct {
 }
 
 // Phase begins a phase.
-func (t *Term) Phase(name string) *Phase {
-	p := &Phase{term: t, name: name, started: t.opts.Now()}
+func (t *Term) Phase(name string) *Phase { return t.PhaseSince(name, time.Time{}) }
+
+// PhaseSince begins a phase that has been under way since a moment; the zero
+// time means now.
+func (t *Term) PhaseSince(name string, started time.Time) *Phase {
+	if started.IsZero() {
+		started = t.opts.Now()
+	}
+	p := &Phase{term: t, name: name, started: started}
 	if t.opts.Quiet {
 		return p
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.live {
-		p.said = p.started
+		p.said = t.opts.Now()
 		t.lineLocked(name + " ...")
 		return p
 	}
@@ -43,7 +50,7 @@ func (t *Term) Phase(name string) *Phase {
 }
 
 // Detail says what the phase is at. Plain output repeats no detail and is
-// limited to one line in two seconds and phase.
+// limited to one line in five seconds and phase.
 func (p *Phase) Detail(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	p.term.mu.Lock()
@@ -52,7 +59,7 @@ func (p *Phase) Detail(format string, args ...any) {
 		return
 	}
 	p.detail = text
-	if now := p.term.opts.Now(); !p.term.live && !p.term.opts.Quiet && now.Sub(p.said) >= 2*time.Second {
+	if now := p.term.opts.Now(); !p.term.live && !p.term.opts.Quiet && now.Sub(p.said) >= 5*time.Second {
 		p.said = now
 		p.term.lineLocked(p.name + ": " + text)
 	}
@@ -66,16 +73,21 @@ func (p *Phase) Progress(done, total int64) {
 }
 
 // Done ends the phase well.
-func (p *Phase) Done(detail string) { p.end(p.term.Green("✓"), "done", detail) }
+func (p *Phase) Done(detail string) { p.end(p.term.Green("✓"), "done", detail, 0) }
+
+// DoneIn ends the phase well after a duration that somebody else measured.
+func (p *Phase) DoneIn(took time.Duration, detail string) {
+	p.end(p.term.Green("✓"), "done", detail, took)
+}
 
 // Fail ends the phase badly. The reason is for the error that the command
 // returns; here it is only marked.
-func (p *Phase) Fail(detail string) { p.end(p.term.Red("✗"), "failed", detail) }
+func (p *Phase) Fail(detail string) { p.end(p.term.Red("✗"), "failed", detail, 0) }
 
 // Elapsed is how long the phase has taken.
 func (p *Phase) Elapsed() time.Duration { return p.term.opts.Now().Sub(p.started) }
 
-func (p *Phase) end(mark, word, detail string) {
+func (p *Phase) end(mark, word, detail string, measured time.Duration) {
 	t := p.term
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +98,10 @@ func (p *Phase) end(mark, word, detail string) {
 	if t.opts.Quiet {
 		return
 	}
-	took := Duration(t.opts.Now().Sub(p.started))
+	if measured == 0 {
+		measured = t.opts.Now().Sub(p.started)
+	}
+	took := Duration(measured)
 	t.region.clear()
 	t.region.remove(p)
 	if !t.live {

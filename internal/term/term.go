@@ -228,3 +228,6 @@ func (t *Term) Strong(s string) string { return t.paint(0, "1", s) }
 
 // Faint sets a result back.
 func (t *Term) Faint(s string) string { return t.paint(0, "2", s) }
+
+// OutputIsTerminal says whether a person reads standard output right away.
+func (t *Term) OutputIsTerminal() bool { return isTerminal(t.streams.Out) }

@@ -1,0 +1,168 @@
+// Package cli is the command line: it parses, asks the server or the engine,
+// and prints. One file holds one command.
+//
+// Results go to standard output and progress to standard error. The exit code
+// is 0 when done, 1 when something failed, 2 for a wrong use and 3 when a gate
+// refused.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/term"
+)
+
+// Version of the program, stamped when it is built.
+var Version = "dev"
+
+// command is what every command shares.
+type command struct {
+	streams term.Streams
+	term    *term.Term
+
+	data    string
+	output  string
+	quiet   bool
+	noColor bool
+}
+
+// Run runs the command line and returns the exit code. It is the whole
+// program: it reads no other standard streams than those given.
+func Run(ctx context.Context, streams term.Streams, args []string) int {
+	a := &command{streams: streams, term: term.New(streams, term.Options{})}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return model.ExitDone
+	}
+	return a.term.Error("hubship", asUsage(err))
+}
+
+// root assembles the commands.
+func (a *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hubship",
+		Short: "Ship changes to JupyterHubs, staging first",
+		Long: `hubship ships changes to JupyterHubs, staging first: a commit pushed to the
+staging branch is built, deployed and tested as a user would, and only what
+passed there can be promoted to prod.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.setUp() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return model.Usage(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
+	})
+	data := os.Getenv("HUBSHIP_DATA")
+	if data == "" {
+		data = install.DefaultData
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.data, "data", data, "data directory of the installation (environment HUBSHIP_DATA)")
+	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json")
+	flags.BoolVar(&a.quiet, "quiet", false, "no progress on standard error")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours (environment NO_COLOR)")
+	_ = root.MarkPersistentFlagDirname("data")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+
+	const around, process, inside = "around", "process", "inside"
+	root.AddGroup(
+		&cobra.Group{ID: around, Title: "The installation:"},
+		&cobra.Group{ID: process, Title: "The process:"},
+		&cobra.Group{ID: inside, Title: "Inside:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(around, a.upCommand(), a.downCommand(), a.statusCommand(), a.initCommand(), a.kubeconfigCommand())
+	add(process, a.deployCommand(), a.verifyCommand(), a.promoteCommand(), a.rollbackCommand(), a.resumeCommand(),
+		a.cancelCommand(), a.historyCommand(), a.logsCommand())
+	add(inside, a.serveCommand(), a.schemaCommand(), a.versionCommand())
+	root.SetHelpCommandGroupID(inside)
+	root.SetCompletionCommandGroupID(inside)
+	return root
+}
+
+// setUp applies the global options.
+func (a *command) setUp() error {
+	if a.output != "text" && a.output != "json" {
+		return model.Usage(fmt.Errorf("--output %q is neither text nor json", a.output), "use -o json or leave it out")
+	}
+	abs, err := filepath.Abs(a.data)
+	if err != nil {
+		return model.Usage(fmt.Errorf("--data %q: %w", a.data, err), "name a directory")
+	}
+	a.data = abs
+	a.term = term.New(a.streams, term.Options{JSON: a.output == "json", Quiet: a.quiet, NoColor: a.noColor})
+	return nil
+}
+
+// args makes a wrong number of arguments a wrong use.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := check(cmd, given); err != nil {
+			return model.Usage(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// required returns an error that names every option left empty.
+func required(cmd *cobra.Command, names ...string) error {
+	var missing []string
+	for _, n := range names {
+		if cmd.Flags().Lookup(n).Value.String() == "" {
+			missing = append(missing, "--"+n)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return model.Usage(fmt.Errorf("%s: %s must be given", cmd.CommandPath(), strings.Join(missing, " and ")),
+		fmt.Sprintf("see `%s --help`; `hubship status` lists environments and hubs", cmd.CommandPath()))
+}
+
+// asUsage marks what only the command line parser reports by text.
+func asUsage(err error) error {
+	var known *model.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if text := err.Error(); strings.HasPrefix(text, "unknown command") || strings.HasPrefix(text, "if any flags in the group") {
+		return model.Usage(err, "see `hubship --help`")
+	}
+	return err
+}
+
+// caller names who runs the command, for the history.
+func caller() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}
+
+// short is a commit as people read it.
+func short(commit string) string { return commit[:min(len(commit), 10)] }

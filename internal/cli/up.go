@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/node"
+)
+
+// upOptions are the options of `hubship up` that are not settings.
+type upOptions struct {
+	follow  bool
+	timeout time.Duration
+}
+
+// upFlags are the settings as given on the command line; only those that were
+// given count.
+type upFlags struct {
+	name, bridge, podCIDR, serviceCIDR      string
+	port, portBase                          int
+	kubeconfig, context, registry, buildkit string
+}
+
+func (a *command) upCommand() *cobra.Command {
+	var opts upOptions
+	var given upFlags
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the installation up, or repair it",
+		Long: `Up brings a whole installation up on this machine: a Kubernetes node, a
+registry, an image builder, a Git repository with a staging and a prod
+JupyterHub, and hubship itself. It can be run again at any time: it attaches to
+what runs and starts what does not.
+
+The settings of the first run hold for all later ones. Before anything is
+changed the machine is checked: Linux, root, free ports, 10 GiB of disk, 4 GiB
+of memory.
+
+With --kubeconfig, --context, --registry and --buildkit an existing cluster,
+registry and builder are used in place of the embedded node.`,
+		Example: `  hubship up
+  hubship up --port 9090
+  hubship --data /srv/hubship-b up --name b --port 8090 --bridge hubshipb0 \
+    --pod-cidr 10.203.0.0/24 --service-cidr 10.204.0.0/24 --port-base 18400
+  hubship up --kubeconfig ~/.kube/config --context campus --registry registry.example.edu/hubs \
+    --buildkit tcp://builder.example.edu:1234`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, old, err := a.settings(cmd, given)
+			if err != nil {
+				return err
+			}
+			return a.up(cmd.Context(), settings, old, opts)
+		},
+	}
+	def := install.Default()
+	f := cmd.Flags()
+	f.BoolVar(&opts.follow, "follow", true, "follow the first runs until the hubs answer")
+	f.DurationVar(&opts.timeout, "timeout", 40*time.Minute, "give up waiting for the hubs after this long")
+	f.StringVar(&given.name, "name", def.Name, "name of the installation on this machine")
+	f.IntVar(&given.port, "port", def.Port, "HTTP port on the loopback")
+	f.StringVar(&given.bridge, "bridge", def.Node.Bridge, "network interface of the embedded node")
+	f.StringVar(&given.podCIDR, "pod-cidr", def.Node.PodCIDR, "address range of pods")
+	f.StringVar(&given.serviceCIDR, "service-cidr", def.Node.ServiceCIDR, "address range of Services")
+	f.IntVar(&given.portBase, "port-base", def.Node.PortBase, "first of the embedded node's ports on the loopback")
+	f.StringVar(&given.kubeconfig, "kubeconfig", "", "kubeconfig of an existing cluster")
+	f.StringVar(&given.context, "context", "", "context in that kubeconfig")
+	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
+	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
+	_ = cmd.MarkFlagFilename("kubeconfig")
+	return cmd
+}
+
+// settings merges what was given with what an earlier `up` stored. old is nil
+// for the first one.
+func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Settings, old *install.Settings, err error) {
+	now = install.Default()
+	stored, err := install.Load(a.data)
+	switch {
+	case err == nil:
+		old = &stored
+		now = stored
+		if stored.Node != nil {
+			n := *stored.Node
+			now.Node = &n
+		}
+		if stored.Cluster != nil {
+			c := *stored.Cluster
+			now.Cluster = &c
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return now, nil, err
+	}
+	if err := given.apply(cmd.Flags().Changed, &now); err != nil {
+		return now, nil, err
+	}
+	if err := now.Validate(); err != nil {
+		return now, nil, model.Usage(err, "see `hubship up --help`")
+	}
+	if old != nil {
+		if err := old.Changed(now); err != nil {
+			return now, nil, err
+		}
+	}
+	return now, old, nil
+}
+
+func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
+	set := func(flag string, to *string, value string) {
+		if changed(flag) {
+			*to = value
+		}
+	}
+	set("name", &s.Name, g.name)
+	if changed("port") {
+		s.Port = g.port
+	}
+	ofNode := changed("bridge") || changed("pod-cidr") || changed("service-cidr") || changed("port-base")
+	ofCluster := changed("kubeconfig") || changed("context") || changed("registry") || changed("buildkit")
+	if ofNode && ofCluster {
+		return model.Usage(errors.New("options of the embedded node and of an existing cluster were given together"), "choose one of the two")
+	}
+	if ofCluster && s.Cluster == nil {
+		s.Node, s.Cluster = nil, &install.Cluster{}
+	}
+	if ofNode && s.Node == nil {
+		s.Node, s.Cluster = install.Default().Node, nil
+	}
+	if n := s.Node; n != nil {
+		set("bridge", &n.Bridge, g.bridge)
+		set("pod-cidr", &n.PodCIDR, g.podCIDR)
+		set("service-cidr", &n.ServiceCIDR, g.serviceCIDR)
+		if changed("port-base") {
+			n.PortBase = g.portBase
+		}
+	}
+	if c := s.Cluster; c != nil {
+		file, err := filepath.Abs(g.kubeconfig)
+		if err != nil {
+			return model.Usage(fmt.Errorf("--kubeconfig %q: %w", g.kubeconfig, err), "name a file")
+		}
+		if g.kubeconfig != "" {
+			set("kubeconfig", &c.Kubeconfig, file)
+		}
+		set("context", &c.Context, g.context)
+		set("registry", &c.Registry, g.registry)
+		set("buildkit", &c.BuildKit, g.buildkit)
+	}
+	return nil
+}
+
+// up runs the phases of `hubship up` in order.
+func (a *command) up(ctx context.Context, s install.Settings, old *install.Settings, opts upOptions) error {
+	begin := time.Now()
+	var launcher *node.Launcher
+	if s.Node != nil {
+		var err error
+		if launcher, err = node.Find(s, a.data); err != nil {
+			return err
+		}
+	}
+	phase := a.term.Phase("check the machine")
+	if err := a.preflight(ctx, s, launcher); err != nil {
+		phase.Fail("")
+		return err
+	}
+	phase.Done("")
+	if err := install.Save(a.data, s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(install.At(a.data).Logs, 0o700); err != nil {
+		return fmt.Errorf("create the folder of logs: %w", err)
+	}
+	if launcher != nil {
+		if err := a.upNode(ctx, launcher); err != nil {
+			return err
+		}
+	}
+	restart := old != nil && old.Port != s.Port
+	if err := a.upServer(ctx, restart); err != nil {
+		return err
+	}
+	if opts.follow {
+		waiting, cancel := context.WithTimeout(ctx, opts.timeout)
+		defer cancel()
+		if err := a.waitForHubs(waiting, s); err != nil {
+			return err
+		}
+	}
+	return a.summary(ctx, s, time.Since(begin))
+}
+
+// upNode attaches to the embedded node or starts it, and waits until it is
+// ready; each of the supervisor's steps is shown as a phase.
+func (a *command) upNode(ctx context.Context, l *node.Launcher) error {
+	_, err := l.Client().Status(ctx)
+	if err == nil {
+		_, err := l.Wait(ctx, nil, a.showSteps())
+		return err
+	}
+	if !errors.Is(err, node.ErrNotRunning) {
+		return err
+	}
+	started, err := l.Start()
+	if err != nil {
+		return err
+	}
+	_, err = l.Wait(ctx, started, a.showSteps())
+	return err
+}

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/term"
+)
+
+// upResult is the result of `hubship up -o json`.
+type upResult struct {
+	Dashboard    string     `json:"dashboard"`
+	Repository   string     `json:"repository"`             // clone URL without credentials
+	TokenFile    string     `json:"tokenFile"`              // password of the clone URL
+	User         string     `json:"user,omitempty"`         // account of the try-out
+	PasswordFile string     `json:"passwordFile,omitempty"` // its password
+	Hubs         []upHub    `json:"hubs"`
+	Data         string     `json:"data"`
+	Took         float64    `json:"seconds"`
+	Problems     []string   `json:"problems,omitempty"`
+	Halted       []upHalted `json:"halted,omitempty"`
+}
+
+type upHub struct {
+	Hub         string `json:"hub"`
+	Environment string `json:"environment"`
+	URL         string `json:"url"`
+}
+
+type upHalted struct {
+	Hub         string `json:"hub"`
+	Environment string `json:"environment"`
+	Reason      string `json:"reason"`
+}
+
+// tryoutUser is the account that the try-out's hubs make an administrator.
+const tryoutUser = "admin"
+
+// summary prints the addresses to open and the account to use.
+func (a *command) summary(ctx context.Context, s install.Settings, took time.Duration) error {
+	st, err := a.server().Status(ctx)
+	if err != nil {
+		return err
+	}
+	paths := install.At(a.data)
+	res := upResult{Dashboard: s.URL(), Repository: s.CloneURL(), TokenFile: paths.GitToken, Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
+	for _, e := range st.Environments {
+		for _, r := range e.Releases {
+			res.Hubs = append(res.Hubs, upHub{r.Observed.Target.Hub, e.Name, r.URL})
+			if r.Halt != nil {
+				res.Halted = append(res.Halted, upHalted{r.Observed.Target.Hub, e.Name, r.Halt.Reason})
+			}
+		}
+	}
+	password, err := os.ReadFile(paths.Password)
+	if err == nil {
+		res.User, res.PasswordFile = tryoutUser, paths.Password
+	}
+	if a.term.JSONOutput() {
+		return a.term.JSON(res)
+	}
+	a.printSummary(res, strings.TrimSpace(string(password)))
+	return nil
+}
+
+func (a *command) printSummary(res upResult, password string) {
+	a.term.Printf("\n%s (%s)\n\n", a.term.Good("hubship is up"), term.Duration(time.Duration(res.Took*float64(time.Second))))
+	row := func(name, text string) { a.term.Printf("  %-22s %s\n", name, text) }
+	row("dashboard", res.Dashboard)
+	for _, h := range res.Hubs {
+		row("hub "+h.Hub+" "+h.Environment, h.URL)
+	}
+	if res.User != "" {
+		switch {
+		case a.term.OutputIsTerminal():
+			a.term.Reveal("  %-22s user %s, password %s\n", "log in", res.User, password)
+		default:
+			row("log in", "user "+res.User+", password: hubship status --show-password"+a.dataFlag())
+		}
+	}
+	row("clone", "git clone "+res.Repository)
+	row("", "user git, password: the token in "+res.TokenFile)
+	for _, h := range res.Halted {
+		a.term.Printf("  %s hub %s in %s: %s\n", a.term.Bad("halted:"), h.Hub, h.Environment, h.Reason)
+	}
+	for _, p := range res.Problems {
+		a.term.Printf("  %s %s\n", a.term.Bad("problem:"), p)
+	}
+	a.term.Printf("\n  Next: %s, or %s\n", a.term.Strong("hubship demo"+a.dataFlag()), a.term.Strong("hubship status"+a.dataFlag()))
+}
+
+// dataFlag is what has to be added to a command for this installation.
+func (a *command) dataFlag() string {
+	if a.data == install.DefaultData || os.Getenv("HUBSHIP_DATA") == a.data {
+		return ""
+	}
+	return " --data " + a.data
+}

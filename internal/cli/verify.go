@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+func (a *command) verifyCommand() *cobra.Command {
+	var req model.RunRequest
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "verify --env ENVIRONMENT [--hub HUB]...",
+		Short: "Test what runs in an environment as a user would",
+		Long: `Verify logs in to each hub of an environment as a user of its own, starts a
+server and a kernel, imports packages and cleans up. It changes no release. A
+hub that passes gets evidence for the inputs that it runs.`,
+		Example: `  hubship verify --env staging
+  hubship verify --env prod --hub datahub --package numpy`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "env"); err != nil {
+				return err
+			}
+			req.Kind, req.Cause = model.Verify, "hubship verify"
+			if err := a.announce(cmd.Context(), "verify", req.Environment, req.Hubs); err != nil {
+				return err
+			}
+			return a.start(cmd.Context(), req, detach)
+		},
+	}
+	a.envFlag(cmd, &req.Environment, "environment to verify")
+	a.hubsFlag(cmd, &req.Hubs)
+	cmd.Flags().StringArrayVar(&req.Packages, "package", nil, "import this package instead of those of the repository; may be given again")
+	detachFlag(cmd, &detach)
+	return cmd
+}
