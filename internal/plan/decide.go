@@ -30,7 +30,11 @@ type Facts struct {
 	Verdict   model.HubVerdict // of the environment's gate
 }
 
-// Decide chooses what a run does to a release, with reasons in words.
+// Decide chooses what a run does to a release, with reasons in words. An
+// upgrade recovers a release whose last operation was cut off, first.
+//
+// internal/ship calls this for every release of a run and of a reconcile
+// pass.
 func Decide(f Facts) (Action, []string) {
 	if f.Kind == model.Verify || f.Kind == model.Rollback {
 		if f.Observed.Status == model.Absent || f.Observed.Status == model.Uninstalled {
@@ -67,6 +71,8 @@ func upgradeReason(f Facts) string {
 		return fmt.Sprintf("its newest revision is %s", f.Observed.Status)
 	case f.Inputs == "":
 		return "its images change"
+	case f.Observed.Inputs == "":
+		return fmt.Sprintf("revision %d was not deployed by hubship", f.Observed.Revision)
 	default:
 		return fmt.Sprintf("its inputs differ from what it runs (%.12s)", f.Observed.Commit)
 	}

@@ -70,7 +70,7 @@ type errCancelledBy struct{ by string }
 
 func (e errCancelledBy) Error() string { return "cancelled by " + e.by }
 
-// New prepares an engine. Start must be called before runs are taken up.
+// New prepares an engine. Launch must be called before runs are taken up.
 func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	if opts.Replica == "" {
 		opts.Replica = "hubship"
@@ -109,9 +109,9 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Start takes up unfinished runs and begins to reconcile. It returns at once;
+// Launch takes up unfinished runs and begins to reconcile. It returns at once;
 // Stop ends what it began.
-func (e *Engine) Start(ctx context.Context) error {
+func (e *Engine) Launch(ctx context.Context) error {
 	if err := e.clearWorkDir(); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (e *Engine) Start(ctx context.Context) error {
 }
 
 // Stop waits up to the timeout for steps under way to notice that the process
-// ends. What they have not finished resumes at the next Start.
+// ends. What they have not finished resumes at the next Launch.
 func (e *Engine) Stop(timeout time.Duration) error {
 	if err := dbos.Shutdown(e.flow, timeout); err != nil {
 		return fmt.Errorf("stop the workflows: %w", err)

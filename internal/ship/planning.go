@@ -133,7 +133,7 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 		facts.Halt = &halt
 	}
 
-	verdict, err := e.enter(ctx, fleet, env, r, d, before, halt, halted)
+	verdict, err := e.enter(ctx, fleet, env, r, d, before)
 	if err != nil {
 		return rel, err
 	}
@@ -164,11 +164,8 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 }
 
 // enter asks the gate of the environment.
-func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, before model.Observed, halt model.Halt, halted bool) (model.HubVerdict, error) {
+func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, before model.Observed) (model.HubVerdict, error) {
 	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force}
-	if halted {
-		req.Halt = &halt
-	}
 	if before.Commit != "" && before.Commit != d.Commit {
 		older, err := e.Repository.IsAncestor(ctx, d.Commit, before.Commit)
 		if err != nil && !errors.Is(err, context.Canceled) {

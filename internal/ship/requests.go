@@ -10,6 +10,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/gate"
 	"github.com/hubship/hubship/internal/model"
 )
@@ -104,20 +105,13 @@ func (e *Engine) fleet(ctx context.Context) (*model.Fleet, error) {
 	return nil, model.WithHint(errors.New("the deployment repository has no branch yet"), "push one, or run `hubship init` for a start")
 }
 
-// Update is a branch that a push moved.
-type Update struct {
-	Branch string
-	Old    string // empty for a new branch
-	New    string // empty for a deleted branch
-}
-
 // Pushed queues the runs that a push asks for and returns them. A push that
 // is never told is found by the next reconcile pass.
-func (e *Engine) Pushed(ctx context.Context, updates []Update, by string) ([]model.Run, error) {
+func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error) {
 	var runs []model.Run
 	var errs error
 	for _, u := range updates {
-		if u.New == "" {
+		if u.Deleted() {
 			continue
 		}
 		fleet, err := e.Repository.Fleet(ctx, u.New)

@@ -1,0 +1,223 @@
+// Package app wires hubship together. It is the only package that knows all
+// the others.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/image/buildkit"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/node"
+	"github.com/hubship/hubship/internal/release/helm"
+	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/secrets"
+	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/ship"
+	"github.com/hubship/hubship/internal/store"
+	"github.com/hubship/hubship/internal/verify"
+)
+
+// Options configure Serve.
+type Options struct {
+	Version string
+	Logger  *slog.Logger
+	// Ready is called when the server answers; it may be nil.
+	Ready func()
+}
+
+// Serve runs hubship's server for the installation in the data directory
+// until ctx ends.
+func Serve(ctx context.Context, data string, settings install.Settings, o Options) (err error) {
+	p := install.At(data)
+	unlock, err := lock(p.ServerLock)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var closers []func() error
+	defer func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, closers[i]())
+		}
+	}()
+	backend, err := locate(ctx, settings)
+	if err != nil {
+		return err
+	}
+	gitRepo, err := layDown(ctx, p)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, gitRepo.Close)
+	history, err := store.Open(ctx, p.History)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, history.Close)
+	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry})
+	if err != nil {
+		return err
+	}
+	closers = append(closers, builder.Close)
+
+	clusters := cluster.New(cluster.Options{
+		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
+		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
+	})
+	engine, err := newEngine(ctx, p, settings, gitRepo, history, builder, clusters, o)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
+	return serveHTTP(ctx, p, settings, engine, gitRepo, clusters, o)
+}
+
+// backend is where the cluster, the registry and BuildKit are.
+type backend struct{ kubeconfig, context, registry, buildkit string }
+
+// locate asks the embedded node, or takes what `hubship up` was told.
+func locate(ctx context.Context, s install.Settings) (backend, error) {
+	if s.Cluster != nil {
+		return backend{s.Cluster.Kubeconfig, s.Cluster.Context, s.Cluster.Registry, s.Cluster.BuildKit}, nil
+	}
+	status, err := node.NewClient(s.NodeSocket()).Status(ctx)
+	if err != nil {
+		return backend{}, model.WithHint(fmt.Errorf("ask the embedded node: %w", err), "start it with `hubship up`")
+	}
+	return backend{status.Kubeconfig, status.Context, status.Registry, status.BuildKit}, nil
+}
+
+func newEngine(ctx context.Context, p install.Paths, settings install.Settings, gitRepo *git.Repo, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, o Options) (*ship.Engine, error) {
+	keys := secrets.Keys{AgeFile: p.AgeKey}
+	releases, err := helm.New(clusters, helm.Options{
+		CacheDir: filepath.Join(p.Data, "charts"),
+		Decrypt: func(name string, data []byte) (map[string]any, error) {
+			return secrets.Decrypt(name, data, keys)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := verify.New(verify.Options{
+		Transport: func(c model.Cluster, t model.Target) (http.RoundTripper, error) {
+			return clusters.HTTPTransport(c, t.Namespace, "proxy-public", "http"), nil
+		},
+		Token: func(ctx context.Context, c model.Cluster, t model.Target, service string) (string, error) {
+			secret, err := clusters.Secret(ctx, c, t.Namespace, "hub")
+			if err != nil {
+				return "", err
+			}
+			return string(secret["hub.services."+service+".apiToken"]), nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ship.New(ctx, ship.Ports{
+		Repository: repo.New(gitRepo, repo.Options{}), Images: builder, Releases: releases,
+		Ledger: cluster.NewLedger(clusters), Verifier: verifier, History: history,
+	}, ship.Options{
+		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
+		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
+		Logger: o.Logger,
+	})
+}
+
+func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, gitRepo *git.Repo, clusters *cluster.Set, o Options) error {
+	token, err := local.EnsureToken(p.GitToken)
+	if err != nil {
+		return err
+	}
+	svc := service{engine}
+	gitServer, err := local.New(local.Options{
+		Root: p.Repositories, Token: token, Log: o.Logger,
+		OnPush: func(ctx context.Context, _ string, updates []forge.RefUpdate, by string) []string {
+			return announce(ctx, svc, settings, updates, by)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(server.Options{
+		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
+		Service: svc, Git: gitServer, Version: o.Version, Log: o.Logger,
+		Dial: func(ctx context.Context, c model.Cluster, t model.Target) (net.Conn, error) {
+			return clusters.Dial(ctx, c, t.Namespace, "proxy-public", "http")
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := srv.Listen(); err != nil {
+		return err
+	}
+	if err := engine.Launch(ctx); err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	return srv.Serve(ctx)
+}
+
+// announce queues what a push asks for and says so to the pusher.
+func announce(ctx context.Context, svc service, settings install.Settings, updates []forge.RefUpdate, by string) []string {
+	runs, err := svc.Pushed(ctx, updates, by)
+	var lines []string
+	for _, r := range runs {
+		lines = append(lines, fmt.Sprintf("hubship: run %s deploys %.12s to %s", r.ID, r.Commit, r.Environment),
+			fmt.Sprintf("hubship: follow it at %sruns/%s or with `hubship logs -f %s`", settings.URL(), r.ID, r.ID))
+	}
+	if err != nil {
+		lines = append(lines, "hubship: the push is kept, but: "+err.Error())
+		if hint := model.HintOf(err); hint != "" {
+			lines = append(lines, "hubship: "+hint)
+		}
+	}
+	return lines
+}
+
+// service is the engine as the server sees it.
+type service struct{ *ship.Engine }
+
+// Hosts lists the hubs that the HTTP port serves by name.
+func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {
+	hosts, err := s.Engine.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	routes := make(map[string]server.Route, len(hosts))
+	for name, h := range hosts {
+		routes[name] = server.Route{Target: h.Target, Cluster: h.Cluster}
+	}
+	return routes, nil
+}
+
+// lock makes sure that one server alone serves the data directory. The kernel
+// gives the lock up when the process ends, however it ends.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the server's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, model.WithHint(fmt.Errorf("another hubship serves this data directory (%s is locked)", file), "`hubship status` asks it, `hubship down` stops it")
+	}
+	return func() { f.Close() }, nil
+}

@@ -1,0 +1,167 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/hubship/hubship/internal/config"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/secrets"
+	"github.com/hubship/hubship/starter"
+)
+
+// author signs the commits that hubship makes itself.
+var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
+
+// layDown gives a new installation its deployment repository: the starter,
+// with secrets that only this installation's key opens. It does nothing where
+// a repository exists, and finishes what a killed process began.
+func layDown(ctx context.Context, p install.Paths) (*git.Repo, error) {
+	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(p.Repositories, 0o700); err != nil {
+			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
+		}
+		if _, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: "staging"}); err != nil {
+			return nil, fmt.Errorf("make the deployment repository: %w", err)
+		}
+	}
+	repo, err := git.Open(p.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("open the deployment repository: %w", err)
+	}
+	branches, err := repo.Branches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The first environment's branch is written last, so that its presence
+	// says that all is there.
+	if len(branches) > 0 && branches["staging"] != "" {
+		return repo, nil
+	}
+	files, modes, err := starterFiles(p.AgeKey, p.Password)
+	if err != nil {
+		return nil, err
+	}
+	commit := branches["prod"]
+	if commit == "" {
+		commit, err = repo.CommitFiles(ctx, "prod", "", files, modes, "Start from the starter repository\n", author)
+		if err != nil {
+			return nil, fmt.Errorf("lay down the starter repository: %w", err)
+		}
+	}
+	if err := repo.SetBranch(ctx, "staging", commit, ""); err != nil {
+		return nil, fmt.Errorf("lay down the starter repository: %w", err)
+	}
+	return repo, nil
+}
+
+// InitDir writes the starter repository to a folder that is empty or does not
+// exist. Its secrets are encrypted for the age identity in keyFile, which is
+// made if it does not exist; the generated password goes to passwordFile.
+func InitDir(dir, keyFile, passwordFile string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if len(entries) > 0 {
+		return model.Usage(fmt.Errorf("%s is not empty", dir), "name a new folder")
+	}
+	files, modes, err := starterFiles(keyFile, passwordFile)
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return fmt.Errorf("write the starter repository: %w", err)
+		}
+		mode := modes[name].Perm()
+		if mode == 0 {
+			mode = 0o644
+		}
+		if err := os.WriteFile(file, data, mode); err != nil {
+			return fmt.Errorf("write the starter repository: %w", err)
+		}
+	}
+	return nil
+}
+
+// starterFiles returns the starter's files with encrypted secrets for every
+// release, and .sops.yaml for people who edit them.
+func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]fs.FileMode, error) {
+	recipient, err := secrets.NewKey(keyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	password, err := ensurePassword(passwordFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, modes := map[string][]byte{}, map[string]fs.FileMode{}
+	src := starter.Files()
+	err = fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(src, name)
+		if err != nil {
+			return err
+		}
+		files[name] = data
+		if bytes.HasPrefix(data, []byte("#!")) {
+			modes[name] = 0o755
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the starter: %w", err)
+	}
+	fleet, err := config.Load(src, "")
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the starter: %w", err)
+	}
+	for _, hub := range fleet.Hubs {
+		for _, env := range fleet.Environments {
+			plain := "jupyterhub:\n  hub:\n    config:\n      DummyAuthenticator:\n        password: " + password + "\n"
+			sealed, err := secrets.Encrypt([]byte(plain), []string{recipient})
+			if err != nil {
+				return nil, nil, fmt.Errorf("encrypt the secrets of %s in %s: %w", hub.Name, env.Name, err)
+			}
+			files[path.Join(hub.Path, "secrets", env.Name+".yaml")] = sealed
+		}
+	}
+	files[".sops.yaml"] = []byte("# Who can read the files below secrets/: the holders of these age keys.\ncreation_rules:\n  - path_regex: /secrets/.*\\.yaml$\n    age: " + recipient + "\n")
+	return files, modes, nil
+}
+
+// ensurePassword reads the generated password, or makes one: 24 letters and
+// digits, about 123 bits.
+func ensurePassword(file string) (string, error) {
+	if raw, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(raw))) > 0 {
+		return strings.TrimSpace(string(raw)), nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the generated password: %w", err)
+	}
+	password := rand.Text()[:24]
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("keep the generated password: %w", err)
+	}
+	tmp := file + ".new"
+	if err := os.WriteFile(tmp, []byte(password+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the generated password: %w", err)
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return "", fmt.Errorf("keep the generated password: %w", err)
+	}
+	return password, nil
+}

@@ -1,0 +1,429 @@
+package ship_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+	"github.com/hubship/hubship/internal/store"
+)
+
+// world is everything outside the engine, small and in memory: a linear Git
+// history, a registry, a cluster with Helm-like records, and a verifier that
+// fails where a requirements file names a broken package. The history is the
+// real store.
+type world struct {
+	mu       sync.Mutex
+	commits  []commit          // oldest first; the id is the index
+	branches map[string]string // branch -> commit id
+	registry map[string]model.Built
+	builds   []string // Source.Hash, in order
+	releases map[string][]record
+	evidence map[string][]model.Evidence
+	halts    map[string]model.Halt
+	locks    map[string]string
+	verified []ship.VerifyRequest
+
+	failBuild   bool
+	failUpgrade bool
+	block       chan struct{} // when set, an upgrade waits for it or its context
+	blocked     chan struct{}
+}
+
+type commit struct {
+	id, subject string
+	parents     []string
+	files       map[string]string
+}
+
+// record is one Helm revision.
+type record struct {
+	inputs, commit string
+	status         model.ReleaseStatus
+}
+
+func newWorld() *world {
+	return &world{
+		branches: map[string]string{}, registry: map[string]model.Built{}, releases: map[string][]record{},
+		evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
+	}
+}
+
+func sum(parts ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(h[:])
+}
+
+// commit adds a commit on a branch that changes some files.
+func (w *world) commit(branch, subject string, files map[string]string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := commit{id: fmt.Sprintf("%040x", len(w.commits)+1), subject: subject, files: map[string]string{}}
+	if parent := w.branches[branch]; parent != "" {
+		c.parents = []string{parent}
+		for k, v := range w.at(parent).files {
+			c.files[k] = v
+		}
+	}
+	for k, v := range files {
+		c.files[k] = v
+	}
+	w.commits = append(w.commits, c)
+	w.branches[branch] = c.id
+	return c.id
+}
+
+func (w *world) at(id string) commit {
+	for _, c := range w.commits {
+		if c.id == id {
+			return c
+		}
+	}
+	return commit{}
+}
+
+// Repository.
+
+func (w *world) Resolve(_ context.Context, rev string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if id := w.branches[rev]; id != "" {
+		return id, nil
+	}
+	if w.at(rev).id == "" {
+		return "", fmt.Errorf("no commit %s", rev)
+	}
+	return rev, nil
+}
+
+func (w *world) Head(_ context.Context, branch string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.branches[branch], nil
+}
+
+func (w *world) Subject(_ context.Context, id string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at(id).subject, nil
+}
+
+func (w *world) IsAncestor(_ context.Context, old, new string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	todo := []string{new}
+	for len(todo) > 0 {
+		id := todo[0]
+		todo = todo[1:]
+		if id == old {
+			return true, nil
+		}
+		todo = append(todo, w.at(id).parents...)
+	}
+	return false, nil
+}
+
+func (w *world) Log(ctx context.Context, base, head string) ([]string, error) {
+	return []string{head[:7] + " " + w.at(head).subject}, nil
+}
+
+func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.at(id).id == "" {
+		return nil, fmt.Errorf("no commit %s", id)
+	}
+	return &model.Fleet{
+		Commit: id, Hubs: []model.Hub{{Name: "bio"}, {Name: "data"}},
+		Images: []model.Image{{ID: "user", Name: "user", Repository: "user", Context: "image", Dockerfile: "image/Dockerfile", Values: "jupyterhub.singleuser.image"}},
+		Environments: []model.Environment{
+			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
+			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
+		},
+		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
+	}, nil
+}
+
+func (w *world) Desired(_ context.Context, f *model.Fleet, env string) ([]model.Desired, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	files := w.at(f.Commit).files
+	var out []model.Desired
+	for _, hub := range f.Hubs {
+		t, err := f.Target(hub.Name, env)
+		if err != nil {
+			return nil, err
+		}
+		src := model.Source{Image: f.Images[0], Hash: sum(files["image/requirements.txt"])}
+		out = append(out, model.Desired{
+			Target: t, Commit: f.Commit, Images: []model.Source{src},
+			Shared: sum(files["common"], files[hub.Name], src.Hash), Own: sum(files[env]),
+		})
+	}
+	return out, nil
+}
+
+func (w *world) FS(_ context.Context, id string) (fs.FS, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tree := fstest.MapFS{}
+	for name, text := range w.at(id).files {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return tree, nil
+}
+
+func (w *world) Checkout(context.Context, string, string, string) error { return nil }
+
+func (w *world) Merge(_ context.Context, into, expected, from, message string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.branches[into] != expected {
+		return "", errors.New("the branch moved")
+	}
+	c := commit{id: fmt.Sprintf("%040x", len(w.commits)+1), subject: strings.SplitN(message, "\n", 2)[0], parents: []string{expected, from}, files: w.at(from).files}
+	w.commits = append(w.commits, c)
+	w.branches[into] = c.id
+	return c.id, nil
+}
+
+// Images.
+
+func (w *world) Find(_ context.Context, _ fs.FS, src model.Source) (model.Built, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, ok := w.registry[src.Hash]
+	b.Rebuilt = false
+	return b, ok, nil
+}
+
+func (w *world) Exists(_ context.Context, b model.Built) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.registry[b.Source]
+	return ok, nil
+}
+
+func (w *world) Build(_ context.Context, _ string, src model.Source, log io.Writer) (model.Built, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fmt.Fprintln(log, "building")
+	if w.failBuild {
+		return model.Built{}, errors.New("RUN pip install: exit code 1")
+	}
+	b := model.Built{ID: src.ID, Source: src.Hash, Key: src.Hash, Name: "r/user", Tag: "h-" + src.Hash[:8], Digest: "sha256:" + src.Hash, Rebuilt: true}
+	w.registry[src.Hash] = b
+	w.builds = append(w.builds, src.Hash)
+	return b, nil
+}
+
+// Releases.
+
+func (w *world) observe(t model.Target) model.Observed {
+	o := model.Observed{Target: t, Status: model.Absent}
+	for i, r := range w.releases[t.Key()] {
+		o.Status, o.Revision, o.Inputs, o.Commit, o.Ready = r.status, i+1, r.inputs, r.commit, true
+		if r.status == model.Deployed {
+			o.Good = i + 1
+		}
+	}
+	return o
+}
+
+func (w *world) Observe(_ context.Context, _ model.Cluster, t model.Target) (model.Observed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.observe(t), nil
+}
+
+func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (model.Observed, error) {
+	w.mu.Lock()
+	block, blocked := w.block, w.blocked
+	w.mu.Unlock()
+	if block != nil {
+		blocked <- struct{}{}
+		select {
+		case <-block:
+		case <-ctx.Done():
+			return model.Observed{}, context.Cause(ctx)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := u.Desired.Target.Key()
+	before := w.observe(u.Desired.Target)
+	if w.failUpgrade {
+		return before, &ship.UpgradeError{Err: errors.New("Deployment hub is not ready"), Log: "Back-off restarting", RolledBackTo: before.Good}
+	}
+	if before.Status == model.Deployed && before.Inputs == u.Inputs {
+		return before, nil
+	}
+	w.releases[key] = append(w.releases[key], record{u.Inputs, u.Desired.Commit, model.Deployed})
+	return w.observe(u.Desired.Target), nil
+}
+
+func (w *world) Rollback(_ context.Context, _ model.Cluster, t model.Target, revision int, _, _ string, _ func(model.Level, string)) (model.Observed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.releases[t.Key()]
+	if revision == 0 {
+		revision = len(all) - 1
+	}
+	if revision < 1 || revision > len(all) {
+		return model.Observed{}, errors.New("no such revision")
+	}
+	w.releases[t.Key()] = append(all, all[revision-1])
+	return w.observe(t), nil
+}
+
+func (w *world) Render(context.Context, model.Cluster, ship.Upgrade) ([]byte, error) {
+	return nil, nil
+}
+
+// Ledger.
+
+func (w *world) Evidence(_ context.Context, _ model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.evidence[t.Key()]
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Shared == shared {
+			return all[i], true, nil
+		}
+	}
+	return model.Evidence{}, false, nil
+}
+
+func (w *world) Latest(_ context.Context, _ model.Cluster, t model.Target) (model.Evidence, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.evidence[t.Key()]
+	if len(all) == 0 {
+		return model.Evidence{}, false, nil
+	}
+	return all[len(all)-1], true, nil
+}
+
+func (w *world) Record(_ context.Context, _ model.Cluster, t model.Target, ev model.Evidence) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.evidence[t.Key()] = append(w.evidence[t.Key()], ev)
+	return nil
+}
+
+func (w *world) Halt(_ context.Context, _ model.Cluster, t model.Target, h model.Halt) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.halts[t.Key()] = h
+	return nil
+}
+
+func (w *world) Halted(_ context.Context, _ model.Cluster, t model.Target) (model.Halt, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h, ok := w.halts[t.Key()]
+	return h, ok, nil
+}
+
+func (w *world) Clear(_ context.Context, _ model.Cluster, t model.Target) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.halts, t.Key())
+	return nil
+}
+
+func (w *world) Lock(ctx context.Context, _ model.Cluster, t model.Target, holder string, _ func(string)) (context.Context, func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if other, ok := w.locks[t.Key()]; ok && other != holder {
+		return nil, nil, fmt.Errorf("%s is locked by %s: two runs at once", t, other)
+	}
+	w.locks[t.Key()] = holder
+	return context.Background(), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.locks, t.Key())
+	}, nil
+}
+
+// Verify fails where a package is called broken.
+func (w *world) Verify(_ context.Context, _ model.Cluster, req ship.VerifyRequest) (model.Verification, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.verified = append(w.verified, req)
+	v := model.Verification{Passed: true}
+	for _, p := range req.Packages {
+		c := model.Check{Name: "import " + p.Name, Passed: p.Name != "broken"}
+		v.Checks = append(v.Checks, c)
+		if !c.Passed {
+			v.Passed, v.Reason = false, c.Name
+		}
+	}
+	return v, nil
+}
+
+// start brings an engine up over the world, with a history and a workflow
+// database in dir.
+func (w *world) start(t *testing.T, dir string) *ship.Engine {
+	t.Helper()
+	history, err := store.Open(t.Context(), filepath.Join(dir, "history.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history}, ship.Options{
+		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Launch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = e.Stop(5 * time.Second)
+		history.Close()
+	})
+	return e
+}
+
+// settle waits until no run is active, twice in a row: the end of a run may
+// start another.
+func settle(t *testing.T, e *ship.Engine) []model.Run {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	quiet := 0
+	for time.Now().Before(deadline) {
+		active, err := e.Runs(t.Context(), ship.RunFilter{Active: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		quiet++
+		if len(active) > 0 {
+			quiet = 0
+		}
+		if quiet == 6 {
+			all, err := e.Runs(t.Context(), ship.RunFilter{Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("runs did not end within 30 s")
+	return nil
+}
