@@ -1,0 +1,79 @@
+# hubship: `make` lists what can be made.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BIN := $(CURDIR)/bin
+GO = $(eval GO := $$(shell scripts/go.sh))$(GO)
+VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
+STEP := scripts/step.sh
+export GOTOOLCHAIN := auto
+
+# What tests take. E2E=0 leaves the end-to-end scenarios out, by name.
+E2E ?= 1
+E2E_TIMEOUT ?= 45m
+
+# Of the installation that `make up` and `make down` work with.
+UPFLAGS ?=
+
+-include node/node.mk
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: deps build ## bring up Kubernetes, staging and prod on this machine; can be run again at any time
+	@$(BIN)/hubship up $(UPFLAGS)
+
+.PHONY: down
+down: ## stop it; data stays (to remove it too: bin/hubship down --purge)
+	@$(BIN)/hubship down
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@$(STEP) "packages" scripts/deps.sh git:git ca-certificates:/etc/ssl/certs/ca-certificates.crt
+	@$(MAKE) node-deps
+
+.PHONY: test-deps
+test-deps:
+	@$(STEP) "packages for tests" scripts/deps.sh gcc:gcc libc6-dev:/usr/include/stdlib.h python3-venv nodejs:node npm:npm
+
+.PHONY: build
+build: hubship node ## build everything into bin/
+
+.PHONY: hubship
+hubship: ## build bin/hubship alone
+	@mkdir -p $(BIN)
+	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship $(VERSION)
+
+.PHONY: test
+test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is
+
+.PHONY: test-unit
+test-unit: ## unit and integration tests, with the race detector
+	@$(STEP) "unit and integration tests" env CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
+
+.PHONY: test-node
+test-node: build
+	@$(STEP) "tests of the embedded node" $(MAKE) node-test
+
+.PHONY: test-e2e
+test-e2e: build ## the scenarios on an embedded node of their own
+	@$(STEP) "end-to-end scenarios" env HUBSHIP_E2E=$(E2E) HUBSHIP_BIN=$(BIN)/hubship $(GO) test -v -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@$(STEP) "gofmt" sh -c 'bad=$$(gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
+	@$(STEP) "go vet" $(GO) vet ./...
+	@$(STEP) "build staticcheck" env CGO_ENABLED=0 $(GO) build -C tools -o $(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@$(STEP) "staticcheck" $(BIN)/staticcheck ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	@$$(dirname $(GO))/gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: bench
+bench: ## measure what docs/performance.md reports, without the cluster
+	@$(GO) test -run '^$$' -bench . -benchmem ./internal/...
