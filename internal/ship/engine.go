@@ -116,7 +116,7 @@ func (e *Engine) Launch(ctx context.Context) error {
 		return err
 	}
 	queue, err := dbos.RegisterQueue(e.flow, "runs",
-		dbos.WithPartitionQueue(), dbos.WithPartitionConcurrency(1),
+		dbos.WithPartitionConcurrency(1),
 		dbos.WithQueueBasePollingInterval(100*time.Millisecond),
 		dbos.WithQueueOnConflict(dbos.QueueConflictAlwaysUpdate))
 	if err != nil {
@@ -140,11 +140,12 @@ func (e *Engine) Stop(timeout time.Duration) error {
 	return nil
 }
 
-// newRunID returns an identifier that sorts by time.
+// newRunID returns an identifier that sorts by time, to the millisecond.
 func newRunID(now time.Time) string {
-	var b [3]byte
+	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails on the platforms that Go supports
-	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
+	now = now.UTC()
+	return fmt.Sprintf("%s-%03d%s", now.Format("20060102-150405"), now.Nanosecond()/1e6, hex.EncodeToString(b[:]))
 }
 
 // enqueue makes a run durable and lets its environment's queue take it.

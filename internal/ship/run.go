@@ -117,7 +117,7 @@ func (e *Engine) supersededBy(ctx context.Context, r model.Run) (string, error) 
 		return "", fmt.Errorf("look for newer runs: %w", err)
 	}
 	for _, other := range active {
-		if other.ID <= r.ID || other.State != model.Queued || other.Kind != model.Deploy || other.Commit == r.Commit {
+		if !other.Created.After(r.Created) || other.State != model.Queued || other.Kind != model.Deploy || other.Commit == r.Commit {
 			continue
 		}
 		if !covers(other.Hubs, r.Hubs) {
