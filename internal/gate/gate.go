@@ -1,9 +1,11 @@
 // Package gate decides whether a hub may enter an environment. It is pure: it
-// sees facts, never a cluster, and it fails closed.
+// sees facts, never a cluster, and it fails closed: what is not known, or does
+// not fit together, is a reason to refuse.
 package gate
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hubship/hubship/internal/model"
 )
@@ -25,6 +27,9 @@ type Proof struct {
 	Evidence    *model.Evidence // for exactly Desired.Shared; nil when none
 	Latest      *model.Evidence // newest for any inputs; nil when none
 	Halt        *model.Halt     // nil when none
+	// Changed names what differs between Latest and what asks to enter. It
+	// serves the wording of a refusal only.
+	Changed []string
 }
 
 // Enter decides. Neither missing evidence nor a halt in the environment
@@ -34,6 +39,10 @@ func Enter(req Request) model.HubVerdict {
 	refuse := func(format string, args ...any) {
 		v.Allowed = false
 		v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
+	}
+	if problem := incomplete(req); problem != "" {
+		refuse("%s", problem)
+		return v
 	}
 	if req.After != nil {
 		judge(req, refuse)
@@ -49,7 +58,26 @@ func Enter(req Request) model.HubVerdict {
 			refuse("%.12s is older than %.12s, which runs; a way back is a revert commit, `hubship rollback`, or `hubship deploy --force`", req.Desired.Commit, req.Running)
 		}
 	}
+	if !v.Allowed {
+		v.Proof = nil // what is refused has nothing to run
+	}
 	return v
+}
+
+// incomplete says why a request cannot be decided upon, or returns "".
+func incomplete(req Request) string {
+	d := req.Desired
+	switch {
+	case req.Target.Hub == "" || req.Target.Environment == "":
+		return "it is not known which hub and environment this is about"
+	case d.Target != (model.Target{}) && d.Target != req.Target:
+		return fmt.Sprintf("what is wanted is about another release: %s", d.Target)
+	case d.Commit == "" || d.Shared == "":
+		return fmt.Sprintf("it is not known what %s should be made of", req.Target.Hub)
+	case req.After != nil && (req.After.Environment == "" || req.After.Environment == req.Target.Environment):
+		return fmt.Sprintf("it is not known which environment comes before %s", req.Target.Environment)
+	}
+	return ""
 }
 
 // judge looks at what the environment before knows.
@@ -58,14 +86,65 @@ func judge(req Request, refuse func(string, ...any)) {
 	if p.Halt != nil {
 		refuse("%s is halted in %s since run %s: %s", req.Target.Hub, p.Environment, p.Halt.Run, p.Halt.Reason)
 	}
-	switch {
-	case p.Evidence == nil && p.Latest == nil:
-		refuse("nothing of %s was ever verified in %s", req.Target.Hub, p.Environment)
-	case p.Evidence == nil:
-		refuse("there is no evidence that %s with the inputs of %.12s passed in %s; the last that passed there is %.12s", req.Target.Hub, req.Desired.Commit, p.Environment, p.Latest.Commit)
-	case !p.Evidence.Verified.Passed, p.Evidence.Shared != req.Desired.Shared,
-		p.Evidence.Hub != req.Target.Hub, p.Evidence.Environment != p.Environment:
-		// Whoever stored or looked it up was wrong; nothing rests on it.
-		refuse("the evidence of run %s in %s is not about these inputs", p.Evidence.Run, p.Environment)
+	if p.Evidence == nil {
+		refuse("%s", missing(req))
+		return
 	}
+	if problem := misfit(req); problem != "" {
+		// Whoever stored or looked it up was wrong; nothing rests on it.
+		refuse("the evidence of run %s in %s does not count: %s", p.Evidence.Run, p.Environment, problem)
+	}
+}
+
+// maxNamed bounds the changes that a reason lists.
+const maxNamed = 5
+
+// missing words that there is no evidence, and what there is instead.
+func missing(req Request) string {
+	p := req.After
+	if p.Latest == nil {
+		return fmt.Sprintf("no evidence that %s passed in %s: nothing of it was ever verified there", req.Target.Hub, p.Environment)
+	}
+	text := fmt.Sprintf("no evidence that %s with the inputs of %.12s passed in %s: the last verified commit there is %.12s",
+		req.Target.Hub, req.Desired.Commit, p.Environment, p.Latest.Commit)
+	n := len(p.Changed)
+	if n == 0 {
+		return text
+	}
+	text += ", and this one differs in " + strings.Join(p.Changed[:min(n, maxNamed)], ", ")
+	if n > maxNamed {
+		text += fmt.Sprintf(" and %d more", n-maxNamed)
+	}
+	return text
+}
+
+// misfit says why evidence does not prove what is asked for, or returns "".
+func misfit(req Request) string {
+	e := req.After.Evidence
+	switch {
+	case e.Hub != req.Target.Hub:
+		return fmt.Sprintf("it is about hub %q", e.Hub)
+	case e.Environment != req.After.Environment:
+		return fmt.Sprintf("it is about environment %q", e.Environment)
+	case e.Shared != req.Desired.Shared:
+		return "it is about other inputs"
+	case !e.Verified.Passed:
+		return "that verification did not pass"
+	}
+	for _, s := range req.Desired.Images {
+		if !names(e.Images, s) {
+			return fmt.Sprintf("it does not name the image %s as it is built from these inputs", s.ID)
+		}
+	}
+	return ""
+}
+
+// names says whether one of the images was built from the source.
+func names(images []model.Built, s model.Source) bool {
+	for _, b := range images {
+		if b.ID == s.ID && b.Source == s.Hash && b.Digest != "" {
+			return true
+		}
+	}
+	return false
 }

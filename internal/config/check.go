@@ -1,0 +1,266 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// checker turns a decoded file into a fleet and reports what makes no sense.
+type checker struct {
+	d     *decoder
+	f     *file
+	tree  fs.FS
+	fleet *model.Fleet
+}
+
+func (c *checker) problem(field, hint, format string, args ...any) {
+	c.d.problemAt(field, fmt.Sprintf(format, args...), hint)
+}
+
+// given says whether a field stands in the file and could be read.
+func (c *checker) given(field string) bool {
+	if _, ok := c.d.at[field]; !ok {
+		return false
+	}
+	return !slices.ContainsFunc(c.d.found.list, func(p Problem) bool { return p.Field == field })
+}
+
+// header checks what stands alone.
+func (c *checker) header() {
+	if c.given("version") && c.f.Version != Version {
+		c.problem("version", "a newer hubship may know it", "expected %d, found %d", Version, c.f.Version)
+	}
+	if r := c.f.Registry; c.given("registry") && !registry.MatchString(r) {
+		c.problem("registry", "leave out the scheme", "%q is not a registry: expected host[:port][/path]", r)
+	}
+	c.fleet.Verify = model.VerifySettings{Service: "hubship", User: "hubship-verify"}
+	if c.given("verify.service") {
+		c.fleet.Verify.Service = c.f.Verify.Service
+		if p := labelProblem(c.f.Verify.Service, maxLabel); p != "" {
+			c.problem("verify.service", "", "%q %s", c.f.Verify.Service, p)
+		}
+	}
+	if c.given("verify.user") {
+		c.fleet.Verify.User = c.f.Verify.User
+		if !hubUser.MatchString(c.f.Verify.User) {
+			c.problem("verify.user", "", "%q is not a user name: expected small letters, digits, '-', '_', '.' and '@'", c.f.Verify.User)
+		}
+	}
+}
+
+func (c *checker) clusters() {
+	for _, name := range sortedKeys(c.f.Clusters) {
+		field, k := "clusters."+name, c.f.Clusters[name]
+		if p := labelProblem(name, maxLabel); p != "" {
+			c.problem(field, "", "the name %s", p)
+		}
+		both := k.Kubeconfig != "" && k.Context != ""
+		switch {
+		case k.Embedded && (k.Kubeconfig != "" || k.Context != ""):
+			c.problem(field, "remove one of them", "expected either embedded or kubeconfig and context, found both")
+		case !k.Embedded && !both:
+			c.problem(field, "no cluster is ever taken from a kubeconfig's current context", "expected `embedded: true`, or kubeconfig and context together")
+		case both && !path.IsAbs(k.Kubeconfig) && !strings.HasPrefix(k.Kubeconfig, "~/"):
+			c.problem(field+".kubeconfig", "", "%q is relative: expected an absolute path on the machine where hubship runs, or one that starts with ~/", k.Kubeconfig)
+		}
+		c.fleet.Clusters = append(c.fleet.Clusters, model.Cluster{Name: name, Embedded: k.Embedded, Kubeconfig: k.Kubeconfig, Context: k.Context})
+	}
+	if c.given("clusters") && len(c.f.Clusters) == 0 {
+		c.problem("clusters", "for the embedded node: `local: {embedded: true}`", "expected at least one cluster")
+	}
+}
+
+// environments reads the environments and puts them in promotion order.
+func (c *checker) environments() {
+	names := c.d.order["environments"]
+	if c.given("environments") && len(names) == 0 {
+		c.problem("environments", "", "expected at least one environment")
+	}
+	branches := map[string]string{}
+	all := make([]model.Environment, 0, len(names))
+	for _, name := range names {
+		e := c.environment(name)
+		if other, ok := branches[e.Branch]; ok {
+			c.problem("environments."+name+".branch", "give each environment a branch of its own", "branch %q drives %s already", e.Branch, other)
+		}
+		branches[e.Branch] = name
+		all = append(all, e)
+	}
+	c.fleet.Environments = c.promotionOrder(all)
+	if n := len(c.fleet.Environments); n > 0 {
+		for i := range c.fleet.Environments {
+			e := &c.fleet.Environments[i]
+			if e.Host != "" {
+				continue
+			}
+			if e.Host = "{hub}-{env}.localhost"; i == n-1 {
+				e.Host = "{hub}.localhost"
+			}
+		}
+	}
+}
+
+// environment reads one environment. Its host is filled in later: the default
+// depends on the order.
+func (c *checker) environment(name string) model.Environment {
+	in, field := c.f.Environments[name], "environments."+name
+	or := func(value, fallback string) string {
+		if value == "" {
+			return fallback
+		}
+		return value
+	}
+	e := model.Environment{
+		Name: name, Branch: or(in.Branch, name), Cluster: in.Cluster, After: in.After, Host: in.Host,
+		Namespace: or(in.Namespace, "{hub}-{env}"), Release: or(in.Release, "{hub}-{env}"),
+	}
+	if p := labelProblem(name, maxLabel); p != "" {
+		c.problem(field, "", "the name %s", p)
+	}
+	if p := branchProblem(e.Branch); p != "" {
+		c.problem(field+".branch", "", "%q %s", e.Branch, p)
+	}
+	if known := sortedKeys(c.f.Clusters); c.given(field+".cluster") && !slices.Contains(known, e.Cluster) {
+		c.problem(field+".cluster", didYouMean(e.Cluster, known), "there is no cluster %q, expected %s", e.Cluster, oneOf(known))
+	}
+	if e.After != "" {
+		if _, ok := c.f.Environments[e.After]; !ok || e.After == name {
+			others := slices.DeleteFunc(sortedKeys(c.f.Environments), func(n string) bool { return n == name })
+			c.problem(field+".after", didYouMean(e.After, others), "%q is no other environment, expected %s", e.After, oneOf(others))
+			e.After = ""
+		}
+	}
+	for _, p := range []struct{ key, pattern string }{{"namespace", e.Namespace}, {"release", e.Release}, {"host", e.Host}} {
+		if bad := unknownPlaceholder(p.pattern, "{hub}", "{env}"); bad != "" {
+			c.problem(field+"."+p.key, "", "unknown placeholder %s, expected {hub} or {env}", bad)
+		}
+	}
+	return e
+}
+
+// promotionOrder puts every environment behind the one it comes after, and
+// otherwise keeps the order of the file.
+func (c *checker) promotionOrder(all []model.Environment) []model.Environment {
+	var ordered []model.Environment
+	placed := map[string]bool{"": true}
+	for len(ordered) < len(all) {
+		progress := false
+		for _, e := range all {
+			if !placed[e.Name] && placed[e.After] {
+				ordered, placed[e.Name], progress = append(ordered, e), true, true
+			}
+		}
+		if progress {
+			continue
+		}
+		for _, e := range all {
+			if !placed[e.Name] {
+				c.problem("environments."+e.Name+".after", "remove one `after`", "the environments come after each other in a circle")
+			}
+		}
+		return ordered
+	}
+	return ordered
+}
+
+// hubs finds the folders that are hubs, and checks chart and file patterns.
+func (c *checker) hubs() {
+	h := &c.f.Hubs
+	c.path("hubs.chart", &h.Chart)
+	c.fleet.Chart = h.Chart
+	if c.usable("hubs.chart", h.Chart) {
+		c.mustExist("hubs.chart", path.Join(h.Chart, "Chart.yaml"), false, "name the folder of a Helm chart")
+	}
+	for key, list := range map[string][]string{"values": h.Values, "secrets": h.Secrets} {
+		for i := range list {
+			field := fmt.Sprintf("hubs.%s[%d]", key, i)
+			c.path(field, &list[i])
+			if bad := unknownPlaceholder(list[i], "{hub}", "{env}"); bad != "" {
+				c.problem(field, "", "unknown placeholder %s, expected {env} or {hub}", bad)
+			}
+			if slices.Contains(list[:i], list[i]) {
+				c.problem(field, "remove one of them", "%q is listed twice", list[i])
+			}
+		}
+	}
+	c.path("hubs.path", &h.Path)
+	if c.usable("hubs.path", h.Path) {
+		c.findHubs(h.Path)
+	}
+}
+
+func (c *checker) findHubs(pattern string) {
+	if _, err := path.Match(pattern, ""); err != nil || strings.ContainsAny(pattern, "{}") {
+		c.problem("hubs.path", "for example deployments/*", "%q is not a pattern of folders", pattern)
+		return
+	}
+	matches, err := fs.Glob(c.tree, pattern)
+	if err != nil {
+		c.problem("hubs.path", "", "cannot be searched: %v", err)
+		return
+	}
+	byName := map[string]string{}
+	for _, dir := range matches {
+		name := path.Base(dir)
+		// Folders of template engines and hidden ones are not hubs.
+		if strings.Contains(dir, "{{") || strings.HasPrefix(name, ".") {
+			continue
+		}
+		if info, err := fs.Stat(c.tree, dir); err != nil || !info.IsDir() {
+			continue
+		}
+		if p := labelProblem(name, maxLabel); p != "" {
+			c.problem("hubs.path", "rename the folder", "the folder %s is no hub: its name %s", dir, p)
+			continue
+		}
+		if other, ok := byName[name]; ok {
+			c.problem("hubs.path", "rename one of them", "the folders %s and %s are both hub %q", other, dir, name)
+			continue
+		}
+		byName[name] = dir
+	}
+	for _, name := range sortedKeys(byName) {
+		c.fleet.Hubs = append(c.fleet.Hubs, model.Hub{Name: name, Path: byName[name]})
+	}
+	if len(byName) == 0 && c.given("hubs.path") {
+		c.problem("hubs.path", "each hub is a folder with its values", "no folder matches %q", pattern)
+	}
+}
+
+// path checks and cleans a path within the repository.
+func (c *checker) path(field string, p *string) {
+	if !c.given(field) {
+		return
+	}
+	if bad := pathProblem(*p); bad != "" {
+		c.problem(field, "", "%q %s", *p, bad)
+		return
+	}
+	*p = path.Clean(*p)
+}
+
+// usable says that a field was given and nothing is wrong with it so far.
+func (c *checker) usable(field, value string) bool { return value != "" && c.given(field) }
+
+// mustExist checks that a file, or folder, is in the tree.
+func (c *checker) mustExist(field, name string, dir bool, hint string) {
+	want := "file"
+	if dir {
+		want = "folder"
+	}
+	info, err := fs.Stat(c.tree, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.problem(field, hint, "there is no %s %s", want, name)
+	case err != nil:
+		c.problem(field, "", "cannot be read: %v", err)
+	case info.IsDir() != dir:
+		c.problem(field, hint, "%s is not a %s", name, want)
+	}
+}

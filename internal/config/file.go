@@ -1,0 +1,55 @@
+package config
+
+// FileName is where a deployment repository describes itself.
+const FileName = "hubship.yaml"
+
+// Version is the version of the format that this package reads.
+const Version = 1
+
+// The types below are the format: the strict decoder walks them, and the JSON
+// Schema is generated from them. Names come from the json tags; a field
+// without omitempty is required.
+
+type file struct {
+	Version      int                    `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of this format."`
+	Hubs         hubs                   `json:"hubs" jsonschema_description:"Where the hubs are and what their releases are made of."`
+	Images       map[string]image       `json:"images,omitempty" jsonschema_description:"Images built from this repository, by name."`
+	Clusters     map[string]cluster     `json:"clusters" jsonschema_description:"Kubernetes clusters, by name. None is ever taken from a current context."`
+	Environments map[string]environment `json:"environments" jsonschema_description:"Stages that a change passes through, by name."`
+	Verify       verify                 `json:"verify,omitempty" jsonschema_description:"How a live release is tested."`
+	Registry     string                 `json:"registry,omitempty" jsonschema_description:"Registry that images are pushed to, as host[:port][/path]. Default: the registry of the installation."`
+}
+
+type hubs struct {
+	Path    string   `json:"path" jsonschema_description:"Pattern of the folders that are hubs, such as deployments/*. The name of a folder is the name of its hub."`
+	Chart   string   `json:"chart" jsonschema_description:"Folder of the Helm chart that all hubs share."`
+	Values  []string `json:"values" jsonschema_description:"Values files within a hub's folder, lowest precedence first. {env} stands for the environment. Each has to exist in every hub."`
+	Secrets []string `json:"secrets,omitempty" jsonschema_description:"SOPS-encrypted values files within a hub's folder, applied after the values. {env} stands for the environment. Each may be absent."`
+}
+
+type image struct {
+	Context    string `json:"context" jsonschema_description:"Folder that the image is built from. With {hub} each hub has an image of its own; otherwise they share one."`
+	Dockerfile string `json:"dockerfile,omitempty" jsonschema_description:"Build file, from the root of the repository. Default: Dockerfile in the context."`
+	Values     string `json:"values" jsonschema_description:"Dotted path in the values that receives the name and tag, such as jupyterhub.singleuser.image."`
+	Repository string `json:"repository,omitempty" jsonschema_description:"Path below the registry. Default: {hub}/NAME for an image of each hub, NAME for a shared one."`
+}
+
+type cluster struct {
+	Embedded   bool   `json:"embedded,omitempty" jsonschema_description:"The Kubernetes node that hubship up runs."`
+	Kubeconfig string `json:"kubeconfig,omitempty" jsonschema_description:"Absolute path of a kubeconfig file on the machine where hubship runs, or one that starts with ~/."`
+	Context    string `json:"context,omitempty" jsonschema_description:"Context within the kubeconfig file."`
+}
+
+type environment struct {
+	Branch    string `json:"branch,omitempty" jsonschema_description:"Branch that drives the environment. Default: the name of the environment."`
+	Cluster   string `json:"cluster" jsonschema_description:"Cluster that the environment's releases are on."`
+	Namespace string `json:"namespace,omitempty" jsonschema_description:"Namespace of a hub's release. Default: {hub}-{env}."`
+	Release   string `json:"release,omitempty" jsonschema_description:"Name of a hub's Helm release. Default: {hub}-{env}."`
+	Host      string `json:"host,omitempty" jsonschema_description:"Name under which hubship's HTTP port serves the hub. Default: {hub}.localhost in the last environment, {hub}-{env}.localhost in the others."`
+	After     string `json:"after,omitempty" jsonschema_description:"Environment that must have verified a change before it is deployed here."`
+}
+
+type verify struct {
+	Service string `json:"service,omitempty" jsonschema_description:"JupyterHub service whose token verification uses. Default: hubship."`
+	User    string `json:"user,omitempty" jsonschema_description:"User that verification creates and removes. Default: hubship-verify."`
+}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// images reads the images: one for each hub if the context says {hub}, one
+// that hubs share otherwise.
+func (c *checker) images() {
+	byValues := map[string]string{}
+	for _, name := range sortedKeys(c.f.Images) {
+		in, field := c.f.Images[name], "images."+name
+		if p := labelProblem(name, maxLabel); p != "" {
+			c.problem(field, "", "the name %s", p)
+		}
+		c.path(field+".context", &in.Context)
+		c.path(field+".dockerfile", &in.Dockerfile)
+		if c.given(field+".values") && !valuesPath.MatchString(in.Values) {
+			c.problem(field+".values", "for example jupyterhub.singleuser.image", "%q is not a dotted path in the values", in.Values)
+		}
+		if other, ok := byValues[in.Values]; ok && in.Values != "" {
+			c.problem(field+".values", "", "image %s sets %s already", other, in.Values)
+		}
+		byValues[in.Values] = name
+		perHub := strings.Contains(in.Context, "{hub}")
+		if in.Dockerfile == "" {
+			in.Dockerfile = path.Join(in.Context, "Dockerfile")
+		}
+		if in.Repository == "" {
+			if in.Repository = name; perHub {
+				in.Repository = "{hub}/" + name
+			}
+		}
+		if c.imagePatterns(field, in, perHub) && c.usable(field+".context", in.Context) {
+			c.addImages(field, name, in, perHub)
+		}
+	}
+	sort.Slice(c.fleet.Images, func(i, j int) bool { return c.fleet.Images[i].ID < c.fleet.Images[j].ID })
+}
+
+// imagePatterns checks the placeholders of an image.
+func (c *checker) imagePatterns(field string, in image, perHub bool) bool {
+	allowed, expected := []string{"{hub}"}, "{hub}"
+	ok := true
+	for _, p := range []struct{ key, pattern string }{{"context", in.Context}, {"dockerfile", in.Dockerfile}, {"repository", in.Repository}} {
+		if p.key != "context" && !perHub {
+			allowed, expected = nil, "none, because the context has no {hub}"
+		}
+		if bad := unknownPlaceholder(p.pattern, allowed...); bad != "" {
+			hint := ""
+			if bad == "{env}" {
+				hint = "every environment runs the same image"
+			}
+			c.problem(field+"."+p.key, hint, "unknown placeholder %s, expected %s", bad, expected)
+			ok = false
+		}
+	}
+	return ok
+}
+
+func (c *checker) addImages(field, name string, in image, perHub bool) {
+	hubs := []string{""}
+	if perHub {
+		hubs = hubs[:0]
+		for _, h := range c.fleet.Hubs {
+			hubs = append(hubs, h.Name)
+		}
+	}
+	for _, hub := range hubs {
+		img := model.Image{
+			ID: path.Join(hub, name), Name: name, Hub: hub, Values: in.Values,
+			Context: model.Expand(in.Context, hub, ""), Dockerfile: model.Expand(in.Dockerfile, hub, ""),
+			Repository: model.Expand(in.Repository, hub, ""),
+		}
+		// {hub} is the hub's folder in a path, and its name elsewhere.
+		if h, ok := c.fleet.Hub(hub); ok {
+			img.Context, img.Dockerfile = hubPath(in.Context, h), hubPath(in.Dockerfile, h)
+		}
+		if !repository.MatchString(img.Repository) {
+			c.problem(field+".repository", "", "%q is not a repository name: expected small letters, digits, '-', '_', '.' and '/'", img.Repository)
+		}
+		before := len(c.d.found.list)
+		c.mustExist(field+".context", img.Context, true, "commit the folder that the image is built from")
+		if len(c.d.found.list) == before {
+			c.mustExist(field+".dockerfile", img.Dockerfile, false, "commit the build file, or name another one by `dockerfile`")
+		}
+		c.fleet.Images = append(c.fleet.Images, img)
+	}
+}
+
+// hubPath fills {hub} into a path. At the start it stands for the hub's folder,
+// as in "{hub}/image"; anywhere else for the hub's name.
+func hubPath(pattern string, h model.Hub) string {
+	if rest, ok := strings.CutPrefix(pattern, "{hub}"); ok && (rest == "" || rest[0] == '/') {
+		return path.Join(h.Path, model.Expand(rest, h.Name, ""))
+	}
+	return path.Clean(model.Expand(pattern, h.Name, ""))
+}
+
+// releases checks every hub in every environment: names, what they would share
+// by mistake, and that their files exist.
+func (c *checker) releases() {
+	clusters := map[string]model.Cluster{}
+	for _, k := range c.fleet.Clusters {
+		clusters[k.Name] = k
+	}
+	namespaces, hosts := map[string]string{}, map[string]string{}
+	for _, e := range c.fleet.Environments {
+		field := "environments." + e.Name
+		k := clusters[e.Cluster]
+		k.Name = "" // two names can be the same cluster
+		for _, h := range c.fleet.Hubs {
+			t := model.Target{Hub: h.Name, Environment: e.Name}
+			ns, rel, host := model.Expand(e.Namespace, h.Name, e.Name), model.Expand(e.Release, h.Name, e.Name), model.Expand(e.Host, h.Name, e.Name)
+			if p := labelProblem(ns, maxLabel); p != "" {
+				c.problem(field+".namespace", "", "the namespace %q of %s %s", ns, t.Key(), p)
+			}
+			if p := labelProblem(rel, maxRelease); p != "" {
+				c.problem(field+".release", "", "the release %q of %s %s", rel, t.Key(), p)
+			}
+			if len(host) > maxHost || !hostName.MatchString(host) {
+				c.problem(field+".host", "", "the host %q of %s is not a DNS name", host, t.Key())
+			}
+			place := fmt.Sprintf("%+v/%s", k, ns)
+			if other, ok := namespaces[place]; ok {
+				c.problem(field+".namespace", "put {hub} and {env} into the pattern", "%s and %s would share the namespace %s", other, t.Key(), ns)
+			}
+			if other, ok := hosts[host]; ok {
+				c.problem(field+".host", "put {hub} and {env} into the pattern", "%s and %s would share the host %s", other, t.Key(), host)
+			}
+			namespaces[place], hosts[host] = t.Key(), t.Key()
+		}
+	}
+	c.files()
+}
+
+// files checks that the values files of every hub exist. Secrets may be absent,
+// but not be folders.
+func (c *checker) files() {
+	for i, pattern := range c.f.Hubs.Values {
+		c.eachFile(pattern, func(name, key string) {
+			info, err := fs.Stat(c.tree, name)
+			if err == nil && info.Mode().IsRegular() {
+				return
+			}
+			c.problem(fmt.Sprintf("hubs.values[%d]", i), "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
+		})
+	}
+	for i, pattern := range c.f.Hubs.Secrets {
+		c.eachFile(pattern, func(name, key string) {
+			if info, err := fs.Stat(c.tree, name); err == nil && !info.Mode().IsRegular() {
+				c.problem(fmt.Sprintf("hubs.secrets[%d]", i), "", "%s of %s is not a file", name, key)
+			}
+		})
+	}
+}
+
+// eachFile calls visit with each file that a pattern names.
+func (c *checker) eachFile(pattern string, visit func(name, key string)) {
+	if pathProblem(pattern) != "" {
+		return
+	}
+	for _, h := range c.fleet.Hubs {
+		if !strings.Contains(pattern, "{env}") {
+			visit(path.Join(h.Path, model.Expand(pattern, h.Name, "")), "hub "+h.Name)
+			continue
+		}
+		for _, e := range c.fleet.Environments {
+			visit(path.Join(h.Path, model.Expand(pattern, h.Name, e.Name)), h.Name+"@"+e.Name)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package repo
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// maxCharts bounds the charts that one chart leads to.
+const maxCharts = 100
+
+// chartMeta is what of a Chart.yaml, or of an old requirements.yaml, leads to
+// other folders.
+type chartMeta struct {
+	Dependencies []struct {
+		Name       string `yaml:"name"`
+		Repository string `yaml:"repository"`
+	} `yaml:"dependencies"`
+}
+
+// chartDigest is the digest over a chart: its folder, the folders of its
+// file:// dependencies, theirs, and what links in them lead to. Dependencies
+// from elsewhere are pinned by files in the chart's folder.
+func (s *snapshot) chartDigest(dir string) (string, error) {
+	e := plan.NewEncoder("hubship-chart/1")
+	seen := map[string]bool{}
+	type chart struct{ label, dir string }
+	queue := []chart{{"", dir}}
+	for visited := map[string]bool{}; len(queue) > 0; queue = queue[1:] {
+		c := queue[0]
+		entry, err := s.tree.Resolve(c.dir)
+		if err != nil {
+			return "", err
+		}
+		if visited[entry.Path] {
+			continue
+		}
+		if visited[entry.Path] = true; len(visited) > maxCharts {
+			return "", fmt.Errorf("it leads to more than %d charts", maxCharts)
+		}
+		if err := s.follow(e, "chart", c.label, entry, seen); err != nil {
+			return "", err
+		}
+		next, err := s.fileDependencies(entry.Path)
+		if err != nil {
+			return "", err
+		}
+		for _, d := range next {
+			queue = append(queue, chart{c.label + "/" + d.name, d.dir})
+		}
+	}
+	return e.Hex(), nil
+}
+
+type dependency struct{ name, dir string }
+
+// fileDependencies returns the folders that a chart names as file://
+// dependencies.
+func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
+	var out []dependency
+	tree := s.tree.FS()
+	for _, file := range []string{"Chart.yaml", "requirements.yaml"} {
+		name := path.Join(dir, file)
+		data, err := fs.ReadFile(tree, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var meta chartMeta
+		if err := yaml.Unmarshal(data, &meta); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		for _, d := range meta.Dependencies {
+			rel, ok := strings.CutPrefix(d.Repository, "file://")
+			if !ok {
+				continue
+			}
+			target := path.Join(dir, rel)
+			if path.IsAbs(rel) || target == ".." || strings.HasPrefix(target, "../") {
+				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: %s is outside of the repository", name, d.Name, d.Repository),
+					"move the chart into the repository and name it by a relative path")
+			}
+			if e, err := s.tree.Resolve(target); err != nil || !e.IsDir() {
+				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: there is no folder %s", name, d.Name, target), "commit the chart, or correct its repository")
+			}
+			out = append(out, dependency{d.Name, target})
+		}
+	}
+	return out, nil
+}
+
+// resolveLink returns what a symbolic link leads to; the zero Entry if that is
+// nothing.
+func (s *snapshot) resolveLink(link git.Entry) (git.Entry, error) {
+	target, err := s.tree.Resolve(link.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return git.Entry{}, nil
+	}
+	if err != nil {
+		return git.Entry{}, model.WithHint(err, "point the link to something inside of the repository, by a relative path")
+	}
+	return target, nil
+}
+
+func sortSources(list []model.Source) {
+	slices.SortFunc(list, func(a, b model.Source) int { return cmp.Compare(a.ID, b.ID) })
+}

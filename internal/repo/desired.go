@@ -1,0 +1,212 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/hubship/hubship/internal/config"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// Versions of the encodings below. A change of one makes every image or
+// release new, so it has to be meant.
+const (
+	sharedVersion = "hubship-shared/1"
+	ownVersion    = "hubship-own/1"
+	sourceVersion = "hubship-source/1"
+)
+
+// BuilderVersion stands for how images are built: it is part of what an image
+// is made of, and is raised when the same files would make another image.
+const BuilderVersion = "1"
+
+// Desired returns the releases of the environment as the commit of the fleet
+// wants them, sorted by hub. It reads Git trees only.
+func (r *Repository) Desired(ctx context.Context, fleet *model.Fleet, env string) ([]model.Desired, error) {
+	wrap := func(err error) error {
+		return fmt.Errorf("find out what %s should be at %.12s: %w", env, fleet.Commit, err)
+	}
+	s, err := r.snapshot(ctx, fleet.Commit)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	cfg, err := s.configuration()
+	if err != nil {
+		return nil, wrap(err)
+	}
+	if err := s.hashSources(cfg.Fleet, r.opts.Platform); err != nil {
+		return nil, wrap(err)
+	}
+	imagesOf := groupImages(cfg.Fleet)
+	out := make([]model.Desired, 0, len(cfg.Fleet.Hubs))
+	for _, hub := range cfg.Fleet.Hubs {
+		if err := ctx.Err(); err != nil {
+			return nil, wrap(err)
+		}
+		d, err := s.desired(cfg, hub, env, imagesOf(hub.Name))
+		if err != nil {
+			return nil, wrap(err)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// groupImages returns Fleet.ImagesOf without a search through all images for
+// every hub.
+func groupImages(f *model.Fleet) func(hub string) []model.Image {
+	byHub := map[string][]model.Image{}
+	for _, i := range f.Images {
+		byHub[i.Hub] = append(byHub[i.Hub], i)
+	}
+	return func(hub string) []model.Image {
+		return append(append([]model.Image(nil), byHub[""]...), byHub[hub]...)
+	}
+}
+
+func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images []model.Image) (model.Desired, error) {
+	target, err := cfg.Fleet.Target(hub.Name, env)
+	if err != nil {
+		return model.Desired{}, err
+	}
+	files, err := cfg.Release(hub.Name, env)
+	if err != nil {
+		return model.Desired{}, err
+	}
+	d := model.Desired{
+		Target: target, Commit: cfg.Fleet.Commit,
+		Chart: files.Chart, Values: files.Values, Secrets: files.Secrets,
+	}
+	for _, i := range images {
+		d.Images = append(d.Images, s.bySource[i.ID])
+	}
+	sortSources(d.Images)
+	if d.Shared, err = s.shared(cfg, hub, files, d.Images); err != nil {
+		return model.Desired{}, fmt.Errorf("hub %s: %w", hub.Name, err)
+	}
+	if d.Own, err = s.own(hub, files); err != nil {
+		return model.Desired{}, fmt.Errorf("hub %s: %w", hub.Name, err)
+	}
+	return d, nil
+}
+
+// shared is the digest over what a hub's releases have in common. Paths count
+// from the hub's folder, so that moving the folder changes nothing; the order
+// of all values files counts, those of an environment included, because it
+// decides which wins.
+func (s *snapshot) shared(cfg *config.Config, hub model.Hub, files config.Release, images []model.Source) (string, error) {
+	e := plan.NewEncoder(sharedVersion)
+	e.Add("chart", s.chart)
+	e.Add(append([]string{"order"}, cfg.Patterns...)...)
+	if err := s.addFiles(e, "values", hub, files.Shared); err != nil {
+		return "", err
+	}
+	for _, i := range images {
+		e.Add("image", i.ID, i.Hash, i.Values, i.Repository)
+	}
+	return e.Hex(), nil
+}
+
+// own is the digest over what belongs to one environment.
+func (s *snapshot) own(hub model.Hub, files config.Release) (string, error) {
+	e := plan.NewEncoder(ownVersion)
+	if err := s.addFiles(e, "values", hub, files.Own); err != nil {
+		return "", err
+	}
+	if err := s.addFiles(e, "secrets", hub, files.Secrets); err != nil {
+		return "", err
+	}
+	return e.Hex(), nil
+}
+
+func (s *snapshot) addFiles(e *plan.Encoder, kind string, hub model.Hub, files []string) error {
+	for _, name := range files {
+		entry, err := s.tree.Resolve(name)
+		if err != nil {
+			return err
+		}
+		e.Add(kind, strings.TrimPrefix(name, hub.Path+"/"), entry.ID)
+	}
+	return nil
+}
+
+// hashSources finds out, once a commit, what chart and images are made of.
+func (s *snapshot) hashSources(fleet *model.Fleet, platform string) error {
+	s.sources.Do(func() {
+		s.bySource = make(map[string]model.Source, len(fleet.Images))
+		for _, i := range fleet.Images {
+			hash, err := s.source(i, platform)
+			if err != nil {
+				s.sourceErr = fmt.Errorf("image %s: %w", i.ID, err)
+				return
+			}
+			s.bySource[i.ID] = model.Source{Image: i, Hash: hash}
+		}
+		if s.chart, s.sourceErr = s.chartDigest(fleet.Chart); s.sourceErr != nil {
+			s.sourceErr = fmt.Errorf("chart %s: %w", fleet.Chart, s.sourceErr)
+		}
+	})
+	return s.sourceErr
+}
+
+// source is the digest over what an image is built from. A symbolic link or
+// submodule in the context counts by what it says, not by what it leads to:
+// neither is followed out of the context when it is built.
+func (s *snapshot) source(i model.Image, platform string) (string, error) {
+	context, err := s.tree.Resolve(i.Context)
+	if err != nil {
+		return "", err
+	}
+	dockerfile, err := s.tree.Resolve(i.Dockerfile)
+	if err != nil {
+		return "", err
+	}
+	e := plan.NewEncoder(sourceVersion)
+	e.Add("builder", BuilderVersion, platform)
+	e.Add("context", context.ID)
+	if rel, ok := inside(context.Path, dockerfile.Path); ok {
+		e.Add("dockerfile", rel)
+	} else {
+		e.Add("dockerfile", path.Base(dockerfile.Path), dockerfile.ID)
+	}
+	return e.Hex(), nil
+}
+
+// inside returns the path of name from dir, if it is below dir.
+func inside(dir, name string) (string, bool) {
+	if dir == "." {
+		return name, true
+	}
+	return strings.CutPrefix(name, dir+"/")
+}
+
+// follow visits a folder and, through symbolic links, whatever outside of it
+// its files lead to, each once.
+func (s *snapshot) follow(e *plan.Encoder, kind, label string, dir git.Entry, seen map[string]bool) error {
+	if seen[dir.Path] {
+		return nil
+	}
+	seen[dir.Path] = true
+	e.Add(kind, label, dir.ID)
+	if !dir.IsDir() {
+		return nil
+	}
+	return s.tree.Below(dir.Path, func(entry git.Entry) error {
+		if !entry.IsSymlink() {
+			return nil
+		}
+		target, err := s.resolveLink(entry)
+		if err != nil || target.Path == "" {
+			return err
+		}
+		if _, ok := inside(dir.Path, target.Path); ok || target.Path == dir.Path {
+			return nil
+		}
+		rel, _ := inside(dir.Path, entry.Path)
+		return s.follow(e, "link", label+"/"+rel, target, seen)
+	})
+}
