@@ -28,7 +28,11 @@ const (
 const (
 	maxDetail = 500     // bytes of a check's one-line detail
 	maxLog    = 8 << 10 // bytes of a check's log, the last ones
-	pollEvery = 100 * time.Millisecond
+
+	// What cannot be waited for is asked for again, first soon, then less
+	// often.
+	minPause = 50 * time.Millisecond
+	maxPause = 250 * time.Millisecond
 )
 
 // step is one check: what it is called, how long it may take and what has to

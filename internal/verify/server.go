@@ -125,7 +125,7 @@ func (s *session) follow(ctx context.Context, log *journal) (bool, error) {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-time.After(pollEvery / 2):
+		case <-time.After(minPause):
 		}
 	}
 }

@@ -19,7 +19,7 @@ const attempt = 5 * time.Second
 // retry calls f until it succeeds, until it fails for good (permanent) or
 // until ctx ends; the error then holds f's last one.
 func retry(ctx context.Context, permanent func(error) bool, f func(ctx context.Context) error) error {
-	for {
+	for pause := minPause; ; pause = min(pause*3/2, maxPause) {
 		one, cancel := context.WithTimeout(ctx, attempt)
 		err := f(one)
 		cancel()
@@ -32,7 +32,7 @@ func retry(ctx context.Context, permanent func(error) bool, f func(ctx context.C
 				return err
 			}
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(pollEvery):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -61,6 +61,9 @@ func (s *session) tokenAccepted(ctx context.Context) (finding, error) {
 	service := s.req.Settings.Service
 	values := "values that provide it:\n" + Values(service, s.user)
 	token, err := s.token(ctx)
+	if err == nil && token == "" {
+		err = fmt.Errorf("%w %s", ErrNoToken, service)
+	}
 	if errors.Is(err, ErrNoToken) {
 		return finding{log: values}, model.WithHint(err, "Add the values shown in the log to the hub's configuration")
 	}
@@ -98,6 +101,10 @@ func definite(err error) bool {
 // killed left behind.
 func (s *session) userCreated(ctx context.Context) (finding, error) {
 	detail := s.user
+	if s.user == s.req.Settings.Service {
+		return finding{}, model.WithHint(fmt.Errorf("user and service are both named %s, and no hub lets an account remove its own name", s.user),
+			"Choose another name as verify.user in hubship.yaml")
+	}
 	found, err := s.lookUp(ctx)
 	if err != nil {
 		return finding{}, err

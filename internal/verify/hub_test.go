@@ -1,0 +1,451 @@
+package verify_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+	"github.com/hubship/hubship/internal/verify"
+	"github.com/hubship/hubship/internal/verify/jupyter"
+)
+
+// run is one verification of the test hub.
+type run struct {
+	user      string
+	service   string // default: user
+	token     *string
+	base      *url.URL
+	packages  []string // "name" or "name spec"
+	deadlines verify.Deadlines
+	onCheck   func(model.Check)
+}
+
+func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verification, error) {
+	t.Helper()
+	if r.service == "" {
+		r.service = "tests-" + r.user
+	}
+	if r.base == nil {
+		r.base = h.base
+	}
+	var tokens []string
+	for _, s := range h.services {
+		tokens = append(tokens, s.Token)
+	}
+	var mu sync.Mutex
+	var said []string
+	v, err := verify.New(verify.Options{
+		Transport: func(model.Cluster, model.Target) (http.RoundTripper, error) {
+			return discreet{http.DefaultTransport, tokens}, nil
+		},
+		Token: func(_ context.Context, _ model.Cluster, _ model.Target, service string) (string, error) {
+			if r.token != nil {
+				return verify.TokenFrom(map[string][]byte{verify.SecretKey(service): []byte(*r.token)}, service)
+			}
+			return verify.TokenFrom(map[string][]byte{verify.SecretKey(service): []byte(h.services[strings.TrimPrefix(service, "tests-")].Token)}, service)
+		},
+		BaseURL: func(model.Cluster, model.Target) (*url.URL, error) { return r.base, nil },
+		Progress: func(_ model.Target, _, text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, text)
+		},
+		Deadlines: r.deadlines,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []model.Check
+	req := ship.VerifyRequest{
+		Target: h.target(), Settings: model.VerifySettings{Service: r.service, User: r.user}, Run: "run-1",
+		Check: func(c model.Check) {
+			told = append(told, c)
+			if r.onCheck != nil {
+				r.onCheck(c)
+			}
+		},
+	}
+	for _, p := range r.packages {
+		name, spec, _ := strings.Cut(p, " ")
+		req.Packages = append(req.Packages, ship.Package{Name: name, Spec: spec})
+	}
+	out, err := v.Verify(ctx, model.Cluster{Name: "local"}, req)
+	if len(told) != len(out.Checks) {
+		t.Errorf("%d checks were reported as they ended, %d are in the result", len(told), len(out.Checks))
+	}
+	everything, _ := json.Marshal([]any{out, said})
+	text := string(everything)
+	if err != nil {
+		text += err.Error()
+	}
+	for _, token := range tokens {
+		if strings.Contains(text, token) {
+			t.Error("a token is part of what was reported")
+		}
+	}
+	for _, c := range out.Checks {
+		t.Logf("%-28s passed=%-5v skipped=%-5v %8.3f s  %s", c.Name, c.Passed, c.Skipped, c.Duration.Seconds(), c.Detail)
+	}
+	return out, err
+}
+
+// gone checks that the hub does not know the user.
+func (h *hub) gone(t *testing.T, user string) {
+	t.Helper()
+	_, err := h.admin.User(context.Background(), user)
+	if jupyter.StatusOf(err) != http.StatusNotFound {
+		t.Errorf("user %s is still there (%v)", user, err)
+	}
+}
+
+func check(t *testing.T, v model.Verification, name string) model.Check {
+	t.Helper()
+	for _, c := range v.Checks {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("there is no check %q", name)
+	return model.Check{}
+}
+
+// failed checks that the verification failed at the check with a reason that
+// holds all the texts, and returns the check.
+func failed(t *testing.T, v model.Verification, name string, texts ...string) model.Check {
+	t.Helper()
+	c := check(t, v, name)
+	if v.Passed || c.Passed || c.Skipped {
+		t.Errorf("%s: verification passed=%v, check passed=%v skipped=%v; want a failure", name, v.Passed, c.Passed, c.Skipped)
+	}
+	if !strings.HasPrefix(v.Reason, name+": ") {
+		t.Errorf("reason %q does not name %q", v.Reason, name)
+	}
+	for _, text := range texts {
+		if !strings.Contains(c.Detail, text) {
+			t.Errorf("%s: detail %q does not say %q", name, c.Detail, text)
+		}
+	}
+	return c
+}
+
+func TestGoodHubPasses(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{user: "good", packages: []string{"hubship-fine", "jupyterlab", "numpy-is-not-asked-for ;python_version<'3'"}})
+	if err != nil || !v.Passed || v.Reason != "" {
+		t.Fatalf("passed=%v reason=%q error=%v", v.Passed, v.Reason, err)
+	}
+	want := []string{
+		verify.HubAnswers, verify.TokenAccepted, verify.UserCreated, verify.ServerStarts, verify.ServerAnswers, verify.KernelStarts,
+		"import hubship-fine", "import jupyterlab", "import numpy-is-not-asked-for", verify.PageOpens, verify.ServerStopped, verify.UserRemoved,
+	}
+	if len(v.Checks) != len(want) {
+		t.Fatalf("%d checks, want %d", len(v.Checks), len(want))
+	}
+	var own time.Duration
+	for i, c := range v.Checks {
+		if c.Name != want[i] || !c.Passed || c.Skipped {
+			t.Errorf("check %d is %+v, want %s to pass", i, c, want[i])
+		}
+		if c.Name != verify.ServerStarts && c.Name != verify.KernelStarts && !strings.HasPrefix(c.Name, "import ") {
+			own += c.Duration
+		}
+	}
+	for name, detail := range map[string]string{
+		verify.HubAnswers: "JupyterHub 6.1.1", verify.ServerAnswers: "Jupyter Server 2.21.1", verify.PageOpens: "/user/good/lab",
+		"import hubship-fine": "1.2.3 (hubship_fine)", "import jupyterlab": "4.6.6",
+	} {
+		if c := check(t, v, name); c.Detail != detail {
+			t.Errorf("%s: detail %q, want %q", name, c.Detail, detail)
+		}
+	}
+	if c := check(t, v, verify.ServerStarts); !strings.Contains(c.Log, "Server ready at /user/good/") {
+		t.Errorf("the messages of the starting server were not kept: %q", c.Log)
+	}
+	t.Logf("beside the starts of server and kernel and the imports: %s", own)
+	h.gone(t, "good")
+}
+
+func TestImportsAreJudgedOneByOne(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{
+		user:      "imports",
+		deadlines: verify.Deadlines{Import: 3 * time.Second},
+		packages: []string{
+			"hubship-raises", "hubship-exits", "hubship-sleeps", "hubship-floods", "hubship-chatty", "hubship-colour", "hubship-data",
+			"hubship.names", "hubship-space", "hubship-space-bad", "not-there", "hubship-fine ==9.9", "\"); import os; os._exit(1) #",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, "import hubship-raises", "OSError: libhubship.so.3: cannot open")
+	tests := []struct {
+		name   string
+		passed bool
+		detail string
+		log    []string
+	}{
+		{"hubship-raises", false, "OSError: libhubship.so.3: cannot open shared object file", []string{"looking for the library", "hubship_raises.py"}},
+		{"hubship-exits", false, "ImportError: module hubship_exits ended the program when it was imported: exit 7", nil},
+		{"hubship-sleeps", false, "import did not end within 3s; it was interrupted", []string{"forever", "KeyboardInterrupt"}},
+		{"hubship-floods", false, "RuntimeError: after the flood", []string{"hubship_floods.py"}},
+		{"hubship-chatty", true, "0.1 (hubship_chatty)", nil},
+		{"hubship-colour", false, "ValueError: red", nil},
+		{"hubship-data", true, "2.0; data or commands only, nothing to import", nil},
+		{"hubship.names", true, "3.1 (othername, second)", nil},
+		{"hubship-space", true, "0.2 (hubspace.inner)", nil},
+		{"hubship-space-bad", false, "ZeroDivisionError: division by zero", nil},
+		{"not-there", false, "not-there is not installed", nil},
+		{"hubship-fine", false, "version 1.2.3 is installed, the requirements ask for ==9.9", nil},
+		{"\"); import os; os._exit(1) #", false, "\"); import os; os._exit(1) # is not installed", nil},
+	}
+	for _, tt := range tests {
+		c := check(t, v, "import "+tt.name)
+		if c.Passed != tt.passed || c.Skipped || c.Detail != tt.detail {
+			t.Errorf("import %s: passed=%v skipped=%v detail %q, want passed=%v detail %q", tt.name, c.Passed, c.Skipped, c.Detail, tt.passed, tt.detail)
+		}
+		for _, text := range tt.log {
+			if !strings.Contains(c.Log, text) {
+				t.Errorf("import %s: log does not say %q:\n%s", tt.name, text, c.Log)
+			}
+		}
+		if len(c.Log) > 8<<10 || strings.Contains(c.Log, "\x1b") {
+			t.Errorf("import %s: the log is too long or has terminal escapes", tt.name)
+		}
+	}
+	if c := check(t, v, verify.PageOpens); !c.Passed {
+		t.Errorf("the page depends on no import: %+v", c)
+	}
+	h.gone(t, "imports")
+}
+
+func TestKernelThatDiesFails(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{user: "dying", packages: []string{"hubship-fine", "hubship-kills", "jupyterlab"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := failed(t, v, "import hubship-kills", "the kernel died during the import")
+	if !strings.Contains(c.Log, "last words") {
+		t.Errorf("what it printed last was not kept: %q", c.Log)
+	}
+	if c := check(t, v, "import jupyterlab"); !c.Skipped || !strings.Contains(c.Detail, "hubship-kills") {
+		t.Errorf("what came after it: %+v", c)
+	}
+	h.gone(t, "dying")
+}
+
+func TestKernelThatIgnoresInterruptsFails(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{
+		user: "stuck", packages: []string{"hubship-stuck", "hubship-fine"}, deadlines: verify.Deadlines{Import: time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, "import hubship-stuck", "did not end within 1s, and did not react to an interrupt")
+	if c := check(t, v, "import hubship-fine"); !c.Skipped {
+		t.Errorf("what came after it: %+v", c)
+	}
+	h.gone(t, "stuck")
+}
+
+func TestServerThatDoesNotStartFails(t *testing.T) {
+	h := startedHub(t)
+	tests := []struct {
+		user   string
+		limit  time.Duration
+		detail string
+	}{
+		{"exits", time.Minute, "Spawn failed"},
+		{"refused", time.Minute, "the quota of this test is used up"},
+		{"hangs", 3 * time.Second, "not within 3s"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.user, func(t *testing.T) {
+			v, err := h.verify(t, t.Context(), run{user: tt.user, packages: []string{"hubship-fine"}, deadlines: verify.Deadlines{Start: tt.limit}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			failed(t, v, verify.ServerStarts, tt.detail)
+			for _, name := range []string{verify.ServerAnswers, verify.KernelStarts, "import hubship-fine", verify.PageOpens} {
+				if c := check(t, v, name); !c.Skipped || c.Passed {
+					t.Errorf("%s was not skipped: %+v", name, c)
+				}
+			}
+			if c := check(t, v, verify.UserRemoved); !c.Passed {
+				t.Errorf("the user was not removed: %+v", c)
+			}
+			h.gone(t, tt.user)
+		})
+	}
+}
+
+func TestKernelThatDoesNotStartFails(t *testing.T) {
+	h := startedHub(t)
+	started := time.Now()
+	v, err := h.verify(t, t.Context(), run{user: "bad-kernel", packages: []string{"hubship-fine"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, verify.KernelStarts, "kernel python3 ended as it started")
+	if took := time.Since(started); took > 45*time.Second {
+		t.Errorf("it took %s to notice", took)
+	}
+	h.gone(t, "bad-kernel")
+}
+
+func TestPageThatDoesNotOpenFails(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{user: "no-page"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, verify.PageOpens, "/user/no-page/no-such-page", "404")
+	h.gone(t, "no-page")
+}
+
+func TestTokenAndScopes(t *testing.T) {
+	h := startedHub(t)
+	none, wrong := "", "0123456789abcdef"
+	tests := []struct {
+		name   string
+		run    run
+		detail []string
+		log    string
+	}{
+		{"no token", run{user: "good", token: &none}, []string{"no key hub.services.tests-good.apiToken", "Add the values"}, "tests-good: {}"},
+		{"wrong token", run{user: "good", token: &wrong}, []string{"the hub refuses the token of service tests-good (403)"}, ""},
+		{"missing scope", run{user: "weak"}, []string{"service tests-weak lacks the scopes access:servers!user=weak. "}, "\"access:servers!user=weak\""},
+		{"another's scopes", run{user: "good", service: "tests-burst"}, []string{"admin:users!user=good, servers!user=good, access:servers!user=good"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := h.verify(t, t.Context(), tt.run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := failed(t, v, verify.TokenAccepted, tt.detail...)
+			if !strings.Contains(c.Log, tt.log) {
+				t.Errorf("the log does not show the values: %q", c.Log)
+			}
+			if c := check(t, v, verify.UserRemoved); !c.Skipped {
+				t.Errorf("nothing was there to remove: %+v", c)
+			}
+		})
+	}
+}
+
+func TestUserNamedLikeTheServiceIsRefused(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{user: "boss", service: "boss"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, verify.UserCreated, "both named boss")
+	h.gone(t, "boss")
+}
+
+func TestAdministratorIsNotTouched(t *testing.T) {
+	h := startedHub(t)
+	v, err := h.verify(t, t.Context(), run{user: "an-admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, verify.UserCreated, "is an administrator")
+	if u, err := h.admin.User(t.Context(), "an-admin"); err != nil || !u.Admin {
+		t.Errorf("the administrator is gone: %+v, %v", u, err)
+	}
+}
+
+func TestLeftoversAreRemovedFirst(t *testing.T) {
+	h := startedHub(t)
+	for _, user := range []string{"leftover", "pending"} {
+		t.Run(user, func(t *testing.T) {
+			if err := h.admin.CreateUser(t.Context(), user); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.admin.StartServer(t.Context(), user); err != nil {
+				t.Fatal(err)
+			}
+			if user == "leftover" {
+				if e, err := h.admin.Progress(t.Context(), user, func(jupyter.Event) {}); err != nil || !e.Ready {
+					t.Fatal(e, err)
+				}
+			}
+			v, err := h.verify(t, t.Context(), run{user: user})
+			if err != nil || !v.Passed {
+				t.Fatalf("passed=%v reason=%q error=%v", v.Passed, v.Reason, err)
+			}
+			if c := check(t, v, verify.UserCreated); !strings.Contains(c.Detail, "after removing what an earlier verification left") {
+				t.Errorf("the leftover is not mentioned: %+v", c)
+			}
+			h.gone(t, user)
+		})
+	}
+}
+
+func TestCancelCleansUp(t *testing.T) {
+	h := startedHub(t)
+	t.Run("after the start", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		v, err := h.verify(t, ctx, run{user: "cancelled", packages: []string{"hubship-fine"}, onCheck: func(c model.Check) {
+			if c.Name == verify.ServerAnswers {
+				cancel()
+			}
+		}})
+		cancelledWell(t, v, err, "import hubship-fine")
+		h.gone(t, "cancelled")
+	})
+	t.Run("while the server starts", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(2*time.Second, cancel)
+		v, err := h.verify(t, ctx, run{user: "hangs-cancel"})
+		cancelledWell(t, v, err, verify.PageOpens)
+		h.gone(t, "hangs-cancel")
+	})
+}
+
+func cancelledWell(t *testing.T, v model.Verification, err error, unreached string) {
+	t.Helper()
+	if !errors.Is(err, context.Canceled) || v.Passed {
+		t.Errorf("passed=%v error=%v, want context.Canceled", v.Passed, err)
+	}
+	if c := check(t, v, unreached); !c.Skipped {
+		t.Errorf("%s was not skipped: %+v", unreached, c)
+	}
+	for _, name := range []string{verify.ServerStopped, verify.UserRemoved} {
+		if c := check(t, v, name); !c.Passed {
+			t.Errorf("cleanup: %+v", c)
+		}
+	}
+}
+
+func TestHubThatIsDownFails(t *testing.T) {
+	ports, err := freePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hub{base: &url.URL{Scheme: "http", Host: "127.0.0.1"}}
+	base := *h.base
+	base.Host += fmt.Sprintf(":%d", ports[0])
+	v, err := h.verify(t, t.Context(), run{user: "good", base: &base, packages: []string{"x"}, deadlines: verify.Deadlines{Hub: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed(t, v, verify.HubAnswers, "not within 1s", "connection refused")
+	for _, c := range v.Checks[1:] {
+		if !c.Skipped {
+			t.Errorf("%s was not skipped", c.Name)
+		}
+	}
+}
