@@ -23,6 +23,8 @@ type Error struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint,omitempty"`
 	Code  int    `json:"code"` // exit code of the command line: 1 failed, 2 usage, 3 refused by a gate
+	// Promotion is what was found about a promotion before it was refused.
+	Promotion *model.Promotion `json:"promotion,omitempty"`
 }
 
 // Health is the answer of /healthz.

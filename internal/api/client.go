@@ -99,10 +99,15 @@ func (c *Client) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 }
 
 // Promote asks for a promotion. A refusal by a gate is an error of exit code
-// 3, or a Promotion that says so in Refused.
+// 3; the Promotion that comes with it says what was found.
 func (c *Client) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
 	var p model.Promotion
-	return p, c.post(ctx, "promote", "/promote", req, &p)
+	err := c.post(ctx, "promote", "/promote", req, &p)
+	var remote *remoteError
+	if errors.As(err, &remote) && remote.promotion != nil {
+		p = *remote.promotion
+	}
+	return p, err
 }
 
 // Resume clears the halt of a hub in an environment.
@@ -201,14 +206,15 @@ func answerError(op string, res *http.Response) error {
 	if err != nil || json.Unmarshal(data, &body) != nil || body.Error == "" {
 		return fmt.Errorf("%s: the server answered %s", op, res.Status)
 	}
-	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound})
+	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound, promotion: body.Promotion})
 	return &model.Error{Code: body.Code, Hint: body.Hint, Err: cause}
 }
 
 // remoteError is an error as the server worded it.
 type remoteError struct {
-	text    string
-	missing bool
+	text      string
+	missing   bool
+	promotion *model.Promotion
 }
 
 func (e *remoteError) Error() string { return e.text }

@@ -80,7 +80,13 @@ type liveBody struct {
 func (b *liveBody) Read(p []byte) (int, error) {
 	// Not every writer has deadlines; those of tests do not.
 	_ = b.control.SetReadDeadline(time.Now().Add(patience))
-	return b.body.Read(p)
+	n, err := b.body.Read(p)
+	if err != nil {
+		// Past the body nothing is expected of the client: a deadline would
+		// end the request while git works.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 func (b *liveBody) Close() error {

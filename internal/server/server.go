@@ -1,0 +1,283 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/web"
+)
+
+const (
+	headerTimeout = 10 * time.Second // for a request's header to arrive
+	idleTimeout   = 2 * time.Minute  // of a connection between two requests
+	grace         = 3 * time.Second  // for requests under way when the server stops
+)
+
+// Options are the settings of a Server.
+type Options struct {
+	// Addr is the address of the HTTP port: "127.0.0.1:8080". It must be one
+	// of the loopback, unless AllowRemote is set.
+	Addr string
+	// AllowRemote permits an Addr that other machines can reach. Everybody
+	// there can then read what hubs, runs and logs there are.
+	AllowRemote bool
+	// Names are host names of hubship itself beside localhost.
+	Names []string
+	// Socket is the path of the Unix socket that the command line uses; the
+	// only way to change anything but a Git push.
+	Socket string
+	// Service is what is served.
+	Service Service
+	// Git serves /git/, with that prefix stripped; nil serves nothing there.
+	Git http.Handler
+	// Dial connects to a hub; nil means that no hub is served.
+	Dial DialFunc
+	// Version is shown and told.
+	Version string
+	// Log receives what went wrong; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Validate says what is wrong with the options.
+func (o Options) Validate() error {
+	if o.Service == nil {
+		return errors.New("server: it has no service")
+	}
+	if o.Addr == "" && o.Socket == "" {
+		return errors.New("server: it has neither an address nor a socket")
+	}
+	if o.Addr == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return model.Usage(fmt.Errorf("server: address %q: %w", o.Addr, err), "write it as 127.0.0.1:8080")
+	}
+	ip, err := netip.ParseAddr(host)
+	loopback := host == "localhost" || (err == nil && ip.IsLoopback())
+	if !loopback && !o.AllowRemote {
+		return model.Usage(fmt.Errorf("server: address %q can be reached from other machines", o.Addr),
+			"use 127.0.0.1, and a reverse proxy with TLS in front of it")
+	}
+	return nil
+}
+
+// Server serves the HTTP port and the Unix socket. Use it once: Listen, then
+// Serve.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	status  *statusCache
+	hosts   *hostTable
+	proxy   http.Handler
+	own     http.Handler // hubship's own pages and API
+
+	mu        sync.Mutex
+	listeners []net.Listener // guarded by mu; all of them
+	tcp       []net.Listener // of these, the HTTP port's
+	unix      net.Listener
+}
+
+// New checks the options and returns a Server. It opens nothing yet.
+func New(opts Options) (*Server, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	s := &Server{opts: opts, log: opts.Log, started: time.Now()}
+	s.status = newStatusCache(opts.Service.Status)
+	s.hosts = newHostTable(opts.Service.Hosts)
+	s.proxy = s.newProxy()
+	pages := web.New(readings{Service: opts.Service, status: s.status}, opts.Version, opts.Log)
+	s.own = s.routes(pages)
+	return s, nil
+}
+
+// routes are hubship's own addresses.
+func (s *Server) routes(pages http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	s.routeAPI(mux)
+	if s.opts.Git != nil {
+		mux.Handle("/git/", http.StripPrefix("/git", s.opts.Git))
+	}
+	mux.Handle("/", pages)
+	return mux
+}
+
+// Listen opens the HTTP port and the socket. The error says so when one of
+// them is taken.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.Addr != "" {
+		if err := s.listenTCP(); err != nil {
+			return err
+		}
+	}
+	if s.opts.Socket != "" {
+		l, err := listenSocket(s.opts.Socket)
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		s.unix = l
+		s.listeners = append(s.listeners, l)
+	}
+	return nil
+}
+
+func (s *Server) listenTCP() error {
+	l, err := net.Listen("tcp", s.opts.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return model.WithHint(fmt.Errorf("open the HTTP port: another program listens on %s", s.opts.Addr),
+			"end it (ss -ltnp names it), or choose another port with --port")
+	}
+	if err != nil {
+		return fmt.Errorf("open the HTTP port: %w", err)
+	}
+	s.tcp = []net.Listener{l}
+	s.listeners = append(s.listeners, l)
+	// Browsers may take NAME.localhost for ::1 as well.
+	if host, _, _ := net.SplitHostPort(s.opts.Addr); host == "127.0.0.1" || host == "localhost" {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		l6, err := net.Listen("tcp6", net.JoinHostPort("::1", port))
+		switch {
+		case err == nil:
+			s.tcp = append(s.tcp, l6)
+			s.listeners = append(s.listeners, l6)
+		case errors.Is(err, syscall.EADDRINUSE) && !strings.HasPrefix(l.Addr().String(), "["):
+			s.log.Warn("another program listens on the same port of ::1; a browser may find it instead of hubship", "port", port)
+		}
+	}
+	return nil
+}
+
+// Addr is the address of the HTTP port after Listen, "" without one.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tcp) == 0 {
+		return ""
+	}
+	return s.tcp[0].Addr().String()
+}
+
+// Close closes what Listen opened, for a server that never came to Serve.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeListeners()
+	return nil
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		_ = l.Close() // what is closed already need not be closed
+	}
+	s.listeners, s.tcp, s.unix = nil, nil, nil
+}
+
+// Serve answers until ctx ends, lets requests under way finish for a few
+// seconds, ends streams, and returns nil. A listener that breaks is an error.
+func (s *Server) Serve(ctx context.Context) error {
+	s.mu.Lock()
+	tcp, unix := s.tcp, s.unix
+	s.mu.Unlock()
+	if len(tcp) == 0 && unix == nil {
+		return errors.New("server: serve before listen")
+	}
+	// Streams end with streams; everything else, upgraded connections
+	// included, ends with base.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	streams, endStreams := context.WithCancel(base)
+	defer endStreams()
+
+	outside := s.httpServer(withStreams(streams, http.HandlerFunc(s.serveName)), base)
+	inside := s.httpServer(withStreams(streams, s.own), base)
+	inside.ConnContext = peerContext
+
+	failed := make(chan error, len(tcp)+1)
+	serve := func(h *http.Server, l net.Listener) {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+	}
+	for _, l := range tcp {
+		go serve(outside, l)
+	}
+	if unix != nil {
+		go serve(inside, unix)
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	endStreams()
+	patience, cancel := context.WithTimeout(base, grace)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, h := range []*http.Server{outside, inside} {
+		stopping.Go(func() {
+			if h.Shutdown(patience) != nil {
+				_ = h.Close() // who has not finished by now is cut off
+			}
+		})
+	}
+	stopping.Wait()
+	return errors.Join(err, s.Close())
+}
+
+// httpServer has no limit on how long a request or its answer takes: logs,
+// uploads and websockets last. Handlers bound what must be bounded.
+func (s *Server) httpServer(h http.Handler, base context.Context) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+}
+
+type streamsKey struct{}
+
+// withStreams lets handlers know when streams are to end.
+func withStreams(streams context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), streamsKey{}, streams.Done())))
+	})
+}
+
+// streamsEnd is closed when streams are to end; nil outside of Serve.
+func streamsEnd(ctx context.Context) <-chan struct{} {
+	done, _ := ctx.Value(streamsKey{}).(<-chan struct{})
+	return done
+}
+
+// Handler is what the HTTP port serves, for tests and for mounting elsewhere.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveName) }
+
+// pid is told over the socket only.
+func pid(ctx context.Context) int {
+	if _, local := peerOf(ctx); local {
+		return os.Getpid()
+	}
+	return 0
+}

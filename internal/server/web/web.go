@@ -1,0 +1,331 @@
+// Package web holds the pages that people look at. Everything works without
+// JavaScript; with it, pages keep themselves up to date.
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+//go:embed assets/style.css assets/app.js assets/icon.svg
+var assetFiles embed.FS
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+const (
+	shownLines = 2000 // of a log on its page; the whole of it is one link away
+	pageLines  = 1000 // that are read at once
+	recentRuns = 8
+)
+
+// Source is what pages show.
+type Source interface {
+	Status(ctx context.Context) (model.Status, error)
+	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Run(ctx context.Context, id string) (model.Run, error)
+	Lines(ctx context.Context, id string, after int64, limit int) ([]model.Line, error)
+}
+
+// site serves the pages.
+type site struct {
+	source  Source
+	version string
+	log     *slog.Logger
+	assets  map[string]asset
+	pages   map[string]*template.Template
+}
+
+// asset is a file with the version that its address carries.
+type asset struct {
+	data []byte
+	kind string
+	hash string
+}
+
+// New returns the handler of all pages.
+func New(source Source, version string, log *slog.Logger) http.Handler {
+	s := &site{source: source, version: version, log: log, assets: map[string]asset{}, pages: map[string]*template.Template{}}
+	kinds := map[string]string{"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
+	for name, kind := range kinds {
+		data, err := assetFiles.ReadFile("assets/" + name)
+		if err != nil {
+			log.Error("a part of the pages is missing from the program", "file", name, "error", err)
+		}
+		sum := sha256.Sum256(data)
+		s.assets[name] = asset{data: data, kind: kind, hash: fmt.Sprintf("%x", sum[:6])}
+	}
+	for _, page := range []string{"dashboard", "runs", "run", "message"} {
+		s.pages[page] = parse(template.FuncMap{"asset": s.assetURL}, "layout", page)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page(s.dashboard))
+	mux.HandleFunc("GET /runs", s.page(s.runs))
+	mux.HandleFunc("GET /runs/{id}", s.page(s.run))
+	mux.HandleFunc("GET /runs/{id}/log", s.wholeLog)
+	mux.HandleFunc("GET /assets/{name}", s.asset)
+	mux.HandleFunc("/", s.page(func(*http.Request) (view, error) {
+		return view{}, fmt.Errorf("there is no such page: %w", fs.ErrNotExist)
+	}))
+	return mux
+}
+
+// parse reads templates that are part of the program: an error in one is
+// found by any test that opens the page.
+func parse(extra template.FuncMap, names ...string) *template.Template {
+	t := template.New(names[0] + ".html").Funcs(functions).Funcs(extra)
+	files := make([]string, len(names))
+	for i, n := range names {
+		files[i] = "templates/" + n + ".html"
+	}
+	return template.Must(t.ParseFS(templateFiles, append(files, "templates/parts.html")...))
+}
+
+// view is what a page's template gets.
+type view struct {
+	Page    string // template
+	Title   string
+	Nav     string // entry of the navigation that it belongs to
+	Version string
+	Refresh int // seconds between two looks of a browser without JavaScript; 0 is never
+	Now     time.Time
+	Gated   map[string]bool // environments that take only what another proved
+	Data    any
+}
+
+// page wraps a handler with headers, errors and the writing.
+func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "same-origin")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cache-Control", "no-store")
+		status := http.StatusOK
+		v, err := h(r)
+		if err != nil {
+			if r.Context().Err() != nil {
+				return // nobody waits any more
+			}
+			status = http.StatusInternalServerError
+			if errors.Is(err, fs.ErrNotExist) {
+				status = http.StatusNotFound
+			} else {
+				s.log.Error("a page failed", "path", r.URL.Path, "error", err)
+			}
+			v = view{Page: "message", Title: http.StatusText(status), Data: message{Text: err.Error(), Hint: model.HintOf(err)}}
+		}
+		v.Version, v.Now = s.version, time.Now()
+		var body bytes.Buffer
+		if err := s.pages[v.Page].Execute(&body, v); err != nil {
+			s.log.Error("a page's template failed", "path", r.URL.Path, "error", err)
+			http.Error(w, "hubship: this page failed; the server's log says why", http.StatusInternalServerError)
+			return
+		}
+		header.Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = w.Write(body.Bytes()) // the browser may be gone
+	}
+}
+
+// message is a page that only says something.
+type message struct{ Text, Hint string }
+
+func (s *site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
+
+func (s *site) asset(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", a.kind)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// The address changes with the content.
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.data)
+}
+
+// dashboardData is what the first page shows.
+type dashboardData struct {
+	Status model.Status
+	Recent []model.Run
+	Failed string // why runs cannot be listed
+}
+
+func (s *site) dashboard(r *http.Request) (view, error) {
+	status, err := s.source.Status(r.Context())
+	if err != nil {
+		return view{}, err
+	}
+	d := dashboardData{Status: status}
+	if d.Recent, err = s.source.Runs(r.Context(), ship.RunFilter{Limit: recentRuns}); err != nil {
+		d.Failed = err.Error()
+	}
+	return view{Page: "dashboard", Title: "Dashboard", Nav: "dashboard", Refresh: 5, Gated: gated(status), Data: d}, nil
+}
+
+// gated finds the environments that other environments guard.
+func gated(s model.Status) map[string]bool {
+	g := map[string]bool{}
+	for _, e := range s.Environments {
+		g[e.Name] = e.After != ""
+	}
+	return g
+}
+
+// gatedNow is gated, where an unknown status only costs a colour.
+func (s *site) gatedNow(ctx context.Context) map[string]bool {
+	status, err := s.source.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	return gated(status)
+}
+
+// runsData is a list of runs and what it was narrowed to.
+type runsData struct {
+	Runs             []model.Run
+	Environment, Hub string
+	Environments     []string
+	Hubs             []string
+	More             int // limit of the next longer list; 0 when this is all
+}
+
+func (s *site) runs(r *http.Request) (view, error) {
+	q := r.URL.Query()
+	limit, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || limit < 1 || limit > 1000 {
+		limit = 50
+	}
+	d := runsData{Environment: q.Get("env"), Hub: q.Get("hub")}
+	d.Runs, err = s.source.Runs(r.Context(), ship.RunFilter{Environment: d.Environment, Hub: d.Hub, Limit: limit})
+	if err != nil {
+		return view{}, err
+	}
+	if len(d.Runs) == limit && limit < 1000 {
+		d.More = min(limit*4, 1000)
+	}
+	v := view{Page: "runs", Title: "Runs", Nav: "runs", Refresh: 5}
+	if status, err := s.source.Status(r.Context()); err == nil {
+		v.Gated = gated(status)
+		seen := map[string]bool{}
+		for _, e := range status.Environments {
+			d.Environments = append(d.Environments, e.Name)
+			for _, rel := range e.Releases {
+				if hub := rel.Observed.Target.Hub; !seen[hub] {
+					seen[hub] = true
+					d.Hubs = append(d.Hubs, hub)
+				}
+			}
+		}
+	}
+	v.Data = d
+	return v, nil
+}
+
+// runData is one run with the end of its log.
+type runData struct {
+	Run    model.Run
+	Lines  []model.Line
+	Before int64 // lines that are not shown
+	After  int64 // Seq of the last line shown
+}
+
+func (s *site) run(r *http.Request) (view, error) {
+	run, err := s.source.Run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return view{}, err
+	}
+	d := runData{Run: run}
+	err = s.eachPage(r.Context(), run.ID, func(lines []model.Line) error {
+		d.Lines = append(d.Lines, lines...)
+		if over := len(d.Lines) - shownLines; over > 0 {
+			d.Before += int64(over)
+			d.Lines = append(d.Lines[:0], d.Lines[over:]...)
+		}
+		return nil
+	})
+	if err != nil {
+		return view{}, err
+	}
+	if n := len(d.Lines); n > 0 {
+		d.After = d.Lines[n-1].Seq
+	}
+	v := view{Page: "run", Title: titleOf(run), Nav: "runs", Gated: s.gatedNow(r.Context()), Data: d}
+	if !run.State.Final() {
+		v.Refresh = 3
+	}
+	return v, nil
+}
+
+// eachPage reads a whole log, a page at a time.
+func (s *site) eachPage(ctx context.Context, id string, fn func([]model.Line) error) error {
+	var after int64
+	for {
+		lines, err := s.source.Lines(ctx, id, after, pageLines)
+		if err != nil {
+			return err
+		}
+		if len(lines) > 0 {
+			after = lines[len(lines)-1].Seq
+			if err := fn(lines); err != nil {
+				return err
+			}
+		}
+		if len(lines) < pageLines {
+			return nil
+		}
+	}
+}
+
+// wholeLog is the log as plain text.
+func (s *site) wholeLog(w http.ResponseWriter, r *http.Request) {
+	run, err := s.source.Run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		status := http.StatusInternalServerError
+		if errors.Is(err, fs.ErrNotExist) {
+			status = http.StatusNotFound
+		}
+		http.Error(w, "hubship: "+err.Error(), status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprintf(w, "%s, run %s: %s\n", titleOf(run), run.ID, run.State)
+	err = s.eachPage(r.Context(), run.ID, func(lines []model.Line) error {
+		var b strings.Builder
+		for _, l := range lines {
+			fmt.Fprintf(&b, "%s %-5s %s%s\n", l.Time.UTC().Format("2006-01-02T15:04:05.000Z"), l.Level, scopePrefix(l.Scope), plain(l.Text))
+		}
+		_, err := w.Write([]byte(b.String()))
+		return err
+	})
+	if err != nil && r.Context().Err() == nil {
+		s.log.Warn("a log broke off", "run", run.ID, "error", err)
+		fmt.Fprintln(w, "… the log breaks off here: it could not be read any further")
+	}
+}
+
+func scopePrefix(scope string) string {
+	if scope == "" {
+		return ""
+	}
+	return "[" + scope + "] "
+}
