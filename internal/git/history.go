@@ -34,7 +34,11 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (string, error) {
 		return "", err
 	}
 	candidates := []string{rev}
-	if !isObjectID(rev) && refProblem(rev) == "" {
+	base := rev
+	if i := strings.IndexAny(rev, "~^"); i > 0 {
+		base = rev[:i]
+	}
+	if !isObjectID(base) && refProblem(base) == "" {
 		candidates = []string{"refs/heads/" + rev, rev}
 	}
 	for _, name := range candidates {
@@ -212,7 +216,7 @@ func (r *Repo) ChangedPaths(ctx context.Context, base, head string) ([]string, e
 // notFound marks git's complaint about an unknown revision as ErrNotFound.
 func notFound(err error) error {
 	if exitCode(err) == 128 {
-		for _, words := range []string{"bad revision", "unknown revision", "bad object", "Not a valid object name", "ambiguous argument"} {
+		for _, words := range []string{"bad revision", "unknown revision", "bad object", "Not a valid object name", "not a tree object", "ambiguous argument"} {
 			if strings.Contains(err.Error(), words) {
 				return fmt.Errorf("%w: %w", ErrNotFound, err)
 			}
