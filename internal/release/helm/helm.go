@@ -1,0 +1,123 @@
+// Package helm installs, upgrades and rolls back Helm releases. It alone
+// imports the Helm SDK. Each action has a fresh Helm configuration; discovery,
+// the kinds that a cluster serves and its capabilities are shared.
+package helm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"helm.sh/helm/v4/pkg/kube"
+
+	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/release/ready"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// fieldManager owns the fields that are applied. It is that of Helm's command
+// line, so that both can work on one release without conflicts.
+const fieldManager = "helm"
+
+// maxHistory is how many revisions of a release are kept, as by Helm's command
+// line.
+const maxHistory = 10
+
+// Options of Releases.
+type Options struct {
+	Clusters *cluster.Set // required
+	// Decrypt returns the values in a SOPS file of the deployment repository.
+	// Required by releases that have secrets.
+	Decrypt func(name string, data []byte) (map[string]any, error)
+	// CacheDir keeps charts that were fetched from repositories and
+	// registries. Required by charts with dependencies that are not in the
+	// deployment repository.
+	CacheDir string
+	// Timeout is how long one release may take to become ready; each Helm
+	// hook has as long. 0 means 5 minutes.
+	Timeout time.Duration
+	// AllowDestroy names the PersistentVolumeClaims that an upgrade may
+	// delete or replace. nil means none ever.
+	AllowDestroy func(u ship.Upgrade) []string
+	// Limits say how long a release may be in a state that seldom mends
+	// itself.
+	Limits ready.Limits
+}
+
+// Validate returns what is missing.
+func (o Options) Validate() error {
+	if o.Clusters == nil {
+		return errors.New("helm: Options.Clusters is missing")
+	}
+	if o.Timeout < 0 {
+		return fmt.Errorf("helm: Options.Timeout is negative: %s", o.Timeout)
+	}
+	return nil
+}
+
+// Releases implements the workflows' releases with Helm. It is safe for
+// concurrent use; two actions on one release at once are the caller's to
+// prevent.
+type Releases struct {
+	opts   Options
+	charts *chartCache
+
+	mu   sync.Mutex
+	caps map[*cluster.Conn]capabilities
+}
+
+var _ ship.Releases = (*Releases)(nil)
+
+var setManager sync.Once
+
+// New returns Releases.
+func New(o Options) (*Releases, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 5 * time.Minute
+	}
+	// The SDK keeps the manager's name in a variable, and takes the
+	// program's name when it is empty: releases made by the command line then
+	// fail with conflicts.
+	setManager.Do(func() { kube.ManagedFieldsManager = fieldManager })
+	return &Releases{opts: o, charts: newChartCache(o.CacheDir), caps: map[*cluster.Conn]capabilities{}}, nil
+}
+
+// discard is a log that nobody reads.
+func discard(model.Level, string) {}
+
+// redactor returns what hides the release's secrets, without which nothing may
+// be printed about it.
+func (r *Releases) redactor(secrets []map[string]any) *release.Redactor {
+	return release.NewRedactor(secrets...)
+}
+
+// readFile reads a file of the deployment repository within a bound.
+func readFile(tree fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(tree, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, info.Size(), int64(maxFile))
+	}
+	return fs.ReadFile(tree, name)
+}
+
+func (r *Releases) connect(ctx context.Context, c model.Cluster, t model.Target) (*cluster.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	conn, err := r.opts.Clusters.Conn(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t, err)
+	}
+	return conn, nil
+}

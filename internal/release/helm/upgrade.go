@@ -1,0 +1,272 @@
+package helm
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/kube"
+	helmrelease "helm.sh/helm/v4/pkg/release"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
+
+	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/release/ready"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// Upgrade installs or upgrades the release and waits until it is ready. It may
+// be called again at any time, also after it was killed: a release that runs
+// the wanted inputs is only waited for, one left pending is recovered. When
+// the upgrade fails after something was applied, the release is rolled back to
+// its last good revision and the error is a *ship.UpgradeError. When the
+// context ends, waiting stops at once and nothing is rolled back: the next
+// call goes on.
+func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade) (model.Observed, error) {
+	t := u.Desired.Target
+	if u.Log == nil {
+		u.Log = discard
+	}
+	conn, err := r.connect(ctx, c, t)
+	if err != nil {
+		return model.Observed{}, err
+	}
+	found, err := heads(ctx, conn, t)
+	if err != nil {
+		return model.Observed{}, err
+	}
+	if len(found) > 0 && found[0].status == model.Deployed && u.Inputs != "" && found[0].inputs == labelValue(u.Inputs) {
+		return r.settle(ctx, conn, u, found)
+	}
+	values, secrets, err := r.values(ctx, u)
+	if err != nil {
+		return model.Observed{}, fmt.Errorf("upgrade %s: %w", t, err)
+	}
+	up := &upgrade{r: r, conn: conn, Upgrade: u, values: values, red: r.redactor(secrets)}
+	obs, err := up.run(ctx, found)
+	if err != nil {
+		return obs, up.describe(err)
+	}
+	return obs, nil
+}
+
+// settle waits for a release that already runs the wanted inputs.
+func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrade, found []head) (model.Observed, error) {
+	t := u.Desired.Target
+	obs, rec, err := r.observe(ctx, conn, t, found)
+	if err != nil {
+		return obs, err
+	}
+	objects, err := objectsOf(rec, conn)
+	if err != nil {
+		return obs, fmt.Errorf("%s: %w", t, err)
+	}
+	opts := ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits}
+	if waiting, err := ready.NewWatcher(opts).Check(ctx, objects); err == nil && len(waiting) == 0 {
+		obs.Ready = true
+		return obs, nil
+	}
+	// Only now do logs and events get printed, which may name secrets.
+	_, secrets, err := r.values(ctx, u)
+	if err != nil {
+		return obs, fmt.Errorf("%s: %w", t, err)
+	}
+	opts.Log, opts.Redact = u.Log, r.redactor(secrets)
+	if err := ready.NewWatcher(opts).Wait(ctx, objects, ready.Ready, r.opts.Timeout); err != nil {
+		return obs, notReady(err, "")
+	}
+	obs.Ready = true
+	return obs, nil
+}
+
+// upgrade is one upgrade under way.
+type upgrade struct {
+	ship.Upgrade
+	r      *Releases
+	conn   *cluster.Conn
+	values map[string]any
+	red    *release.Redactor
+	good   int // revision to go back to; 0 when there is none
+	stale  []*rspb.Release
+}
+
+func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error) {
+	t := up.Desired.Target
+	if err := up.conn.EnsureNamespace(ctx, t); err != nil {
+		return model.Observed{}, err
+	}
+	before, err := up.prepare(ctx, found)
+	if err != nil {
+		return model.Observed{}, err
+	}
+	ch, err := up.r.charts.load(ctx, up.Tree, up.Desired.Commit, up.Desired.Chart)
+	if err != nil {
+		return model.Observed{}, err
+	}
+	cfg, err := up.r.configure(ctx, up.conn, t)
+	if err != nil {
+		return model.Observed{}, err
+	}
+	up.equip(cfg, before)
+	rec, err := up.act(ctx, cfg, ch, len(found) > 0)
+	if err != nil {
+		return up.failed(ctx, cfg, err)
+	}
+	up.sweep(ctx, rec)
+	return model.Observed{
+		Target: t, Status: model.Deployed, Revision: rec.Version, Inputs: labelValue(up.Inputs), Commit: labelValue(up.Desired.Commit),
+		Chart: ch.Metadata.Name + "-" + ch.Metadata.Version, Updated: rec.Info.LastDeployed, Good: rec.Version, Ready: true,
+	}, nil
+}
+
+// prepare recovers a release left pending, and returns the record whose
+// objects run: the last good one, or the newest if none was good; nil when
+// there is no record.
+func (up *upgrade) prepare(ctx context.Context, found []head) (*rspb.Release, error) {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	t := up.Desired.Target
+	cfg, err := up.r.configure(ctx, up.conn, t)
+	if err != nil {
+		return nil, err
+	}
+	if found[0].status == model.Deployed {
+		up.good = found[0].revision
+		return record(cfg, t.Release, up.good)
+	}
+	if err := recoverPending(ctx, cfg, up.conn, t, up.Log); err != nil {
+		return nil, err
+	}
+	records, err := history(cfg, t.Release)
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	up.good = good(records, 0)
+	for i, rec := range records {
+		if rec.Version == up.good {
+			up.stale = records[:i]
+			return rec, nil
+		}
+	}
+	up.stale = records
+	return records[0], nil
+}
+
+// equip gives the action what it needs of this package: labels on its record,
+// the refusal to destroy claims, and a wait that explains itself.
+func (up *upgrade) equip(cfg *configuration, before *rspb.Release) {
+	t := up.Desired.Target
+	var allowed []string
+	if up.r.opts.AllowDestroy != nil {
+		allowed = up.r.opts.AllowDestroy(up.Upgrade)
+	}
+	cfg.storage.admit = func(rec *rspb.Release) error {
+		if before != nil {
+			if err := guardClaims(before.Manifest, rec.Manifest, allowed); err != nil {
+				return err
+			}
+		}
+		labels := map[string]string{labelRevision: strconv.Itoa(rec.Version), labelCommit: labelValue(up.Desired.Commit)}
+		setLabel(labels, labelInputs, up.Inputs)
+		setLabel(labels, labelRun, up.Run)
+		rec.Labels = labels
+		return nil
+	}
+	cfg.kube.mayDestroy = func(name string) bool {
+		for _, a := range allowed {
+			if a == name {
+				return true
+			}
+		}
+		return false
+	}
+	cfg.kube.spared = func(_, name string) {
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, claimKind, name))
+	}
+	cfg.kube.timeout = up.r.opts.Timeout
+	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
+}
+
+func setLabel(labels map[string]string, key, value string) {
+	if value != "" {
+		labels[key] = labelValue(value)
+	}
+}
+
+// act runs Helm's install or upgrade. A release of which no revision was ever
+// good is installed anew over its remains, so that its install hooks run.
+func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart, exists bool) (*rspb.Release, error) {
+	t := up.Desired.Target
+	description := fmt.Sprintf("%s at commit %.12s", t.Key(), up.Desired.Commit)
+	// The SDK must not see the end of the context: it would return while its
+	// action goes on behind it. The requests and waits of the action end with
+	// it, and so does the action.
+	ctx = context.WithoutCancel(ctx)
+	var out helmrelease.Releaser
+	var err error
+	if !exists || up.good == 0 {
+		in := action.NewInstall(cfg.Configuration)
+		in.ReleaseName, in.Namespace, in.Replace = t.Release, t.Namespace, exists
+		in.ServerSideApply, in.DisableOpenAPIValidation = true, true
+		in.WaitStrategy, in.Timeout, in.Description = kube.StatusWatcherStrategy, up.r.opts.Timeout, description
+		out, err = in.RunWithContext(ctx, ch, maps.Clone(up.values))
+	} else {
+		upg := action.NewUpgrade(cfg.Configuration)
+		upg.Namespace, upg.MaxHistory, upg.ResetValues = t.Namespace, maxHistory, true
+		upg.ServerSideApply, upg.DisableOpenAPIValidation = "true", true
+		upg.WaitStrategy, upg.Timeout, upg.Description = kube.StatusWatcherStrategy, up.r.opts.Timeout, description
+		out, err = upg.RunWithContext(ctx, t.Release, ch, maps.Clone(up.values))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return asRelease(out)
+}
+
+// failed ends an upgrade that did not succeed: what was applied is rolled
+// back, unless the context ended.
+func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (model.Observed, error) {
+	t := up.Desired.Target
+	if ctx.Err() != nil {
+		return model.Observed{}, fmt.Errorf("interrupted, to be taken up again: %w", context.Cause(ctx))
+	}
+	if cfg.storage.created == 0 {
+		return model.Observed{}, err // nothing was applied
+	}
+	out := &ship.UpgradeError{Err: clean(explainApply(err), up.red)}
+	if failed := cfg.kube.failed; failed != nil {
+		out.Err, out.Log = fmt.Errorf("not ready: %s", failed.Reason), failed.Details
+	}
+	if serr := settleRecord(cfg, t, cfg.storage.created, out.Err.Error()); serr != nil {
+		up.Log(model.LevelWarn, up.red.Text(serr.Error()))
+	}
+	if up.good == 0 {
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: there is no good revision to go back to; what was installed stays for the next attempt", t))
+		return model.Observed{}, out
+	}
+	up.Log(model.LevelWarn, fmt.Sprintf("%s: rolling back to revision %d: %s", t, up.good, out.Err))
+	began := time.Now()
+	obs, rerr := up.r.rollback(ctx, up.conn, t, rollback{revision: up.good, run: up.Run, reason: "the upgrade failed", log: up.Log, red: up.red})
+	if rerr != nil {
+		out.RollbackErr = rerr
+		return obs, out
+	}
+	up.Log(model.LevelInfo, fmt.Sprintf("%s: revision %d runs again (%s)", t, up.good, time.Since(began).Round(100*time.Millisecond)))
+	out.RolledBackTo = up.good
+	return obs, out
+}
+
+// describe names the release in an error that is not an UpgradeError, whose
+// reader knows the release, and takes secrets out of it.
+func (up *upgrade) describe(err error) error {
+	if failed, ok := err.(*ship.UpgradeError); ok { //nolint:errorlint // it is made here, never wrapped
+		return failed
+	}
+	return fmt.Errorf("upgrade %s: %w", up.Desired.Target, clean(explainApply(err), up.red))
+}

@@ -1,0 +1,80 @@
+package helm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// values computes what a release is rendered with: its values files in order,
+// its decrypted secrets over them, and its images at their paths over all. The
+// decrypted secrets are returned too, so that they can be kept out of text.
+func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[string]any, secrets []map[string]any, err error) {
+	values = map[string]any{}
+	for _, name := range u.Desired.Values {
+		data, err := readFile(u.Tree, name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read values: %w", err)
+		}
+		v, err := release.ParseValues(data)
+		if err != nil {
+			return nil, nil, model.WithHint(fmt.Errorf("%s: %w", name, err), "correct the YAML in "+name)
+		}
+		values = release.Merge(values, v)
+	}
+	for _, name := range u.Desired.Secrets {
+		v, err := r.secret(u.Tree, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		secrets = append(secrets, v)
+		values = release.Merge(values, v)
+	}
+	if err := setImages(values, u); err != nil {
+		return nil, nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	return values, secrets, nil
+}
+
+func (r *Releases) secret(tree fs.FS, name string) (map[string]any, error) {
+	data, err := readFile(tree, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]any{}, nil // an environment need not have secrets
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read secrets: %w", err)
+	}
+	if r.opts.Decrypt == nil {
+		return nil, fmt.Errorf("%s: this installation cannot decrypt secrets", name)
+	}
+	v, err := r.opts.Decrypt(name, data)
+	if err != nil {
+		return nil, fmt.Errorf("decrypt %s: %w", name, err)
+	}
+	return v, nil
+}
+
+func setImages(values map[string]any, u ship.Upgrade) error {
+	for _, src := range u.Desired.Images {
+		if src.Values == "" {
+			continue // built, and named by nothing in the values
+		}
+		i := slices.IndexFunc(u.Images, func(b model.Built) bool { return b.ID == src.ID })
+		if i < 0 {
+			return fmt.Errorf("image %s was not built", src.ID)
+		}
+		if err := release.SetImage(values, src.Values, u.Images[i].Name, u.Images[i].Tag); err != nil {
+			return model.WithHint(fmt.Errorf("image %s: %w", src.ID, err), "check images."+src.Name+".values in hubship.yaml")
+		}
+	}
+	return nil
+}
