@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -39,8 +38,7 @@ func (r *Registry) Base(ctx context.Context, written string) (Base, error) {
 
 // resolve asks the mirrors and then the image's home for its digest.
 func (r *Registry) resolve(ctx context.Context, tag name.Tag) (string, error) {
-	var tried []string
-	var failures []error
+	var tried, failures []string
 	for _, place := range r.places(tag) {
 		var digest string
 		ask := func() error {
@@ -63,10 +61,25 @@ func (r *Registry) resolve(ctx context.Context, tag name.Tag) (string, error) {
 			return "", fmt.Errorf("resolve base image %s: %w", tag.String(), context.Cause(ctx))
 		}
 		tried = append(tried, place.ref.RegistryStr())
-		failures = append(failures, fmt.Errorf("%s: %w", place.ref.Name(), err))
+		failures = append(failures, place.ref.RegistryStr()+" "+describe(err))
 	}
-	err := fmt.Errorf("resolve base image %s: %w", tag.String(), errors.Join(failures...))
-	return "", model.WithHint(err, fmt.Sprintf("check the name in the Dockerfile; neither of %s has it or can be reached: push it to the first, or make the last reachable", strings.Join(tried, ", ")))
+	err := fmt.Errorf("resolve base image %s: %s", tag.String(), strings.Join(failures, "; "))
+	hint := fmt.Sprintf("check the name in the Dockerfile; %s has to have it and be reachable", tried[0])
+	if len(tried) > 1 {
+		hint = fmt.Sprintf("check the name in the Dockerfile; otherwise push it to %s, or make %s reachable", tried[0], strings.Join(tried[1:], ", "))
+	}
+	return "", model.WithHint(err, hint)
+}
+
+// describe puts into words why a registry did not return a digest.
+func describe(err error) string {
+	switch {
+	case isAbsent(err):
+		return "does not have it"
+	case isDenied(err):
+		return "does not have it, or not for this account"
+	}
+	return fmt.Sprintf("does not answer: %v", err)
 }
 
 type place struct {

@@ -41,9 +41,9 @@ func Key(source string, bases []Base) string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\nsource %s\n", keyVersion, source)
+	fmt.Fprintf(h, "%s\nsource %q\n", keyVersion, source)
 	for _, l := range lines {
-		fmt.Fprintf(h, "base %s\n", l)
+		fmt.Fprintf(h, "base %q\n", l)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

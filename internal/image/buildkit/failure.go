@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
@@ -57,27 +58,32 @@ func (e *BuildError) Unwrap() error { return e.Err }
 // failure explains what BuildKit returned with what the steps printed.
 func (p *progress) failure(src model.Source, err error) error {
 	be := &BuildError{File: path.Clean(src.Dockerfile), Err: err}
-	hint := "correct the build file"
 	if at := errdefs.Sources(err); len(at) > 0 {
 		be.Line, be.Instruction = instruction(at[0])
 	}
 	if st := p.failed(err); st != nil {
 		be.Output = st.tail
+		if be.Instruction == "" {
+			be.Instruction = strings.TrimPrefix(strings.TrimPrefix(st.name, st.tag), " ")
+		}
 	}
 	var exit *gateway.ExitError
 	switch {
+	case errors.As(err, &exit) && exit.ExitCode == 137:
+		be.Reason = "exit code 137"
+		return model.WithHint(be, "the instruction was killed, most likely for want of memory: make it need less, or give BuildKit more")
 	case errors.As(err, &exit):
 		be.Reason = fmt.Sprintf("exit code %d", exit.ExitCode)
-		hint = "correct the instruction or what it installs; its output says why it failed"
-		if exit.ExitCode == 137 {
-			hint = "the instruction was killed, most likely for want of memory: make it need less, or give BuildKit more"
-		}
-	case be.Line > 0 || be.Instruction != "":
-		be.Reason = reason(err)
-	default:
+		return model.WithHint(be, "correct the instruction or what it installs; its output says why it failed")
+	}
+	be.Reason = reason(err)
+	if strings.HasSuffix(be.Reason, "is not allowed") {
+		return model.WithHint(be, "builds get neither the machine's network nor more rights than a container has: do without")
+	}
+	if be.Instruction == "" {
 		return fmt.Errorf("BuildKit: %w", err)
 	}
-	return model.WithHint(be, hint)
+	return model.WithHint(be, "correct the build file, or make what it fetches reachable")
 }
 
 // failed is the step that the error is about.
@@ -120,16 +126,23 @@ func instruction(at *errdefs.Source) (int, string) {
 // reason takes what gRPC and the solver put around it off a message.
 func reason(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{"failed to solve: ", "rpc error: code = Unknown desc = "} {
+	for _, prefix := range []string{"failed to solve: ", "rpc error: code = Unknown desc = ",
+		"failed to load LLB: ", "failed to load cache key: ", "failed to compute cache key: "} {
 		text = strings.TrimPrefix(text, prefix)
+	}
+	if m := missing.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%q is not in the build context, or .dockerignore leaves it out", strings.TrimPrefix(m[1], "/"))
 	}
 	return oneLine(text)
 }
 
-// isOutage says that BuildKit or a registry could not be reached, so that the
-// same build may well succeed later. An instruction that ran and failed is
-// none, whatever it printed.
-func isOutage(err error) bool {
+// missing is how the solver says that COPY found nothing.
+var missing = regexp.MustCompile(`failed to calculate checksum of ref \S+: "([^"]+)": not found$`)
+
+// isOutage says that BuildKit or the registry it pushes to could not be reached,
+// so that the same build may well succeed later. An instruction that failed is
+// none, whatever it printed or could not reach.
+func isOutage(err error, registry string) bool {
 	var exit *gateway.ExitError
 	if errors.As(err, &exit) {
 		return false
@@ -143,8 +156,15 @@ func isOutage(err error) bool {
 		return true
 	}
 	text := err.Error()
-	for _, sign := range []string{"connection refused", "connection reset by peer", "broken pipe", "error reading from server: EOF",
-		"transport is closing", "no active session", "closing transport"} {
+	for _, sign := range []string{"error reading from server: EOF", "transport is closing", "no active session"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	if !strings.Contains(text, registry) {
+		return false
+	}
+	for _, sign := range []string{"connection refused", "connection reset by peer", "broken pipe", "EOF", "i/o timeout"} {
 		if strings.Contains(text, sign) {
 			return true
 		}

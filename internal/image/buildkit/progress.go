@@ -2,6 +2,7 @@ package buildkit
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -16,6 +17,8 @@ const (
 	tailLines   = 20              // of a failed instruction, in its error
 	maxLine     = 2000            // bytes of one line of output
 	reportEvery = 5 * time.Second // for a transfer under way
+
+	worthReporting = time.Second // of a transfer or an internal step
 )
 
 // progress turns BuildKit's status into lines:
@@ -34,7 +37,7 @@ type step struct {
 	name, tag   string
 	shown, done bool
 	err         string
-	partial     []byte
+	partial     map[int][]byte // by stream: output after its last line end
 	tail        []string
 	transfers   map[string]time.Time // by id: when last reported
 }
@@ -52,7 +55,7 @@ func (p *progress) update(s *client.SolveStatus) {
 	}
 	for _, l := range s.Logs {
 		if st, ok := p.steps[l.Vertex]; ok {
-			p.output(st, l.Data)
+			p.output(st, l.Stream, l.Data)
 		}
 	}
 	for _, w := range s.Warnings {
@@ -63,11 +66,14 @@ func (p *progress) update(s *client.SolveStatus) {
 func (p *progress) vertex(v *client.Vertex) {
 	st, ok := p.steps[v.Digest]
 	if !ok {
-		st = &step{name: oneLine(v.Name), transfers: map[string]time.Time{}}
+		st = &step{name: oneLine(v.Name), partial: map[int][]byte{}, transfers: map[string]time.Time{}}
 		st.tag = tagOf(st.name)
 		p.steps[v.Digest] = st
 	}
-	if v.Started != nil && !st.shown {
+	// Reading the build file and the like is of interest only when it takes
+	// long or fails.
+	internal := strings.HasPrefix(st.name, "[internal]")
+	if v.Started != nil && !st.shown && !internal {
 		st.shown = true
 		p.printf("%s\n", st.name)
 	}
@@ -76,22 +82,27 @@ func (p *progress) vertex(v *client.Vertex) {
 	}
 	st.done, st.err = true, v.Error
 	p.flush(st)
-	if !st.shown {
-		p.printf("%s\n", st.name)
-		st.shown = true
+	var took time.Duration
+	if v.Started != nil {
+		took = v.Completed.Sub(*v.Started)
 	}
 	switch {
+	case v.Error != "" && strings.Contains(v.Error, context.Canceled.Error()):
+		p.printf("%s stopped\n", st.tag)
 	case v.Error != "":
 		p.printf("%s failed: %s\n", st.tag, oneLine(v.Error))
-	case v.Cached:
+	case internal && took < worthReporting:
+	case v.Cached && st.shown:
 		p.printf("%s cached\n", st.tag)
-	case v.Started != nil:
-		p.printf("%s done in %.1fs\n", st.tag, v.Completed.Sub(*v.Started).Seconds())
+	case v.Cached:
+		p.printf("%s cached\n", st.name)
+	default:
+		p.printf("%s done in %.1fs\n", st.tag, took.Seconds())
 	}
 }
 
-// transfer reports pulls and pushes: when they begin to count, every few
-// seconds, and at their end.
+// transfer reports pulls and pushes that take their time: every few seconds,
+// and at their end.
 func (p *progress) transfer(v *client.VertexStatus) {
 	st, ok := p.steps[v.Vertex]
 	if !ok {
@@ -104,11 +115,10 @@ func (p *progress) transfer(v *client.VertexStatus) {
 			return // its end was reported
 		}
 		st.transfers[v.ID] = time.Time{}
-		took := ""
-		if v.Started != nil {
-			took = fmt.Sprintf(" in %.1fs", v.Completed.Sub(*v.Started).Seconds())
+		if v.Started == nil || v.Completed.Sub(*v.Started) < worthReporting {
+			return
 		}
-		p.printf("%s | %s%s: done%s\n", st.tag, oneLine(v.ID), amount(v), took)
+		p.printf("%s | %s%s: done in %.1fs\n", st.tag, oneLine(v.ID), amount(v), v.Completed.Sub(*v.Started).Seconds())
 	case !begun:
 		st.transfers[v.ID] = v.Timestamp
 	case !last.IsZero() && v.Timestamp.Sub(last) >= reportEvery:
@@ -129,26 +139,27 @@ func amount(v *client.VertexStatus) string {
 
 // output splits a step's output into lines. A carriage return ends a line too:
 // progress bars use it.
-func (p *progress) output(st *step, data []byte) {
-	st.partial = append(st.partial, data...)
+func (p *progress) output(st *step, stream int, data []byte) {
+	rest := append(st.partial[stream], data...)
 	for {
-		i := bytes.IndexAny(st.partial, "\n\r")
+		i := bytes.IndexAny(rest, "\n\r")
 		if i < 0 {
-			if len(st.partial) > maxLine {
-				p.line(st, st.partial)
-				st.partial = nil
-			}
-			return
+			break
 		}
-		p.line(st, st.partial[:i])
-		st.partial = st.partial[i+1:]
+		p.line(st, rest[:i])
+		rest = rest[i+1:]
 	}
+	if len(rest) > maxLine {
+		p.line(st, rest)
+		rest = nil
+	}
+	st.partial[stream] = rest
 }
 
 func (p *progress) flush(st *step) {
-	if len(st.partial) > 0 {
-		p.line(st, st.partial)
-		st.partial = nil
+	for stream, rest := range st.partial {
+		p.line(st, rest)
+		delete(st.partial, stream)
 	}
 }
 

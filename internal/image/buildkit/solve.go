@@ -21,6 +21,7 @@ import (
 // the options' patience lasts: both are restarted under a running build.
 func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Writer) (string, error) {
 	var gone time.Time // when what is missing now went missing
+	pause := time.Second
 	for {
 		started := time.Now()
 		digest, err := b.solveOnce(ctx, dir, file, w, log)
@@ -29,13 +30,12 @@ func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Wr
 			return digest, nil
 		case ctx.Err() != nil:
 			return "", context.Cause(ctx)
-		case !isOutage(err):
+		case !isOutage(err, b.registry.Host()):
 			return "", err
 		}
 		if gone.IsZero() || time.Since(started) > 10*time.Second {
-			gone = time.Now()
+			gone, pause = time.Now(), time.Second
 		}
-		const pause = 2 * time.Second
 		if time.Since(gone)+pause > b.o.Patience {
 			return "", b.explainOutage(err)
 		}
@@ -45,6 +45,7 @@ func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Wr
 			return "", context.Cause(ctx)
 		case <-time.After(pause):
 		}
+		pause = min(2*pause, 8*time.Second)
 	}
 }
 
