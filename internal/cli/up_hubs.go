@@ -43,7 +43,7 @@ func (a *command) waitForHubs(ctx context.Context, s install.Settings) error {
 
 // hubWait is what waitForHubs has seen and shown so far.
 type hubWait struct {
-	command *command
+	command  *command
 	web      *http.Client
 	phases   map[string]*term.Phase // by release; nil once it answers
 	followed map[string]bool        // runs

@@ -1,0 +1,298 @@
+// Package demo plays the process of a DataHub against a running installation:
+// a contributor adds a package, staging proves it, prod gets it. Everything
+// that it tells is checked first; a claim that does not hold ends it with an
+// error. It doubles as the end-to-end test.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// Server is the installation's server, as the command line sees it.
+type Server interface {
+	Status(ctx context.Context) (model.Status, error)
+	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Follow(ctx context.Context, id string, fn func(model.Line) error) (model.Run, error)
+	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
+}
+
+// Options say what to play and to whom to tell it.
+type Options struct {
+	Server   Server
+	CloneURL string       // of the deployment repository, without credentials
+	Token    string       // password of the clone URL
+	Web      *http.Client // reaches the hubs by their URLs
+	Hub      string       // empty means the first one
+	By       string       // who asks for the promotion
+	Stage    Stage
+}
+
+// Stage is where the demo is told.
+type Stage interface {
+	// Say tells what happens next, or what was just seen.
+	Say(format string, args ...any)
+	// Line shows a line of a run's log.
+	Line(environment string, l model.Line)
+	// Begin and the function it returns frame a step that takes time.
+	Begin(step string) (end func(err error))
+}
+
+// Result is what the demo did and how long it took.
+type Result struct {
+	Hub      string    `json:"hub"`
+	Package  string    `json:"package"` // "emoji==2.14.1"
+	Commit   string    `json:"commit"`
+	Steps    []Step    `json:"steps"`
+	Claims   []string  `json:"claims"` // everything that was checked and held
+	Finished time.Time `json:"finished"`
+	Seconds  float64   `json:"seconds"`
+}
+
+// Step is one step and its wall-clock time.
+type Step struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	Run     string  `json:"run,omitempty"`
+	// Of the run's time, in seconds.
+	Build  float64 `json:"build,omitempty"`
+	Deploy float64 `json:"deploy,omitempty"`
+	Verify float64 `json:"verify,omitempty"`
+}
+
+// play is one performance.
+type play struct {
+	Options
+	dir   string // temporary; the clone lies in it
+	res   Result
+	from  string // the environment that proves, "staging"
+	into  string // the environment that is protected, "prod"
+	start time.Time
+}
+
+// perform sets the scene, plays the acts and cleans up.
+func perform(ctx context.Context, o Options, acts func(context.Context, *play) error) (res Result, err error) {
+	dir, err := os.MkdirTemp("", "hubship-demo-")
+	if err != nil {
+		return res, fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	p := &play{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}}}
+	if err := p.scene(ctx); err != nil {
+		return p.res, err
+	}
+	err = acts(ctx, p)
+	p.res.Finished = time.Now()
+	p.res.Seconds = time.Since(p.start).Seconds()
+	return p.res, err
+}
+
+// scene finds the two environments and the hub, and makes sure that the demo
+// can begin: both run what their branches want and nothing is halted.
+func (p *play) scene(ctx context.Context) error {
+	st, err := p.Server.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range st.Environments {
+		if e.After != "" && p.into == "" {
+			p.from, p.into = e.After, e.Name
+		}
+	}
+	if p.into == "" {
+		return model.WithHint(errors.New("no environment comes after another"), "the demo needs one with `after` in hubship.yaml")
+	}
+	for _, e := range st.Environments {
+		if e.Name != p.from && e.Name != p.into {
+			continue
+		}
+		if e.Active != nil {
+			return model.WithHint(fmt.Errorf("run %s of environment %s is under way", e.Active.ID, e.Name),
+				fmt.Sprintf("wait for it with `hubship logs -f %s` and begin again", e.Active.ID))
+		}
+		for _, r := range e.Releases {
+			if p.Hub == "" {
+				p.Hub = r.Observed.Target.Hub
+			}
+			if r.Observed.Target.Hub != p.Hub {
+				continue
+			}
+			if err := ready(r); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Hub == "" {
+		return model.WithHint(errors.New("no hub is there to play with"), "see `hubship status`")
+	}
+	p.res.Hub = p.Hub
+	return nil
+}
+
+func ready(r model.ReleaseStanza) error {
+	t := r.Observed.Target
+	hint := "see `hubship status`; the demo begins where everything is in order"
+	switch {
+	case r.Error != "":
+		return model.WithHint(fmt.Errorf("%s cannot be observed: %s", t, r.Error), hint)
+	case r.Halt != nil:
+		return model.WithHint(fmt.Errorf("%s is halted: %s", t, r.Halt.Reason), fmt.Sprintf("push a fix, or `hubship resume --env %s --hub %s`", t.Environment, t.Hub))
+	case r.Observed.Status != model.Deployed || !r.InSync || !r.Observed.Ready:
+		return model.WithHint(fmt.Errorf("%s is not in order: status %s, in sync %v, ready %v", t, r.Observed.Status, r.InSync, r.Observed.Ready), hint)
+	}
+	return nil
+}
+
+// claim checks what the demo is about to tell, and tells it when it holds.
+func (p *play) claim(holds bool, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if !holds {
+		return fmt.Errorf("this should hold and does not: %s", text)
+	}
+	p.res.Claims = append(p.res.Claims, text)
+	p.Stage.Say("✓ %s", text)
+	return nil
+}
+
+// step runs one step and keeps its time.
+func (p *play) step(name string, do func(*Step) error) error {
+	s := Step{Name: name}
+	begin := time.Now()
+	end := p.Stage.Begin(name)
+	err := do(&s)
+	end(err)
+	s.Seconds = time.Since(begin).Seconds()
+	p.res.Steps = append(p.res.Steps, s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// runOf waits for the run that a push of the commit starts, and follows it to
+// its end.
+func (p *play) runOf(ctx context.Context, env, commit string, s *Step) (model.Run, error) {
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		runs, err := p.Server.Runs(ctx, ship.RunFilter{Environment: env, Limit: 20})
+		if err != nil {
+			return model.Run{}, err
+		}
+		for _, r := range runs {
+			if r.Commit == commit && r.Kind == model.Deploy {
+				return p.follow(ctx, r, s)
+			}
+		}
+		if time.Now().After(deadline) {
+			return model.Run{}, fmt.Errorf("no run of environment %s began for commit %.12s within two minutes", env, commit)
+		}
+		select {
+		case <-ctx.Done():
+			return model.Run{}, fmt.Errorf("wait for a run: %w", ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (p *play) follow(ctx context.Context, r model.Run, s *Step) (model.Run, error) {
+	r, err := p.Server.Follow(ctx, r.ID, func(l model.Line) error {
+		p.Stage.Line(r.Environment, l)
+		return nil
+	})
+	if err != nil {
+		return r, err
+	}
+	s.Run = r.ID
+	s.Build, s.Deploy, s.Verify = r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds()
+	return r, nil
+}
+
+// release returns the hub's part of a status.
+func (p *play) release(ctx context.Context, env string) (model.ReleaseStanza, error) {
+	st, err := p.Server.Status(ctx)
+	if err != nil {
+		return model.ReleaseStanza{}, err
+	}
+	for _, e := range st.Environments {
+		for _, r := range e.Releases {
+			if e.Name == env && r.Observed.Target.Hub == p.Hub {
+				return r, nil
+			}
+		}
+	}
+	return model.ReleaseStanza{}, fmt.Errorf("hub %s is not in the status of environment %s: %s", p.Hub, env, strings.Join(st.Problems, "; "))
+}
+
+// serves checks over HTTP that the hub of an environment answers.
+func (p *play) serves(ctx context.Context, env string) error {
+	r, err := p.release(ctx, env)
+	if err != nil {
+		return err
+	}
+	url := strings.TrimSuffix(r.URL, "/") + "/hub/login"
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", url, err)
+	}
+	resp, err := p.Web.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", url, err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	return p.claim(resp.StatusCode == http.StatusOK, "%s answers (GET %s: %s)", env, url, resp.Status)
+}
+
+// of returns the hub's result in a run.
+func of(r model.Run, hub string) (model.ReleaseResult, error) {
+	for _, rel := range r.Releases {
+		if rel.Target.Hub == hub {
+			return rel, nil
+		}
+	}
+	return model.ReleaseResult{}, fmt.Errorf("run %s (%s: %s) says nothing about hub %s", r.ID, r.State, r.Reason, hub)
+}
+
+// check returns a verification's check by name.
+func check(rel model.ReleaseResult, name string) (model.Check, bool) {
+	if rel.Verification != nil {
+		for _, c := range rel.Verification.Checks {
+			if c.Name == name {
+				return c, true
+			}
+		}
+	}
+	return model.Check{}, false
+}
+
+// rebuilt lists the images that a run built.
+func rebuilt(r model.Run) []string {
+	var ids []string
+	for _, i := range r.Images {
+		if i.Rebuilt {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
+}
+
+// digest returns the digest of an image that a run used.
+func digest(r model.Run, id string) string {
+	for _, i := range r.Images {
+		if i.ID == id {
+			return i.Digest
+		}
+	}
+	return ""
+}
