@@ -12,9 +12,9 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// batchRows bounds the rows of one INSERT: six parameters a row, and SQLite
-// takes 32,766 in a statement.
-const batchRows = 500
+// batchRows is how many rows one INSERT has. The SQLite driver looks each
+// parameter up among all of them, so larger is slower from here on.
+const batchRows = 20
 
 // Append adds a line to a run's log. Seq is assigned, and Time if it is zero.
 // The error wraps fs.ErrNotExist when the run was never Put.
@@ -49,10 +49,10 @@ func (s *Store) AppendAll(ctx context.Context, run string, lines []model.Line) e
 				return err
 			}
 		}
-		if kept <= KeepLines {
+		if kept <= int64(s.bounds.lines) {
 			return nil
 		}
-		return trim(ctx, tx, run, last)
+		return s.trim(ctx, tx, run, last)
 	})
 }
 
@@ -80,20 +80,21 @@ func insertLines(ctx context.Context, tx *sql.Tx, run string, seq int64, lines [
 	return err
 }
 
-// trim drops lines of the middle. What stays are the first KeepHead lines, the
-// marker, and the newest ones, with room for trimStep more.
-func trim(ctx context.Context, tx *sql.Tx, run string, last int64) error {
-	const marker = KeepHead + 1
-	from := last - (KeepLines - KeepHead - 1 - trimStep) + 1 // oldest of the newest that stay
-	if _, err := tx.ExecContext(ctx, `DELETE FROM lines WHERE run = $1 AND seq > $2 AND seq < $3`, run, int64(marker), from); err != nil {
+// trim drops lines of the middle. What stays are the first ones, the marker,
+// and the newest ones, with room for some more.
+func (s *Store) trim(ctx context.Context, tx *sql.Tx, run string, last int64) error {
+	b := s.bounds
+	marker := int64(b.head + 1)
+	from := last - int64(b.lines-b.head-1-b.step) + 1 // oldest of the newest that stay
+	if _, err := tx.ExecContext(ctx, `DELETE FROM lines WHERE run = $1 AND seq > $2 AND seq < $3`, run, marker, from); err != nil {
 		return err
 	}
 	dropped := from - marker
 	if _, err := tx.ExecContext(ctx, `UPDATE lines SET level = $1, scope = '', line = $2 WHERE run = $3 AND seq = $4`,
-		string(model.LevelWarn), fmt.Sprintf("… %d lines dropped", dropped), run, int64(marker)); err != nil {
+		string(model.LevelWarn), fmt.Sprintf("… %d lines dropped", dropped), run, marker); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE runs SET lines_kept = $1 WHERE id = $2`, KeepHead+1+last-from+1, run)
+	_, err := tx.ExecContext(ctx, `UPDATE runs SET lines_kept = $1 WHERE id = $2`, marker+last-from+1, run)
 	return err
 }
 

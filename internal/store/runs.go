@@ -56,7 +56,7 @@ func (s *Store) Put(ctx context.Context, run model.Run) error {
 		}
 		// A bounded number at a time, so that no single Put takes long.
 		_, err = tx.ExecContext(ctx, `DELETE FROM runs WHERE active = 0 AND id IN (
-			SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT 50 OFFSET $1)`, s.keepRuns)
+			SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT 50 OFFSET $1)`, s.bounds.runs)
 		return err
 	})
 }

@@ -29,17 +29,19 @@ const (
 	MaxTextBytes = 16 * 1024 // of one line; the rest is cut
 )
 
-// trimStep is how many lines go at once when a run's log is full, so that a
-// long log is trimmed now and then and not at every line.
-const trimStep = 1000
+// bounds are these, and how many lines go at once when a log is full, so that
+// a long log is trimmed now and then and not at every line.
+type bounds struct{ runs, lines, head, step int }
+
+var defaultBounds = bounds{runs: KeepRuns, lines: KeepLines, head: KeepHead, step: 1000}
 
 // Store is a ship.History on a database. It is safe for concurrent use.
 type Store struct {
-	db       *sql.DB
-	name     string // for errors: the file, or the DSN without its password
-	sqlite   bool
-	writing  sync.Mutex // one writer at a time: SQLite has but one, and waiting here is fair
-	keepRuns int
+	db      *sql.DB
+	name    string // for errors: the file, or the DSN without its password
+	sqlite  bool
+	writing sync.Mutex // one writer at a time: SQLite has but one, and waiting here is fair
+	bounds  bounds
 }
 
 var _ ship.History = (*Store)(nil)
@@ -48,7 +50,7 @@ var _ ship.History = (*Store)(nil)
 // postgres:// URL or the path of an SQLite file, which is made if it does not
 // exist, readable by its owner alone. The caller closes the Store.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	s := &Store{keepRuns: KeepRuns}
+	s := &Store{bounds: defaultBounds}
 	var err error
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		err = s.openPostgres(dsn)
