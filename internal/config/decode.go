@@ -78,6 +78,9 @@ func (d *decoder) syntax(err error) {
 	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
 		p.Line, _ = strconv.Atoi(m[1]) // empty without a line: 0
 		p.Message = "not valid YAML: " + m[2]
+		if strings.Contains(m[2], "expected alphabetic or numeric character") {
+			p.Hint = "put quotes around a value that starts with '*' or '&'"
+		}
 	}
 	d.found.add(p)
 }

@@ -1,0 +1,386 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/starter"
+)
+
+// minimal is the least that a deployment repository says.
+const minimal = `version: 1
+hubs:
+  path: deployments/*
+  chart: hub
+  values: [config/common.yaml, "config/{env}.yaml"]
+  secrets: ["secrets/{env}.yaml"]
+clusters:
+  local: {embedded: true}
+environments:
+  staging: {cluster: local}
+  prod: {cluster: local, after: staging}
+`
+
+// tree is a repository with two hubs and the given hubship.yaml.
+func tree(text string) fstest.MapFS {
+	files := fstest.MapFS{
+		FileName:         {Data: []byte(text)},
+		"hub/Chart.yaml": {Data: []byte("name: hub\n")},
+		"deployments/{{cookiecutter.hub}}/config/common.yaml": {},
+		"deployments/README.md":                               {},
+		"deployments/.hidden/x":                               {},
+		"deployments/data8/secrets/prod.yaml":                 {},
+		"images/base/Dockerfile":                              {},
+		"images/base/other/Build.file":                        {},
+	}
+	for _, hub := range []string{"datahub", "data8"} {
+		for _, name := range []string{"config/common.yaml", "config/staging.yaml", "config/prod.yaml", "image/Dockerfile"} {
+			files["deployments/"+hub+"/"+name] = &fstest.MapFile{}
+		}
+	}
+	return files
+}
+
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	return Read(tree(text), "0123456789abcdef0123456789abcdef01234567")
+}
+
+func TestMinimal(t *testing.T) {
+	c, err := load(t, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &model.Fleet{
+		Commit: "0123456789abcdef0123456789abcdef01234567",
+		Hubs:   []model.Hub{{Name: "data8", Path: "deployments/data8"}, {Name: "datahub", Path: "deployments/datahub"}},
+		Environments: []model.Environment{
+			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-{env}", Release: "{hub}-{env}", Host: "{hub}-{env}.localhost"},
+			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-{env}", Release: "{hub}-{env}", Host: "{hub}.localhost", After: "staging"},
+		},
+		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
+		Chart:    "hub",
+		Verify:   model.VerifySettings{Service: "hubship", User: "hubship-verify"},
+	}
+	if got, want := asJSON(t, c.Fleet), asJSON(t, want); got != want {
+		t.Errorf("fleet\n%s\nwant\n%s", got, want)
+	}
+	for _, tc := range []struct {
+		hub, env string
+		want     Release
+	}{
+		{"data8", "prod", Release{
+			Chart:   "hub",
+			Values:  []string{"deployments/data8/config/common.yaml", "deployments/data8/config/prod.yaml"},
+			Shared:  []string{"deployments/data8/config/common.yaml"},
+			Own:     []string{"deployments/data8/config/prod.yaml"},
+			Secrets: []string{"deployments/data8/secrets/prod.yaml"},
+		}},
+		{"datahub", "staging", Release{
+			Chart:  "hub",
+			Values: []string{"deployments/datahub/config/common.yaml", "deployments/datahub/config/staging.yaml"},
+			Shared: []string{"deployments/datahub/config/common.yaml"},
+			Own:    []string{"deployments/datahub/config/staging.yaml"},
+		}},
+	} {
+		got, err := c.Release(tc.hub, tc.env)
+		if err != nil || asJSON(t, got) != asJSON(t, tc.want) {
+			t.Errorf("%s in %s: %+v, %v", tc.hub, tc.env, got, err)
+		}
+	}
+	if _, err := c.Release("nothing", "prod"); err == nil {
+		t.Error("an unknown hub has a release")
+	}
+	if _, err := c.Release("data8", "qa"); err == nil {
+		t.Error("an unknown environment has a release")
+	}
+}
+
+func TestEverything(t *testing.T) {
+	c, err := load(t, `version: 1
+registry: registry.example.org:5000/hubs
+hubs: {path: deployments/*/, chart: ./hub, values: [config/common.yaml]}
+images:
+  user: {context: "{hub}/image", values: jupyterhub.singleuser.image}
+  named: {context: "deployments/{hub}/image", values: a.b, repository: "x/{hub}-y"}
+  base: {context: images/base, dockerfile: images/base/other/Build.file, values: c}
+clusters:
+  campus: {kubeconfig: /etc/hubship/campus, context: campus-2026}
+  cloud: {kubeconfig: ~/cloud, context: gke}
+environments:
+  prod: {branch: main, cluster: cloud, namespace: "{hub}", release: "{hub}", host: "{hub}.example.org", after: canary}
+  canary: {cluster: campus, after: test}
+  test: {branch: team/test, cluster: campus}
+verify: {service: checker, user: check.er@example.org}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, e := range c.Fleet.Environments {
+		order = append(order, e.Name+" on "+e.Branch+" at "+e.Host)
+	}
+	if want := "test on team/test at {hub}-{env}.localhost, canary on canary at {hub}-{env}.localhost, prod on main at {hub}.example.org"; strings.Join(order, ", ") != want {
+		t.Errorf("environments %q", order)
+	}
+	var images []string
+	for _, i := range c.Fleet.Images {
+		images = append(images, strings.Join([]string{i.ID, i.Hub, i.Repository, i.Context, i.Dockerfile, i.Values}, " "))
+	}
+	want := []string{
+		"base  base images/base images/base/other/Build.file c",
+		"data8/named data8 x/data8-y deployments/data8/image deployments/data8/image/Dockerfile a.b",
+		"data8/user data8 data8/user deployments/data8/image deployments/data8/image/Dockerfile jupyterhub.singleuser.image",
+		"datahub/named datahub x/datahub-y deployments/datahub/image deployments/datahub/image/Dockerfile a.b",
+		"datahub/user datahub datahub/user deployments/datahub/image deployments/datahub/image/Dockerfile jupyterhub.singleuser.image",
+	}
+	if !slices.Equal(images, want) {
+		t.Errorf("images\n%s\nwant\n%s", strings.Join(images, "\n"), strings.Join(want, "\n"))
+	}
+	if c.Fleet.Registry != "registry.example.org:5000/hubs" || c.Fleet.Verify != (model.VerifySettings{Service: "checker", User: "check.er@example.org"}) {
+		t.Errorf("fleet %+v", c.Fleet)
+	}
+}
+
+// TestProblems has one mistake in each case, and where and how it is told.
+func TestProblems(t *testing.T) {
+	for name, tc := range map[string]struct {
+		old, new string // edit of minimal
+		want     string // part of the only problem
+	}{
+		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, path, secrets or values (did you mean "values"?)`},
+		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected clusters, environments, hubs, images, registry, verify or version"},
+		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a text, found 12 (put quotes around it)"},
+		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the text "one"`},
+		"wrong type bool":         {"{embedded: true}", "{embedded: yes please}", `hubship.yaml:8:21: clusters.local.embedded: expected true or false, found the text "yes please"`},
+		"list for text":           {"path: deployments/*", "path: [deployments/*]", "hubship.yaml:3:9: hubs.path: expected a text, found a list"},
+		"text for list":           {"secrets: [\"secrets/{env}.yaml\"]", "secrets: secrets/x.yaml", "hubship.yaml:6:12: hubs.secrets: expected a list, found the text"},
+		"brace without quotes":    {"\"secrets/{env}.yaml\"", "{env}", "hubship.yaml:6:13: hubs.secrets[0]: expected a text, found a mapping (put quotes around a value that starts with a brace)"},
+		"text for mapping":        {"local: {embedded: true}", "local: embedded", `hubship.yaml:8:10: clusters.local: expected a mapping, found the text "embedded"`},
+		"nothing":                 {"chart: hub", "chart:", "hubship.yaml:4:9: hubs.chart: expected a text, found nothing"},
+		"duplicate key":           {"  chart: hub\n", "  chart: hub\n  chart: hub\n", "hubship.yaml:5:3: hubs.chart: the key is there twice, first in line 4 (remove one of them)"},
+		"duplicate environment":   {"  prod: {", "  staging: {cluster: local}\n  prod: {", "hubship.yaml:11:3: environments.staging: the key is there twice, first in line 10"},
+		"key is a number":         {"  prod: {", "  7: {cluster: local}\n  prod: {", "hubship.yaml:11:3: environments: expected a name in front of the colon, found 7"},
+		"merge key":               {"staging: {", "staging: {<<: {}, ", "hubship.yaml:10:13: environments.staging: expected a name in front of the colon, found <<"},
+		"required":                {"  chart: hub\n", "", "hubship.yaml:3:3: hubs.chart: missing, but required"},
+		"required in environment": {"staging: {cluster: local}", "staging: {}", "hubship.yaml:10:12: environments.staging.cluster: missing, but required"},
+		"version":                 {"version: 1", "version: 2", "hubship.yaml:1:10: version: expected 1, found 2"},
+		"no version":              {"version: 1\n", "", "hubship.yaml:1:1: version: missing, but required"},
+		"missing chart":           {"chart: hub", "chart: hubb", "hubship.yaml:4:10: hubs.chart: there is no file hubb/Chart.yaml (name the folder of a Helm chart)"},
+		"path goes up":            {"chart: hub", "chart: ../hub", `hubship.yaml:4:10: hubs.chart: "../hub" contains '..'`},
+		"absolute path":           {"chart: hub", "chart: /hub", `hubship.yaml:4:10: hubs.chart: "/hub" is absolute`},
+		"values file missing":     {"config/common.yaml", "config/comon.yaml", "hubship.yaml:5:12: hubs.values[0]: hub data8 has no file deployments/data8/config/comon.yaml"},
+		"values of env missing":   {"config/{env}.yaml", "config/{env}.yml", "data8@staging has no file deployments/data8/config/staging.yml"},
+		"values twice":            {"config/common.yaml,", "config/common.yaml, config/common.yaml,", `hubship.yaml:5:32: hubs.values[1]: "config/common.yaml" is listed twice`},
+		"unknown placeholder":     {"secrets/{env}.yaml", "secrets/{environment}.yaml", "hubship.yaml:6:13: hubs.secrets[0]: unknown placeholder {environment}, expected {env} or {hub}"},
+		"no hub":                  {"path: deployments/*", "path: deploy/*", `hubship.yaml:3:9: hubs.path: no folder matches "deploy/*"`},
+		"bad pattern":             {"path: deployments/*", "path: deployments/[", "is not a pattern of folders"},
+		"unknown cluster":         {"prod: {cluster: local", "prod: {cluster: locale", `hubship.yaml:11:19: environments.prod.cluster: there is no cluster "locale", expected local (did you mean "local"?)`},
+		"cluster without name":    {"{embedded: true}", "{kubeconfig: /k}", "hubship.yaml:8:3: clusters.local: expected `embedded: true`, or kubeconfig and context together (no cluster is ever taken from a kubeconfig's current context)"},
+		"cluster with both":       {"{embedded: true}", "{embedded: true, context: c}", "clusters.local: expected either embedded or kubeconfig and context, found both"},
+		"relative kubeconfig":     {"{embedded: true}", "{kubeconfig: k, context: c}", `hubship.yaml:8:23: clusters.local.kubeconfig: "k" is relative`},
+		"no cluster":              {"  local: {embedded: true}", "  {}", "expected at least one cluster"},
+		"unknown after":           {"after: staging", "after: stagin", `hubship.yaml:11:33: environments.prod.after: "stagin" is no other environment, expected staging (did you mean "staging"?)`},
+		"after itself":            {"after: staging", "after: prod", `environments.prod.after: "prod" is no other environment`},
+		"same branch":             {"after: staging", "branch: staging", `hubship.yaml:11:34: environments.prod.branch: branch "staging" drives staging already`},
+		"bad branch":              {"after: staging", "branch: --all", `"--all" is not a branch name`},
+		"bad environment name":    {"  staging: {cluster: local}", "  Staging_: {cluster: local}\n  staging: {cluster: local}", "hubship.yaml:10:3: environments.Staging_: the name is not a DNS label"},
+		"shared namespace":        {"prod: {", "prod: {namespace: '{hub}-staging', ", "hubship.yaml:11:21: environments.prod.namespace: data8@staging and data8@prod would share the namespace data8-staging"},
+		"shared host":             {"prod: {", "prod: {host: '{hub}-staging.localhost', ", "data8@staging and data8@prod would share the host data8-staging.localhost"},
+		"bad namespace":           {"prod: {", "prod: {namespace: '{hub}_{env}', ", `the namespace "data8_prod" of data8@prod is not a DNS label`},
+		"release too long":        {"prod: {", "prod: {release: '{hub}-a23456789-b23456789-c23456789-d23456789-e23456789', ", "is longer than 53 characters"},
+		"bad host":                {"prod: {", "prod: {host: 'http://{hub}', ", `the host "http://data8" of data8@prod is not a DNS name`},
+		"bad registry":            {"version: 1", "version: 1\nregistry: https://example.org", `hubship.yaml:2:11: registry: "https://example.org" is not a registry`},
+		"bad user":                {"version: 1", "version: 1\nverify: {user: 'A b'}", `verify.user: "A b" is not a user name`},
+		"image without folder":    {"version: 1", "version: 1\nimages: {user: {context: '{hub}/imag', values: a}}", "hubship.yaml:2:26: images.user.context: there is no folder deployments/data8/imag"},
+		"image without file":      {"version: 1", "version: 1\nimages: {user: {context: images/base, dockerfile: images/base/x, values: a}}", "images.user.dockerfile: there is no file images/base/x"},
+		"image for environment":   {"version: 1", "version: 1\nimages: {user: {context: 'images/{env}', values: a}}", "images.user.context: unknown placeholder {env}, expected {hub} (every environment runs the same image)"},
+		"hub in shared image":     {"version: 1", "version: 1\nimages: {user: {context: images/base, values: a, repository: '{hub}/x'}}", "images.user.repository: unknown placeholder {hub}, expected none, because the context has no {hub}"},
+		"bad values path":         {"version: 1", "version: 1\nimages: {user: {context: images/base, values: 'a..b'}}", `images.user.values: "a..b" is not a dotted path in the values`},
+		"bad repository":          {"version: 1", "version: 1\nimages: {user: {context: images/base, values: a, repository: Big}}", `images.user.repository: "Big" is not a repository name`},
+		"two images, one value":   {"version: 1", "version: 1\nimages: {a: {context: images/base, values: x}, b: {context: images/base, values: x}}", "hubship.yaml:2:82: images.b.values: image a sets x already"},
+		"star without quotes":     {"path: deployments/*", "path: */*", "did not find expected alphabetic or numeric character (put quotes around a value that starts with '*' or '&')"},
+		"two documents":           {"version: 1\n", "version: 1\n---\nversion: 1\n", "hubship.yaml:"},
+		"empty":                   {minimal, "# nothing\n", "hubship.yaml: the file is empty"},
+		"not YAML":                {"  chart: hub\n", "  chart: hub\n bad: [\n", "not valid YAML: did not find expected key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(minimal, tc.old, tc.new, 1)
+			if text == minimal {
+				t.Fatal("the case edits nothing")
+			}
+			_, err := load(t, text)
+			var e *Error
+			if !errors.As(err, &e) || model.HintOf(err) == "" {
+				t.Fatalf("error %v with hint %q", err, model.HintOf(err))
+			}
+			if !strings.Contains(e.Problems[0].String(), tc.want) && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error\n%v\nwant\n%s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestCircle(t *testing.T) {
+	_, err := load(t, strings.Replace(minimal, "staging: {cluster: local}", "staging: {cluster: local, after: prod}", 1))
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) != 2 || !strings.Contains(e.Problems[0].Message, "circle") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestAllAtOnce has many mistakes, told in the order of the file.
+func TestAllAtOnce(t *testing.T) {
+	_, err := load(t, `version: 3
+hubs: {path: deployments/*, chart: chart, values: [config/x.yaml], other: 1}
+clusters: {local: {embeded: true}}
+environments:
+  staging: {cluster: lokal, branch: 5}
+`)
+	want := `hubship.yaml:1:10: version: expected 1, found 3 (a newer hubship may know it)
+hubship.yaml:2:36: hubs.chart: there is no file chart/Chart.yaml (name the folder of a Helm chart)
+hubship.yaml:2:52: hubs.values[0]: hub data8 has no file deployments/data8/config/x.yaml (commit the file, even if it is empty, or take it off the list)
+hubship.yaml:2:52: hubs.values[0]: hub datahub has no file deployments/datahub/config/x.yaml (commit the file, even if it is empty, or take it off the list)
+hubship.yaml:2:68: hubs.other: unknown key, expected chart, path, secrets or values
+hubship.yaml:3:12: clusters.local: expected ` + "`embedded: true`" + `, or kubeconfig and context together (no cluster is ever taken from a kubeconfig's current context)
+hubship.yaml:3:20: clusters.local.embeded: unknown key, expected context, embedded or kubeconfig (did you mean "embedded"?)
+hubship.yaml:5:22: environments.staging.cluster: there is no cluster "lokal", expected local (did you mean "local"?)
+hubship.yaml:5:37: environments.staging.branch: expected a text, found 5 (put quotes around it)`
+	if err == nil || err.Error() != want {
+		t.Errorf("error\n%v\nwant\n%s", err, want)
+	}
+}
+
+// TestHubNames refuses folders that cannot name a hub, and two of one name.
+func TestHubNames(t *testing.T) {
+	files := tree(strings.Replace(minimal, "deployments/*", "'*/*'", 1))
+	for _, name := range []string{"other/datahub/x", "deployments/Data_100/x"} {
+		files[name] = &fstest.MapFile{}
+	}
+	_, err := Load(files, "")
+	for _, want := range []string{
+		`hubship.yaml:3:9: hubs.path: the folders deployments/datahub and other/datahub are both hub "datahub" (rename one of them)`,
+		"hubship.yaml:3:9: hubs.path: the folder deployments/Data_100 is no hub: its name is not a DNS label",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error\n%v\nwant\n%s", err, want)
+		}
+	}
+}
+
+// TestSameClusterTwice gives one cluster two names: namespaces would collide
+// all the same.
+func TestSameClusterTwice(t *testing.T) {
+	_, err := load(t, strings.NewReplacer(
+		"  local: {embedded: true}", "  a: {kubeconfig: /k, context: c}\n  b: {kubeconfig: /k, context: c}",
+		"staging: {cluster: local}", "staging: {cluster: a, namespace: '{hub}'}",
+		"prod: {cluster: local,", "prod: {cluster: b, namespace: '{hub}',").Replace(minimal))
+	if err == nil || !strings.Contains(err.Error(), "would share the namespace data8") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNoFile(t *testing.T) {
+	_, err := Load(fstest.MapFS{"README.md": {}}, "")
+	if err == nil || !strings.Contains(err.Error(), FileName) || model.HintOf(err) == "" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestStarter reads what a new installation begins with.
+func TestStarter(t *testing.T) {
+	fleet, err := Load(starter.Files(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(fleet.Hubs) == 0 || len(fleet.Images) == 0 || len(fleet.Next("staging")) != 1 {
+		t.Errorf("fleet %+v", fleet)
+	}
+}
+
+// TestManyProblems keeps the text of an error within bounds.
+func TestManyProblems(t *testing.T) {
+	files := tree(minimal)
+	for i := range 100 {
+		files[fmt.Sprintf("deployments/hub-%d/x", i)] = &fstest.MapFile{}
+	}
+	_, err := Load(files, "")
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) != 300 || strings.Count(err.Error(), "\n") != maxShown || !strings.HasSuffix(err.Error(), "and 270 more") {
+		t.Errorf("%d problems:\n%v", len(e.Problems), err)
+	}
+}
+
+// FuzzLoad looks for input that ends the program or that is accepted with a
+// fleet that makes no sense.
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte("version: 1\nhubs: &a {path: *a}\n"))
+	f.Add([]byte("? [a]\n: b\n"))
+	if data, err := fs.ReadFile(starter.Files(), FileName); err == nil {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fleet, err := Load(tree(string(data)), "")
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("an error without words")
+			}
+			return
+		}
+		for _, h := range fleet.Hubs {
+			for _, e := range fleet.Environments {
+				target, err := fleet.Target(h.Name, e.Name)
+				if err != nil || labelProblem(target.Namespace, maxLabel) != "" || labelProblem(target.Release, maxRelease) != "" {
+					t.Errorf("target %+v, %v", target, err)
+				}
+				if _, ok := fleet.Cluster(e.Cluster); !ok {
+					t.Errorf("environment %s has no cluster", e.Name)
+				}
+			}
+		}
+		for _, i := range fleet.Images {
+			if !fs.ValidPath(i.Context) || !fs.ValidPath(i.Dockerfile) {
+				t.Errorf("image %+v", i)
+			}
+		}
+	})
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	out, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestDocument holds the example of the documentation against the reader.
+func TestDocument(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(data), "```yaml\n")
+	example, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatal("the document has no example")
+	}
+	files := tree(example)
+	for _, image := range []string{"hub", "proxy"} {
+		files["images/"+image+"/Dockerfile"] = &fstest.MapFile{}
+	}
+	if _, err := Load(files, ""); err != nil {
+		t.Error(err)
+	}
+}
