@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local"
 	"github.com/hubship/hubship/internal/git"
@@ -84,7 +86,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		return err
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
-	return serveHTTP(ctx, p, settings, engine, gitRepo, clusters, o)
+	return serveHTTP(ctx, p, settings, engine, clusters, o)
 }
 
 // backend is where the cluster, the registry and BuildKit are.
@@ -104,8 +106,8 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 
 func newEngine(ctx context.Context, p install.Paths, settings install.Settings, gitRepo *git.Repo, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, o Options) (*ship.Engine, error) {
 	keys := secrets.Keys{AgeFile: p.AgeKey}
-	releases, err := helm.New(clusters, helm.Options{
-		CacheDir: filepath.Join(p.Data, "charts"),
+	releases, err := helm.New(helm.Options{
+		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
 		Decrypt: func(name string, data []byte) (map[string]any, error) {
 			return secrets.Decrypt(name, data, keys)
 		},
@@ -118,11 +120,17 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			return clusters.HTTPTransport(c, t.Namespace, "proxy-public", "http"), nil
 		},
 		Token: func(ctx context.Context, c model.Cluster, t model.Target, service string) (string, error) {
-			secret, err := clusters.Secret(ctx, c, t.Namespace, "hub")
-			if err != nil {
+			secret, err := clusters.Secret(ctx, c, t.Namespace, verify.SecretName)
+			if err != nil && !apierrors.IsNotFound(err) {
 				return "", err
 			}
-			return string(secret["hub.services."+service+".apiToken"]), nil
+			return verify.TokenFrom(secret, service)
+		},
+		Progress: func(t model.Target, run, text string) {
+			line := model.Line{Time: time.Now(), Level: model.LevelInfo, Scope: t.Key(), Text: text}
+			if err := history.Append(context.WithoutCancel(ctx), run, line); err != nil {
+				o.Logger.Error("append to a run's log", "run", run, "error", err)
+			}
 		},
 	})
 	if err != nil {
@@ -130,7 +138,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	return ship.New(ctx, ship.Ports{
 		Repository: repo.New(gitRepo, repo.Options{}), Images: builder, Releases: releases,
-		Ledger: cluster.NewLedger(clusters), Verifier: verifier, History: history,
+		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
@@ -138,7 +146,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	})
 }
 
-func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, gitRepo *git.Repo, clusters *cluster.Set, o Options) error {
+func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, clusters *cluster.Set, o Options) error {
 	token, err := local.EnsureToken(p.GitToken)
 	if err != nil {
 		return err
@@ -146,6 +154,7 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	svc := service{engine}
 	gitServer, err := local.New(local.Options{
 		Root: p.Repositories, Token: token, Log: o.Logger,
+		Protected: func(string) []string { return engine.Branches(ctx) },
 		OnPush: func(ctx context.Context, _ string, updates []forge.RefUpdate, by string) []string {
 			return announce(ctx, svc, settings, updates, by)
 		},

@@ -143,3 +143,17 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]Host, error) {
 	}
 	return hosts, nil
 }
+
+// Branches lists the branches that drive environments; nil when they cannot
+// be known now.
+func (e *Engine) Branches(ctx context.Context) []string {
+	fleet, err := e.fleet(ctx)
+	if err != nil {
+		return nil
+	}
+	var branches []string
+	for _, env := range fleet.Environments {
+		branches = append(branches, env.Branch)
+	}
+	return branches
+}
