@@ -30,8 +30,11 @@ passed verification in the environment before.`,
 				return err
 			}
 			p, err := a.server().Promote(ctx, req)
-			if err != nil {
+			if err != nil && p.Into == "" {
 				return err
+			}
+			if err != nil || p.Refused != "" {
+				return errors.Join(a.printPromotion(p, req.DryRun), refused(p, err))
 			}
 			if p.Run != nil && !detach {
 				run, err := a.follow(ctx, p.Run.ID)
@@ -42,10 +45,6 @@ passed verification in the environment before.`,
 			}
 			if err := a.printPromotion(p, req.DryRun); err != nil {
 				return err
-			}
-			if p.Refused != "" {
-				return model.RefusedBy(fmt.Errorf("promotion from %s into %s refused: %s", p.From, p.Into, p.Refused),
-					fmt.Sprintf("`hubship status` shows evidence and halts; `hubship history --env %s` shows what was tried", p.From))
 			}
 			if p.Run != nil && p.Run.State.Final() {
 				if err := outcome(*p.Run); err != nil {
@@ -61,6 +60,20 @@ passed verification in the environment before.`,
 	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "only say what would happen")
 	detachFlag(cmd, &detach)
 	return cmd
+}
+
+// refused is the error of a promotion that did not happen. That there was
+// nothing to promote is none.
+func refused(p model.Promotion, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case len(p.Commits) == 0:
+		return nil
+	default:
+		return model.RefusedBy(fmt.Errorf("promotion from %s into %s refused: %s", p.From, p.Into, p.Refused),
+			fmt.Sprintf("`hubship status` shows evidence and halts; `hubship history --env %s` shows what was tried", p.From))
+	}
 }
 
 // announcePromotion names the releases that a promotion writes to.
@@ -97,6 +110,8 @@ func (a *command) printPromotion(p model.Promotion, dry bool) error {
 		return a.term.JSON(p)
 	}
 	switch {
+	case p.Refused != "" && len(p.Commits) == 0:
+		a.term.Printf("promotion from %s into %s: nothing to do: %s\n", p.From, p.Into, p.Refused)
 	case p.Refused != "":
 		a.term.Printf("promotion of %s from %s into %s: %s\n", short(p.Head), p.From, p.Into, a.term.Bad("refused"))
 	case p.Merge != "":
