@@ -51,7 +51,7 @@ type hub struct {
 var users = map[string]string{ // name -> how its server misbehaves
 	"good": "", "imports": "", "dying": "", "stuck": "", "leftover": "", "pending": "",
 	"cancelled": "", "exits": "exits", "hangs": "hangs", "hangs-cancel": "hangs", "refused": "refused",
-	"bad-kernel": "bad kernel", "no-page": "no page", "an-admin": "", "mismatch": "", "weak": "", "burst": "",
+	"bad": "bad kernel and page", "an-admin": "", "weak": "", "other": "",
 }
 
 var (
@@ -72,6 +72,7 @@ func TestMain(m *testing.M) {
 // It skips the test where the machine lacks Python or Node.
 func startedHub(t *testing.T) *hub {
 	t.Helper()
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("skipped: -short, and this test runs a real JupyterHub")
 	}
@@ -200,7 +201,7 @@ func startHub(ctx context.Context) (_ *hub, err error) {
 	weak := h.services["weak"]
 	weak.Scopes = weak.Scopes[:2]
 	h.services["weak"] = weak
-	h.services["boss"] = service{Name: "boss", Token: rand.Text(), Scopes: []string{"admin:users", "admin:servers", "list:users"}}
+	h.services["boss"] = service{Name: "boss", Token: rand.Text(), Scopes: []string{"admin:users", "admin:servers", "access:servers"}}
 	var all []service
 	for _, s := range h.services {
 		all = append(all, s)
@@ -320,8 +321,8 @@ var wheels = map[string]map[string]string{
 	"Hubship.Names 3.1":     {"othername/__init__.py": "", "second.py": "", "_private.py": "raise ValueError\n", "tests/__init__.py": "raise ValueError\n"},
 	"hubship-space 0.2":     {"hubspace/inner/__init__.py": "import hubspace.inner.deep\n", "hubspace/inner/deep.py": ""},
 	"hubship-space-bad 0.2": {"hubspace/bad/__init__.py": "1/0\n"},
-	"hubship-floods 0.1":    {"hubship_floods.py": "for i in range(20000):\n    print('line', i, flush=True)\nraise RuntimeError('after the flood')\n"},
-	"hubship-chatty 0.1":    {"hubship_chatty.py": "for i in range(20000):\n    print('line', i)\n"},
+	"hubship-floods 0.1":    {"hubship_floods.py": "for i in range(2000):\n    print('line', i, flush=True)\nraise RuntimeError('after the flood')\n"},
+	"hubship-chatty 0.1":    {"hubship_chatty.py": "for i in range(2000):\n    print('line', i)\n"},
 	"hubship-colour 0.1":    {"hubship_colour.py": "raise ValueError('\\x1b[31mred\\x1b[0m')\n"},
 }
 

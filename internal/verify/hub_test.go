@@ -139,13 +139,13 @@ func failed(t *testing.T, v model.Verification, name string, texts ...string) mo
 
 func TestGoodHubPasses(t *testing.T) {
 	h := startedHub(t)
-	v, err := h.verify(t, t.Context(), run{user: "good", packages: []string{"hubship-fine", "jupyterlab", "numpy-is-not-asked-for ;python_version<'3'"}})
+	v, err := h.verify(t, t.Context(), run{user: "good", packages: []string{"hubship-fine", "traitlets", "numpy-is-not-asked-for ;python_version<'3'"}})
 	if err != nil || !v.Passed || v.Reason != "" {
 		t.Fatalf("passed=%v reason=%q error=%v", v.Passed, v.Reason, err)
 	}
 	want := []string{
 		verify.HubAnswers, verify.TokenAccepted, verify.UserCreated, verify.ServerStarts, verify.ServerAnswers, verify.KernelStarts,
-		"import hubship-fine", "import jupyterlab", "import numpy-is-not-asked-for", verify.PageOpens, verify.ServerStopped, verify.UserRemoved,
+		"import hubship-fine", "import traitlets", "import numpy-is-not-asked-for", verify.PageOpens, verify.ServerStopped, verify.UserRemoved,
 	}
 	if len(v.Checks) != len(want) {
 		t.Fatalf("%d checks, want %d", len(v.Checks), len(want))
@@ -161,7 +161,7 @@ func TestGoodHubPasses(t *testing.T) {
 	}
 	for name, detail := range map[string]string{
 		verify.HubAnswers: "JupyterHub 6.1.1", verify.ServerAnswers: "Jupyter Server 2.21.1", verify.PageOpens: "/user/good/lab",
-		"import hubship-fine": "1.2.3 (hubship_fine)", "import jupyterlab": "4.6.6",
+		"import hubship-fine": "1.2.3 (hubship_fine)", "import traitlets": "5.16.1",
 	} {
 		if c := check(t, v, name); c.Detail != detail {
 			t.Errorf("%s: detail %q, want %q", name, c.Detail, detail)
@@ -178,10 +178,10 @@ func TestImportsAreJudgedOneByOne(t *testing.T) {
 	h := startedHub(t)
 	v, err := h.verify(t, t.Context(), run{
 		user:      "imports",
-		deadlines: verify.Deadlines{Import: 3 * time.Second},
+		deadlines: verify.Deadlines{Import: 8 * time.Second},
 		packages: []string{
 			"hubship-raises", "hubship-exits", "hubship-sleeps", "hubship-floods", "hubship-chatty", "hubship-colour", "hubship-data",
-			"hubship.names", "hubship-space", "hubship-space-bad", "not-there", "hubship-fine ==9.9", "\"); import os; os._exit(1) #",
+			"hubship.names", "hubship-space", "hubship-space-bad", "not-there", "hubship-fine ==9.9", "\");import(os);os._exit(1)#",
 		},
 	})
 	if err != nil {
@@ -196,7 +196,7 @@ func TestImportsAreJudgedOneByOne(t *testing.T) {
 	}{
 		{"hubship-raises", false, "OSError: libhubship.so.3: cannot open shared object file", []string{"looking for the library", "hubship_raises.py"}},
 		{"hubship-exits", false, "ImportError: module hubship_exits ended the program when it was imported: exit 7", nil},
-		{"hubship-sleeps", false, "import did not end within 3s; it was interrupted", []string{"forever", "KeyboardInterrupt"}},
+		{"hubship-sleeps", false, "import did not end within 8s; it was interrupted", []string{"forever", "KeyboardInterrupt"}},
 		{"hubship-floods", false, "RuntimeError: after the flood", []string{"hubship_floods.py"}},
 		{"hubship-chatty", true, "0.1 (hubship_chatty)", nil},
 		{"hubship-colour", false, "ValueError: red", nil},
@@ -206,7 +206,7 @@ func TestImportsAreJudgedOneByOne(t *testing.T) {
 		{"hubship-space-bad", false, "ZeroDivisionError: division by zero", nil},
 		{"not-there", false, "not-there is not installed", nil},
 		{"hubship-fine", false, "version 1.2.3 is installed, the requirements ask for ==9.9", nil},
-		{"\"); import os; os._exit(1) #", false, "\"); import os; os._exit(1) # is not installed", nil},
+		{"\");import(os);os._exit(1)#", false, "\");import(os);os._exit(1)# is not installed", nil},
 	}
 	for _, tt := range tests {
 		c := check(t, v, "import "+tt.name)
@@ -230,7 +230,7 @@ func TestImportsAreJudgedOneByOne(t *testing.T) {
 
 func TestKernelThatDiesFails(t *testing.T) {
 	h := startedHub(t)
-	v, err := h.verify(t, t.Context(), run{user: "dying", packages: []string{"hubship-fine", "hubship-kills", "jupyterlab"}})
+	v, err := h.verify(t, t.Context(), run{user: "dying", packages: []string{"hubship-fine", "hubship-kills", "traitlets"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestKernelThatDiesFails(t *testing.T) {
 	if !strings.Contains(c.Log, "last words") {
 		t.Errorf("what it printed last was not kept: %q", c.Log)
 	}
-	if c := check(t, v, "import jupyterlab"); !c.Skipped || !strings.Contains(c.Detail, "hubship-kills") {
+	if c := check(t, v, "import traitlets"); !c.Skipped || !strings.Contains(c.Detail, "hubship-kills") {
 		t.Errorf("what came after it: %+v", c)
 	}
 	h.gone(t, "dying")
@@ -290,28 +290,24 @@ func TestServerThatDoesNotStartFails(t *testing.T) {
 	}
 }
 
-func TestKernelThatDoesNotStartFails(t *testing.T) {
+func TestKernelAndPageThatDoNotStartFail(t *testing.T) {
 	h := startedHub(t)
-	started := time.Now()
-	v, err := h.verify(t, t.Context(), run{user: "bad-kernel", packages: []string{"hubship-fine"}})
+	v, err := h.verify(t, t.Context(), run{user: "bad", packages: []string{"hubship-fine"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed(t, v, verify.KernelStarts, "kernel python3 ended as it started")
-	if took := time.Since(started); took > 45*time.Second {
-		t.Errorf("it took %s to notice", took)
+	c := failed(t, v, verify.KernelStarts, "kernel python3 ended as it started")
+	if c.Duration > 45*time.Second {
+		t.Errorf("it took %s to notice", c.Duration)
 	}
-	h.gone(t, "bad-kernel")
-}
-
-func TestPageThatDoesNotOpenFails(t *testing.T) {
-	h := startedHub(t)
-	v, err := h.verify(t, t.Context(), run{user: "no-page"})
-	if err != nil {
-		t.Fatal(err)
+	if c := check(t, v, "import hubship-fine"); !c.Skipped {
+		t.Errorf("import without a kernel: %+v", c)
 	}
-	failed(t, v, verify.PageOpens, "/user/no-page/no-such-page", "404")
-	h.gone(t, "no-page")
+	page := check(t, v, verify.PageOpens)
+	if page.Passed || page.Skipped || !strings.Contains(page.Detail, "/user/bad/no-such-page: 404 Not Found") {
+		t.Errorf("a page that is not there: %+v", page)
+	}
+	h.gone(t, "bad")
 }
 
 func TestTokenAndScopes(t *testing.T) {
@@ -326,7 +322,7 @@ func TestTokenAndScopes(t *testing.T) {
 		{"no token", run{user: "good", token: &none}, []string{"no key hub.services.tests-good.apiToken", "Add the values"}, "tests-good: {}"},
 		{"wrong token", run{user: "good", token: &wrong}, []string{"the hub refuses the token of service tests-good (403)"}, ""},
 		{"missing scope", run{user: "weak"}, []string{"service tests-weak lacks the scopes access:servers!user=weak. "}, "\"access:servers!user=weak\""},
-		{"another's scopes", run{user: "good", service: "tests-burst"}, []string{"admin:users!user=good, servers!user=good, access:servers!user=good"}, ""},
+		{"another's scopes", run{user: "good", service: "tests-other"}, []string{"admin:users!user=good, servers!user=good, access:servers!user=good"}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -82,7 +83,8 @@ func watchKernel(ctx context.Context, server *jupyter.Notebook, id string) error
 		case <-tick.C:
 		}
 		state, err := server.KernelState(ctx, id)
-		if err == nil && (state == "dead" || state == "restarting") {
+		gone := jupyter.StatusOf(err) == http.StatusNotFound // given up on after some restarts
+		if gone || err == nil && (state == "dead" || state == "restarting") {
 			return jupyter.ErrKernelDied
 		}
 	}

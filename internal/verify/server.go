@@ -64,13 +64,9 @@ func (s *session) serverStarts(ctx context.Context) (finding, error) {
 	log := &journal{started: time.Now(), tell: s.progress}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type answer struct {
-		ready bool
-		err   error
-	}
 	asked := make(chan answer, 1)
 	go func() {
-		ready, err := s.hub.StartServer(ctx, s.user)
+		ready, err := s.ask(ctx)
 		asked <- answer{ready, err}
 	}()
 	final := make(chan answer, 1)
@@ -78,27 +74,73 @@ func (s *session) serverStarts(ctx context.Context) (finding, error) {
 		ready, err := s.follow(ctx, log)
 		final <- answer{ready, err}
 	}()
-	for {
-		select {
-		case a := <-asked:
-			switch {
-			case a.err != nil:
-				// Cancel the reader first, so that nothing is added to the
-				// log after it was handed out.
-				cancel()
-				<-final
-				return log.finding(""), a.err
-			case a.ready:
-				cancel()
-				<-final
-				return log.finding("ready after " + seconds(time.Since(log.started))), nil
-			}
-			asked = nil // accepted; the events tell the rest
-		case a := <-final:
-			if a.err != nil {
-				return log.finding(""), a.err
-			}
+	ready := func() finding { return log.finding("ready after " + seconds(time.Since(log.started))) }
+	select {
+	case a := <-final:
+		if a.err != nil {
+			return log.finding(""), a.err
+		}
+		return ready(), nil
+	case a := <-asked:
+		if a.ready {
+			// End the reader first, so that it adds nothing to a log that
+			// was handed out.
+			cancel()
+			<-final
+			return ready(), nil
+		}
+		if a.err != nil {
+			return s.refused(log, final, cancel, a.err)
+		}
+	}
+	// Accepted; the events tell the rest.
+	if a := <-final; a.err != nil {
+		return log.finding(""), a.err
+	}
+	return ready(), nil
+}
+
+// answer is what one of the two requests about a starting server found out.
+type answer struct {
+	ready bool
+	err   error
+}
+
+// refused explains a failed request to start a server. The hub often answers
+// with a bare status and gives the reason as an event.
+func (s *session) refused(log *journal, final <-chan answer, cancel func(), err error) (finding, error) {
+	select {
+	case a := <-final:
+		if a.ready {
 			return log.finding("ready after " + seconds(time.Since(log.started))), nil
+		}
+		if a.err != nil {
+			err = a.err
+		}
+	case <-time.After(2 * time.Second):
+		cancel()
+		<-final
+	}
+	return log.finding(""), err
+}
+
+// ask requests the start, again when a proxy on the way or a limit of the hub
+// was in the way.
+func (s *session) ask(ctx context.Context) (bool, error) {
+	for {
+		ready, err := s.hub.StartServer(ctx, s.user)
+		if err == nil || ctx.Err() != nil {
+			return ready, err
+		}
+		switch jupyter.StatusOf(err) {
+		case 0, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		default:
+			return false, err
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(maxPause):
 		}
 	}
 }

@@ -49,13 +49,13 @@ def misbehave(spawner):
     how = test["misbehave"].get(spawner.user.name)
     if how == "exits":
         spawner.cmd = [sys.executable, "-c", "raise SystemExit('no such configuration')"]
+        spawner.http_timeout = 3
     elif how == "hangs":
         spawner.cmd = [sys.executable, "-c", "import time; time.sleep(600)"]
     elif how == "refused":
         raise RuntimeError("the quota of this test is used up")
-    elif how == "bad kernel":
+    elif how == "bad kernel and page":
         spawner.environment = dict(spawner.environment, JUPYTER_PATH=test["badKernel"])
-    elif how == "no page":
         spawner.default_url = "/no-such-page"
 
 
