@@ -49,7 +49,11 @@ func openBody(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadClose
 	if r.Method != http.MethodPost {
 		return http.NoBody, nil
 	}
-	live := &liveBody{body: http.MaxBytesReader(w, r.Body, limit), control: http.NewResponseController(w)}
+	// MaxBytesReader is not given w, because git reads the body in a goroutine
+	// of its own while the answer may be written already. That happens when it
+	// fails only: http-backend buffers the requests of upload-pack, and
+	// receive-pack is silent until it has read everything.
+	live := &liveBody{body: http.MaxBytesReader(nil, r.Body, limit), control: http.NewResponseController(w)}
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
 		return live, nil
