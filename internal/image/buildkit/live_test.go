@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/hubship/hubship/internal/image"
@@ -24,11 +29,11 @@ import (
 // environment names. The registry must have debian:bookworm-slim.
 func live(t testing.TB) *Builder {
 	t.Helper()
-	address, registry := os.Getenv("HUBSHIP_TEST_BUILDKIT"), os.Getenv("HUBSHIP_TEST_REGISTRY")
-	if address == "" || registry == "" {
+	address, host := os.Getenv("HUBSHIP_TEST_BUILDKIT"), os.Getenv("HUBSHIP_TEST_REGISTRY")
+	if address == "" || host == "" {
 		t.Skip("needs a running BuildKit and registry: set HUBSHIP_TEST_BUILDKIT to its address and HUBSHIP_TEST_REGISTRY to the registry's host and port")
 	}
-	b, err := New(Options{Address: address, Registry: registry, Keychain: authn.NewMultiKeychain()})
+	b, err := New(Options{Address: address, Registry: host, Keychain: authn.NewMultiKeychain()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +274,117 @@ func TestLiveCancelStopsTheBuild(t *testing.T) {
 	}
 }
 
+// cut stands between a Builder and BuildKit, and can break the connection.
+type cut struct {
+	mu    sync.Mutex
+	open  bool
+	conns []net.Conn
+}
+
+func (c *cut) serve(l net.Listener, network, address string) {
+	for {
+		in, err := l.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial(network, address)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		c.mu.Lock()
+		if !c.open {
+			_, _ = in.Close(), out.Close()
+		}
+		c.conns = append(c.conns, in, out)
+		c.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+			go func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				_ = pair[0].Close()
+			}()
+		}
+	}
+}
+
+func (c *cut) set(open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = open
+	if !open {
+		for _, conn := range c.conns {
+			_ = conn.Close()
+		}
+		c.conns = nil
+	}
+}
+
+func TestLiveInterruptionIsRiddenOut(t *testing.T) {
+	direct := live(t)
+	network, address, _ := strings.Cut(direct.o.Address, "://")
+	socket := filepath.Join(t.TempDir(), "bk.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := &cut{open: true}
+	defer c.set(false)
+	go c.serve(l, network, address)
+
+	b, err := New(Options{Address: "unix://" + socket, Registry: direct.o.Registry, Keychain: authn.NewMultiKeychain()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	dir := contextDir(t, map[string]string{
+		"Dockerfile": "FROM debian:bookworm-slim\nCOPY f /f\nRUN echo first\nRUN echo working && sleep 4\n",
+		"f":          fmt.Sprint(time.Now().UnixNano()),
+	})
+	var log syncBuffer
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), &log)
+		done <- err
+	}()
+	for !strings.Contains(log.String(), "| working") {
+		select {
+		case err := <-done:
+			t.Fatalf("ended too early: %v\n%s", err, log.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	c.set(false)
+	time.Sleep(1500 * time.Millisecond)
+	c.set(true)
+	if err := <-done; err != nil {
+		t.Errorf("Build: %v\n%s", err, log.String())
+	}
+	if !strings.Contains(log.String(), "interrupted: ") {
+		t.Errorf("the log does not tell of the interruption:\n%s", log.String())
+	}
+}
+
+func TestBuildKitDown(t *testing.T) {
+	t.Parallel()
+	// The registry must answer for the build to get as far as BuildKit.
+	s := httptest.NewServer(registry.New(registry.Logger(discard())))
+	defer s.Close()
+	b, err := New(Options{
+		Address: "unix://" + filepath.Join(t.TempDir(), "none.sock"), Registry: strings.TrimPrefix(s.URL, "http://"),
+		Keychain: authn.NewMultiKeychain(), Patience: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	dir := contextDir(t, map[string]string{"Dockerfile": "FROM scratch\n"})
+	_, err = b.Build(limited(t, time.Minute), dir, source(t, ""), nil)
+	if err == nil || !strings.Contains(err.Error(), "none.sock") || !strings.Contains(model.HintOf(err), "none.sock") {
+		t.Errorf("error %v, hint %q: want BuildKit's address in both", err, model.HintOf(err))
+	}
+}
+
 func TestLiveTimeout(t *testing.T) {
 	b := live(t)
 	b.o.Timeout = 2 * time.Second
@@ -326,3 +442,5 @@ func BenchmarkLiveFind(b *testing.B) {
 		}
 	}
 }
+
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }

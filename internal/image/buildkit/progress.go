@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
@@ -201,20 +203,23 @@ func oneLine(s string) string {
 // clean takes out the escape sequences and control characters of a terminal:
 // what a build prints is shown on terminals and pages of other people.
 func clean(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
-		c := s[i]
+		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
-		case c == 0x1b:
+		case r == 0x1b:
 			i = skipEscape(s, i)
-		case c == '\t':
+			continue
+		case r == '\t':
 			out.WriteString("    ")
-		case c < 0x20 || c == 0x7f:
+		case unicode.IsControl(r):
 		default:
-			out.WriteByte(c)
+			out.WriteRune(r)
 		}
+		i += size - 1
 	}
-	return strings.ToValidUTF8(out.String(), "�")
+	return out.String()
 }
 
 // skipEscape returns the index of the last byte of the escape sequence at i.
@@ -241,7 +246,8 @@ func skipEscape(s string, i int) int {
 		}
 		return len(s) - 1
 	}
-	return i + 1
+	_, size := utf8.DecodeRuneInString(s[i+1:])
+	return i + size
 }
 
 // lineWriter passes whole lines on, one write each, and lets several

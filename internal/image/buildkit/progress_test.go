@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
@@ -177,6 +178,8 @@ func TestClean(t *testing.T) {
 		"a\tb\x00c\x7f":              "a    bc",
 		"cut \x1b[":                  "cut ",
 		"cut \x1b":                   "cut ",
+		"eight-bit \u009b31mcontrol": "eight-bit 31mcontrol",
+		"\x1bünï":                    "nï",
 		"bad \xff utf-8":             "bad � utf-8",
 		"━━━━ 5.2/5.2 MB \x1b[?25hdone ünï": "━━━━ 5.2/5.2 MB done ünï",
 	} {
@@ -190,7 +193,7 @@ func FuzzClean(f *testing.F) {
 	f.Add("a\x1b[31mb\x1b]0;x\x07")
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, r := range clean(s) {
-			if r < 0x20 || r == 0x7f {
+			if unicode.IsControl(r) {
 				t.Errorf("clean(%q) lets %q through", s, r)
 			}
 		}
