@@ -46,10 +46,19 @@ func Decide(f Facts) (Action, []string) {
 	if same && f.Verified && f.Halt == nil {
 		return None, []string{"it runs these inputs already, verified"}
 	}
-	if f.Halt != nil && f.Halt.Inputs == f.GitInputs && !f.Force {
-		return Hold, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
+	if f.Halt != nil && !f.Force {
+		switch f.Halt.Inputs {
+		case f.GitInputs:
+			return Hold, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
+		case "":
+			// They may be the ones that are wanted: only a person can tell.
+			return Hold, []string{fmt.Sprintf("run %s failed, and with which inputs is not known: %s", f.Halt.Run, f.Halt.Reason)}
+		}
 	}
 	if !f.Verdict.Allowed {
+		if len(f.Verdict.Reasons) == 0 {
+			return Refuse, []string{"no gate let it in"}
+		}
 		return Refuse, f.Verdict.Reasons
 	}
 	switch {
