@@ -1,0 +1,205 @@
+package layers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "github.com/hubship/hubship/"
+
+// allowed says which of hubship's packages a package may import, besides
+// packages below its own path. A package that is not named here fails the
+// test: whoever adds one decides where it stands.
+var allowed = map[string][]string{
+	// The words: everybody may use them.
+	"internal/model": {},
+	"internal/forge": {"internal/model"},
+
+	// Pure decisions.
+	"internal/plan": {"internal/model"},
+	"internal/gate": {"internal/model"},
+
+	// Around the process: machine and terminal.
+	"internal/proc":    {},
+	"internal/install": {"internal/model"},
+	"internal/node":    {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":    {"internal/model"},
+
+	// The workflows, and the interfaces that they need.
+	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate"},
+
+	// Adapters: they know the words and the interfaces that they implement.
+	"internal/git":            {"internal/model"},
+	"internal/config":         {"internal/model"},
+	"internal/repo":           {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
+	"internal/secrets":        {"internal/model"},
+	"internal/image":          {"internal/model", "internal/ship"},
+	"internal/image/buildkit": {"internal/model", "internal/ship", "internal/image"},
+	"internal/cluster":        {"internal/model", "internal/ship"},
+	"internal/release":        {"internal/model", "internal/ship"},
+	"internal/release/helm":   {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster"},
+	"internal/release/ready":  {"internal/model", "internal/release", "internal/cluster"},
+	"internal/verify":         {"internal/model", "internal/ship"},
+	"internal/store":          {"internal/model", "internal/ship"},
+	"internal/forge/local":    {"internal/model", "internal/forge"},
+
+	// In front of the workflows.
+	"internal/api":    {"internal/model", "internal/ship"},
+	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
+	"internal/demo":   {"internal/model", "internal/ship"},
+	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo",
+		"internal/install", "internal/node", "internal/proc", "internal/term"},
+	"cmd/hubship": {"internal/cli", "internal/term"},
+
+	// The wiring alone knows all.
+	"internal/app": {"*"},
+
+	"starter":         {},
+	"internal/layers": {},
+	"e2e":             {"internal/model", "internal/api", "internal/install", "internal/node", "internal/ship"},
+}
+
+// owners names the packages that alone import what others must not see.
+var owners = map[string][]string{
+	"helm.sh/helm/":                               {"internal/release/helm"},
+	"github.com/moby/buildkit/":                   {"internal/image/buildkit"},
+	"github.com/dbos-inc/dbos-transact-golang/":   {"internal/ship"},
+	"github.com/getsops/sops/":                    {"internal/secrets"},
+	"github.com/spf13/cobra":                      {"internal/cli"},
+	"github.com/google/go-containerregistry/":     {"internal/image"},
+	"k8s.io/client-go/":                           {"internal/cluster", "internal/release"},
+	"modernc.org/sqlite":                          {"internal/store"},
+	"github.com/jackc/pgx":                        {"internal/store"},
+	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
+	"golang.org/x/term":                           {"internal/term"},
+	"k8s.io/kubernetes":                           {},
+	"github.com/hubship/hubship/node":             {},
+	"github.com/containerd/containerd":            {},
+	"sigs.k8s.io/sig-storage-lib-external-provis": {},
+}
+
+// pkg is what the test wants to know of a package.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+// packages are those of the root module, listed once.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	all, err := listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var listed = sync.OnceValues(func() ([]pkg, error) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w\n%s", err, &errs)
+	}
+	var all []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	if len(all) < 10 {
+		return nil, fmt.Errorf("go list found only %d packages", len(all))
+	}
+	return all, nil
+})
+
+// rule returns what is allowed to a package: its own entry, or that of the
+// nearest package above it.
+func rule(path string) ([]string, string, bool) {
+	for at := path; at != "."; at = filepath.Dir(at) {
+		if list, ok := allowed[at]; ok {
+			return list, at, true
+		}
+	}
+	return nil, "", false
+}
+
+func below(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+
+func TestArrowsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		list, own, ok := rule(from)
+		if !ok {
+			t.Errorf("%s has no place among the layers: give it one here", from)
+			continue
+		}
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module)
+			if !ours || below(to, own) || slices.Contains(list, "*") {
+				continue
+			}
+			if !slices.Contains(list, to) {
+				t.Errorf("%s imports %s, which points up or sideways", from, to)
+			}
+		}
+	}
+}
+
+func TestOneOwnerForEachLibrary(t *testing.T) {
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range p.Imports {
+			for prefix, who := range owners {
+				if strings.HasPrefix(imported, prefix) && !slices.ContainsFunc(who, func(o string) bool { return below(from, o) }) {
+					t.Errorf("%s imports %s, which belongs to %v alone", from, imported, who)
+				}
+			}
+		}
+	}
+}
+
+func TestModelImportsTheStandardLibraryOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.ImportPath != module+"internal/model" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
+				t.Errorf("model imports %s", imported)
+			}
+		}
+		return
+	}
+	t.Fatal("internal/model was not found")
+}
+
+// The product never imports the embedded node, and needs no replaced module.
+func TestRootModuleStandsAlone(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "replace") || strings.Contains(line, module+"node") {
+			t.Errorf("go.mod: %s", line)
+		}
+	}
+}
