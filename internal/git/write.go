@@ -238,16 +238,22 @@ func (r *Repo) writeBlobs(ctx context.Context, files map[string][]byte, modes ma
 	}
 	sort.Strings(names)
 	var list bytes.Buffer
+	stored := map[string]string{} // id by content: each costs a process
 	for _, name := range names {
 		if files[name] == nil {
 			fmt.Fprintf(&list, "0 %s\t%s\x00", strings.Repeat("0", 40), name)
 			continue
 		}
-		out, err := r.exec(ctx, command{args: []string{"hash-object", "-w", "--no-filters", "--stdin"}, stdin: bytes.NewReader(files[name])})
-		if err != nil {
-			return nil, fmt.Errorf("store %s: %w", path.Clean(name), err)
+		id, ok := stored[string(files[name])]
+		if !ok {
+			out, err := r.exec(ctx, command{args: []string{"hash-object", "-w", "--no-filters", "--stdin"}, stdin: bytes.NewReader(files[name])})
+			if err != nil {
+				return nil, fmt.Errorf("store %s: %w", path.Clean(name), err)
+			}
+			id = strings.TrimSpace(string(out))
+			stored[string(files[name])] = id
 		}
-		fmt.Fprintf(&list, "%o %s\t%s\x00", gitMode(modes[name]), strings.TrimSpace(string(out)), name)
+		fmt.Fprintf(&list, "%o %s\t%s\x00", gitMode(modes[name]), id, name)
 	}
 	return &list, nil
 }

@@ -1,0 +1,469 @@
+package repo_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/starter"
+)
+
+var tester = git.Identity{Name: "Tess Ter", Email: "tess@example.org"}
+
+// repository is a deployment repository that tests change.
+type repository struct {
+	*repo.Repository
+	t     testing.TB
+	files map[string][]byte // to commit
+	modes map[string]fs.FileMode
+}
+
+const description = `version: 1
+hubs:
+  path: deployments/*
+  chart: hub
+  values: [config/common.yaml, "config/{env}.yaml"]
+  secrets: ["secrets/{env}.yaml"]
+images:
+  base: {context: images/base, dockerfile: images/base.Dockerfile, values: j.base}
+  user: {context: "{hub}/image", values: j.singleuser.image}
+clusters: {local: {embedded: true}}
+environments:
+  staging: {cluster: local}
+  prod: {cluster: local, after: staging}
+`
+
+// newRepository makes one with two hubs, a chart that depends on two others,
+// a shared image and one of each hub.
+func newRepository(t testing.TB) *repository {
+	t.Helper()
+	g, err := git.Init(t.Context(), filepath.Join(t.TempDir(), "deployment.git"), git.InitOptions{Bare: true, DefaultBranch: "staging"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	r := &repository{Repository: repo.New(g, repo.Options{Author: tester}), t: t, files: map[string][]byte{}, modes: map[string]fs.FileMode{}}
+	for name, text := range map[string]string{
+		"hubship.yaml": description, "README.md": "words",
+		"hub/Chart.yaml":                  "name: hub\ndependencies:\n- {name: jupyterhub, repository: 'file://../charts/jupyterhub'}\n- {name: far, version: 1.0.0, repository: 'https://example.org'}\n",
+		"hub/templates/x.yaml":            "x",
+		"charts/jupyterhub/Chart.yaml":    "name: jupyterhub\ndependencies:\n- {name: lib, repository: 'file://../lib'}\n",
+		"charts/jupyterhub/values.yaml":   "a: 1",
+		"charts/lib/Chart.yaml":           "name: lib\n",
+		"charts/other/Chart.yaml":         "name: other\n",
+		"images/base/file":                "1",
+		"images/base.Dockerfile":          "FROM debian",
+		"deployments/datahub/image/notes": "1",
+	} {
+		r.set(name, text)
+	}
+	for _, hub := range []string{"datahub", "data8"} {
+		at := "deployments/" + hub + "/"
+		for name, text := range map[string]string{"config/common.yaml": "c", "config/staging.yaml": "s", "config/prod.yaml": "p", "image/Dockerfile": "FROM base", "secrets/prod.yaml": "sealed"} {
+			r.set(at+name, text+" of "+hub)
+		}
+	}
+	return r
+}
+
+func (r *repository) set(name, text string) { r.files[name] = []byte(text) }
+
+// commit records what was set on a branch and returns the commit.
+func (r *repository) commit(branch string) string {
+	r.t.Helper()
+	head, err := r.Head(r.t.Context(), branch)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	id, err := r.Git().CommitFiles(r.t.Context(), branch, head, r.files, r.modes, "a change", tester)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.files, r.modes = map[string][]byte{}, map[string]fs.FileMode{}
+	return id
+}
+
+// desired returns the releases of an environment by hub.
+func (r *repository) desired(commit, env string) map[string]model.Desired {
+	r.t.Helper()
+	fleet, err := r.Fleet(r.t.Context(), commit)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	list, err := r.Desired(r.t.Context(), fleet, env)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out := map[string]model.Desired{}
+	for _, d := range list {
+		out[d.Target.Hub] = d
+	}
+	return out
+}
+
+func TestDesired(t *testing.T) {
+	r := newRepository(t)
+	id := r.commit("staging")
+	fleet, err := r.Fleet(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.Desired(t.Context(), fleet, "prod")
+	if err != nil || len(list) != 2 || list[0].Target.Hub != "data8" || list[1].Target.Hub != "datahub" {
+		t.Fatalf("releases %+v, %v", list, err)
+	}
+	d := list[1]
+	want := model.Desired{
+		Target: model.Target{Hub: "datahub", Environment: "prod", Cluster: "local", Namespace: "datahub-prod", Release: "datahub-prod", Host: "datahub.localhost"},
+		Commit: id, Chart: "hub",
+		Values:  []string{"deployments/datahub/config/common.yaml", "deployments/datahub/config/prod.yaml"},
+		Secrets: []string{"deployments/datahub/secrets/prod.yaml"},
+		Images: []model.Source{
+			{Image: model.Image{ID: "base", Name: "base", Repository: "base", Context: "images/base", Dockerfile: "images/base.Dockerfile", Values: "j.base"}, Hash: d.Images[0].Hash},
+			{Image: model.Image{ID: "datahub/user", Name: "user", Hub: "datahub", Repository: "datahub/user", Context: "deployments/datahub/image", Dockerfile: "deployments/datahub/image/Dockerfile", Values: "j.singleuser.image"}, Hash: d.Images[1].Hash},
+		},
+		Shared: d.Shared, Own: d.Own,
+	}
+	if got, want := asJSON(t, d), asJSON(t, want); got != want {
+		t.Errorf("release\n%s\nwant\n%s", got, want)
+	}
+	for _, hash := range []string{d.Shared, d.Own, d.Images[0].Hash, d.Images[1].Hash} {
+		if len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
+			t.Errorf("hash %q", hash)
+		}
+	}
+	staging := r.desired(id, "staging")["datahub"]
+	if staging.Shared != d.Shared || staging.Own == d.Own || len(staging.Secrets) != 0 {
+		t.Errorf("staging %+v", staging)
+	}
+	if list[0].Shared == d.Shared || list[0].Own == d.Own {
+		t.Error("two hubs have one hash")
+	}
+	if _, err := r.Desired(t.Context(), fleet, "qa"); err == nil {
+		t.Error("an unknown environment has releases")
+	}
+}
+
+// changes names what differs between two commits, as "hub env what".
+func (r *repository) changes(before, after string) string {
+	r.t.Helper()
+	var out []string
+	for _, env := range []string{"staging", "prod"} {
+		a, b := r.desired(before, env), r.desired(after, env)
+		for _, hub := range []string{"data8", "datahub"} {
+			if a[hub].Shared != b[hub].Shared {
+				out = append(out, hub+" "+env+" shared")
+			}
+			if a[hub].Own != b[hub].Own {
+				out = append(out, hub+" "+env+" own")
+			}
+			for i := range b[hub].Images {
+				if a[hub].Images[i].Hash != b[hub].Images[i].Hash {
+					out = append(out, hub+" "+env+" image "+b[hub].Images[i].Name)
+				}
+			}
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+const (
+	everyShared = "data8 staging shared, datahub staging shared, data8 prod shared, datahub prod shared"
+	everyBase   = "data8 staging shared, data8 staging image base, datahub staging shared, datahub staging image base, data8 prod shared, data8 prod image base, datahub prod shared, datahub prod image base"
+	userImage   = "datahub staging shared, datahub staging image user, datahub prod shared, datahub prod image user"
+	datahubBoth = "datahub staging shared, datahub prod shared"
+)
+
+// TestWhatAChangeTouches edits one thing at a time. Then it takes the edit
+// back: everything has to be as it was.
+func TestWhatAChangeTouches(t *testing.T) {
+	const link = fs.ModeSymlink
+	type edit struct {
+		name, text string
+		mode       fs.FileMode
+	}
+	for name, tc := range map[string]struct {
+		edits []edit
+		want  string
+	}{
+		"documentation":           {[]edit{{name: "README.md", text: "more"}, {name: "docs/x.md", text: "x"}, {name: "deployments/README", text: "x"}, {name: "deployments/datahub/README", text: "x"}}, ""},
+		"chart":                   {[]edit{{name: "hub/templates/x.yaml", text: "y"}}, everyShared},
+		"chart's dependency":      {[]edit{{name: "charts/jupyterhub/values.yaml", text: "a: 2"}}, everyShared},
+		"dependency's dependency": {[]edit{{name: "charts/lib/values.yaml", text: "b: 1"}}, everyShared},
+		"chart that none uses":    {[]edit{{name: "charts/other/values.yaml", text: "b: 1"}}, ""},
+		"shared values":           {[]edit{{name: "deployments/datahub/config/common.yaml", text: "x"}}, datahubBoth},
+		"values of staging":       {[]edit{{name: "deployments/datahub/config/staging.yaml", text: "x"}}, "datahub staging own"},
+		"values of prod":          {[]edit{{name: "deployments/data8/config/prod.yaml", text: "x"}}, "data8 prod own"},
+		"secrets":                 {[]edit{{name: "deployments/datahub/secrets/prod.yaml", text: "x"}}, "datahub prod own"},
+		"new secrets":             {[]edit{{name: "deployments/datahub/secrets/staging.yaml", text: "x"}}, "datahub staging own"},
+		"user image":              {[]edit{{name: "deployments/datahub/image/requirements.txt", text: "emoji"}}, userImage},
+		"mode in a context":       {[]edit{{name: "deployments/datahub/image/notes", text: "1", mode: 0o755}}, userImage},
+		"link in a context":       {[]edit{{name: "deployments/datahub/image/link", text: "notes", mode: link}}, userImage},
+		"shared image":            {[]edit{{name: "images/base/file", text: "2"}}, everyBase},
+		"build file elsewhere":    {[]edit{{name: "images/base.Dockerfile", text: "FROM x"}}, everyBase},
+		"file beside an image":    {[]edit{{name: "images/other", text: "x"}}, ""},
+		"order of values": {[]edit{{name: "hubship.yaml", text: strings.Replace(description,
+			`[config/common.yaml, "config/{env}.yaml"]`, `["config/{env}.yaml", config/common.yaml]`, 1)}}, everyShared},
+		"values path of an image": {[]edit{{name: "hubship.yaml", text: strings.Replace(description, "j.base", "j.other", 1)}}, everyShared},
+		"repository of an image":  {[]edit{{name: "hubship.yaml", text: strings.Replace(description, "values: j.base", "values: j.base, repository: x", 1)}}, everyShared},
+		"words in hubship.yaml":   {[]edit{{name: "hubship.yaml", text: description + "# more\n"}}, ""},
+		"link out of the chart": {[]edit{{name: "hub/files/common", text: "../../charts/other", mode: link},
+			{name: "charts/other/values.yaml", text: "1"}}, everyShared},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			original := r.files
+			before := r.commit("staging")
+			for _, e := range tc.edits {
+				r.files[e.name], r.modes[e.name] = []byte(e.text), e.mode
+			}
+			after := r.commit("staging")
+			if got := r.changes(before, after); got != tc.want {
+				t.Errorf("changes: %s\nwant: %s", got, tc.want)
+			}
+			for _, e := range tc.edits {
+				r.files[e.name] = original[e.name] // nil removes what was not there
+			}
+			if got := r.changes(before, r.commit("staging")); got != "" {
+				t.Errorf("after the revert: %s", got)
+			}
+		})
+	}
+}
+
+// TestLinkTarget changes what a link in the chart leads to, outside of it.
+func TestLinkTarget(t *testing.T) {
+	r := newRepository(t)
+	r.files["hub/files/common"], r.modes["hub/files/common"] = []byte("../../charts/other"), fs.ModeSymlink
+	r.files["charts/other/far"], r.modes["charts/other/far"] = []byte("../../README.md"), fs.ModeSymlink
+	before := r.commit("staging")
+	r.set("charts/other/Chart.yaml", "name: changed\n")
+	middle := r.commit("staging")
+	if got := r.changes(before, middle); got != everyShared {
+		t.Errorf("changes: %s", got)
+	}
+	r.set("README.md", "a link of a link leads here")
+	if got := r.changes(middle, r.commit("staging")); got != everyShared {
+		t.Errorf("changes: %s", got)
+	}
+}
+
+// TestMovedHub moves all hubs to another folder.
+func TestMovedHub(t *testing.T) {
+	r := newRepository(t)
+	all := r.files
+	before := r.commit("staging")
+	for name, data := range all {
+		if rest, ok := strings.CutPrefix(name, "deployments/"); ok {
+			r.files[name], r.files["hubs/"+rest] = nil, data
+		}
+	}
+	r.set("hubship.yaml", strings.Replace(description, "deployments/*", "hubs/*", 1))
+	if got := r.changes(before, r.commit("staging")); got != "" {
+		t.Errorf("changes: %s", got)
+	}
+}
+
+// TestOtherCommitSameContent has the same content on a branch without a common
+// history.
+func TestOtherCommitSameContent(t *testing.T) {
+	r := newRepository(t)
+	all := r.files
+	one := r.commit("staging")
+	r.files = all
+	r.set("README.md", "else")
+	if two := r.commit("prod"); one == two || r.changes(one, two) != "" {
+		t.Errorf("changes between %s and %s: %s", one, two, r.changes(one, two))
+	}
+}
+
+func TestPlatform(t *testing.T) {
+	r := newRepository(t)
+	id := r.commit("staging")
+	other := &repository{Repository: repo.New(r.Git(), repo.Options{Platform: "linux/arm64"}), t: t}
+	if a, b := r.desired(id, "prod")["datahub"], other.desired(id, "prod")["datahub"]; a.Images[0].Hash == b.Images[0].Hash || a.Shared == b.Shared {
+		t.Error("two platforms have one hash")
+	}
+}
+
+func TestChartProblems(t *testing.T) {
+	for name, tc := range map[string]struct {
+		chart, want string
+	}{
+		"missing":  {"dependencies: [{name: x, repository: 'file://../charts/gone'}]", "hub/Chart.yaml: dependency x: there is no folder charts/gone"},
+		"outside":  {"dependencies: [{name: x, repository: 'file://../../x'}]", "hub/Chart.yaml: dependency x: file://../../x is outside of the repository"},
+		"absolute": {"dependencies: [{name: x, repository: 'file:///etc'}]", "hub/Chart.yaml: dependency x: file:///etc is outside of the repository"},
+		"no YAML":  {"dependencies: {", "read hub/Chart.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			r.set("hub/Chart.yaml", tc.chart)
+			fleet, err := r.Fleet(t.Context(), r.commit("staging"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Desired(t.Context(), fleet, "prod"); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want %s", err, tc.want)
+			}
+		})
+	}
+	r := newRepository(t) // charts that name each other end
+	r.set("charts/lib/Chart.yaml", "dependencies: [{name: hub, repository: 'file://../../hub'}]")
+	if d := r.desired(r.commit("staging"), "prod"); len(d) != 2 {
+		t.Errorf("releases %v", d)
+	}
+	r = newRepository(t)
+	r.files["hub/link"], r.modes["hub/link"] = []byte("../../etc"), fs.ModeSymlink
+	fleet, err := r.Fleet(t.Context(), r.commit("staging"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Desired(t.Context(), fleet, "prod"); !errors.Is(err, git.ErrOutside) {
+		t.Errorf("link out of the repository: %v", err)
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	r := newRepository(t)
+	r.set("hubship.yaml", strings.Replace(description, "chart: hub", "chart: [", 1))
+	id := r.commit("staging")
+	for range 2 { // the second time from memory
+		if _, err := r.Fleet(t.Context(), id); err == nil || !strings.Contains(err.Error(), "hubship.yaml:") || !strings.Contains(err.Error(), id[:12]) || model.HintOf(err) == "" {
+			t.Errorf("error %v", err)
+		}
+	}
+	if _, err := r.Fleet(t.Context(), strings.Repeat("1", 40)); !errors.Is(err, git.ErrNotFound) {
+		t.Errorf("unknown commit: %v", err)
+	}
+}
+
+// TestForgottenCommit has more commits than are kept.
+func TestForgottenCommit(t *testing.T) {
+	r := newRepository(t)
+	r.Repository = repo.New(r.Git(), repo.Options{Commits: 1})
+	first := r.commit("staging")
+	fleet, err := r.Fleet(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.set("README.md", "second")
+	if _, err := r.Fleet(t.Context(), r.commit("staging")); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.Desired(t.Context(), fleet, "prod"); err != nil || len(list) != 2 || list[0].Commit != first {
+		t.Errorf("releases %+v, %v", list, err)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	r := newRepository(t)
+	id := r.commit("staging")
+	var group sync.WaitGroup
+	for i := range 12 {
+		group.Go(func() {
+			fleet, err := r.Fleet(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := r.Desired(t.Context(), fleet, []string{"staging", "prod"}[i%2]); err != nil {
+				t.Error(err)
+			}
+			tree, err := r.FS(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if data, err := fs.ReadFile(tree, "README.md"); string(data) != "words" || err != nil {
+				t.Errorf("%q, %v", data, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestRepository goes through what else the workflows ask for.
+func TestRepository(t *testing.T) {
+	r := newRepository(t)
+	base := r.commit("prod")
+	if err := r.Git().SetBranch(t.Context(), "staging", base, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.set("README.md", "new words")
+	head := r.commit("staging")
+	dir := filepath.Join(t.TempDir(), "context")
+	if err := r.Checkout(t.Context(), head, "deployments/datahub/image", dir); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "Dockerfile")); string(data) != "FROM base of datahub" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+	merge, err := r.Merge(t.Context(), "prod", base, head, "Promote staging to prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := r.Resolve(t.Context(), "prod"); at != merge || err != nil {
+		t.Errorf("prod at %s, %v", at, err)
+	}
+	if s, err := r.Subject(t.Context(), merge); s != "Promote staging to prod" || err != nil {
+		t.Errorf("subject %q, %v", s, err)
+	}
+	if ok, err := r.IsAncestor(t.Context(), head, merge); !ok || err != nil {
+		t.Errorf("ancestor %v, %v", ok, err)
+	}
+	want := fmt.Sprintf("%.7s Promote staging to prod (Tess Ter)\n%.7s a change (Tess Ter)", merge, head)
+	if log, err := r.Log(t.Context(), base, merge); strings.Join(log, "\n") != want || err != nil {
+		t.Errorf("log %q, %v, want %q", log, err, want)
+	}
+	if got := r.changes(head, merge); got != "" {
+		t.Errorf("the merge changes: %s", got)
+	}
+}
+
+// TestStarter computes the releases of what a new installation begins with.
+func TestStarter(t *testing.T) {
+	r := newRepository(t)
+	clear(r.files)
+	src := starter.Files()
+	err := fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(src, name)
+		r.files[name] = data
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.commit("staging")
+	staging, prod := r.desired(id, "staging")["datahub"], r.desired(id, "prod")["datahub"]
+	if staging.Shared != prod.Shared || staging.Own == prod.Own || len(prod.Images) != 3 {
+		t.Errorf("staging %+v\nprod %+v", staging, prod)
+	}
+	r.set("deployments/datahub/image/requirements.txt", "emoji\n")
+	after := r.desired(r.commit("staging"), "staging")["datahub"]
+	for i, img := range after.Images {
+		if changed := img.Hash != staging.Images[i].Hash; changed != (img.Name == "user") {
+			t.Errorf("image %s changed: %v", img.ID, changed)
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	out, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
