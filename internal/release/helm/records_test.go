@@ -1,0 +1,162 @@
+package helm
+
+import (
+	"strings"
+	"testing"
+
+	rcommon "helm.sh/helm/v4/pkg/release/common"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// revisions makes records out of lines "status" or "status>N" for a rollback
+// to N, oldest first, and returns them newest first.
+func revisions(lines ...string) []*rspb.Release {
+	var out []*rspb.Release
+	for i, line := range lines {
+		state, to, _ := strings.Cut(line, ">")
+		r := &rspb.Release{Name: "x", Version: i + 1, Info: &rspb.Info{Status: rcommon.Status(state), Description: "data8@staging at commit 1"}}
+		if to != "" {
+			r.Info.RollbackRevision = int(to[0] - '0')
+			r.Info.Description = "Rollback to " + to
+		}
+		if state == "replaced-failure" { // failed, then superseded by the next success
+			r.Info.Status, r.Info.Description = rcommon.StatusSuperseded, `Upgrade "x" failed: not ready`
+		}
+		out = append([]*rspb.Release{r}, out...)
+	}
+	return out
+}
+
+func TestGood(t *testing.T) {
+	tests := []struct {
+		name    string
+		records []*rspb.Release
+		skip    int
+		want    int
+	}{
+		{"none", nil, 0, 0},
+		{"first install failed", revisions("failed"), 0, 0},
+		{"first install pending", revisions("pending-install"), 0, 0},
+		{"newest is good", revisions("superseded", "deployed"), 0, 2},
+		{"upgrade failed", revisions("superseded", "deployed", "failed"), 0, 2},
+		{"upgrade pending", revisions("deployed", "pending-upgrade"), 0, 1},
+		{"killed between superseding and deploying", revisions("superseded", "pending-upgrade"), 0, 1},
+		{"a failure that was superseded is not good", revisions("deployed", "replaced-failure", "failed"), 0, 1},
+		{"failure after a rollback", revisions("superseded", "superseded", "deployed>1", "failed"), 0, 3},
+		{"before the newest", revisions("superseded", "superseded", "deployed"), 3, 2},
+		{"before the newest, past a failure", revisions("superseded", "failed", "deployed"), 3, 1},
+		{"before a rollback: what was rolled away from is passed over", revisions("superseded", "superseded", "superseded", "deployed>2"), 4, 1},
+		{"nothing before a rollback to the first", revisions("superseded", "superseded", "deployed>1"), 3, 0},
+		{"rollback of a rollback", revisions("superseded", "superseded", "superseded", "superseded>2", "superseded", "deployed>4"), 6, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := good(tt.records, tt.skip); got != tt.want {
+				t.Errorf("got revision %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestChooseRollback(t *testing.T) {
+	byRun := func(records []*rspb.Release, run string) []*rspb.Release {
+		r := records[0]
+		r.Labels = map[string]string{labelRevision: "3", labelRun: run}
+		return records
+	}
+	tests := []struct {
+		name    string
+		rb      rollback
+		records []*rspb.Release
+		want    int
+		done    bool
+		err     string
+	}{
+		{"nothing installed", rollback{}, nil, 0, false, "not installed"},
+		{"the one before", rollback{}, revisions("superseded", "deployed"), 1, false, ""},
+		{"the newest failed", rollback{}, revisions("superseded", "deployed", "failed"), 2, false, ""},
+		{"only one", rollback{}, revisions("deployed"), 0, false, "no earlier revision"},
+		{"by number", rollback{revision: 1}, revisions("superseded", "superseded", "deployed"), 1, false, ""},
+		{"what runs already", rollback{revision: 2}, revisions("superseded", "deployed"), 2, true, ""},
+		{"a failed one", rollback{revision: 2}, revisions("superseded", "failed", "deployed"), 0, false, "never was good"},
+		{"one that is gone", rollback{revision: 9}, revisions("superseded", "deployed"), 0, false, "keeps no revision 9"},
+		{"the same run, done before", rollback{run: "r1"}, byRun(revisions("superseded", "superseded", "deployed>1"), "r1"), 3, true, ""},
+		{"the same run, killed", rollback{run: "r1"}, byRun(revisions("superseded", "deployed", "failed>1"), "r1"), 1, false, ""},
+		{"another run", rollback{run: "r2"}, byRun(revisions("superseded", "deployed", "failed>1"), "r1"), 2, false, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rec, done, err := tt.rb.choose(tt.records)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || model.HintOf(err) == "" {
+					t.Fatalf("error %v (hint %q), want one about %q", err, model.HintOf(err), tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec.Version != tt.want || done != tt.done {
+				t.Errorf("revision %d done %v, want %d %v", rec.Version, done, tt.want, tt.done)
+			}
+		})
+	}
+}
+
+func TestLabelValue(t *testing.T) {
+	for _, s := range []string{"", "abc", strings.Repeat("a", 63), strings.Repeat("a", 64), "sha256:abc", "-x-", "ä"} {
+		v := labelValue(s)
+		if errs := validation.IsValidLabelValue(v); len(errs) > 0 {
+			t.Errorf("%q became %q: %v", s, v, errs)
+		}
+		if v != labelValue(s) {
+			t.Errorf("%q has two values", s)
+		}
+	}
+	if labelValue("sha256:a") == labelValue("sha256:b") {
+		t.Error("different texts have one value")
+	}
+}
+
+func TestGuardClaims(t *testing.T) {
+	claim := func(name, extra string) string {
+		return "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: " + name + "}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}" + extra + "}\n"
+	}
+	grown := strings.ReplaceAll(claim("db", ""), "1Gi", "2Gi")
+	kept := strings.ReplaceAll(claim("db", ""), "{name: db}", "{name: db, annotations: {helm.sh/resource-policy: keep}}")
+	tests := []struct {
+		name          string
+		before, after string
+		allowed       []string
+		want          string
+	}{
+		{"unchanged", claim("db", ""), claim("db", ""), nil, ""},
+		{"added", "", claim("db", ""), nil, ""},
+		{"removed", claim("db", ""), "", nil, "would delete PersistentVolumeClaim db"},
+		{"removed by name", claim("db", ""), "", []string{"db"}, ""},
+		{"another removed by name", claim("db", ""), "", []string{"other"}, "would delete"},
+		{"renamed", claim("db", ""), claim("db2", ""), nil, "would delete PersistentVolumeClaim db "},
+		{"grown", claim("db", ""), grown, nil, ""},
+		{"shrunk", grown, claim("db", ""), nil, "spec.resources.requests.storage"},
+		{"other class", claim("db", ""), claim("db", ", storageClassName: fast"), nil, "spec.storageClassName"},
+		{"other class by name", claim("db", ""), claim("db", ", storageClassName: fast"), []string{"db"}, ""},
+		{"kept by the chart", kept, "", nil, ""},
+		{"other objects", "kind: Service\napiVersion: v1\nmetadata: {name: s}\n", "", nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := guardClaims(tt.before, tt.after, tt.allowed)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			case tt.want != "" && (model.ExitCodeOf(err) != model.ExitRefused || model.HintOf(err) == ""):
+				t.Errorf("exit code %d, hint %q", model.ExitCodeOf(err), model.HintOf(err))
+			}
+		})
+	}
+}

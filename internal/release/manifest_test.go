@@ -1,0 +1,108 @@
+package release
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestParseManifest(t *testing.T) {
+	objects, err := ParseManifest([]byte(`---
+# Source: hub/templates/a.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hub, namespace: other}
+---
+# only a comment
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range objects {
+		got = append(got, o.Key()+" = "+o.String())
+	}
+	want := []string{"apps/Deployment other/hub = Deployment other/hub", "ConfigMap a = ConfigMap a", "ConfigMap b = ConfigMap b"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestParseManifestErrorsQuoteNothing(t *testing.T) {
+	for _, s := range []string{"stringData: {token: topsecret", "just topsecret text", "kind: Secret\ndata: {a: topsecret}"} {
+		_, err := ParseManifest([]byte(s))
+		if err == nil {
+			t.Errorf("%q was accepted", s)
+		} else if strings.Contains(err.Error(), "topsecret") {
+			t.Errorf("the error quotes the manifest: %v", err)
+		}
+	}
+}
+
+// A last line without an end, of exactly the reader's buffer, must not be lost.
+func TestParseManifestKeepsLastLine(t *testing.T) {
+	head := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: "
+	for _, size := range []int{4095, 4096, 4097, 8192} {
+		doc := head + strings.Repeat("x", size-len(head)-1) + "}"
+		objects, err := ParseManifest([]byte(doc))
+		if err != nil || len(objects) != 1 {
+			t.Errorf("%d bytes: %d objects, %v", size, len(objects), err)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	const before = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hub, annotations: {checksum/config: one}}
+spec: {replicas: 1, template: {containers: [{name: hub, image: "a:1"}]}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: same}
+data: {a: "1"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gone}
+`
+	const after = `
+kind: ConfigMap
+apiVersion: v1
+metadata:
+  name: same
+data:
+  a: "1"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hub, annotations: {checksum/config: two}}
+spec: {replicas: 1, paused: true, template: {containers: [{name: hub, image: "a:2"}]}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: new}
+`
+	changes, err := Diff([]byte(before), []byte(after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Change{
+		{Kind: Changed, Object: "Deployment hub", Fields: []string{`metadata.annotations["checksum/config"]`, "spec.paused", "spec.template.containers[0].image"}},
+		{Kind: Added, Object: "Secret new"},
+		{Kind: Removed, Object: "Service gone"},
+	}
+	if !reflect.DeepEqual(changes, want) {
+		t.Errorf("got  %s\nwant %s", fmt.Sprint(changes), fmt.Sprint(want))
+	}
+	if same, err := Diff([]byte(before), []byte(before)); err != nil || len(same) != 0 {
+		t.Errorf("equal manifests differ: %v, %v", same, err)
+	}
+}
