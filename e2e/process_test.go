@@ -1,0 +1,230 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// TestProcess brings an installation up and plays one story after another on
+// it; each begins where everything is in order. The last one removes it.
+func TestProcess(t *testing.T) {
+	i := newInstallation(t)
+	before := observeMachine(t)
+	if _, err := os.Stat(install.At(i.data).Settings); err == nil {
+		t.Log("an earlier test run left an installation behind; it is removed first")
+		i.must(t, 10*time.Minute, "down", "--purge", "--yes")
+		before = observeMachine(t)
+	}
+	up := t.Run("comes up", i.comesUp)
+	t.Cleanup(func() {
+		if t.Failed() {
+			i.evidence(t)
+		}
+	})
+	if !up {
+		i.evidence(t)
+	}
+	for _, s := range []struct {
+		name string
+		play func(*testing.T)
+	}{
+		{"up again is quick and restarts nothing", i.upAgain},
+		{"a change of the documentation does nothing", i.docsOnly},
+		{"a change of values builds nothing, and servers live on", i.valuesOnly},
+		{"a good change reaches prod only through staging", i.demo},
+		{"a push to prod is not deployed without proof", i.pushToProd},
+		{"a second push while one runs", i.secondPush},
+		{"a bad change never reaches prod", i.demoBroken},
+		{"rollback and resume", i.rollback},
+		{"the server is killed in the middle of a deploy", i.serverKilled},
+		{"everything is killed", i.everythingKilled},
+	} {
+		if !up {
+			t.Run(s.name, func(t *testing.T) { t.Skip("the installation is not up") })
+			continue
+		}
+		if !t.Run(s.name, s.play) {
+			i.evidence(t)
+		}
+	}
+	if os.Getenv("HUBSHIP_E2E_KEEP") == "1" {
+		t.Logf("the installation stays: %s --data %s status", i.bin, i.data)
+		return
+	}
+	t.Run("a purge leaves nothing", func(t *testing.T) { i.purge(t, before) })
+}
+
+// comesUp is the first `hubship up`, from nothing to two hubs that answer.
+func (i *installation) comesUp(t *testing.T) {
+	r := i.must(t, 30*time.Minute, i.upArgs("-o", "json")...)
+	var res struct {
+		Hubs []struct{ Environment, URL string } `json:"hubs"`
+	}
+	if err := json.Unmarshal([]byte(r.out), &res); err != nil || len(res.Hubs) != 2 {
+		t.Fatalf("the result names no two hubs: %v\n%s", err, r.out)
+	}
+	password, err := os.ReadFile(install.At(i.data).Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.out+r.err, strings.TrimSpace(string(password))) {
+		t.Fatal("the generated password was printed although nobody reads along")
+	}
+	for _, h := range res.Hubs {
+		resp, err := i.web.Get(h.URL + "hub/login")
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%s does not answer: %v", h.URL, err)
+		}
+		resp.Body.Close()
+	}
+	for _, env := range []string{"staging", "prod"} {
+		rel := i.release(t, env)
+		if !rel.InSync || rel.Halt != nil || rel.Evidence == nil {
+			t.Errorf("%s after the first up: in sync %v, halt %v, evidence %v", env, rel.InSync, rel.Halt, rel.Evidence)
+		}
+	}
+	t.Logf("up took %.0fs", r.took.Seconds())
+}
+
+func (i *installation) upAgain(t *testing.T) {
+	before := i.pids(t)
+	r := i.must(t, 2*time.Minute, i.upArgs()...)
+	if r.took > time.Minute {
+		t.Errorf("took %.0fs, more than a minute", r.took.Seconds())
+	}
+	if after := i.pids(t); before != after {
+		t.Errorf("processes changed: %q, then %q", before, after)
+	}
+}
+
+func (i *installation) docsOnly(t *testing.T) {
+	before := i.release(t, "staging").Observed
+	c := i.clone(t, "staging")
+	c.add(t, "README.md", "One more sentence.")
+	commit := c.commit(t, "Say more")
+	said := c.push(t, "staging")
+	if !strings.Contains(said, "hubship: run") {
+		t.Errorf("the pusher is not told about the run:\n%s", said)
+	}
+	r := i.ends(t, "staging", commit, model.Unchanged)
+	if took := r.Finished.Sub(r.Started); took > 5*time.Second {
+		t.Errorf("deciding that nothing changes took %s", took)
+	}
+	if after := i.release(t, "staging"); after.Observed.Revision != before.Revision || !after.InSync {
+		t.Errorf("revision %d became %d (in sync %v)", before.Revision, after.Observed.Revision, after.InSync)
+	}
+}
+
+// valuesOnly also keeps a notebook open: an upgrade that does not touch users'
+// pods leaves their servers running.
+func (i *installation) valuesOnly(t *testing.T) {
+	ada := i.login(t, "staging", "ada")
+	since := ada.start(t)
+	ada.save(t, "kept.ipynb", "print('kept')")
+
+	before := i.release(t, "staging").Observed
+	c := i.clone(t, "staging")
+	c.replace(t, "deployments/datahub/config/staging.yaml", "timeout: 900", "timeout: 901")
+	commit := c.commit(t, "Cull a second later")
+	c.push(t, "staging")
+	r := i.ends(t, "staging", commit, model.Done)
+	if ids := built(r); len(ids) > 0 {
+		t.Errorf("built %v", ids)
+	}
+	if after := i.release(t, "staging").Observed; after.Revision != before.Revision+1 {
+		t.Errorf("revision %d became %d", before.Revision, after.Revision)
+	}
+	if now := ada.since(t); now != since {
+		t.Errorf("the server of ada was restarted: it began %s, now %s", since, now)
+	}
+	ada.has(t, "kept.ipynb", "print('kept')")
+	ada.stop(t)
+	ada.start(t)
+	ada.has(t, "kept.ipynb", "print('kept')")
+	ada.stop(t)
+}
+
+func (i *installation) demo(t *testing.T) {
+	r := i.must(t, 15*time.Minute, "demo", "-o", "json")
+	t.Logf("%s", r.out)
+}
+
+func (i *installation) demoBroken(t *testing.T) {
+	r := i.must(t, 15*time.Minute, "demo", "--broken", "-o", "json")
+	t.Logf("%s", r.out)
+}
+
+// pushToProd pushes a change to prod that staging never saw. It stays in Git
+// and is not deployed; a revert brings prod back in order.
+func (i *installation) pushToProd(t *testing.T) {
+	before := i.release(t, "prod").Observed
+	c := i.clone(t, "prod")
+	c.replace(t, "deployments/datahub/config/common.yaml", "startTimeout: 300", "startTimeout: 333")
+	commit := c.commit(t, "Sneak past staging")
+	c.push(t, "prod")
+	r := i.ends(t, "prod", commit, model.Refused)
+	if !strings.Contains(r.Reason, "staging") {
+		t.Errorf("the reason does not name staging: %s", r.Reason)
+	}
+	if after := i.release(t, "prod").Observed; after.Revision != before.Revision || after.Inputs != before.Inputs {
+		t.Errorf("prod changed: %+v became %+v", before, after)
+	}
+	c.git(t, "revert", "--no-edit", "HEAD")
+	c.push(t, "prod")
+	i.ends(t, "prod", c.git(t, "rev-parse", "HEAD"), model.Unchanged, model.Done)
+	if after := i.release(t, "prod"); after.Observed.Revision != before.Revision || !after.InSync {
+		t.Errorf("prod is not back in order: %+v", after)
+	}
+}
+
+// secondPush pushes twice. Both runs end, in order or the first one
+// superseded, and what runs in the end is the second.
+func (i *installation) secondPush(t *testing.T) {
+	c := i.clone(t, "staging")
+	c.replace(t, "deployments/datahub/config/staging.yaml", "every: 120", "every: 121")
+	first := c.commit(t, "One")
+	c.push(t, "staging")
+	c.replace(t, "deployments/datahub/config/staging.yaml", "every: 121", "every: 122")
+	second := c.commit(t, "Two")
+	c.push(t, "staging")
+	one := i.ends(t, "staging", first, model.Done, model.Superseded)
+	two := i.ends(t, "staging", second, model.Done)
+	if one.State == model.Superseded && one.Reason == "" {
+		t.Error("superseded without saying by what")
+	}
+	if one.State == model.Done && one.Finished.After(two.Finished) {
+		t.Errorf("out of order: %s ended %s, %s ended %s", one.ID, one.Finished, two.ID, two.Finished)
+	}
+	rel := i.release(t, "staging")
+	if rel.Observed.Commit != second || !rel.InSync {
+		t.Errorf("staging runs %.12s, in sync %v; want %.12s", rel.Observed.Commit, rel.InSync, second)
+	}
+}
+
+// rollback goes back one revision, which halts the hub, and resumes, which
+// brings it to what the branch wants again.
+func (i *installation) rollback(t *testing.T) {
+	before := i.release(t, "staging").Observed
+	i.must(t, 5*time.Minute, "rollback", "--env", "staging", "--hub", "datahub")
+	rel := i.release(t, "staging")
+	if rel.Halt == nil || rel.Observed.Inputs == before.Inputs {
+		t.Fatalf("after the rollback: halt %v, inputs %.12s (before %.12s)", rel.Halt, rel.Observed.Inputs, before.Inputs)
+	}
+	i.must(t, time.Minute, "resume", "--env", "staging", "--hub", "datahub")
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
+		rel = i.release(t, "staging")
+		if rel.Halt == nil && rel.InSync && rel.Evidence != nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not in order after resume: halt %v, in sync %v, evidence %v", rel.Halt, rel.InSync, rel.Evidence)
+		}
+	}
+	i.settle(t, 5*time.Minute)
+}
