@@ -89,16 +89,14 @@ func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 }
 
 // Build builds the source and pushes it, unless the registry has it by now.
-// dir holds the files of the build context, and is not changed; see BuildFile
-// for a build file outside the context. What happens goes to log a line at a
-// time. Callers that ask for the same image at the same time share one build,
-// which ends early only when all of them have gone. A failed instruction is a
-// *BuildError.
+// dir has the build context and the build file at their paths in the
+// repository, and is not changed. What happens goes to log, a line at a time.
+// Callers that ask for the same image at the same time share one build. A
+// failed instruction is a *BuildError.
 func (b *Builder) Build(ctx context.Context, dir string, src model.Source, log io.Writer) (model.Built, error) {
 	out := newLineWriter(log)
 	defer out.Flush()
-	file := BuildFile(dir, src)
-	dockerfile, err := readBuildFile(dir, file)
+	dockerfile, err := readBuildFile(dir, src)
 	if err != nil {
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
 	}
@@ -107,7 +105,7 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, log i
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
 	}
 	built, err := b.flights.do(ctx, w.built.Ref(), out, func(ctx context.Context, log io.Writer) (model.Built, error) {
-		return b.build(ctx, dir, file, w, log)
+		return b.build(ctx, filesOf(dir, src), w, log)
 	})
 	if err != nil {
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
@@ -166,7 +164,7 @@ func (b *Builder) lookUp(ctx context.Context, w want) (model.Built, bool, error)
 }
 
 // build runs once for all callers of the same image.
-func (b *Builder) build(ctx context.Context, dir, file string, w want, log io.Writer) (model.Built, error) {
+func (b *Builder) build(ctx context.Context, at files, w want, log io.Writer) (model.Built, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.Timeout, model.WithHint(
 		fmt.Errorf("not done after %s", b.o.Timeout), "make the build shorter; its log shows which instruction takes the time"))
 	defer cancel()
@@ -186,7 +184,7 @@ func (b *Builder) build(ctx context.Context, dir, file string, w want, log io.Wr
 	if built, ok, err := b.lookUp(ctx, w); err != nil || ok {
 		return built, err
 	}
-	digest, err := b.solve(ctx, dir, file, w, log)
+	digest, err := b.solve(ctx, at, w, log)
 	if err != nil {
 		return model.Built{}, err
 	}
@@ -200,6 +198,5 @@ func (b *Builder) build(ctx context.Context, dir, file string, w want, log io.Wr
 			"check that BuildKit and hubship reach the same registry under the name "+b.o.Registry)
 	}
 	built.Rebuilt = true
-	fmt.Fprintf(log, "pushed %s (%s, %d MB)\n", built.Ref(), built.Digest, built.Size/1_000_000)
 	return built, nil
 }

@@ -175,6 +175,32 @@ func checkPushed(t *testing.T, ctx context.Context, built model.Built) {
 	}
 }
 
+func TestLiveBuildFileOutsideItsContext(t *testing.T) {
+	b := live(t)
+	ctx := limited(t, 3*time.Minute)
+	nonce := fmt.Sprint(time.Now().UnixNano())
+	dir := contextDir(t, map[string]string{
+		"docker/user":        "FROM debian:bookworm-slim\nCOPY . /in\nRUN find /in -type f\n",
+		"docker/hub":         "FROM nowhere:1\n",
+		"hubs/data8/image/f": nonce,
+		"hubs/data8/other":   "not part of the context",
+	})
+	src := source(t, "")
+	src.Context, src.Dockerfile = "hubs/data8/image", "docker/user"
+	var log syncBuffer
+	built, err := b.Build(ctx, dir, src, &log)
+	if err != nil {
+		t.Fatalf("Build: %v\n%s", err, log.String())
+	}
+	if text := log.String(); !strings.Contains(text, "| /in/f\n") || strings.Contains(text, "/in/other") || strings.Contains(text, "/in/hub") {
+		t.Errorf("the build saw other files than its context:\n%s", text)
+	}
+	found, ok, err := b.Find(ctx, os.DirFS(dir), src)
+	if err != nil || !ok || found.Digest != built.Digest {
+		t.Errorf("Find = %+v, %v, %v", found, ok, err)
+	}
+}
+
 func TestLiveContentFindsItsOldImage(t *testing.T) {
 	b := live(t)
 	ctx := limited(t, 5*time.Minute)

@@ -19,12 +19,12 @@ import (
 // solve has BuildKit build and push the image, and returns the digest. While
 // BuildKit or the registry cannot be reached it tries again, for as long as
 // the options' patience lasts: both are restarted under a running build.
-func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Writer) (string, error) {
+func (b *Builder) solve(ctx context.Context, at files, w want, log io.Writer) (string, error) {
 	var gone time.Time // when what is missing now went missing
 	pause := time.Second
 	for {
 		started := time.Now()
-		digest, err := b.solveOnce(ctx, dir, file, w, log)
+		digest, err := b.solveOnce(ctx, at, w, log)
 		switch {
 		case err == nil:
 			return digest, nil
@@ -49,15 +49,15 @@ func (b *Builder) solve(ctx context.Context, dir, file string, w want, log io.Wr
 	}
 }
 
-func (b *Builder) solveOnce(ctx context.Context, dir, file string, w want, log io.Writer) (string, error) {
-	folders, err := locals(dir, file)
+func (b *Builder) solveOnce(ctx context.Context, at files, w want, log io.Writer) (string, error) {
+	folders, err := locals(at)
 	if err != nil {
 		return "", err
 	}
 	opt := client.SolveOpt{
 		Frontend: "dockerfile.v0",
 		FrontendAttrs: map[string]string{
-			"filename": filepath.Base(file),
+			"filename": filepath.Base(at.file),
 			"platform": b.o.Platform,
 			// With a command line given, the frontend leaves a `# syntax=` line
 			// alone. An image of another frontend would be one more input, from

@@ -17,35 +17,29 @@ import (
 // maxBuildFile bounds what is read as a build file.
 const maxBuildFile = 1 << 20
 
-// BuildFile is where Build reads the build file of the source when its context
-// is in dir. A file within the context is found there. One outside of it has to
-// be written, by the caller, beside dir: to dir with ".Dockerfile" appended.
-func BuildFile(dir string, src model.Source) string {
-	context := path.Clean(src.Context)
-	if context == "." {
-		return filepath.Join(dir, filepath.FromSlash(path.Clean(src.Dockerfile)))
-	}
-	if rel, ok := strings.CutPrefix(path.Clean(src.Dockerfile), context+"/"); ok {
-		return filepath.Join(dir, filepath.FromSlash(rel))
-	}
-	return filepath.Clean(dir) + ".Dockerfile"
+// files are where a source lies on disk.
+type files struct {
+	context string // folder
+	file    string // build file
 }
 
-// readBuildFile reads the build file; one within dir is not followed out of it.
-func readBuildFile(dir, file string) ([]byte, error) {
-	root, rel := filepath.Split(file)
-	if inside, err := filepath.Rel(dir, file); err == nil && filepath.IsLocal(inside) {
-		root, rel = dir, inside
-	}
-	r, err := os.OpenRoot(root)
+func filesOf(dir string, src model.Source) files {
+	at := func(p string) string { return filepath.Join(dir, filepath.FromSlash(path.Clean(p))) }
+	return files{context: at(src.Context), file: at(src.Dockerfile)}
+}
+
+// readBuildFile reads the build file. A symbolic link is not followed out of
+// dir.
+func readBuildFile(dir string, src model.Source) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open build context: %w", err)
+		return nil, fmt.Errorf("open build folder: %w", err)
 	}
-	defer r.Close()
-	f, err := r.Open(rel)
+	defer root.Close()
+	f, err := root.Open(filepath.FromSlash(path.Clean(src.Dockerfile)))
 	if err != nil {
-		hint := "add the build file to the context, or correct `dockerfile` of the image in hubship.yaml"
-		return nil, model.WithHint(fmt.Errorf("open build file: %w", err), hint)
+		return nil, model.WithHint(fmt.Errorf("open build file: %w", err),
+			"commit the build file, or correct `dockerfile` of the image in hubship.yaml")
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxBuildFile+1))
@@ -61,18 +55,18 @@ func readBuildFile(dir, file string) ([]byte, error) {
 // locals are the folders that BuildKit may read, named as the Dockerfile
 // frontend asks for them. Symbolic links in them are sent as links: they are
 // followed where the build runs, never on this machine.
-func locals(dir, file string) (map[string]fsutil.FS, error) {
-	context, err := fsutil.NewFS(dir)
+func locals(at files) (map[string]fsutil.FS, error) {
+	context, err := fsutil.NewFS(at.context)
 	if err != nil {
 		return nil, fmt.Errorf("open build context: %w", err)
 	}
-	folder, err := fsutil.NewFS(filepath.Dir(file))
+	folder, err := fsutil.NewFS(filepath.Dir(at.file))
 	if err != nil {
 		return nil, fmt.Errorf("open folder of build file: %w", err)
 	}
 	// Beside the build file may lie what does not belong to this image: only
 	// what does is shown.
-	name := filepath.Base(file)
+	name := filepath.Base(at.file)
 	only, err := fsutil.NewFilterFS(folder, &fsutil.FilterOpt{
 		IncludePatterns: []string{name, name + ".dockerignore"},
 	})
