@@ -328,6 +328,41 @@ func TestReaderRestarts(t *testing.T) {
 	}
 }
 
+// TestPushAndRepack reads what others push while the process that reads
+// objects goes on, also after all objects were packed anew.
+func TestPushAndRepack(t *testing.T) {
+	r := newRepo(t)
+	commit(t, r, "staging", "one", map[string]string{"a": "1"}, nil)
+	first, err := r.Tree(t.Context(), "staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.ReadFile(first.FS(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	realGit(t, work, "clone", "-q", "--branch", "staging", r.Dir(), ".")
+	for i := range 3 {
+		want := strings.Repeat(fmt.Sprint(i), 1000)
+		if err := os.WriteFile(filepath.Join(work, "a"), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		realGit(t, work, "commit", "-q", "-a", "-m", "change")
+		realGit(t, work, "push", "-q", "origin", "staging")
+		realGit(t, r.Dir(), "repack", "-q", "-a", "-d")
+		tree, err := r.Tree(t.Context(), "staging")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := fs.ReadFile(tree.FS(), "a"); string(data) != want || err != nil {
+			t.Errorf("push %d: %q, %v", i, data, err)
+		}
+		if data, err := fs.ReadFile(first.FS(), "a"); string(data) != "1" || err != nil {
+			t.Errorf("push %d: the first tree says %q, %v", i, data, err)
+		}
+	}
+}
+
 func TestUnknownTree(t *testing.T) {
 	r := newRepo(t)
 	commit(t, r, "staging", "one", map[string]string{"a": "1"}, nil)

@@ -41,6 +41,7 @@ func BenchmarkDesired(b *testing.B) {
 				}
 			}
 		})
+		r.desired(id, "prod")
 		b.Run(fmt.Sprintf("hubs=%d/warm", hubs), func(b *testing.B) {
 			for b.Loop() {
 				if d := r.desired(id, "prod"); len(d) != hubs {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -30,8 +31,9 @@ type chartMeta struct {
 
 // chartDigest is the digest over a chart: its folder, the folders of its
 // file:// dependencies, theirs, and what links in them lead to. Dependencies
-// from elsewhere are pinned by files in the chart's folder.
-func (s *snapshot) chartDigest(dir string) (string, error) {
+// from elsewhere are pinned by files in the chart's folder. The paths are those
+// that it depends on.
+func (s *snapshot) chartDigest(dir string) (digest string, paths []string, err error) {
 	e := plan.NewEncoder("hubship-chart/1")
 	seen := map[string]bool{}
 	type chart struct{ label, dir string }
@@ -40,26 +42,26 @@ func (s *snapshot) chartDigest(dir string) (string, error) {
 		c := queue[0]
 		entry, err := s.tree.Resolve(c.dir)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if visited[entry.Path] {
 			continue
 		}
 		if visited[entry.Path] = true; len(visited) > maxCharts {
-			return "", fmt.Errorf("it leads to more than %d charts", maxCharts)
+			return "", nil, fmt.Errorf("it leads to more than %d charts", maxCharts)
 		}
 		if err := s.follow(e, "chart", c.label, entry, seen); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		next, err := s.fileDependencies(entry.Path)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		for _, d := range next {
 			queue = append(queue, chart{c.label + "/" + d.name, d.dir})
 		}
 	}
-	return e.Hex(), nil
+	return e.Hex(), slices.Sorted(maps.Keys(seen)), nil
 }
 
 type dependency struct{ name, dir string }

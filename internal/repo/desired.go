@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/config"
@@ -25,7 +26,8 @@ const (
 const BuilderVersion = "1"
 
 // Desired returns the releases of the environment as the commit of the fleet
-// wants them, sorted by hub. It reads Git trees only.
+// wants them, sorted by hub. It reads Git trees only. What the releases hold is
+// kept and must not be changed; the list itself is the caller's.
 func (r *Repository) Desired(ctx context.Context, fleet *model.Fleet, env string) ([]model.Desired, error) {
 	wrap := func(err error) error {
 		return fmt.Errorf("find out what %s should be at %.12s: %w", env, fleet.Commit, err)
@@ -34,25 +36,40 @@ func (r *Repository) Desired(ctx context.Context, fleet *model.Fleet, env string
 	if err != nil {
 		return nil, wrap(err)
 	}
-	cfg, err := s.configuration()
+	releases, err := s.releases(ctx, env, r.opts.Platform)
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if err := s.hashSources(cfg.Fleet, r.opts.Platform); err != nil {
-		return nil, wrap(err)
+	return slices.Clone(releases), nil
+}
+
+// releases returns the releases of an environment, found out once a commit.
+func (s *snapshot) releases(ctx context.Context, env, platform string) ([]model.Desired, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept, ok := s.byEnv[env]; ok {
+		return kept, nil
+	}
+	cfg, err := s.configuration()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.hashSources(cfg.Fleet, platform); err != nil {
+		return nil, err
 	}
 	imagesOf := groupImages(cfg.Fleet)
 	out := make([]model.Desired, 0, len(cfg.Fleet.Hubs))
 	for _, hub := range cfg.Fleet.Hubs {
 		if err := ctx.Err(); err != nil {
-			return nil, wrap(err)
+			return nil, err
 		}
 		d, err := s.desired(cfg, hub, env, imagesOf(hub.Name))
 		if err != nil {
-			return nil, wrap(err)
+			return nil, err
 		}
 		out = append(out, d)
 	}
+	s.byEnv[env] = out
 	return out, nil
 }
 
@@ -134,23 +151,26 @@ func (s *snapshot) addFiles(e *plan.Encoder, kind string, hub model.Hub, files [
 	return nil
 }
 
-// hashSources finds out, once a commit, what chart and images are made of.
+// hashSources finds out, once a commit, what chart and images are made of. The
+// caller holds mu.
 func (s *snapshot) hashSources(fleet *model.Fleet, platform string) error {
-	s.sources.Do(func() {
-		s.bySource = make(map[string]model.Source, len(fleet.Images))
-		for _, i := range fleet.Images {
-			hash, err := s.source(i, platform)
-			if err != nil {
-				s.sourceErr = fmt.Errorf("image %s: %w", i.ID, err)
-				return
-			}
-			s.bySource[i.ID] = model.Source{Image: i, Hash: hash}
+	if s.bySource != nil {
+		return nil
+	}
+	chart, paths, err := s.chartDigest(fleet.Chart)
+	if err != nil {
+		return fmt.Errorf("chart %s: %w", fleet.Chart, err)
+	}
+	bySource := make(map[string]model.Source, len(fleet.Images))
+	for _, i := range fleet.Images {
+		hash, err := s.source(i, platform)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", i.ID, err)
 		}
-		if s.chart, s.sourceErr = s.chartDigest(fleet.Chart); s.sourceErr != nil {
-			s.sourceErr = fmt.Errorf("chart %s: %w", fleet.Chart, s.sourceErr)
-		}
-	})
-	return s.sourceErr
+		bySource[i.ID] = model.Source{Image: i, Hash: hash}
+	}
+	s.chart, s.chartPaths, s.bySource = chart, paths, bySource
+	return nil
 }
 
 // source is the digest over what an image is built from. A symbolic link or

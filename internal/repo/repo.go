@@ -101,6 +101,8 @@ func (r *Repository) Fleet(ctx context.Context, commit string) (*model.Fleet, er
 	if err != nil {
 		return nil, fmt.Errorf("read deployment repository: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	cfg, err := s.configuration()
 	if err != nil {
 		return nil, fmt.Errorf("read deployment repository at %.12s: %w", commit, err)
@@ -137,18 +139,17 @@ func (r *Repository) Merge(ctx context.Context, into, expected, from, message st
 }
 
 // snapshot is what is known about one commit. What takes time is found out
-// when it is first asked for, once.
+// when it is first asked for, and kept once it succeeded: a failure may have
+// been one of the moment.
 type snapshot struct {
 	tree *git.Tree
 
-	config sync.Once
-	cfg    *config.Config
-	cfgErr error
-
-	sources   sync.Once
-	chart     string                  // digest
-	bySource  map[string]model.Source // by image ID
-	sourceErr error
+	mu         sync.Mutex // guards all below
+	cfg        *config.Config
+	chart      string                  // digest
+	chartPaths []string                // what the chart depends on
+	bySource   map[string]model.Source // by image ID
+	byEnv      map[string][]model.Desired
 }
 
 // snapshot returns what is kept about a commit, or reads its tree.
@@ -169,12 +170,21 @@ func (r *Repository) snapshot(ctx context.Context, rev string) (*snapshot, error
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{tree: tree}
+	s := &snapshot{tree: tree, byEnv: map[string][]model.Desired{}}
 	r.snapshots.Add(commit, s)
 	return s, nil
 }
 
+// configuration returns what the repository says about itself. The caller holds
+// mu.
 func (s *snapshot) configuration() (*config.Config, error) {
-	s.config.Do(func() { s.cfg, s.cfgErr = config.Read(s.tree.FS(), s.tree.Commit) })
-	return s.cfg, s.cfgErr
+	if s.cfg != nil {
+		return s.cfg, nil
+	}
+	cfg, err := config.Read(s.tree.FS(), s.tree.Commit)
+	if err != nil {
+		return nil, err
+	}
+	s.cfg = cfg
+	return cfg, nil
 }

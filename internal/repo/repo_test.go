@@ -429,6 +429,26 @@ func TestRepository(t *testing.T) {
 	}
 }
 
+func TestChanged(t *testing.T) {
+	r := newRepository(t)
+	before := r.commit("staging")
+	for _, name := range []string{
+		"README.md", "hub/templates/x.yaml", "charts/lib/values.yaml", "charts/other/values.yaml", "images/base.Dockerfile", "images/other",
+		"deployments/datahub/image/requirements.txt", "deployments/datahub/config/common.yaml", "deployments/datahub/config/prod.yaml", "deployments/data8/image/x",
+	} {
+		r.set(name, "new")
+	}
+	after := r.commit("staging")
+	got, err := r.Changed(t.Context(), before, after, "datahub")
+	want := "charts/lib/values.yaml deployments/datahub/config/common.yaml deployments/datahub/image/requirements.txt hub/templates/x.yaml images/base.Dockerfile"
+	if strings.Join(got, " ") != want || err != nil {
+		t.Errorf("changed %q, %v, want %q", got, err, want)
+	}
+	if _, err := r.Changed(t.Context(), strings.Repeat("1", 40), after, "datahub"); !errors.Is(err, git.ErrNotFound) {
+		t.Errorf("unknown commit: %v", err)
+	}
+}
+
 // TestStarter computes the releases of what a new installation begins with.
 func TestStarter(t *testing.T) {
 	r := newRepository(t)
