@@ -22,11 +22,6 @@ func TestProcess(t *testing.T) {
 		before = observeMachine(t)
 	}
 	up := t.Run("comes up", i.comesUp)
-	t.Cleanup(func() {
-		if t.Failed() {
-			i.evidence(t)
-		}
-	})
 	if !up {
 		i.evidence(t)
 	}

@@ -51,7 +51,7 @@ func observeMachine(t *testing.T) machine {
 
 // purge removes the installation and compares the machine with what it was.
 // Another installation may come and go meanwhile: only what bears a name or an
-// address of this one counts, and tables as a whole.
+// address of this one counts.
 func (i *installation) purge(t *testing.T, before machine) {
 	i.must(t, 5*time.Minute, "down")
 	if left := i.ours(); len(left) > 0 {
