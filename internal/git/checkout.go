@@ -14,36 +14,48 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Checkout writes everything below a folder of the commit's tree to dir, which
-// is made if it does not exist and has to be empty otherwise. Files keep
-// whether they are executable. Symbolic links are written as they are and
-// refused if they lead out of dir; submodules become empty folders. Times are
-// those of the writing: a fixed time would make tools that compare size and
-// time take a changed file for the old one.
-func (r *Repo) Checkout(ctx context.Context, commit, folder, dir string) error {
+// Checkout writes everything below a folder of the commit's tree to dest, which
+// is made if it does not exist and has to be empty otherwise; if name is a
+// file, dest becomes that file and must not exist. Files keep whether they are
+// executable. Symbolic links are written as they are and refused if they lead
+// out of the folder; submodules become empty folders. Times are those of the
+// writing: a fixed time would make tools that compare size and time take a
+// changed file for the old one.
+func (r *Repo) Checkout(ctx context.Context, commit, name, dest string) error {
 	tree, err := r.Tree(ctx, commit)
 	if err != nil {
 		return err
 	}
-	return tree.Checkout(ctx, folder, dir)
+	return tree.Checkout(ctx, name, dest)
 }
 
 // Checkout is like Repo.Checkout, from a tree that is known already.
-func (t *Tree) Checkout(ctx context.Context, folder, dir string) error {
-	from, err := t.Resolve(folder)
-	if err == nil && !from.IsDir() {
-		err = errors.New("it is not a folder")
+func (t *Tree) Checkout(ctx context.Context, name, dest string) error {
+	from, err := t.Resolve(name)
+	if err == nil {
+		switch from.Mode {
+		case ModeDir:
+			err = t.checkoutFolder(ctx, from, dest)
+		case ModeFile, ModeExecutable:
+			err = t.checkoutFile(ctx, from, dest)
+		default:
+			err = errors.New("it is neither a folder nor a file")
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+		return fmt.Errorf("check out %s at %s to %s: %w", name, short(t.Commit), dest, err)
 	}
+	return nil
+}
+
+func (t *Tree) checkoutFolder(ctx context.Context, from Entry, dest string) error {
 	// Everything is checked before anything is written.
 	if err := t.checkable(from.Path); err != nil {
-		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+		return err
 	}
-	root, err := emptyRoot(dir)
+	root, err := emptyRoot(dest)
 	if err != nil {
-		return fmt.Errorf("check out %s at %s: %w", folder, short(t.Commit), err)
+		return err
 	}
 	err = t.Below(from.Path, func(e Entry) error {
 		if err := ctx.Err(); err != nil {
@@ -51,10 +63,19 @@ func (t *Tree) Checkout(ctx context.Context, folder, dir string) error {
 		}
 		return t.write(ctx, root, strings.TrimPrefix(strings.TrimPrefix(e.Path, from.Path), "/"), e)
 	})
-	if err := errors.Join(err, root.Close()); err != nil {
-		return fmt.Errorf("check out %s at %s to %s: %w", folder, short(t.Commit), dir, err)
+	return errors.Join(err, root.Close())
+}
+
+func (t *Tree) checkoutFile(ctx context.Context, from Entry, dest string) error {
+	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
+		return err
 	}
-	return nil
+	root, err := os.OpenRoot(filepath.Dir(dest))
+	if err != nil {
+		return err
+	}
+	err = t.writeFile(ctx, root, filepath.Base(dest), from)
+	return errors.Join(err, root.Close())
 }
 
 // emptyRoot opens dir so that nothing can be written outside of it.

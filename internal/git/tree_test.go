@@ -177,9 +177,22 @@ func TestCheckout(t *testing.T) {
 	if err := tree.Checkout(t.Context(), "a", part); !errors.Is(err, ErrOutside) || !strings.Contains(err.Error(), "a/up") && !strings.Contains(err.Error(), "up:") {
 		t.Errorf("link out of the part: %v", err)
 	}
-	for _, missing := range []string{"nothing", "README.md"} {
+	for _, missing := range []string{"nothing", "module", "../x"} {
 		if err := tree.Checkout(t.Context(), missing, filepath.Join(t.TempDir(), "x")); err == nil {
 			t.Errorf("%s was checked out", missing)
+		}
+	}
+	// A single file, also by way of a link.
+	for name, want := range map[string]string{"bin/run": "#!/bin/sh\n", "chain": "deep"} {
+		dest := filepath.Join(t.TempDir(), "made", "file")
+		if err := tree.Checkout(t.Context(), name, dest); err != nil {
+			t.Error(err)
+		}
+		if data, err := os.ReadFile(dest); string(data) != want || err != nil {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+		if err := tree.Checkout(t.Context(), name, dest); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s again: %v", name, err)
 		}
 	}
 }

@@ -191,7 +191,8 @@ func (s *snapshot) source(i model.Image, platform string) (string, error) {
 	if rel, ok := inside(context.Path, dockerfile.Path); ok {
 		e.Add("dockerfile", rel)
 	} else {
-		e.Add("dockerfile", path.Base(dockerfile.Path), dockerfile.ID)
+		// Beside a build file of its own may be a list of what to leave out.
+		e.Add("dockerfile", path.Base(dockerfile.Path), dockerfile.ID, s.tree.Hash(dockerfile.Path+".dockerignore"))
 	}
 	return e.Hex(), nil
 }

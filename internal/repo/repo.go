@@ -121,7 +121,7 @@ func (r *Repository) FS(ctx context.Context, commit string) (fs.FS, error) {
 }
 
 // Checkout writes the files below a folder of the commit's tree to dir, which
-// has to be new or empty, with their modes.
+// has to be new or empty, with their modes; or a single file to dir itself.
 func (r *Repository) Checkout(ctx context.Context, commit, path, dir string) error {
 	s, err := r.snapshot(ctx, commit)
 	if err != nil {

@@ -153,6 +153,17 @@ func TestDesired(t *testing.T) {
 	}
 }
 
+// TestGolden holds the encodings. A change makes every image and all evidence
+// new, so it has to be meant.
+func TestGolden(t *testing.T) {
+	r := newRepository(t)
+	d := r.desired(r.commit("staging"), "prod")["datahub"]
+	got := strings.Join([]string{d.Shared[:16], d.Own[:16], d.Images[0].Hash[:16], d.Images[1].Hash[:16]}, " ")
+	if want := "722ea3aa2a68c172 e0fbabdc75ed8429 c15fda24a8483247 e764be978f476547"; got != want {
+		t.Errorf("hashes %s, want %s", got, want)
+	}
+}
+
 // changes names what differs between two commits, as "hub env what".
 func (r *repository) changes(before, after string) string {
 	r.t.Helper()
@@ -210,6 +221,7 @@ func TestWhatAChangeTouches(t *testing.T) {
 		"link in a context":       {[]edit{{name: "deployments/datahub/image/link", text: "notes", mode: link}}, userImage},
 		"shared image":            {[]edit{{name: "images/base/file", text: "2"}}, everyBase},
 		"build file elsewhere":    {[]edit{{name: "images/base.Dockerfile", text: "FROM x"}}, everyBase},
+		"ignore list elsewhere":   {[]edit{{name: "images/base.Dockerfile.dockerignore", text: "x"}}, everyBase},
 		"file beside an image":    {[]edit{{name: "images/other", text: "x"}}, ""},
 		"order of values": {[]edit{{name: "hubship.yaml", text: strings.Replace(description,
 			`[config/common.yaml, "config/{env}.yaml"]`, `["config/{env}.yaml", config/common.yaml]`, 1)}}, everyShared},
