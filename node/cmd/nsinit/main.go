@@ -55,14 +55,50 @@ func mountAll(runDir string) error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	// The kubelet tunes kernel.panic, vm.overcommit_memory and the like: these
-	// belong to the whole machine, so the node may only read them.
 	for _, dir := range []string{"/proc/sys/kernel", "/proc/sys/vm"} {
 		if err := bindReadOnly(dir); err != nil {
 			return err
 		}
 	}
-	return privateDirs(runDir)
+	if err := privateDirs(runDir); err != nil {
+		return err
+	}
+	return pretendTuned()
+}
+
+// tuned lists the kernel settings that the kubelet would change, with the
+// values that it wants.
+var tuned = map[string]string{
+	"vm/overcommit_memory":      "1",
+	"vm/panic_on_oom":           "0",
+	"kernel/panic":              "10",
+	"kernel/panic_on_oops":      "1",
+	"kernel/keys/root_maxkeys":  "1000000",
+	"kernel/keys/root_maxbytes": "25000000",
+}
+
+// pretendTuned shows the kubelet the settings that it wants. They belong to the
+// whole machine, which shall not reboot on an oops because of a node; but the
+// kubelet does not start without them.
+func pretendTuned() error {
+	const dir = "/run/hubship-sysctl"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("show kernel settings: %w", err)
+	}
+	for key, value := range tuned {
+		target := "/proc/sys/" + key
+		if _, err := os.Stat(target); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		file := filepath.Join(dir, strings.ReplaceAll(key, "/", "."))
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o444); err != nil {
+			return fmt.Errorf("show kernel setting %s: %w", key, err)
+		}
+		if err := unix.Mount(file, target, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("show kernel setting %s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 func bindReadOnly(dir string) error {

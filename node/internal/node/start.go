@@ -50,6 +50,7 @@ func (g gate) wait(ctx context.Context) error {
 // start brings everything up. The chains run side by side and meet at gates:
 // etcd, API server, controllers; container runtime, kubelet; registry, images.
 func (n *Node) start(ctx context.Context) error {
+	life := ctx // The group's own context ends with the start.
 	group, ctx := errgroup.WithContext(ctx)
 	api, images, runtime := make(gate), make(gate), make(gate)
 
@@ -64,7 +65,13 @@ func (n *Node) start(ctx context.Context) error {
 		return n.startAgent(ctx)
 	})
 	group.Go(func() error {
-		if err := errors.Join(api.wait(ctx), images.wait(ctx)); err != nil {
+		if err := api.wait(ctx); err != nil {
+			return err
+		}
+		if err := n.serveVolumes(life); err != nil {
+			return err
+		}
+		if err := images.wait(ctx); err != nil {
 			return err
 		}
 		return n.startAddons(ctx)
@@ -171,7 +178,8 @@ func (n *Node) ensureDebian(ctx context.Context, registry *images.Registry) erro
 	}
 }
 
-func (n *Node) startAddons(ctx context.Context) error {
+// serveVolumes answers claims until ctx ends.
+func (n *Node) serveVolumes(ctx context.Context) error {
 	config, err := n.programs.RestConfig()
 	if err != nil {
 		return err
@@ -183,6 +191,14 @@ func (n *Node) startAddons(ctx context.Context) error {
 			n.log.Error("volumes are not served", "error", err)
 		}
 	}()
+	return nil
+}
+
+func (n *Node) startAddons(ctx context.Context) error {
+	config, err := n.programs.RestConfig()
+	if err != nil {
+		return err
+	}
 	err = n.board.step(ctx, "addons", "apply name server and storage class", func(ctx context.Context) error {
 		return poll(ctx, programTimeout, func(ctx context.Context) error {
 			return addons.Apply(ctx, config, addons.Values{

@@ -110,9 +110,6 @@ containerLogMaxFiles: 3
 runtimeRequestTimeout: 15m
 kubeAPIQPS: 100
 kubeAPIBurst: 200
-# Kernel settings belong to the whole machine: the node can read them only, and
-# with this gate the kubelet goes without changing them.
-featureGates: {KubeletInUserNamespace: true}
 `, map[string]string{
 		"NodeIP":     p.s.NodeIP,
 		"Port":       strconv.Itoa(p.s.Port(settings.PortKubelet)),
