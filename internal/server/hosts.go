@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
@@ -16,9 +15,11 @@ import (
 
 // How long what the service said is believed.
 const (
-	hostsTTL  = time.Second
-	statusTTL = 2 * time.Second
-	askLimit  = 20 * time.Second // for one answer of the service
+	hostsTTL       = time.Second
+	hostsPatience  = 200 * time.Millisecond
+	statusTTL      = 2 * time.Second
+	statusPatience = 2 * time.Second
+	askLimit       = 20 * time.Second // for one answer of the service
 )
 
 // serveName answers by the name that a request is for. A name that is neither
@@ -30,11 +31,15 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request) {
 		s.own.ServeHTTP(w, r)
 		return
 	}
-	if entry, ok := s.hosts.find(r.Context(), name); ok && s.opts.Dial != nil {
+	hosts, err := s.hosts.get(r.Context())
+	if err != nil && r.Context().Err() == nil {
+		s.log.Warn("the names of the hubs are not known", "error", err)
+	}
+	if entry, ok := hosts[name]; ok && s.opts.Dial != nil {
 		s.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), entryKey{}, entry)))
 		return
 	}
-	web.Misdirected(w, name, s.hosts.names())
+	web.Misdirected(w, name, slices.Sorted(maps.Keys(hosts)))
 }
 
 func (s *Server) isOwnName(name string) bool {
@@ -54,84 +59,42 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// hostTable remembers for a moment which names there are. When the service
-// cannot tell, what it said last stays true.
-type hostTable struct {
-	ask func(context.Context) (map[string]Route, error)
-
-	mu    sync.Mutex
-	table map[string]hostEntry
-	asked time.Time
-}
-
 // hostEntry is a route and the key that connections to it are pooled under.
 type hostEntry struct {
 	Route
-	host string
-	key  string
+	key string
 }
 
+// hostTable knows which names there are.
+type hostTable struct{ memo[map[string]hostEntry] }
+
+// newHostTable asks the service. When it cannot tell, what it said last stays
+// true: hubs that run stay reachable.
 func newHostTable(ask func(context.Context) (map[string]Route, error)) *hostTable {
-	return &hostTable{ask: ask}
-}
-
-func (t *hostTable) find(ctx context.Context, name string) (hostEntry, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.asked) > hostsTTL {
-		// Others wait for this answer, so it outlives the one who asked.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
-		defer cancel()
-		if routes, err := t.ask(ctx); err == nil {
-			t.table = make(map[string]hostEntry, len(routes))
-			for host, route := range routes {
-				host = hostName(host)
-				t.table[host] = hostEntry{Route: route, host: host, key: routeKey(route)}
-			}
+	t := &hostTable{}
+	t.ttl, t.patience = hostsTTL, hostsPatience
+	var last map[string]hostEntry // one ask at a time
+	t.ask = func(ctx context.Context) (map[string]hostEntry, error) {
+		routes, err := ask(ctx)
+		if err != nil && last != nil {
+			return last, nil
 		}
-		t.asked = time.Now()
+		if err != nil {
+			return nil, err
+		}
+		last = make(map[string]hostEntry, len(routes))
+		for host, route := range routes {
+			last[hostName(host)] = hostEntry{Route: route, key: routeKey(route)}
+		}
+		return last, nil
 	}
-	e, ok := t.table[name]
-	return e, ok
-}
-
-func (t *hostTable) names() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Sorted(maps.Keys(t.table))
-}
-
-// statusCache spares the clusters: any number of open pages ask for the
-// status once in a while.
-type statusCache struct {
-	ask func(context.Context) (model.Status, error)
-
-	mu     sync.Mutex
-	status model.Status
-	err    error
-	asked  time.Time
-}
-
-func newStatusCache(ask func(context.Context) (model.Status, error)) *statusCache {
-	return &statusCache{ask: ask}
-}
-
-func (c *statusCache) get(ctx context.Context) (model.Status, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.asked) > statusTTL {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLimit)
-		defer cancel()
-		c.status, c.err = c.ask(ctx)
-		c.asked = time.Now()
-	}
-	return c.status, c.err
+	return t
 }
 
 // readings are what the pages may ask.
 type readings struct {
 	Service
-	status *statusCache
+	status *memo[model.Status]
 }
 
 // Status comes from the cache.

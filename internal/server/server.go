@@ -79,7 +79,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	started time.Time
-	status  *statusCache
+	status  *memo[model.Status]
 	hosts   *hostTable
 	proxy   http.Handler
 	own     http.Handler // hubship's own pages and API
@@ -99,7 +99,7 @@ func New(opts Options) (*Server, error) {
 		opts.Log = slog.Default()
 	}
 	s := &Server{opts: opts, log: opts.Log, started: time.Now()}
-	s.status = newStatusCache(opts.Service.Status)
+	s.status = &memo[model.Status]{ask: opts.Service.Status, ttl: statusTTL, patience: statusPatience}
 	s.hosts = newHostTable(opts.Service.Hosts)
 	s.proxy = s.newProxy()
 	pages := web.New(readings{Service: opts.Service, status: s.status}, opts.Version, opts.Log)

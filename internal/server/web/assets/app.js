@@ -3,6 +3,7 @@
 'use strict';
 
 const offline = document.getElementById('offline');
+const focusable = 'a, summary, [tabindex]';
 const pause = ms => new Promise(done => setTimeout(done, ms));
 
 async function refresh() {
@@ -12,13 +13,17 @@ async function refresh() {
   for (const part of document.querySelectorAll('[data-live]')) {
     const fresh = next.getElementById(part.id);
     if (!fresh || fresh.innerHTML === part.dataset.shown) continue;
-    // Not under somebody's selection or keyboard focus.
     const selection = getSelection();
-    if (part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode))) continue;
+    if (!selection.isCollapsed && part.contains(selection.anchorNode)) continue; // somebody copies
     part.dataset.shown = fresh.innerHTML;
+    // Focus, opened details and the scrolling of wide tables survive.
+    const focus = [...part.querySelectorAll(focusable)].indexOf(document.activeElement);
     const open = [...part.querySelectorAll('details')].map(d => d.open);
+    const left = [...part.querySelectorAll('.scroll')].map(d => d.scrollLeft);
     part.innerHTML = fresh.innerHTML;
     part.querySelectorAll('details').forEach((d, i) => { d.open = !!open[i]; });
+    part.querySelectorAll('.scroll').forEach((d, i) => { d.scrollLeft = left[i] || 0; });
+    if (focus >= 0) part.querySelectorAll(focusable)[focus]?.focus({preventScroll: true});
   }
   return !!next.body.dataset.refresh;
 }
