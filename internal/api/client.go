@@ -33,6 +33,8 @@ type Client struct {
 	http   *http.Client
 	// patience is how long Follow tries to reach a server that went away.
 	patience time.Duration
+	// silence is how long a followed log may show no sign of life.
+	silence time.Duration
 }
 
 // New returns a client of the server at the socket. It does not connect yet.
@@ -41,6 +43,7 @@ func New(socket string) *Client {
 	return &Client{
 		socket:   socket,
 		patience: 2 * time.Minute,
+		silence:  3 * Heartbeat,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", socket)

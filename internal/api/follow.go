@@ -93,13 +93,13 @@ func (c *Client) Follow(ctx context.Context, id string, fn func(model.Line) erro
 }
 
 // read calls fn for each record of a log until it ends. A server that is
-// silent for three heartbeats of a followed log is given up.
+// silent for too long is given up.
 func (c *Client) read(ctx context.Context, id string, q url.Values, fn func(Event) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	op := "read the log of run " + id
-	silence := time.AfterFunc(3*Heartbeat, func() {
-		cancel(fmt.Errorf("%s: the server has been silent for %s", op, 3*Heartbeat))
+	silence := time.AfterFunc(c.silence, func() {
+		cancel(fmt.Errorf("%s: the server has been silent for %s", op, c.silence))
 	})
 	defer silence.Stop()
 
@@ -117,7 +117,7 @@ func (c *Client) read(ctx context.Context, id string, q url.Values, fn func(Even
 		if err != nil {
 			return causeOr(ctx, fmt.Errorf("%s: %w", op, err))
 		}
-		silence.Reset(3 * Heartbeat)
+		silence.Reset(c.silence)
 		var e Event
 		if err := json.Unmarshal(record, &e); err != nil {
 			return fmt.Errorf("%s: record %.80q: %w", op, record, err)

@@ -61,6 +61,8 @@ func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error, checks
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		// Hubs, where anybody's code runs, are other origins of the same site.
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		for _, check := range checks {
 			if err := check(r); err != nil {
 				writeError(w, err, nil)

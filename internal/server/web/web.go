@@ -115,6 +115,7 @@ func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "same-origin")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")
 		status := http.StatusOK
 		v, err := h(r)
@@ -307,8 +308,9 @@ func (s *site) wholeLog(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 	w.Header().Set("Cache-Control", "no-store")
-	fmt.Fprintf(w, "%s, run %s: %s\n", titleOf(run), run.ID, run.State)
+	_, _ = fmt.Fprintf(w, "%s, run %s: %s\n", titleOf(run), run.ID, run.State)
 	err = s.eachPage(r.Context(), run.ID, func(lines []model.Line) error {
 		var b strings.Builder
 		for _, l := range lines {
@@ -319,7 +321,7 @@ func (s *site) wholeLog(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil && r.Context().Err() == nil {
 		s.log.Warn("a log broke off", "run", run.ID, "error", err)
-		fmt.Fprintln(w, "… the log breaks off here: it could not be read any further")
+		_, _ = fmt.Fprintln(w, "… the log breaks off here: it could not be read any further")
 	}
 }
 
