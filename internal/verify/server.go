@@ -7,13 +7,19 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
 // maxEvents bounds the messages of a starting server that are kept.
 const maxEvents = 60
+
+// forgetTime is how long a hub may not know of a start that it accepted: one
+// that restarts looks like that for a moment.
+const forgetTime = 10 * time.Second
 
 // journal keeps what a starting server reported.
 type journal struct {
@@ -65,13 +71,15 @@ func (s *session) serverStarts(ctx context.Context) (finding, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	asked := make(chan answer, 1)
+	var accepted atomic.Bool
 	go func() {
-		ready, err := s.ask(ctx)
+		ready, err := s.request(ctx)
+		accepted.Store(err == nil)
 		asked <- answer{ready, err}
 	}()
 	final := make(chan answer, 1)
 	go func() {
-		ready, err := s.follow(ctx, log)
+		ready, err := s.follow(ctx, log, &accepted)
 		final <- answer{ready, err}
 	}()
 	ready := func() finding { return log.finding("ready after " + seconds(time.Since(log.started))) }
@@ -124,9 +132,9 @@ func (s *session) refused(log *journal, final <-chan answer, cancel func(), err 
 	return log.finding(""), err
 }
 
-// ask requests the start, again when a proxy on the way or a limit of the hub
+// request asks for the start, again when a proxy on the way or a limit of the hub
 // was in the way.
-func (s *session) ask(ctx context.Context) (bool, error) {
+func (s *session) request(ctx context.Context) (bool, error) {
 	for {
 		ready, err := s.hub.StartServer(ctx, s.user)
 		if err == nil || ctx.Err() != nil {
@@ -148,8 +156,9 @@ func (s *session) ask(ctx context.Context) (bool, error) {
 // follow reads events until the server is ready, and reconnects when the
 // stream ends early. An error other than ctx's is the hub's reason why the
 // server does not start.
-func (s *session) follow(ctx context.Context, log *journal) (bool, error) {
-	for {
+func (s *session) follow(ctx context.Context, log *journal, accepted *atomic.Bool) (bool, error) {
+	var forgotten time.Time // since when the hub knows of no start that it had accepted
+	for pause := minPause; ; pause = min(pause*3/2, maxPause) {
 		last, err := s.hub.Progress(ctx, s.user, log.add)
 		switch {
 		case err == nil && last.Ready:
@@ -159,15 +168,28 @@ func (s *session) follow(ctx context.Context, log *journal) (bool, error) {
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		}
-		// 400 and 404: not starting yet, or not any more. The request that
-		// starts it decides which.
-		if status := jupyter.StatusOf(err); status == http.StatusUnauthorized || status == http.StatusForbidden {
+		switch jupyter.StatusOf(err) {
+		case http.StatusUnauthorized, http.StatusForbidden:
 			return false, err
+		case http.StatusBadRequest, http.StatusNotFound:
+			// Not starting: not yet, or not any more.
+			if !accepted.Load() {
+				break
+			}
+			if forgotten.IsZero() {
+				forgotten = time.Now()
+			}
+			if time.Since(forgotten) > forgetTime {
+				return false, model.WithHint(errors.New("the hub does not know any more that the server is starting"),
+					"It was probably restarted meanwhile: see its log")
+			}
+		default:
+			forgotten = time.Time{}
 		}
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-time.After(minPause):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -176,7 +198,7 @@ func (s *session) follow(ctx context.Context, log *journal) (bool, error) {
 func (s *session) serverAnswers(ctx context.Context) (finding, error) {
 	server := s.hub.Notebook(s.user)
 	var version, last string
-	err := retry(ctx, forbidden, func(ctx context.Context) (err error) {
+	err := ask(ctx, forbidden, func(ctx context.Context) (err error) {
 		if version, err = server.Version(ctx); err == nil {
 			err = server.Status(ctx)
 		}

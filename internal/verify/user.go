@@ -12,17 +12,25 @@ import (
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
-// attempt bounds one request of a check that repeats it, so that a connection
-// that hangs is not taken for the hub.
+// attempt bounds one question to the hub, so that a connection that hangs is
+// not waited for as long as the check may take. Requests that change something
+// have no such bound: the hub goes on with them after the client has left.
 const attempt = 5 * time.Second
 
-// retry calls f until it succeeds, until it fails for good (permanent) or
-// until ctx ends; the error then holds f's last one.
+// ask repeats a question until it is answered, until it fails for good
+// (permanent) or until ctx ends; the error then holds the last one of f.
+func ask(ctx context.Context, permanent func(error) bool, f func(ctx context.Context) error) error {
+	return retry(ctx, permanent, func(ctx context.Context) error {
+		one, cancel := context.WithTimeout(ctx, attempt)
+		defer cancel()
+		return f(one)
+	})
+}
+
+// retry is ask without a bound on each attempt.
 func retry(ctx context.Context, permanent func(error) bool, f func(ctx context.Context) error) error {
 	for pause := minPause; ; pause = min(pause*3/2, maxPause) {
-		one, cancel := context.WithTimeout(ctx, attempt)
-		err := f(one)
-		cancel()
+		err := f(ctx)
 		if err == nil || permanent != nil && permanent(err) {
 			return err
 		}
@@ -40,7 +48,7 @@ func retry(ctx context.Context, permanent func(error) bool, f func(ctx context.C
 // hubAnswers waits until the hub answers through the proxy.
 func (s *session) hubAnswers(ctx context.Context) (finding, error) {
 	var version, last string
-	err := retry(ctx, nil, func(ctx context.Context) (err error) {
+	err := ask(ctx, nil, func(ctx context.Context) (err error) {
 		if version, err = s.hub.Version(ctx); err == nil {
 			err = s.hub.Health(ctx)
 		}
@@ -72,7 +80,7 @@ func (s *session) tokenAccepted(ctx context.Context) (finding, error) {
 	}
 	s.hub = s.hub.WithToken(token)
 	var id jupyter.Identity
-	err = retry(ctx, definite, func(ctx context.Context) (err error) {
+	err = ask(ctx, definite, func(ctx context.Context) (err error) {
 		id, err = s.hub.Identity(ctx)
 		return err
 	})
@@ -128,7 +136,7 @@ func (s *session) userCreated(ctx context.Context) (finding, error) {
 // lookUp returns the dedicated user, or nil when there is none.
 func (s *session) lookUp(ctx context.Context) (*jupyter.User, error) {
 	var user jupyter.User
-	err := retry(ctx, definite, func(ctx context.Context) (err error) {
+	err := ask(ctx, definite, func(ctx context.Context) (err error) {
 		user, err = s.hub.User(ctx, s.user)
 		return err
 	})
