@@ -172,7 +172,11 @@ func isOutage(err error, registry string) bool {
 	return false
 }
 
-func firstLine(err error) string {
+// brief is an outage in a few words, for the log.
+func brief(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	return text
+	if i := strings.LastIndex(text, "desc = "); i >= 0 {
+		text = text[i+len("desc = "):]
+	}
+	return oneLine(text)
 }

@@ -39,7 +39,7 @@ func (b *Builder) solve(ctx context.Context, at files, w want, log io.Writer) (s
 		if time.Since(gone)+pause > b.o.Patience {
 			return "", b.explainOutage(err)
 		}
-		fmt.Fprintf(log, "interrupted: %v; trying again\n", firstLine(err))
+		fmt.Fprintf(log, "interrupted: %s; trying again\n", brief(err))
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
