@@ -139,12 +139,11 @@ func amount(v *client.VertexStatus) string {
 	return ""
 }
 
-// output splits a step's output into lines. A carriage return ends a line too:
-// progress bars use it.
+// output splits a step's output into lines.
 func (p *progress) output(st *step, stream int, data []byte) {
 	rest := append(st.partial[stream], data...)
 	for {
-		i := bytes.IndexAny(rest, "\n\r")
+		i := bytes.IndexByte(rest, '\n')
 		if i < 0 {
 			break
 		}
@@ -152,10 +151,23 @@ func (p *progress) output(st *step, stream int, data []byte) {
 		rest = rest[i+1:]
 	}
 	if len(rest) > maxLine {
+		rest = visible(rest)
+	}
+	if len(rest) > maxLine {
 		p.line(st, rest)
 		rest = nil
 	}
 	st.partial[stream] = rest
+}
+
+// visible is what a terminal would still show of a line: the text after the
+// last carriage return, with which programs draw their progress over and over.
+func visible(raw []byte) []byte {
+	end := bytes.TrimRight(raw, "\r")
+	if i := bytes.LastIndexByte(end, '\r'); i >= 0 {
+		return raw[i+1:]
+	}
+	return raw
 }
 
 func (p *progress) flush(st *step) {
@@ -166,6 +178,7 @@ func (p *progress) flush(st *step) {
 }
 
 func (p *progress) line(st *step, raw []byte) {
+	raw = visible(raw)
 	text := strings.TrimRight(clean(string(raw[:min(len(raw), maxLine)])), " \t")
 	if text == "" {
 		return

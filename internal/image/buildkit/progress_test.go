@@ -47,7 +47,8 @@ func TestProgress(t *testing.T) {
 	say(d1, 1, "Collec")
 	say(d1, 2, "a \x1b[31mwarning\x1b[0m\n")
 	say(d1, 1, "ting emoji\r\n\n10%\r20%\r")
-	say(d1, 1, "last")
+	say(d1, 1, "30%\r\n\r\n40%\r")
+	say(d1, 1, "last\r")
 	step(client.Vertex{Digest: d1, Name: "[2/3] RUN pip install\n  -r x", Started: at(0), Completed: at(2.5)})
 	step(client.Vertex{Digest: d1, Name: "[2/3] RUN pip install\n  -r x", Started: at(0), Completed: at(2.5)})
 	step(client.Vertex{Digest: d2, Name: "exporting to image", Started: at(0)})
@@ -64,8 +65,7 @@ func TestProgress(t *testing.T) {
 [2/3] RUN pip install -r x
 [2/3] | a warning
 [2/3] | Collecting emoji
-[2/3] | 10%
-[2/3] | 20%
+[2/3] | 30%
 [2/3] | last
 [2/3] done in 2.5s
 exporting to image
@@ -91,7 +91,11 @@ func TestProgressKeepsTheTail(t *testing.T) {
 		t.Errorf("tail %q", st.tail)
 	}
 	p.update(&client.SolveStatus{Logs: []*client.VertexLog{{Vertex: d1, Data: []byte(strings.Repeat("x", 5*maxLine))}}})
-	if last := st.tail[tailLines-1]; len(last) != maxLine {
+	p.update(&client.SolveStatus{Logs: []*client.VertexLog{{Vertex: d1, Data: []byte("tail\n" + strings.Repeat("drawn again\r", maxLine))}}})
+	if n := len(st.partial[0]); n > maxLine {
+		t.Errorf("%d bytes of a progress bar are kept", n)
+	}
+	if last := st.tail[tailLines-2]; len(last) != maxLine {
 		t.Errorf("a line without an end is kept with %d bytes, want %d", len(last), maxLine)
 	}
 }
