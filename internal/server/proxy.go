@@ -45,9 +45,11 @@ func (s *Server) newProxy() http.Handler {
 		},
 		DisableCompression:  true, // what hubs send passes as it is
 		MaxIdleConnsPerHost: 32,
-		IdleConnTimeout:     30 * time.Second,
-		ReadBufferSize:      32 << 10,
-		WriteBufferSize:     32 << 10,
+		// A pod that was killed does not close its connections, and one that
+		// leads nowhere is found out by waiting: keep none for long.
+		IdleConnTimeout: 5 * time.Second,
+		ReadBufferSize:  32 << 10,
+		WriteBufferSize: 32 << 10,
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {

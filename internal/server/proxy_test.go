@@ -262,3 +262,28 @@ func TestHostsChange(t *testing.T) {
 	time.Sleep(1200 * time.Millisecond)
 	want(200)
 }
+
+func BenchmarkProxy(b *testing.B) {
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	defer hub.Close()
+	r := serve(b, server.Options{Service: newService(b), Dial: func(ctx context.Context, _ model.Cluster, _ model.Target) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", hub.Listener.Addr().String())
+	}})
+	for _, way := range []struct{ name, addr string }{{"direct", hub.Listener.Addr().String()}, {"through", r.addr}} {
+		b.Run(way.name, func(b *testing.B) {
+			for b.Loop() {
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+way.addr+"/", nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				req.Host = hubName
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+			}
+		})
+	}
+}
