@@ -27,10 +27,14 @@ func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.
 	}
 	open := refs
 	var explained time.Time
+	steady := newSteadiness()
 	for {
 		states, err := w.lookAll(ctx, open, goal)
 		if ctx.Err() != nil {
-			return w.interrupted(ctx, states)
+			return w.interrupted(states, context.Cause(ctx))
+		}
+		if goal == Ready {
+			steady.judge(states)
 		}
 		waiting := notDone(states)
 		if err == nil && (len(waiting) == 0 || goal == Ready && w.onlyUnclaimed(ctx, waiting)) {
@@ -56,7 +60,7 @@ func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.
 		}
 		select {
 		case <-ctx.Done():
-			return w.interrupted(ctx, waiting)
+			return w.interrupted(waiting, context.Cause(ctx))
 		case <-time.After(min(interval(time.Since(started)), max(timeout-time.Since(started), 0))):
 		}
 	}
@@ -141,12 +145,11 @@ func (w *Watcher) expired(ctx context.Context, waiting []state, timeout time.Dur
 	return w.failure(ctx, reason, waiting, nil)
 }
 
-func (w *Watcher) interrupted(ctx context.Context, waiting []state) error {
+func (w *Watcher) interrupted(waiting []state, cause error) error {
 	names := make([]string, 0, len(waiting))
 	for _, s := range waiting {
 		names = append(names, s.ref.String())
 	}
-	cause := context.Cause(ctx)
 	return &Error{
 		Reason:  w.opts.Redact.Text(fmt.Sprintf("stopped waiting for %s: %v", strings.Join(names, ", "), cause)),
 		Waiting: names,
