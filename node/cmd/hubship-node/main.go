@@ -1,5 +1,5 @@
-// Command hubship-node is the embedded Kubernetes node: the supervisor, and the
-// Kubernetes and etcd programs that it supervises, in one binary.
+// Command hubship-node runs the embedded Kubernetes node. The programs that it
+// supervises lie beside it in the folder node.d.
 package main
 
 import (
@@ -9,14 +9,9 @@ import (
 	"syscall"
 
 	"github.com/hubship/hubship/node/internal/cli"
-	"github.com/hubship/hubship/node/internal/component"
 )
 
 func main() {
-	// The components handle signals themselves.
-	if len(os.Args) > 1 && component.Known(os.Args[1]) {
-		os.Exit(cli.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
-	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := cli.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	cancel()

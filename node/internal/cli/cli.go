@@ -11,11 +11,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"syscall"
 	"time"
 
 	"k8s.io/klog/v2"
 
-	"github.com/hubship/hubship/node/internal/component"
 	"github.com/hubship/hubship/node/internal/node"
 	"github.com/hubship/hubship/node/internal/settings"
 )
@@ -29,7 +32,7 @@ Commands:
   stop       stop the running node; its data stays
   purge      remove the stopped node with all its data
 
-A component of Kubernetes or etcd starts by its name, with its own flags.
+A component of Kubernetes starts by its name, with its own flags.
 `
 
 // Exit codes of the command line.
@@ -46,12 +49,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = io.WriteString(stderr, usage)
 		return exitUsage
 	}
-	if component.Known(args[0]) {
-		code, err := component.Run(args[0], args[1:])
-		if err != nil {
-			_, _ = fmt.Fprintln(stderr, "hubship-node:", err)
-		}
-		return code
+	if slices.Contains(components, args[0]) {
+		_, _ = fmt.Fprintf(stderr, "hubship-node: %v\n", replaceBy(args))
+		return exitFailed // Only when it could not be started.
 	}
 	commands := map[string]func(context.Context, settings.Settings, io.Writer, io.Writer) error{
 		"run": run, "preflight": preflight, "status": status, "stop": stop, "purge": purge,
@@ -85,6 +85,23 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitDone
 }
 
+// components lists what the binary kube holds.
+var components = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"}
+
+// replaceBy turns the process into one component of Kubernetes. It returns only
+// if that fails.
+func replaceBy(args []string) error {
+	path, err := self()
+	if err != nil {
+		return err
+	}
+	kube := filepath.Join(filepath.Dir(path), "node.d", "kube")
+	if err := syscall.Exec(kube, append([]string{kube}, args...), os.Environ()); err != nil {
+		return fmt.Errorf("start %s from %s: %w; run make node", args[0], kube, err)
+	}
+	return nil
+}
+
 func load(path string) (settings.Settings, error) {
 	if path == "" {
 		return settings.Default(), nil
@@ -105,6 +122,8 @@ func run(ctx context.Context, s settings.Settings, _, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// The supervisor waits most of the time: memory is dearer than its time.
+	debug.SetGCPercent(50)
 	// Kubernetes' client library logs by itself; its warnings are of use, its
 	// chatter is not.
 	klog.LogToStderr(false)

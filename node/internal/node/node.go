@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -148,6 +149,8 @@ func (n *Node) live(ctx context.Context) error {
 		}
 		return fmt.Errorf("start node %s: %w", n.s.Name, err)
 	}
+	// Making images takes memory that is not needed again.
+	debug.FreeOSMemory()
 	n.board.setPhase("running")
 	n.board.setReady(true)
 	n.log.Info("node is ready", "name", n.s.Name, "took", time.Since(n.startedAt).Round(time.Millisecond))
@@ -189,7 +192,7 @@ func (n *Node) openSandbox(self string) error {
 		n.box.Kill()
 		return err
 	}
-	n.programs = programs.New(n.s, self, mtu, n.box)
+	n.programs = programs.New(n.s, helperDir(self), mtu, n.box)
 	return nil
 }
 

@@ -57,10 +57,9 @@ func (n *Node) status() Status {
 		DNSIP: n.s.DNSIP().String(), StorageClass: storageClass,
 	}
 	n.board.fill(&s)
-	s.Components = append(s.Components, supervise.Status{
-		Name: "supervisor", PID: s.PID, State: supervise.Running,
-		RSSBytes: supervise.ResidentBytes(s.PID), Log: n.s.Log("supervisor"),
-	})
+	own := supervise.Status{Name: "supervisor", PID: s.PID, State: supervise.Running}
+	own.RSSBytes, own.PSSBytes = supervise.Memory(s.PID)
+	s.Components = append(s.Components, own)
 	for _, p := range n.running() {
 		s.Components = append(s.Components, p.Status())
 	}

@@ -13,7 +13,7 @@ import (
 
 // Kubelet runs the pods.
 func (p *Set) Kubelet() supervise.Spec {
-	spec := p.spec("kubelet", p.small(250), p.healthy("http", settings.PortKubeletHealth, "/healthz"),
+	spec := p.kube("kubelet", p.small(250), p.healthy("http", settings.PortKubeletHealth, "/healthz"),
 		"--config="+p.s.Data("config", "kubelet.yaml"),
 		"--kubeconfig="+p.kubeconfig("kubelet"),
 		"--root-dir="+p.s.Data("kubelet"),
@@ -26,7 +26,7 @@ func (p *Set) Kubelet() supervise.Spec {
 
 // KubeProxy makes Services out of nftables rules in the node's own network.
 func (p *Set) KubeProxy() supervise.Spec {
-	return p.spec("kube-proxy", p.small(150), p.healthy("http", settings.PortKubeProxyHealth, "/healthz"),
+	return p.kube("kube-proxy", p.small(150), p.healthy("http", settings.PortKubeProxyHealth, "/healthz"),
 		"--config="+p.s.Data("config", "kube-proxy.yaml"))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/hubship/hubship/node/internal/settings"
@@ -57,6 +58,11 @@ const (
 	buildDiskFree  = "5GB"
 )
 
+// minParallel is how many build steps may run side by side on a small machine:
+// most of them wait for the network, and one that hangs must not stop the
+// others.
+const minParallel = 4
+
 func (p *Set) writeBuildKitConfig() error {
 	return p.writeTemplate("buildkitd.toml", `root = "{{.Root}}"
 
@@ -90,7 +96,7 @@ func (p *Set) writeBuildKitConfig() error {
 		"Root":     p.s.Data("buildkit"),
 		"Socket":   p.s.Run("buildkitd.sock"),
 		"Runc":     p.Helper("runc"),
-		"Parallel": fmt.Sprint(max(2, runtime.NumCPU())),
+		"Parallel": strconv.Itoa(max(minParallel, runtime.NumCPU())),
 		"Cgroup":   p.s.CgroupName(),
 		"Network":  p.s.Data("config", "builds.cni.json"),
 		"Plugins":  PluginDir,

@@ -42,12 +42,16 @@ func (p *Set) Etcd() supervise.Spec {
 	if !p.s.Fsync {
 		args = append(args, "--unsafe-no-fsync")
 	}
-	return p.spec("etcd", p.small(200), p.healthy("http", settings.PortEtcdMetrics, "/health"), args...)
+	return supervise.Spec{
+		Name: "etcd", Path: p.Helper("etcd"), Args: args,
+		Env: p.small(200), Log: p.s.Log("etcd"),
+		Ready: p.healthy("http", settings.PortEtcdMetrics, "/health"),
+	}
 }
 
 // APIServer serves the Kubernetes API at the node's address.
 func (p *Set) APIServer() supervise.Spec {
-	spec := p.spec("kube-apiserver", p.small(700), p.APIServerReady,
+	spec := p.kube("kube-apiserver", p.small(700), p.APIServerReady,
 		"--advertise-address="+p.s.NodeIP,
 		"--bind-address="+p.s.NodeIP,
 		"--secure-port="+strconv.Itoa(p.s.Port(settings.PortAPIServer)),
@@ -107,7 +111,7 @@ var needless = []string{
 // ControllerManager runs the controllers. It must not start before the API
 // server is ready: its own roles would be missing, and it would end.
 func (p *Set) ControllerManager() supervise.Spec {
-	return p.spec("kube-controller-manager", p.small(250), p.healthy("https", settings.PortControllers, "/healthz"),
+	return p.kube("kube-controller-manager", p.small(250), p.healthy("https", settings.PortControllers, "/healthz"),
 		"--kubeconfig="+p.kubeconfig("kube-controller-manager"),
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(p.s.Port(settings.PortControllers)),
@@ -128,7 +132,7 @@ func (p *Set) ControllerManager() supervise.Spec {
 
 // Scheduler assigns pods to the node.
 func (p *Set) Scheduler() supervise.Spec {
-	return p.spec("kube-scheduler", p.small(200), p.healthy("https", settings.PortScheduler, "/healthz"),
+	return p.kube("kube-scheduler", p.small(200), p.healthy("https", settings.PortScheduler, "/healthz"),
 		"--kubeconfig="+p.kubeconfig("kube-scheduler"),
 		"--bind-address=127.0.0.1",
 		"--secure-port="+strconv.Itoa(p.s.Port(settings.PortScheduler)),

@@ -28,24 +28,21 @@ type Dialer interface {
 type Set struct {
 	s      settings.Settings
 	pki    *pki.Dir
-	self   string
 	helper string
 	mtu    int
 	client *http.Client
 }
 
-// New returns the programs of a node. self is the multi-call binary that holds
-// Kubernetes and etcd; the others lie in the folder node.d beside it. mtu is
-// that of the link to the machine, in bytes.
-func New(s settings.Settings, self string, mtu int, dialer Dialer) *Set {
+// New returns the programs of a node. helperDir holds them all. mtu is that of
+// the link to the machine, in bytes.
+func New(s settings.Settings, helperDir string, mtu int, dialer Dialer) *Set {
 	return &Set{
-		s: s, pki: pki.Open(s.Data("pki")), self: self, mtu: mtu,
-		helper: filepath.Join(filepath.Dir(self), "node.d"),
+		s: s, pki: pki.Open(s.Data("pki")), helper: helperDir, mtu: mtu,
 		client: loopbackClient(dialer),
 	}
 }
 
-// Helper returns the path of a program beside the multi-call binary.
+// Helper returns the path of one of the programs.
 func (p *Set) Helper(name string) string { return filepath.Join(p.helper, name) }
 
 // loopbackClient reaches ports of the node's loopback. It does not check
@@ -139,9 +136,10 @@ func (p *Set) small(limit int, extra ...string) []string {
 	return p.Env(append([]string{"GOGC=50", fmt.Sprintf("GOMEMLIMIT=%dMiB", limit)}, extra...)...)
 }
 
-func (p *Set) spec(name string, env []string, ready func(context.Context) error, args ...string) supervise.Spec {
+// kube describes a component of Kubernetes.
+func (p *Set) kube(name string, env []string, ready func(context.Context) error, args ...string) supervise.Spec {
 	return supervise.Spec{
-		Name: name, Path: p.self, Args: append([]string{name}, args...),
+		Name: name, Path: p.Helper("kube"), Args: append([]string{name}, args...),
 		Env: env, Log: p.s.Log(name), Ready: ready,
 	}
 }

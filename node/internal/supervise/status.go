@@ -21,6 +21,9 @@ type Status struct {
 	Restarts int `json:"restarts"`
 	// RSSBytes is its resident memory; 0 when it does not run.
 	RSSBytes int64 `json:"rssBytes"`
+	// PSSBytes is the same with every page that several processes share counted
+	// in parts: these add up to what the programs really take together.
+	PSSBytes int64 `json:"pssBytes"`
 	// Log is the path of its log file.
 	Log string `json:"log"`
 	// LastError is why it ended last, or why it is not ready yet.
@@ -36,28 +39,36 @@ func (p *Process) Status() Status {
 	}
 	p.mu.Unlock()
 	if s.PID != 0 {
-		s.RSSBytes = ResidentBytes(s.PID)
+		s.RSSBytes, s.PSSBytes = Memory(s.PID)
 	}
 	return s
 }
 
-// ResidentBytes returns the resident memory of a process; 0 when it is gone.
-func ResidentBytes(pid int) int64 {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+// Memory returns the resident memory of a process and its proportional part of
+// it, in bytes; both 0 when it is gone.
+func Memory(pid int) (rss, pss int64) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
-		if fields := strings.Fields(lines.Text()); len(fields) >= 2 && fields[0] == "VmRSS:" {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kib << 10
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		kib, err := strconv.ParseInt(fields[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		switch fields[0] {
+		case "Rss:":
+			rss = kib << 10
+		case "Pss:":
+			pss = kib << 10
 		}
 	}
-	return 0
+	return rss, pss
 }
 
 // tail keeps the end of what was written to it.
