@@ -213,6 +213,7 @@ func events(messages ...string) http.HandlerFunc {
 const (
 	requested = `{"progress": 0, "message": "Server requested"}`
 	pulling   = `{"progress": 50, "message": "Pulling image"}`
+	backOff   = `{"progress": 60, "message": "2026-11-23T04:58:49Z [Warning] Back-off pulling image \"x\""}`
 	isReady   = `{"progress": 100, "ready": true, "message": "Server ready"}`
 	hasFailed = `{"progress": 100, "failed": true, "message": "Spawn failed: no room"}`
 )
@@ -234,6 +235,8 @@ func TestServerStarts(t *testing.T) {
 		{"at once", hubScript{start: status(201), progress: status(400)}, "", nil},
 		{"with events", hubScript{start: status(202), progress: events(requested, pulling, isReady)}, "", []string{"Server requested", "Pulling image", "Server ready"}},
 		{"failed with events", hubScript{start: status(202), progress: events(requested, hasFailed)}, "Spawn failed: no room", []string{"no room"}},
+		{"failed with a warning", hubScript{start: status(202), progress: events(requested, backOff, pulling, hasFailed)},
+			`Spawn failed: no room; the pod's last warning: Back-off pulling image "x"`, []string{"Back-off"}},
 		{"the stream breaks", hubScript{start: status(202), progress: inTurn(events(requested), events(requested, pulling), events(requested, pulling, isReady))}, "",
 			[]string{"Server requested", "Pulling image", "Server ready"}},
 		{"bare error, reason in the event", hubScript{start: status(500), progress: inTurn(status(400), events(hasFailed))}, "Spawn failed: no room", nil},

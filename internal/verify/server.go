@@ -53,6 +53,19 @@ func (j *journal) add(e jupyter.Event) {
 	j.tell(text)
 }
 
+// warning returns the last event of the pod that was a warning: a hub says
+// that a start failed, the pod says why.
+func (j *journal) warning() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := len(j.lines) - 1; i >= 0; i-- {
+		if _, text, ok := strings.Cut(j.lines[i], "[Warning] "); ok {
+			return "; the pod's last warning: " + oneLine(text)
+		}
+	}
+	return ""
+}
+
 func (j *journal) finding(detail string) finding {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -164,7 +177,7 @@ func (s *session) follow(ctx context.Context, log *journal, accepted *atomic.Boo
 		case err == nil && last.Ready:
 			return true, nil
 		case err == nil:
-			return false, errors.New(last.Message)
+			return false, errors.New(last.Message + log.warning())
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		}

@@ -63,9 +63,12 @@ func (o Options) Validate() error {
 
 // Deadlines are how long each check may take.
 type Deadlines struct {
-	Hub     time.Duration // hub answers; default 30 s
-	Token   time.Duration // token accepted; default 15 s
-	User    time.Duration // user created, leftovers removed; default 90 s
+	Hub   time.Duration // hub answers; default 30 s
+	Token time.Duration // token accepted; default 15 s
+	// User bounds the check that creates the user. It removes leftovers
+	// first, and a hub may be able to stop a server that still starts only
+	// after its own startTimeout. Default 6 min.
+	User    time.Duration
 	Start   time.Duration // server starts; default 5 min
 	Answer  time.Duration // server answers; default 30 s
 	Kernel  time.Duration // kernel starts; default 60 s
@@ -79,7 +82,7 @@ func (d Deadlines) withDefaults() Deadlines {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&d.Hub, 30 * time.Second}, {&d.Token, 15 * time.Second}, {&d.User, 90 * time.Second},
+		{&d.Hub, 30 * time.Second}, {&d.Token, 15 * time.Second}, {&d.User, 6 * time.Minute},
 		{&d.Start, 5 * time.Minute}, {&d.Answer, 30 * time.Second}, {&d.Kernel, time.Minute},
 		{&d.Import, time.Minute}, {&d.Page, time.Minute}, {&d.Cleanup, time.Minute},
 	} {
