@@ -16,6 +16,7 @@ import (
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/engine"
 
+	hubconfig "github.com/hubship/hubship/internal/config"
 	"github.com/hubship/hubship/starter"
 )
 
@@ -107,6 +108,36 @@ func TestConfigNamesWhatExists(t *testing.T) {
 		}
 	}
 	read(t, c.Hubs.Chart+"/Chart.yaml")
+}
+
+func TestConfigIsUnderstood(t *testing.T) {
+	fleet, err := hubconfig.Load(starter.Files(), "0123456789abcdef0123456789abcdef01234567")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := fleet.Hub(starter.Hub); !ok {
+		t.Errorf("there is no hub %s", starter.Hub)
+	}
+	if len(fleet.ImagesOf(starter.Hub)) != 3 {
+		t.Errorf("%s has images %v, want hub, proxy and user", starter.Hub, fleet.ImagesOf(starter.Hub))
+	}
+}
+
+// The role of the service that verifies names the user that verification uses.
+func TestScopesNameTheVerifyingUser(t *testing.T) {
+	fleet, err := hubconfig.Load(starter.Files(), "0123456789abcdef0123456789abcdef01234567")
+	if err != nil {
+		t.Fatal(err)
+	}
+	common := string(read(t, "deployments/datahub/config/common.yaml"))
+	for _, scope := range []string{"admin:users", "admin:servers", "access:servers"} {
+		if want := scope + "!user=" + fleet.Verify.User + "\n"; !strings.Contains(common, want) {
+			t.Errorf("common.yaml does not give the scope %s", want)
+		}
+	}
+	if !strings.Contains(common, "\n      "+fleet.Verify.Service+": {}\n") {
+		t.Errorf("common.yaml has no service %s", fleet.Verify.Service)
+	}
 }
 
 func TestRequirementsArePinned(t *testing.T) {
