@@ -9,6 +9,7 @@ GO = $(eval GO := $$(shell scripts/go.sh))$(GO)
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 STEP := scripts/step.sh
 export GOTOOLCHAIN := auto
+export CGO_ENABLED := 0
 
 # What tests take. E2E=0 leaves the end-to-end scenarios out, by name.
 E2E ?= 1

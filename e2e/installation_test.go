@@ -35,7 +35,7 @@ type installation struct {
 // settings of the installation under test.
 func settings() install.Settings {
 	return install.Settings{Version: 1, Name: "e2e", Port: 18080,
-		Node: &install.Node{Bridge: "hse2e0", PodCIDR: "10.221.0.0/24", ServiceCIDR: "10.222.0.0/24", PortBase: 19400}}
+		Node: &install.Node{Bridge: "hse2e0", PodCIDR: "10.231.0.0/24", ServiceCIDR: "10.232.0.0/24", PortBase: 21400}}
 }
 
 // dataDir is fixed, so that what a killed test run left behind is found and

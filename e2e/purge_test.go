@@ -89,7 +89,7 @@ func (i *installation) purge(t *testing.T, before machine) {
 // mentions says whether something bears a name or an address of this
 // installation.
 func (i *installation) mentions(text string) bool {
-	for _, mark := range []string{"e2e", i.data, "10.221.", "10.222."} {
+	for _, mark := range []string{"e2e", i.data, "10.231.", "10.232."} {
 		if strings.Contains(text, mark) {
 			return true
 		}

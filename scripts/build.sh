@@ -6,11 +6,11 @@ set -eu
 go=$1 out=$2 version=$3
 flags="-X github.com/hubship/hubship/internal/cli.Version=$version"
 export CGO_ENABLED=0
-build() { "$go" build -trimpath -ldflags "-s -w $flags" "$@" -o "$out" ./cmd/hubship; }
+build() { "$go" build -ldflags "-s -w $flags" "$@" -o "$out" ./cmd/hubship; }
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-total=$("$go" list -deps -f '{{if .Stale}}x{{end}}' -trimpath ./cmd/hubship | grep -c x || true)
+total=$("$go" list -deps -f '{{if .Stale}}x{{end}}' ./cmd/hubship | grep -c x || true)
 if [ "$total" -lt 50 ]; then
 	build
 	exit 0
