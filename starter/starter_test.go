@@ -130,8 +130,8 @@ func TestScopesNameTheVerifyingUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	common := string(read(t, "deployments/datahub/config/common.yaml"))
-	for _, scope := range []string{"admin:users", "admin:servers", "access:servers"} {
-		if want := scope + "!user=" + fleet.Verify.User + "\n"; !strings.Contains(common, want) {
+	for _, scope := range []string{"admin:users", "servers", "access:servers"} {
+		if want := " " + scope + "!user=" + fleet.Verify.User + "\n"; !strings.Contains(common, want) {
 			t.Errorf("common.yaml does not give the scope %s", want)
 		}
 	}
