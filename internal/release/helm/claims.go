@@ -1,12 +1,19 @@
 package helm
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
@@ -14,37 +21,126 @@ import (
 
 const claimKind = "PersistentVolumeClaim"
 
-// guardClaims refuses a manifest that would delete or replace a
-// PersistentVolumeClaim of the one that runs (incident I6): users' files and
-// the hub's database are in them. allowed names those that may go.
-func guardClaims(before, after string, allowed []string) error {
-	old, err := claims(before)
+// claimGuard refuses upgrades that would delete or replace a
+// PersistentVolumeClaim (incident I6): users' files and the hub's database are
+// in them.
+type claimGuard struct {
+	client    kubernetes.Interface
+	namespace string
+	allowed   map[string]bool // names of those that may go
+}
+
+// admit compares the manifest that runs with the new one. A claim that never
+// got a volume holds nothing: it may go, and one that is replaced is removed
+// here, since the API server would not change it in place.
+func (g *claimGuard) admit(ctx context.Context, before, after string) error {
+	lost, err := lostClaims(before, after)
 	if err != nil {
-		return fmt.Errorf("compare claims: manifest that runs: %w", err)
+		return err
 	}
-	now, err := claims(after)
-	if err != nil {
-		return fmt.Errorf("compare claims: new manifest: %w", err)
-	}
-	for _, key := range sortedKeys(old) {
-		o := old[key]
-		if slices.Contains(allowed, o.Name) || keeps(o) {
-			continue
+	for _, l := range lost {
+		if g.allowed[l.claim.Name] {
+			if !l.replaced {
+				continue
+			}
+		} else if empty, err := g.empty(ctx, l.claim); err != nil {
+			return err
+		} else if !empty {
+			return l.refusal()
 		}
-		n, ok := now[key]
-		if !ok {
-			return refuse(o, "delete", "the new manifest does not have it any more; if it was renamed, keep the old name")
-		}
-		if field := replaced(o, n); field != "" {
-			return refuse(o, "replace", field+" of a claim cannot be changed in place")
+		g.allowed[l.claim.Name] = true
+		if l.replaced {
+			if err := g.remove(ctx, l.claim); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func refuse(o release.Object, what, why string) error {
+func (g *claimGuard) claims(o release.Object) corev1client.PersistentVolumeClaimInterface {
+	if o.Namespace != "" {
+		return g.client.CoreV1().PersistentVolumeClaims(o.Namespace)
+	}
+	return g.client.CoreV1().PersistentVolumeClaims(g.namespace)
+}
+
+// empty says that the claim is not there, or has no volume.
+func (g *claimGuard) empty(ctx context.Context, o release.Object) (bool, error) {
+	live, err := g.claims(o).Get(ctx, o.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", o, err)
+	}
+	return live.Status.Phase == corev1.ClaimPending && live.Spec.VolumeName == "", nil
+}
+
+// removal bounds how long a claim may take to go: a pod that uses it holds it.
+const removal = 30 * time.Second
+
+func (g *claimGuard) remove(ctx context.Context, o release.Object) error {
+	for deadline := time.Now().Add(removal); ; {
+		err := g.claims(o).Delete(ctx, o.Name, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("remove %s, to make it anew: %w", o, err)
+		}
+		if time.Now().After(deadline) {
+			return model.WithHint(fmt.Errorf("%s is to be made anew, and does not go", o), "a pod still uses it: stop that pod, and deploy again")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove %s, to make it anew: %w", o, context.Cause(ctx))
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// lostClaim is a claim that a new manifest would delete or replace.
+type lostClaim struct {
+	claim    release.Object
+	replaced bool
+	why      string
+}
+
+// lostClaims compares two manifests.
+func lostClaims(before, after string) ([]lostClaim, error) {
+	old, err := claims(before)
+	if err != nil {
+		return nil, fmt.Errorf("compare claims: manifest that runs: %w", err)
+	}
+	now, err := claims(after)
+	if err != nil {
+		return nil, fmt.Errorf("compare claims: new manifest: %w", err)
+	}
+	var out []lostClaim
+	for _, key := range sortedKeys(old) {
+		o := old[key]
+		n, ok := now[key]
+		switch {
+		case !ok && keeps(o):
+		case !ok:
+			out = append(out, lostClaim{claim: o, why: "the new manifest does not have it any more; if it was renamed, keep the old name"})
+		default:
+			if field := replaced(o, n); field != "" {
+				out = append(out, lostClaim{claim: o, replaced: true, why: field + " of a claim cannot be changed in place"})
+			}
+		}
+	}
+	return out, nil
+}
+
+func (l lostClaim) refusal() error {
+	what := "delete"
+	if l.replaced {
+		what = "replace"
+	}
 	return model.RefusedBy(
-		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, claimKind, o.Name, why),
+		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, claimKind, l.claim.Name, l.why),
 		"undo that part of the change; or, if the data may go, name the claim in the change as its documentation says")
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"helm.sh/helm/v4/pkg/action"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -200,6 +201,39 @@ func TestClaimsAreNotDestroyed(t *testing.T) {
 	if w.claimExists("db") || !w.claimExists("renamed") {
 		t.Error("a claim that was named was not replaced")
 	}
+}
+
+// A first install with a class that does not exist must not be stuck once the
+// class is corrected: the claim never got a volume.
+func TestUnboundClaimIsReplaced(t *testing.T) {
+	w := podWorld(t, func(o *Options) { o.Limits = ready.Limits{Unschedulable: 3 * time.Second} })
+	bad := claiming("db")
+	bad["config/staging.yaml"] += "  # none\n"
+	bad["config/staging.yaml"] = strings.Replace(bad["config/staging.yaml"], "name: db}", "name: db, class: no-such-class}", 1)
+	if failed := w.fails(w.with("1", bad)); !strings.Contains(failed.Error(), "not scheduled") && !strings.Contains(failed.Error(), "no-such-class") {
+		t.Errorf("error %v", failed)
+	}
+	w.expect(w.must(w.with("2", claiming("db"))), model.Deployed, 2, 2, "2")
+	if !w.claimExists("db") {
+		t.Error("the claim is not there")
+	}
+}
+
+func TestAfterUninstall(t *testing.T) {
+	w := podWorld(t, nil)
+	w.must(w.with("1", greet("one")))
+	cfg, err := w.r.configure(t.Context(), w.conn, w.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.kube.timeout = time.Minute
+	un := action.NewUninstall(cfg.Configuration)
+	un.KeepHistory, un.WaitStrategy = true, "watcher"
+	if _, err := un.Run(w.target.Release); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(w.observe(), model.Uninstalled, 1, 0, "1")
+	w.expect(w.must(w.with("1", greet("one"))), model.Deployed, 2, 2, "1")
 }
 
 func TestEqualInputsStillWait(t *testing.T) {

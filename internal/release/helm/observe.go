@@ -60,8 +60,8 @@ func (r *Releases) observe(ctx context.Context, conn *cluster.Conn, t model.Targ
 	if err != nil {
 		return obs, nil, fmt.Errorf("%s: %w", t, err)
 	}
-	if m := rec.Chart.Metadata; m != nil {
-		obs.Chart = m.Name + "-" + m.Version
+	if rec.Chart != nil && rec.Chart.Metadata != nil {
+		obs.Chart = rec.Chart.Metadata.Name + "-" + rec.Chart.Metadata.Version
 	}
 	obs.Updated = rec.Info.LastDeployed
 	if newest.status == model.Deployed {

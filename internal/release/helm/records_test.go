@@ -121,7 +121,7 @@ func TestLabelValue(t *testing.T) {
 	}
 }
 
-func TestGuardClaims(t *testing.T) {
+func TestLostClaims(t *testing.T) {
 	claim := func(name, extra string) string {
 		return "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: " + name + "}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}" + extra + "}\n"
 	}
@@ -130,32 +130,35 @@ func TestGuardClaims(t *testing.T) {
 	tests := []struct {
 		name          string
 		before, after string
-		allowed       []string
 		want          string
 	}{
-		{"unchanged", claim("db", ""), claim("db", ""), nil, ""},
-		{"added", "", claim("db", ""), nil, ""},
-		{"removed", claim("db", ""), "", nil, "would delete PersistentVolumeClaim db"},
-		{"removed by name", claim("db", ""), "", []string{"db"}, ""},
-		{"another removed by name", claim("db", ""), "", []string{"other"}, "would delete"},
-		{"renamed", claim("db", ""), claim("db2", ""), nil, "would delete PersistentVolumeClaim db "},
-		{"grown", claim("db", ""), grown, nil, ""},
-		{"shrunk", grown, claim("db", ""), nil, "spec.resources.requests.storage"},
-		{"other class", claim("db", ""), claim("db", ", storageClassName: fast"), nil, "spec.storageClassName"},
-		{"other class by name", claim("db", ""), claim("db", ", storageClassName: fast"), []string{"db"}, ""},
-		{"kept by the chart", kept, "", nil, ""},
-		{"other objects", "kind: Service\napiVersion: v1\nmetadata: {name: s}\n", "", nil, ""},
+		{"unchanged", claim("db", ""), claim("db", ""), ""},
+		{"added", "", claim("db", ""), ""},
+		{"removed", claim("db", ""), "", "would delete PersistentVolumeClaim db"},
+		{"renamed", claim("db", ""), claim("db2", ""), "would delete PersistentVolumeClaim db "},
+		{"grown", claim("db", ""), grown, ""},
+		{"shrunk", grown, claim("db", ""), "spec.resources.requests.storage"},
+		{"other class", claim("db", ""), claim("db", ", storageClassName: fast"), "would replace PersistentVolumeClaim db"},
+		{"kept by the chart", kept, "", ""},
+		{"other objects", "kind: Service\napiVersion: v1\nmetadata: {name: s}\n", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := guardClaims(tt.before, tt.after, tt.allowed)
-			switch {
-			case tt.want == "" && err != nil:
-				t.Errorf("refused: %v", err)
-			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			lost, err := lostClaims(tt.before, tt.after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.want == "" {
+				if len(lost) != 0 {
+					t.Errorf("refused: %v", lost)
+				}
+				return
+			}
+			if len(lost) != 1 {
+				t.Fatalf("%d claims lost", len(lost))
+			}
+			if err := lost[0].refusal(); !strings.Contains(err.Error(), tt.want) || model.ExitCodeOf(err) != model.ExitRefused || model.HintOf(err) == "" {
 				t.Errorf("error %v, want one with %q", err, tt.want)
-			case tt.want != "" && (model.ExitCodeOf(err) != model.ExitRefused || model.HintOf(err) == ""):
-				t.Errorf("exit code %d, hint %q", model.ExitCodeOf(err), model.HintOf(err))
 			}
 		})
 	}

@@ -25,6 +25,9 @@ import (
 // default.
 const foreignPending = 5 * time.Minute
 
+// uninstalling is Helm's status of a release whose removal was begun.
+const uninstalling model.ReleaseStatus = "uninstalling"
+
 // recoverPending marks operations that were started and never finished as
 // failed, which is what Helm itself would have done, so that the release can
 // be upgraded and rolled back again (incident I6). The caller holds the
@@ -39,14 +42,14 @@ func recoverPending(ctx context.Context, cfg *configuration, conn *cluster.Conn,
 		}
 		var alive time.Duration
 		for _, h := range found {
-			if !h.status.Pending() {
+			if !h.status.Pending() && h.status != uninstalling {
 				continue
 			}
 			rec, err := record(cfg, t.Release, h.revision)
 			if err != nil {
 				return err
 			}
-			age := max(time.Since(rec.Info.LastDeployed), 0)
+			age := max(min(time.Since(rec.Info.LastDeployed), time.Since(rec.Info.Deleted)), 0)
 			if !h.own && age < foreignPending {
 				alive = max(alive, foreignPending-age)
 				continue

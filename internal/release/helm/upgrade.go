@@ -11,6 +11,7 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/kube"
 	helmrelease "helm.sh/helm/v4/pkg/release"
+	rcommon "helm.sh/helm/v4/pkg/release/common"
 	rspb "helm.sh/helm/v4/pkg/release/v1"
 
 	"github.com/hubship/hubship/internal/cluster"
@@ -78,6 +79,9 @@ func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrad
 	}
 	opts.Log, opts.Redact = u.Log, r.redactor(secrets)
 	if err := ready.NewWatcher(opts).Wait(ctx, objects, ready.Ready, r.opts.Timeout); err != nil {
+		if ctx.Err() != nil {
+			return obs, fmt.Errorf("wait for %s: %w", t, err)
+		}
 		return obs, notReady(err, "")
 	}
 	obs.Ready = true
@@ -112,7 +116,7 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 	if err != nil {
 		return model.Observed{}, err
 	}
-	up.equip(cfg, before)
+	up.equip(ctx, cfg, before)
 	rec, err := up.act(ctx, cfg, ch, len(found) > 0)
 	if err != nil {
 		return up.failed(ctx, cfg, err)
@@ -147,6 +151,9 @@ func (up *upgrade) prepare(ctx context.Context, found []head) (*rspb.Release, er
 	if err != nil || len(records) == 0 {
 		return nil, err
 	}
+	if records[0].Info.Status == rcommon.StatusUninstalled {
+		return nil, nil // nothing of it runs, and nothing of it is good
+	}
 	up.good = good(records, 0)
 	for i, rec := range records {
 		if rec.Version == up.good {
@@ -160,15 +167,17 @@ func (up *upgrade) prepare(ctx context.Context, found []head) (*rspb.Release, er
 
 // equip gives the action what it needs of this package: labels on its record,
 // the refusal to destroy claims, and a wait that explains itself.
-func (up *upgrade) equip(cfg *configuration, before *rspb.Release) {
+func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.Release) {
 	t := up.Desired.Target
-	var allowed []string
+	guard := &claimGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
 	if up.r.opts.AllowDestroy != nil {
-		allowed = up.r.opts.AllowDestroy(up.Upgrade)
+		for _, name := range up.r.opts.AllowDestroy(up.Upgrade) {
+			guard.allowed[name] = true
+		}
 	}
 	cfg.storage.admit = func(rec *rspb.Release) error {
 		if before != nil {
-			if err := guardClaims(before.Manifest, rec.Manifest, allowed); err != nil {
+			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
 				return err
 			}
 		}
@@ -178,14 +187,7 @@ func (up *upgrade) equip(cfg *configuration, before *rspb.Release) {
 		rec.Labels = labels
 		return nil
 	}
-	cfg.kube.mayDestroy = func(name string) bool {
-		for _, a := range allowed {
-			if a == name {
-				return true
-			}
-		}
-		return false
-	}
+	cfg.kube.mayDestroy = func(name string) bool { return guard.allowed[name] }
 	cfg.kube.spared = func(_, name string) {
 		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, claimKind, name))
 	}
@@ -215,6 +217,9 @@ func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart,
 		in.ReleaseName, in.Namespace, in.Replace = t.Release, t.Namespace, exists
 		in.ServerSideApply, in.DisableOpenAPIValidation = true, true
 		in.WaitStrategy, in.Timeout, in.Description = kube.StatusWatcherStrategy, up.r.opts.Timeout, description
+		if len(ch.CRDObjects()) > 0 {
+			cfg.Capabilities = nil // asked for again once they are there
+		}
 		out, err = in.RunWithContext(ctx, ch, maps.Clone(up.values))
 	} else {
 		upg := action.NewUpgrade(cfg.Configuration)
@@ -254,6 +259,9 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 	began := time.Now()
 	obs, rerr := up.r.rollback(ctx, up.conn, t, rollback{revision: up.good, run: up.Run, reason: "the upgrade failed", log: up.Log, red: up.red})
 	if rerr != nil {
+		if ctx.Err() != nil {
+			return obs, fmt.Errorf("rollback interrupted, to be taken up again: %w", context.Cause(ctx))
+		}
 		out.RollbackErr = rerr
 		return obs, out
 	}

@@ -3,6 +3,7 @@ package ready
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -167,7 +168,7 @@ func (w *Watcher) containerProblem(pod corev1.Pod, cs corev1.ContainerStatus) (p
 	}
 	words := waiting.Reason
 	if waiting.Message != "" {
-		words += ": " + waiting.Message
+		words += ": " + pullNoise.ReplaceAllString(waiting.Message, "")
 	}
 	p.text += words
 	switch waiting.Reason {
@@ -245,3 +246,25 @@ func oneLine(s string) string {
 	}
 	return s
 }
+
+// counts are the general view's words for how far a workload is.
+var counts = regexp.MustCompile(`^([A-Z][A-Za-z ]*): (\d+)/(\d+)$`)
+
+// words says in plain ones what the general view of an object's status says.
+func words(message string) string {
+	if m := counts.FindStringSubmatch(message); m != nil {
+		what := strings.ToLower(m[1])
+		if what == "replicas" {
+			what = "replicas made"
+		}
+		return m[2] + " of " + m[3] + " " + what
+	}
+	if strings.Contains(message, "latest observed generation") {
+		return "its controller has not looked at the change yet"
+	}
+	return message
+}
+
+// pullNoise is what a container runtime wraps around the reason why an image
+// cannot be pulled; it repeats the image's name each time.
+var pullNoise = regexp.MustCompile(`rpc error: code = \w+ desc = |failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": `)

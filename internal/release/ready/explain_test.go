@@ -148,3 +148,21 @@ func TestOneLine(t *testing.T) {
 		t.Errorf("got %d bytes: %q…", len(long), long[:20])
 	}
 }
+
+func TestWords(t *testing.T) {
+	for in, want := range map[string]string{
+		"Available: 0/1": "0 of 1 available",
+		"Replicas: 1/3":  "1 of 3 replicas made",
+		"Deployment generation is 2, but latest observed generation is 1": "its controller has not looked at the change yet",
+		"Pod is in the Pending phase":                                     "Pod is in the Pending phase",
+	} {
+		if got := words(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+	p, _ := NewWatcher(Options{}).containerProblem(corev1.Pod{}, corev1.ContainerStatus{Name: "c", State: waiting("ErrImagePull",
+		`rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found`)})
+	if want := "pod  container c: ErrImagePull: r/x:1: not found"; p.text != want {
+		t.Errorf("got %q, want %q", p.text, want)
+	}
+}

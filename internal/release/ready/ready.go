@@ -189,7 +189,7 @@ func (s *state) judge(goal Goal) {
 	}
 	s.done = result.Status == status.CurrentStatus
 	s.failed = result.Status == status.FailedStatus
-	s.message = result.Message
+	s.message = words(result.Message)
 	switch kind {
 	case "Pod":
 		s.judgePod(goal)

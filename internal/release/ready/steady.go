@@ -45,7 +45,7 @@ func (s *steadiness) judge(states []state) {
 			s.since[st.ref] = since
 		}
 		if time.Since(since) < steadyFor {
-			st.done, st.message = false, "has just started, and has no readiness probe: watching whether it stays up"
+			st.done, st.message = false, "has just started and has no readiness probe; watching that it stays up"
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.
 		refs = relevant(refs)
 	}
 	open := refs
-	var explained time.Time
+	explained := started // the first moments explain nothing yet
 	steady := newSteadiness()
 	for {
 		states, err := w.lookAll(ctx, open, goal)
