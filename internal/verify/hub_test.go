@@ -139,7 +139,7 @@ func failed(t *testing.T, v model.Verification, name string, texts ...string) mo
 
 func TestGoodHubPasses(t *testing.T) {
 	h := startedHub(t)
-	v, err := h.verify(t, t.Context(), run{user: "good", packages: []string{"hubship-fine", "traitlets", "numpy-is-not-asked-for ;python_version<'3'"}})
+	v, err := h.verify(t, t.Context(), run{user: "good", packages: []string{"hubship-fine [extra]>=1.2", "traitlets", "numpy-is-not-asked-for ;python_version<'3'"}})
 	if err != nil || !v.Passed || v.Reason != "" {
 		t.Fatalf("passed=%v reason=%q error=%v", v.Passed, v.Reason, err)
 	}
@@ -155,7 +155,7 @@ func TestGoodHubPasses(t *testing.T) {
 		if c.Name != want[i] || !c.Passed || c.Skipped {
 			t.Errorf("check %d is %+v, want %s to pass", i, c, want[i])
 		}
-		if c.Name != verify.ServerStarts && c.Name != verify.KernelStarts && !strings.HasPrefix(c.Name, "import ") {
+		if c.Name != verify.ServerStarts && c.Name != verify.ServerStopped && c.Name != verify.KernelStarts && !strings.HasPrefix(c.Name, "import ") {
 			own += c.Duration
 		}
 	}
@@ -170,7 +170,7 @@ func TestGoodHubPasses(t *testing.T) {
 	if c := check(t, v, verify.ServerStarts); !strings.Contains(c.Log, "Server ready at /user/good/") {
 		t.Errorf("the messages of the starting server were not kept: %q", c.Log)
 	}
-	t.Logf("beside the starts of server and kernel and the imports: %s", own)
+	t.Logf("beside starting and stopping the server, starting the kernel and importing: %s", own)
 	h.gone(t, "good")
 }
 
@@ -181,7 +181,7 @@ func TestImportsAreJudgedOneByOne(t *testing.T) {
 		deadlines: verify.Deadlines{Import: 8 * time.Second},
 		packages: []string{
 			"hubship-raises", "hubship-exits", "hubship-sleeps", "hubship-floods", "hubship-chatty", "hubship-colour", "hubship-data",
-			"hubship.names", "hubship-space", "hubship-space-bad", "not-there", "hubship-fine ==9.9", "\");import(os);os._exit(1)#",
+			"hubship.names", "hubship-space @ https://example.org/a;b.whl", "hubship-space-bad", "not-there", "hubship-fine ==9.9", "\");import(os);os._exit(1)#",
 		},
 	})
 	if err != nil {

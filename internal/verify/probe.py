@@ -33,7 +33,11 @@ def hubship_import(encoded):
         return metadata.distribution(wanted.rsplit("/", 1)[-1])
 
     def requirement(spec, version):
-        """(problem, note) of a version specifier, with markers, as a requirements file has it."""
+        """(problem, note) of what follows the name in a requirements file: [extras]specifier;marker."""
+        if spec.startswith("["):
+            spec = spec.partition("]")[2].strip()
+        if spec.startswith("@"):
+            return None, None  # an address names no version
         try:
             from packaging.markers import Marker
             from packaging.specifiers import SpecifierSet
