@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,10 +21,16 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
+type missing struct{}
+
+func (missing) Error() string        { return "not found in the repository" }
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrNotFound says that a revision, branch or object does not exist.
-	ErrNotFound = errors.New("not found in the repository")
+	// ErrNotFound says that a revision, branch or object does not exist. It
+	// is fs.ErrNotExist too.
+	ErrNotFound error = missing{}
 	// ErrMoved says that a branch was not at the commit the caller expected.
 	ErrMoved = errors.New("the branch has moved")
 	// ErrNothingToMerge says that the target already contains the source.

@@ -3,6 +3,7 @@ package ship
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -115,7 +116,11 @@ func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.S
 	}
 	defer os.RemoveAll(dir)
 	for _, p := range buildPaths(src) {
-		if err := e.Repository.Checkout(ctx, commit, p, filepath.Join(dir, filepath.FromSlash(p))); err != nil {
+		err := e.Repository.Checkout(ctx, commit, p, filepath.Join(dir, filepath.FromSlash(p)))
+		if strings.HasSuffix(p, ".dockerignore") && errors.Is(err, fs.ErrNotExist) {
+			continue // it need not exist
+		}
+		if err != nil {
 			return model.Built{}, fmt.Errorf("check out %s at %.12s: %w", p, commit, err)
 		}
 	}
@@ -131,11 +136,11 @@ func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.S
 }
 
 // buildPaths lists what a build needs from the tree: the context, and the
-// build file's folder when that is elsewhere.
+// build file with its own ignore list when that is elsewhere.
 func buildPaths(src model.Source) []string {
 	paths := []string{src.Context}
 	if src.Context != "." && !strings.HasPrefix(src.Dockerfile, strings.TrimSuffix(src.Context, "/")+"/") {
-		paths = append(paths, src.Dockerfile)
+		paths = append(paths, src.Dockerfile, src.Dockerfile+".dockerignore")
 	}
 	return paths
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -168,9 +169,9 @@ func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Enviro
 	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force}
 	if before.Commit != "" && before.Commit != d.Commit {
 		older, err := e.Repository.IsAncestor(ctx, d.Commit, before.Commit)
-		if err != nil && !errors.Is(err, context.Canceled) {
-			// A commit that a force-push removed cannot be compared.
-			older = false
+		// What a force-push removed cannot be compared; that is no way back.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return model.HubVerdict{}, err
 		}
 		req.Older, req.Running = older, before.Commit
 	}
@@ -210,6 +211,10 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 		return proof, err
 	} else if ok {
 		proof.Latest = &latest
+		if proof.Evidence == nil {
+			// Words only: where they cannot be had, the refusal is as firm.
+			proof.Changed, _ = e.Repository.Changed(ctx, latest.Commit, d.Commit, d.Target.Hub)
+		}
 	}
 	halt, ok, err := e.Ledger.Halted(ctx, cluster, target)
 	if err != nil {

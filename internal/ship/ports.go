@@ -19,7 +19,8 @@ type Repository interface {
 	Head(ctx context.Context, branch string) (string, error)
 	// Subject returns the first line of the commit's message.
 	Subject(ctx context.Context, commit string) (string, error)
-	// IsAncestor says whether old is new or one of its ancestors.
+	// IsAncestor says whether old is new or one of its ancestors. The error
+	// is fs.ErrNotExist when the repository does not have one of them.
 	IsAncestor(ctx context.Context, old, new string) (bool, error)
 	// Log lists the commits that head has and base has not, newest first, as
 	// "abc1234 subject (author)".
@@ -29,6 +30,9 @@ type Repository interface {
 	// Desired returns the releases of the environment as the commit wants
 	// them, sorted by hub. It reads Git trees only.
 	Desired(ctx context.Context, fleet *model.Fleet, env string) ([]model.Desired, error)
+	// Changed names the shared files of the hub that differ between two
+	// commits, for the wording of a refusal.
+	Changed(ctx context.Context, base, head, hub string) ([]string, error)
 	// FS is the tree of the commit, read-only. Symbolic links are not
 	// followed out of it.
 	FS(ctx context.Context, commit string) (fs.FS, error)

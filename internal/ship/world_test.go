@@ -139,6 +139,10 @@ func (w *world) Log(ctx context.Context, base, head string) ([]string, error) {
 	return []string{head[:7] + " " + w.at(head).subject}, nil
 }
 
+func (w *world) Changed(context.Context, string, string, string) ([]string, error) {
+	return []string{"common"}, nil
+}
+
 func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
