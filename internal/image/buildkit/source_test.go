@@ -35,8 +35,8 @@ func TestReadBuildFile(t *testing.T) {
 
 func TestFilesOf(t *testing.T) {
 	t.Parallel()
-	got := filesOf("/work", model.Source{Image: model.Image{Context: "./hub/image/", Dockerfile: "docker/user"}})
-	if want := (files{context: "/work/hub/image", file: "/work/docker/user"}); got != want {
+	got := filesOf("/src", model.Source{Image: model.Image{Context: "./hub/image/", Dockerfile: "docker/user"}})
+	if want := (files{context: "/src/hub/image", file: "/src/docker/user"}); got != want {
 		t.Errorf("filesOf = %+v, want %+v", got, want)
 	}
 }
