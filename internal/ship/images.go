@@ -129,7 +129,14 @@ func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.S
 	built, err := e.Images.Build(ctx, dir, src, log)
 	log.flush()
 	if err != nil {
+		for _, text := range strings.Split(err.Error(), "\n") {
+			e.say(run, scope, model.LevelError, "%s", text)
+		}
 		return built, err
+	}
+	if !built.Rebuilt {
+		e.say(run, scope, model.LevelInfo, "found %s (%s)", built.Ref(), built.Digest)
+		return built, nil
 	}
 	e.say(run, scope, model.LevelInfo, "pushed %s (%s, %.1f MB)", built.Ref(), built.Digest, float64(built.Size)/1e6)
 	return built, nil

@@ -235,10 +235,12 @@ func attempt[T any](ctx context.Context, e *Engine, run string, f func(context.C
 	return o, nil
 }
 
-// describe is an error with its hint in one line.
+// describe is an error with its hint in one line; what else it quotes stands
+// in the run's log.
 func describe(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
 	if hint := model.HintOf(err); hint != "" {
-		return err.Error() + " (" + hint + ")"
+		return text + " (" + hint + ")"
 	}
-	return err.Error()
+	return text
 }
