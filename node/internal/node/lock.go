@@ -40,10 +40,23 @@ func heldByOther(s settings.Settings) error {
 		return fmt.Errorf("look at the lock of %s: %w", s.DataDir, err)
 	}
 	defer func() { _ = file.Close() }()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+	if err := flock(file, unix.LOCK_SH); err != nil {
 		return held(s)
 	}
 	return nil
+}
+
+// lockPatience is how long a lock may take to come free: a process that was
+// killed holds its files until the kernel has taken it apart.
+const lockPatience = 2 * time.Second
+
+func flock(file *os.File, how int) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func held(s settings.Settings) error {
@@ -62,12 +75,12 @@ func acquire(s settings.Settings) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", s.DataDir, err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(file, unix.LOCK_EX); err != nil {
 		return nil, errors.Join(held(s), file.Close())
 	}
 	data, err := json.Marshal(holder{PID: os.Getpid(), Socket: s.Socket()})
 	if err == nil {
-		err = errors.Join(file.Truncate(0))
+		err = file.Truncate(0)
 	}
 	if err == nil {
 		_, err = file.WriteAt(data, 0)
@@ -187,4 +200,11 @@ func Purge(s settings.Settings) error {
 }
 
 // Held reports whether a supervisor runs the node.
-func Held(s settings.Settings) bool { return heldByOther(s) != nil }
+func Held(s settings.Settings) bool {
+	file, err := os.Open(lockPath(s))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	return unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+}
