@@ -47,6 +47,8 @@ type Options struct {
 	Direct bool
 	// UserAgent names this program to API servers; empty means "hubship".
 	UserAgent string
+	// Wrap, if set, sees every request to an API server.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Embedded locates the embedded cluster.
@@ -126,6 +128,9 @@ func (s *Set) Conn(c model.Cluster) (*Conn, error) {
 		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
 	}
 	cfg.UserAgent = s.opts.UserAgent
+	if s.opts.Wrap != nil {
+		cfg.Wrap(s.opts.Wrap)
+	}
 	conn, err := connect(c.Name, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", c.Name, err)

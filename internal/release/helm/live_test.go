@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -439,49 +437,6 @@ func TestCancelStopsAtOnce(t *testing.T) {
 	w.expect(w.must(w.upgrade("3", greet("three"))), model.Deployed, 3, 3, "3")
 	if w.leftoverExists() {
 		t.Error("remains of the cancelled attempt are still there")
-	}
-}
-
-// TestKilled kills a process in the middle of an upgrade.
-func TestKilled(t *testing.T) {
-	if ns := os.Getenv("HUBSHIP_TEST_KILLED_NAMESPACE"); ns != "" {
-		w := newWorld(t, nil)
-		w.target.Namespace = ns
-		_, err := w.r.Upgrade(t.Context(), w.cluster, w.upgrade("killed", never(leftover)))
-		t.Fatalf("ended before it was killed: %v", err)
-	}
-	for _, first := range []bool{true, false} {
-		t.Run(map[bool]string{true: "first install", false: "upgrade"}[first], func(t *testing.T) {
-			w := newWorld(t, nil)
-			revision := 1
-			if !first {
-				w.must(w.upgrade("1", greet("one")))
-				revision = 2
-			}
-			cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-			cmd.Env = append(os.Environ(), "HUBSHIP_TEST_KILLED_NAMESPACE="+w.target.Namespace)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			for deadline := time.Now().Add(time.Minute); w.observe().Revision != revision || !w.leftoverExists(); time.Sleep(50 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					_ = cmd.Process.Kill()
-					t.Fatal("the upgrade did not begin")
-				}
-			}
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait()
-			obs := w.observe()
-			if !obs.Status.Pending() || obs.Inputs != "killed" {
-				t.Fatalf("after the kill: %+v", obs)
-			}
-			w.expect(w.must(w.upgrade("2", greet("two"))), model.Deployed, revision+1, revision+1, "2")
-			if w.greeting() != "two" || w.leftoverExists() {
-				t.Errorf("greeting %q, leftover %v", w.greeting(), w.leftoverExists())
-			}
-		})
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *Releases) observe(ctx context.Context, conn *cluster.Conn, t model.Targ
 	if rec.Chart != nil && rec.Chart.Metadata != nil {
 		obs.Chart = rec.Chart.Metadata.Name + "-" + rec.Chart.Metadata.Version
 	}
-	obs.Updated = rec.Info.LastDeployed
+	obs.Updated = rec.Info.LastDeployed.Round(0)
 	if newest.status == model.Deployed {
 		obs.Good = newest.revision
 		return obs, rec, nil

@@ -134,10 +134,25 @@ func wasGood(r *rspb.Release) bool {
 		return true
 	case rcommon.StatusSuperseded:
 		d := r.Info.Description
-		return !strings.Contains(d, " failed: ") && d != "Preparing upgrade" && d != "Initial install underway"
+		for _, verb := range []string{verbUpgrade, verbInstall, verbRollback} {
+			if strings.HasPrefix(d, failure(verb, r.Name)) {
+				return false
+			}
+		}
+		return d != "Preparing upgrade" && d != "Initial install underway"
 	}
 	return false
 }
+
+// What Helm calls the actions in the descriptions of those that failed.
+const (
+	verbUpgrade  = "Upgrade"
+	verbInstall  = "Release"
+	verbRollback = "Rollback"
+)
+
+// failure is how Helm begins the description of a revision that failed.
+func failure(verb, release string) string { return fmt.Sprintf("%s %q failed: ", verb, release) }
 
 // origin is the oldest revision in the history with the contents of r: where a
 // rollback went to, followed back.

@@ -20,7 +20,7 @@ func revisions(lines ...string) []*rspb.Release {
 		r := &rspb.Release{Name: "x", Version: i + 1, Info: &rspb.Info{Status: rcommon.Status(state), Description: "data8@staging at commit 1"}}
 		if to != "" {
 			r.Info.RollbackRevision = int(to[0] - '0')
-			r.Info.Description = "Rollback to " + to
+			r.Info.Description = "Rollback to " + to + ": verification failed: import emoji"
 		}
 		if state == "replaced-failure" { // failed, then superseded by the next success
 			r.Info.Status, r.Info.Description = rcommon.StatusSuperseded, `Upgrade "x" failed: not ready`

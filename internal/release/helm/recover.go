@@ -77,15 +77,15 @@ func recoverPending(ctx context.Context, cfg *configuration, conn *cluster.Conn,
 // markFailed records a revision as failed, in Helm's own words, by which a
 // revision that failed is told from a good one later.
 func markFailed(cfg *configuration, rec *rspb.Release, why string) error {
-	verb := "Upgrade"
+	verb := verbUpgrade
 	switch rec.Info.Status {
 	case rcommon.StatusPendingInstall:
-		verb = "Release"
+		verb = verbInstall
 	case rcommon.StatusPendingRollback:
-		verb = "Rollback"
+		verb = verbRollback
 	}
 	rec.Info.Status = rcommon.StatusFailed
-	rec.Info.Description = fmt.Sprintf("%s %q failed: %s", verb, rec.Name, why)
+	rec.Info.Description = failure(verb, rec.Name) + why
 	if err := cfg.Releases.Update(rec); err != nil {
 		return fmt.Errorf("mark revision %d as failed: %w", rec.Version, err)
 	}

@@ -124,7 +124,7 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 	up.sweep(ctx, rec)
 	return model.Observed{
 		Target: t, Status: model.Deployed, Revision: rec.Version, Inputs: labelValue(up.Inputs), Commit: labelValue(up.Desired.Commit),
-		Chart: ch.Metadata.Name + "-" + ch.Metadata.Version, Updated: rec.Info.LastDeployed, Good: rec.Version, Ready: true,
+		Chart: ch.Metadata.Name + "-" + ch.Metadata.Version, Updated: rec.Info.LastDeployed.Round(0), Good: rec.Version, Ready: true,
 	}, nil
 }
 

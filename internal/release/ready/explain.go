@@ -113,13 +113,21 @@ func (w *Watcher) podProblems(ctx context.Context, pod corev1.Pod) []problem {
 	if slices.ContainsFunc(out, func(p problem) bool { return p.fatal }) {
 		return out // the container's own words say it best
 	}
-	if e := w.newestWarning(ctx, pod.Namespace, string(pod.UID)); e != "" {
+	if e := w.newestWarning(ctx, pod.Namespace, string(pod.UID)); e != "" && !(w.early() && strings.HasPrefix(e, "Unhealthy: Readiness")) {
 		out = append(out, problem{key: string(pod.UID) + "/event", text: name + ": " + e})
 	}
 	if len(out) == 0 && creating {
 		out = append(out, problem{key: string(pod.UID) + "/creating", text: name + " is being created"})
 	}
 	return out
+}
+
+// early says that a pod's readiness probe may still fail because the pod has
+// only begun to start, which is no news.
+func (w *Watcher) early() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.started) < 20*time.Second
 }
 
 func (w *Watcher) unscheduled(ctx context.Context, pod corev1.Pod, c *corev1.PodCondition) problem {

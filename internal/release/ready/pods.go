@@ -131,7 +131,7 @@ func (w *Watcher) events(ctx context.Context, namespace, uid string) []corev1.Ev
 func (w *Watcher) newestWarning(ctx context.Context, namespace, uid string) string {
 	for _, e := range w.events(ctx, namespace, uid) {
 		if e.Type == corev1.EventTypeWarning {
-			return oneLine(e.Reason + ": " + e.Message)
+			return oneLine(e.Reason + ": " + pullNoise.ReplaceAllString(e.Message, ""))
 		}
 	}
 	return ""

@@ -82,6 +82,7 @@ type Watcher struct {
 	opts Options
 
 	mu       sync.Mutex
+	started  time.Time            // of the wait
 	first    map[string]time.Time // when a problem was first seen
 	restarts map[string]int32     // of a container when it was first seen
 	said     map[Ref]string

@@ -22,12 +22,16 @@ const gathering = 20 * time.Second
 // then.
 func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.Duration) error {
 	started := time.Now()
+	w.mu.Lock()
+	w.started = started
+	w.mu.Unlock()
 	if goal == Ready {
 		refs = relevant(refs)
 	}
 	open := refs
 	explained := started // the first moments explain nothing yet
 	steady := newSteadiness()
+	unanswered := false
 	for {
 		states, err := w.lookAll(ctx, open, goal)
 		if ctx.Err() != nil {
@@ -35,6 +39,10 @@ func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.
 		}
 		if goal == Ready {
 			steady.judge(states)
+		}
+		if err != nil && !unanswered {
+			unanswered = true
+			w.opts.Log(model.LevelWarn, w.opts.Redact.Text(oneLine("the cluster does not answer, asking on: "+err.Error())))
 		}
 		waiting := notDone(states)
 		if err == nil && (len(waiting) == 0 || goal == Ready && w.onlyUnclaimed(ctx, waiting)) {
