@@ -5,5 +5,6 @@
 //
 //	HUBSHIP_E2E=1       play
 //	HUBSHIP_BIN=FILE    the program to test
-//	HUBSHIP_E2E_KEEP=1  leave the installation up for a look
+//	HUBSHIP_E2E_KEEP=1  leave the installation up for a look, and begin with
+//	                    the one that was left
 package e2e

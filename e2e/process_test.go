@@ -16,7 +16,8 @@ import (
 func TestProcess(t *testing.T) {
 	i := newInstallation(t)
 	before := observeMachine(t)
-	if _, err := os.Stat(install.At(i.data).Settings); err == nil {
+	keep := os.Getenv("HUBSHIP_E2E_KEEP") == "1"
+	if _, err := os.Stat(install.At(i.data).Settings); err == nil && !keep {
 		t.Log("an earlier test run left an installation behind; it is removed first")
 		i.must(t, 10*time.Minute, "down", "--purge", "--yes")
 		before = observeMachine(t)
@@ -48,7 +49,7 @@ func TestProcess(t *testing.T) {
 			i.evidence(t)
 		}
 	}
-	if os.Getenv("HUBSHIP_E2E_KEEP") == "1" {
+	if keep {
 		t.Logf("the installation stays: %s --data %s status", i.bin, i.data)
 		return
 	}

@@ -78,7 +78,7 @@ func (a *command) printSummary(res upResult, password string) {
 		case a.term.OutputIsTerminal():
 			a.term.Reveal("  %-22s user %s, password %s\n", "log in", res.User, password)
 		default:
-			row("log in", "user "+res.User+", password: hubship status --show-password"+a.dataFlag())
+			row("log in", "user "+res.User+", password: "+program()+" status --show-password"+a.dataFlag())
 		}
 	}
 	row("clone", "git clone "+res.Repository)
@@ -89,7 +89,15 @@ func (a *command) printSummary(res upResult, password string) {
 	for _, p := range res.Problems {
 		a.term.Printf("  %s %s\n", a.term.Bad("problem:"), p)
 	}
-	a.term.Printf("\n  Next: %s, or %s\n", a.term.Strong("hubship demo"+a.dataFlag()), a.term.Strong("hubship status"+a.dataFlag()))
+	a.term.Printf("\n  Next: %s, or %s\n", a.term.Strong(program()+" demo"+a.dataFlag()), a.term.Strong(program()+" status"+a.dataFlag()))
+}
+
+// program is how the person called this program.
+func program() string {
+	if len(os.Args) > 0 && strings.HasSuffix(os.Args[0], "hubship") {
+		return os.Args[0]
+	}
+	return "hubship"
 }
 
 // dataFlag is what has to be added to a command for this installation.

@@ -286,13 +286,3 @@ func rebuilt(r model.Run) []string {
 	}
 	return ids
 }
-
-// digest returns the digest of an image that a run used.
-func digest(r model.Run, id string) string {
-	for _, i := range r.Images {
-		if i.ID == id {
-			return i.Digest
-		}
-	}
-	return ""
-}

@@ -24,12 +24,12 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}); err != nil {
 			return err
 		}
-		var proved model.Run
 		if err := p.step("push to "+p.from+": built, deployed, verified", func(s *Step) error {
 			if err := c.push(ctx, p.from); err != nil {
 				return err
 			}
-			if proved, err = p.runOf(ctx, p.from, commit, s); err != nil {
+			proved, err := p.runOf(ctx, p.from, commit, s)
+			if err != nil {
 				return err
 			}
 			return p.proved(ctx, proved, name, version)
@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 			return err
 		}
 		if err := p.step("promote to "+p.into+": deployed, verified", func(s *Step) error {
-			return p.promote(ctx, s, proved, name, version)
+			return p.promote(ctx, s, name, version)
 		}); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (p *play) imported(r model.Run, name, version string) error {
 }
 
 // promote promotes and checks what prod is said to have got.
-func (p *play) promote(ctx context.Context, s *Step, proved model.Run, name, version string) error {
+func (p *play) promote(ctx context.Context, s *Step, name, version string) error {
 	promotion, err := p.Server.Promote(ctx, model.PromoteRequest{Environment: p.into, By: p.By})
 	if err != nil {
 		return err
@@ -138,13 +138,39 @@ func (p *play) promote(ctx context.Context, s *Step, proved model.Run, name, ver
 	if err := p.claim(len(rebuilt(r)) == 0, "nothing was built for %s", p.into); err != nil {
 		return err
 	}
-	for _, i := range r.Images {
-		if err := p.claim(i.Digest != "" && i.Digest == digest(proved, i.ID), "%s runs the bytes that %s proved: %s %.19s", p.into, p.from, i.ID, i.Digest); err != nil {
-			return err
-		}
+	if err := p.sameBytes(ctx); err != nil {
+		return err
 	}
 	if err := p.imported(r, name, version); err != nil {
 		return err
 	}
 	return p.serves(ctx, p.into)
+}
+
+// sameBytes checks that the hub runs on prod the very images that staging
+// proved, as the evidence of both records them.
+func (p *play) sameBytes(ctx context.Context) error {
+	from, err := p.release(ctx, p.from)
+	if err != nil {
+		return err
+	}
+	into, err := p.release(ctx, p.into)
+	if err != nil {
+		return err
+	}
+	if from.Evidence == nil || into.Evidence == nil || len(into.Evidence.Images) == 0 {
+		return fmt.Errorf("%s or %s lacks evidence of what it runs", p.from, p.into)
+	}
+	for _, i := range into.Evidence.Images {
+		proved := ""
+		for _, j := range from.Evidence.Images {
+			if i.ID == j.ID {
+				proved = j.Digest
+			}
+		}
+		if err := p.claim(i.Digest != "" && i.Digest == proved, "%s runs the bytes that %s proved: image %s %.19s", p.into, p.from, i.ID, i.Digest); err != nil {
+			return err
+		}
+	}
+	return nil
 }
