@@ -21,6 +21,19 @@ const maxEvents = 60
 // that restarts looks like that for a moment.
 const forgetTime = 10 * time.Second
 
+// clockSlack is how far the clocks of hub and cluster may lag behind this
+// machine's.
+const clockSlack = 5 * time.Second
+
+// before says whether a message is an event of an earlier time: KubeSpawner
+// relays those of a pod's predecessors of the same name too, each with its
+// time in front.
+func before(text string, start time.Time) bool {
+	stamp, _, _ := strings.Cut(text, " ")
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	return err == nil && at.Before(start)
+}
+
 // journal keeps what a starting server reported.
 type journal struct {
 	mu      sync.Mutex
@@ -34,7 +47,7 @@ type journal struct {
 // opened again starts over.
 func (j *journal) add(e jupyter.Event) {
 	text := strings.TrimSpace(e.Message)
-	if text == "" {
+	if text == "" || before(text, j.started.Add(-clockSlack)) {
 		return
 	}
 	j.mu.Lock()
