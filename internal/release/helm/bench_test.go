@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hubship/hubship/internal/cluster"
 )
@@ -53,6 +55,32 @@ func BenchmarkUpgrade(b *testing.B) {
 	for b.Loop() {
 		upgrade()
 	}
+}
+
+// BenchmarkUpgradeFarAway is the same with 20 ms to the API server.
+func BenchmarkUpgradeFarAway(b *testing.B) {
+	w := newWorld(b, func(o *Options) {
+		o.Clusters = cluster.New(cluster.Options{Wrap: func(next http.RoundTripper) http.RoundTripper { return far{next} }})
+	})
+	tree := benchTree(b)
+	n := 0
+	upgrade := func() {
+		n++
+		u := w.upgradeTree(fmt.Sprint(n), tree)
+		u.Desired.Commit = "bench"
+		w.must(u)
+	}
+	upgrade()
+	for b.Loop() {
+		upgrade()
+	}
+}
+
+type far struct{ next http.RoundTripper }
+
+func (f far) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(20 * time.Millisecond)
+	return f.next.RoundTrip(r)
 }
 
 // BenchmarkTenUpgrades is ten releases side by side.

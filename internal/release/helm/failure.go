@@ -25,6 +25,22 @@ func notReady(err error, prefix string) error {
 	return &ship.UpgradeError{Err: fmt.Errorf("%snot ready: %s", prefix, failed.Reason), Log: failed.Details}
 }
 
+// flat is an error of several lines in one.
+type flat struct{ error }
+
+func (f flat) Error() string {
+	return strings.ReplaceAll(strings.TrimSpace(f.error.Error()), "\n", "; ")
+}
+
+func (f flat) Unwrap() error { return f.error }
+
+func oneLine(err error) error {
+	if strings.Contains(err.Error(), "\n") {
+		return flat{err}
+	}
+	return err
+}
+
 // explainApply adds what to do to errors of Helm and of the API server that
 // say what is wrong, and not what to do about it.
 func explainApply(err error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"helm.sh/helm/v4/pkg/kube"
@@ -68,16 +69,73 @@ func (k *kubeClient) IsReachable() error { return context.Cause(k.ctx) }
 
 // Update applies the target's objects and deletes those of originals that are
 // no longer wanted, except claims: users' files are not a release's to delete.
+// Objects of one kind are applied side by side, kinds one after another in the
+// order in which Helm sorts them. When one fails, those of later kinds are left
+// as they are, and nothing is deleted.
 func (k *kubeClient) Update(originals, targets kube.ResourceList, options ...kube.ClientUpdateOption) (*kube.Result, error) {
-	var kept kube.ResourceList
-	for _, info := range originals {
-		if info.Mapping.GroupVersionKind.Kind == claimKind && targets.Get(info) == nil && !k.mayDestroy(info.Name) {
+	all := &kube.Result{}
+	for rest := targets; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Mapping.GroupVersionKind == rest[0].Mapping.GroupVersionKind {
+			n++
+		}
+		res, err := k.updateKind(originals, rest[:n], options)
+		merge(all, res)
+		if err != nil {
+			return all, err
+		}
+		rest = rest[n:]
+	}
+	var gone kube.ResourceList
+	for _, info := range originals.Difference(targets) {
+		if info.Mapping.GroupVersionKind.Kind == claimKind && !k.mayDestroy(info.Name) {
 			k.spared(info.Namespace, info.Name)
 			continue
 		}
-		kept = append(kept, info)
+		gone = append(gone, info)
 	}
-	return k.Client.Update(kept, targets, options...)
+	if len(gone) == 0 {
+		return all, nil
+	}
+	res, err := k.Client.Update(gone, nil, options...)
+	merge(all, res)
+	return all, err
+}
+
+// sideBySide bounds how many objects of one release are applied at once.
+const sideBySide = 6
+
+func (k *kubeClient) updateKind(originals, targets kube.ResourceList, options []kube.ClientUpdateOption) (*kube.Result, error) {
+	results := make([]*kube.Result, len(targets))
+	errs := make([]error, len(targets))
+	gate := make(chan struct{}, sideBySide)
+	var wg sync.WaitGroup
+	for i, target := range targets {
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			var original kube.ResourceList
+			if o := originals.Get(target); o != nil {
+				original.Append(o)
+			}
+			results[i], errs[i] = k.Client.Update(original, kube.ResourceList{target}, options...)
+		})
+	}
+	wg.Wait()
+	all := &kube.Result{}
+	for _, r := range results {
+		merge(all, r)
+	}
+	return all, errors.Join(errs...)
+}
+
+func merge(into, from *kube.Result) {
+	if from == nil {
+		return
+	}
+	into.Created = append(into.Created, from.Created...)
+	into.Updated = append(into.Updated, from.Updated...)
+	into.Deleted = append(into.Deleted, from.Deleted...)
 }
 
 // GetWaiter returns the waiter that explains itself, whatever the strategy.

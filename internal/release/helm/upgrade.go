@@ -244,7 +244,7 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 	if cfg.storage.created == 0 {
 		return model.Observed{}, err // nothing was applied
 	}
-	out := &ship.UpgradeError{Err: clean(explainApply(err), up.red)}
+	out := &ship.UpgradeError{Err: oneLine(clean(explainApply(err), up.red))}
 	if failed := cfg.kube.failed; failed != nil {
 		out.Err, out.Log = fmt.Errorf("not ready: %s", failed.Reason), failed.Details
 	}
