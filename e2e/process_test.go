@@ -31,6 +31,8 @@ func TestProcess(t *testing.T) {
 		play func(*testing.T)
 	}{
 		{"up again is quick and restarts nothing", i.upAgain},
+		{"nothing listens beyond the loopback", i.loopbackOnly},
+		{"it takes little memory when idle", i.memory},
 		{"a change of the documentation does nothing", i.docsOnly},
 		{"a change of values builds nothing, and servers live on", i.valuesOnly},
 		{"a good change reaches prod only through staging", i.demo},

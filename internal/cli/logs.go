@@ -30,7 +30,7 @@ code is then that of the run.`,
 			}
 			run, err := a.server().Follow(ctx, id, show)
 			if err != nil {
-				return err
+				return stopped(ctx, id, err)
 			}
 			return outcome(run)
 		},

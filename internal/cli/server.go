@@ -88,11 +88,16 @@ func (a *command) follow(ctx context.Context, id string) (model.Run, error) {
 		a.printLine(l)
 		return nil
 	})
-	if err != nil && ctx.Err() != nil {
-		return run, model.WithHint(fmt.Errorf("stopped following run %s, which goes on", id),
-			fmt.Sprintf("see it with `hubship logs %s -f`, end it with `hubship cancel %s`", id, id))
+	return run, stopped(ctx, id, err)
+}
+
+// stopped words the end of following a run that goes on.
+func stopped(ctx context.Context, id string, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
 	}
-	return run, err
+	return model.WithHint(fmt.Errorf("stopped following run %s, which goes on", id),
+		fmt.Sprintf("see it with `hubship logs %s -f`, end it with `hubship cancel %s`", id, id))
 }
 
 // printLine prints a line of a run's log on standard error.

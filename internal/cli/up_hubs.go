@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hubship/hubship/internal/install"
@@ -129,17 +130,20 @@ func (w *hubWait) follow(ctx context.Context, run model.Run) {
 	}
 	w.followed[run.ID] = true
 	w.command.term.Note("environment %s: run %s, %s of %s %q", run.Environment, run.ID, run.Kind, short(run.Commit), run.Subject)
-	phase := w.command.term.Phase("run of " + run.Environment)
+	phase := w.command.term.PhaseSince("run of "+run.Environment, run.Started)
 	go func() {
 		end, err := w.command.server().Follow(ctx, run.ID, func(l model.Line) error {
 			text := l.Text
 			if l.Scope != "" {
 				text = l.Scope + ": " + text
 			}
+			if !strings.HasSuffix(l.Scope, "@"+run.Environment) {
+				text = run.Environment + ": " + text
+			}
 			if l.Level == model.LevelDebug {
 				phase.Detail("%s", text)
 			} else {
-				w.command.term.Note("%s: %s", run.Environment, text)
+				w.command.term.Note("%s", text)
 			}
 			return nil
 		})
