@@ -10,9 +10,9 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // forwardAnswer bounds what is read of the error that a kubelet reports.
@@ -59,14 +59,14 @@ func (c *Conn) forwardConnection(namespace, pod string) (httpstream.Connection, 
 	if err != nil {
 		return nil, fmt.Errorf("prepare stream: %w", err)
 	}
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	tunnel, err := portforward.NewSPDYOverWebsocketDialer(target, cfg)
+	dialer := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
+	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("prepare websocket: %w", err)
 	}
 	// Proxies in front of API servers often refuse SPDY; old API servers do
 	// not know the websocket.
-	dialer = portforward.NewFallbackDialer(tunnel, dialer, func(err error) bool {
+	dialer = portforward.NewFallbackDialerForStreaming(tunnel, dialer, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	stream, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)

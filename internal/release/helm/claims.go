@@ -124,7 +124,7 @@ func lostClaims(before, after string) ([]lostClaim, error) {
 		switch {
 		case !ok && keeps(o):
 		case !ok:
-			out = append(out, lostClaim{claim: o, why: "the new manifest does not have it any more; if it was renamed, keep the old name"})
+			out = append(out, lostClaim{claim: o, why: "the new manifest does not have it any more"})
 		default:
 			if field := replaced(o, n); field != "" {
 				out = append(out, lostClaim{claim: o, replaced: true, why: field + " of a claim cannot be changed in place"})
@@ -141,7 +141,7 @@ func (l lostClaim) refusal() error {
 	}
 	return model.RefusedBy(
 		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, claimKind, l.claim.Name, l.why),
-		"undo that part of the change; or, if the data may go, name the claim in the change as its documentation says")
+		"undo that part of the change: keep the claim under its old name and with its old settings")
 }
 
 func claims(manifest string) (map[string]release.Object, error) {

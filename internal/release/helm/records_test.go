@@ -82,7 +82,7 @@ func TestChooseRollback(t *testing.T) {
 		{"by number", rollback{revision: 1}, revisions("superseded", "superseded", "deployed"), 1, false, ""},
 		{"what runs already", rollback{revision: 2}, revisions("superseded", "deployed"), 2, true, ""},
 		{"a failed one", rollback{revision: 2}, revisions("superseded", "failed", "deployed"), 0, false, "never was good"},
-		{"one that is gone", rollback{revision: 9}, revisions("superseded", "deployed"), 0, false, "keeps no revision 9"},
+		{"one that is gone", rollback{revision: 9}, revisions("superseded", "deployed"), 0, false, "revision 9 is not kept"},
 		{"the same run, done before", rollback{run: "r1"}, byRun(revisions("superseded", "superseded", "deployed>1"), "r1"), 3, true, ""},
 		{"the same run, killed", rollback{run: "r1"}, byRun(revisions("superseded", "deployed", "failed>1"), "r1"), 1, false, ""},
 		{"another run", rollback{run: "r2"}, byRun(revisions("superseded", "deployed", "failed>1"), "r1"), 2, false, ""},

@@ -128,7 +128,7 @@ func (rb *rollback) choose(records []*rspb.Release) (target *rspb.Release, done 
 		}
 		return rec, false, nil
 	}
-	return nil, false, model.WithHint(fmt.Errorf("Helm keeps no revision %d", revision),
+	return nil, false, model.WithHint(fmt.Errorf("revision %d is not kept any more", revision),
 		fmt.Sprintf("it keeps %d to %d; deploy the commit instead", records[len(records)-1].Version, newest.Version))
 }
 
