@@ -112,9 +112,9 @@ func bindReadOnly(dir string) error {
 	return nil
 }
 
-// privateDirs hides the machine's /run and /var/log: container runtimes keep
-// sockets and links at fixed places there, where two nodes would meet and which
-// nobody would clean. The node's run directory stays visible on both sides.
+// privateDirs hides the machine's /run, /var/log and the like: container
+// runtimes keep sockets and links at fixed places there, where two nodes would
+// meet and which nobody would clean. The node's run directory stays visible on both sides.
 func privateDirs(runDir string) error {
 	source, err := unix.Open(runDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -126,7 +126,10 @@ func privateDirs(runDir string) error {
 	if err != nil {
 		return fmt.Errorf("find the machine's resolv.conf: %w", err)
 	}
-	for _, dir := range []string{"/run", "/var/log"} {
+	for _, dir := range []string{"/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet"} {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("mount a private %s: it is not there; the supervisor makes it", dir)
+		}
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=64m"); err != nil {
 			return fmt.Errorf("mount a private %s: %w", dir, err)
 		}

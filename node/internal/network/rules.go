@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,14 +153,9 @@ func restoreForwarding() error {
 	if _, err := os.Stat(forwardingMark); err != nil {
 		return nil
 	}
-	have, err := tables()
-	if err != nil {
-		return fmt.Errorf("list nftables tables: %w", err)
-	}
-	for _, line := range have {
-		if strings.HasPrefix(line, "table ip hubship-") {
-			return nil
-		}
+	others, err := OthersUp()
+	if err != nil || others {
+		return err
 	}
 	if err := writeSysctl(forwardingKey, "0"); err != nil {
 		return err
@@ -168,4 +164,19 @@ func restoreForwarding() error {
 		return fmt.Errorf("forget that the machine did not forward: %w", err)
 	}
 	return nil
+}
+
+// OthersUp reports whether any node is up on the machine. A node that asks must
+// have taken its own network down.
+func OthersUp() (bool, error) {
+	have, err := tables()
+	if errors.Is(err, exec.ErrNotFound) {
+		return false, nil // Without nft no node can be up.
+	}
+	if err != nil {
+		return false, fmt.Errorf("list nftables tables: %w", err)
+	}
+	return slices.ContainsFunc(have, func(line string) bool {
+		return strings.HasPrefix(line, "table ip hubship-")
+	}), nil
 }

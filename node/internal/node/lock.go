@@ -13,8 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hubship/hubship/node/internal/cgroup"
-	"github.com/hubship/hubship/node/internal/network"
 	"github.com/hubship/hubship/node/internal/settings"
 )
 
@@ -40,7 +38,7 @@ func heldByOther(s settings.Settings) error {
 		return fmt.Errorf("look at the lock of %s: %w", s.DataDir, err)
 	}
 	defer func() { _ = file.Close() }()
-	if err := flock(file, unix.LOCK_SH); err != nil {
+	if err := flock(file, unix.LOCK_SH, lockPatience); err != nil {
 		return held(s)
 	}
 	return nil
@@ -50,8 +48,8 @@ func heldByOther(s settings.Settings) error {
 // killed holds its files until the kernel has taken it apart.
 const lockPatience = 2 * time.Second
 
-func flock(file *os.File, how int) error {
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(20 * time.Millisecond) {
+func flock(file *os.File, how int, patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
 		if err == nil || time.Now().After(deadline) {
 			return err
@@ -75,7 +73,7 @@ func acquire(s settings.Settings) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", s.DataDir, err)
 	}
-	if err := flock(file, unix.LOCK_EX); err != nil {
+	if err := flock(file, unix.LOCK_EX, lockPatience); err != nil {
 		return nil, errors.Join(held(s), file.Close())
 	}
 	data, err := json.Marshal(holder{PID: os.Getpid(), Socket: s.Socket()})
@@ -160,42 +158,6 @@ func killRest(s settings.Settings) error {
 	if err := os.Remove(recordPath(s)); err != nil {
 		return fmt.Errorf("forget the last run: %w", err)
 	}
-	return nil
-}
-
-// clean removes everything of a node that is not data: processes, network,
-// cgroup, sockets.
-func clean(s settings.Settings) error {
-	if err := killRest(s); err != nil {
-		return err
-	}
-	errs := []error{network.Down(s), cgroup.Remove(s.CgroupName())}
-	for _, dir := range []string{s.RunDir, s.Data("tmp"), s.Data("buildkit", "net")} {
-		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, fmt.Errorf("clear %s: %w", dir, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Purge removes the node with all its data. A node that runs must be stopped
-// before; one that was killed needs nothing.
-func Purge(s settings.Settings) error {
-	if _, err := os.Stat(s.DataDir); err == nil {
-		lock, err := acquire(s)
-		if err != nil {
-			return err
-		}
-		defer lock.release()
-	}
-	if err := clean(s); err != nil {
-		return fmt.Errorf("purge node %s: %w", s.Name, err)
-	}
-	if err := os.RemoveAll(s.DataDir); err != nil {
-		return fmt.Errorf("purge node %s: %w", s.Name, err)
-	}
-	// Shared with other nodes: it goes with the last of them.
-	_ = os.Remove("/run/hubship")
 	return nil
 }
 

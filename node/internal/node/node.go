@@ -101,18 +101,11 @@ func (n *Node) run(ctx context.Context, self string) (err error) {
 		return err
 	}
 	defer stopControl()
-	err = n.board.step(ctx, "namespaces", "make namespaces, network and cgroup", func(context.Context) error {
-		return n.openSandbox(self)
-	})
+	closeNetwork, err := n.open(ctx, self)
 	if err != nil {
 		return err
 	}
-	defer n.box.Kill()
-	relay, err := n.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer relay()
+	defer closeNetwork()
 	port := n.s.Port(settings.PortRegistry)
 	fwd, err := forward.Listen(n.s.Registry(), forwardTo(n.box, port))
 	if err != nil {
@@ -175,6 +168,9 @@ func (n *Node) openSandbox(self string) error {
 	if err := os.MkdirAll(n.s.Data("logs"), 0o755); err != nil {
 		return fmt.Errorf("make the log directory: %w", err)
 	}
+	if err := makeMountPoints(); err != nil {
+		return err
+	}
 	log, err := os.OpenFile(n.s.Log("nsinit"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("open the log of nsinit: %w", err)
@@ -196,35 +192,58 @@ func (n *Node) openSandbox(self string) error {
 	return nil
 }
 
-// connect joins the node to the machine's network and prepares its programs.
-func (n *Node) connect(ctx context.Context) (closeRelay func(), err error) {
-	closeRelay = func() {}
+// open makes the node's namespaces, joins them to the machine's network and
+// prepares the programs. The returned function ends all of it.
+func (n *Node) open(ctx context.Context, self string) (closeAll func(), err error) {
+	release, err := lockMachine()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	err = n.board.step(ctx, "namespaces", "make namespaces and cgroup", func(context.Context) error {
+		return n.openSandbox(self)
+	})
+	if err != nil {
+		return nil, err
+	}
+	closeRelay := func() {}
 	err = n.board.step(ctx, "network", "join the node to the machine's network", func(ctx context.Context) error {
 		if err := network.Up(n.s, n.box); err != nil {
 			return err
 		}
-		plan, err := resolver.Read("/etc/resolv.conf", n.s.HostIP().String())
-		if err != nil || len(plan.RelayTo) == 0 {
-			return err
-		}
-		relay, err := resolver.StartRelay(ctx, n.s.HostIP().String()+":53", plan.RelayTo)
-		if err != nil {
-			return err
-		}
-		closeRelay = func() { _ = relay.Close() }
-		return nil
+		var err error
+		closeRelay, err = n.relayNames(ctx)
+		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = n.board.step(ctx, "configuration", "write certificates and configuration", func(context.Context) error {
+			return n.programs.Prepare()
+		})
 	}
-	err = n.board.step(ctx, "configuration", "write certificates and configuration", func(context.Context) error {
-		return n.programs.Prepare()
-	})
 	if err != nil {
 		closeRelay()
+		n.box.Kill()
 		return nil, err
 	}
-	return closeRelay, nil
+	return func() {
+		closeRelay()
+		n.box.Kill()
+	}, nil
+}
+
+// relayNames answers name queries for the node if only the machine itself can
+// reach its name servers.
+func (n *Node) relayNames(ctx context.Context) (stop func(), err error) {
+	stop = func() {}
+	plan, err := resolver.Read("/etc/resolv.conf", n.s.HostIP().String())
+	if err != nil || len(plan.RelayTo) == 0 {
+		return stop, err
+	}
+	relay, err := resolver.StartRelay(ctx, n.s.HostIP().String()+":53", plan.RelayTo)
+	if err != nil {
+		return stop, err
+	}
+	return func() { _ = relay.Close() }, nil
 }
 
 // launch starts a program under supervision and waits until it is ready.

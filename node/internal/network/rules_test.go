@@ -1,0 +1,44 @@
+package network
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/hubship/hubship/node/internal/settings"
+)
+
+// nft itself says whether the rules are rules, without setting them.
+func TestRulesAreValid(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("nft is not installed: apt-get install nftables")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("nft checks rules as root only")
+	}
+	for name, rules := range map[string]string{"host": hostRules(settings.Default()), "node": nodeRules(settings.Default())} {
+		if _, err := nft(rules, "--check", "-f", "-"); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, rules)
+		}
+		for _, left := range []string{"PODS", "SERVICES", "BUILDS", "LINK", "TABLE", "HOST", "UPLINK"} {
+			if strings.Contains(rules, left) {
+				t.Errorf("%s: %s was not filled in", name, left)
+			}
+		}
+	}
+}
+
+func TestOverlapsFindsTheMachinesOwnRoutes(t *testing.T) {
+	s := settings.Default()
+	// The kernel routes no packet of these ranges anywhere on a test machine.
+	s.PodCIDR, s.ServiceCIDR = "198.18.0.0/24", "198.19.0.0/24"
+	found, err := Overlaps(s)
+	if err != nil || len(found) != 0 {
+		t.Errorf("got %v, %v, want none", found, err)
+	}
+	s.PodCIDR = "127.0.0.0/24"
+	if found, err = Overlaps(s); err != nil || len(found) == 0 {
+		t.Errorf("got %v, %v, want the loopback's", found, err)
+	}
+}
