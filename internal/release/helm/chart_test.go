@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"io"
 	"io/fs"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +19,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/registry"
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
@@ -292,6 +296,34 @@ func TestDependencyFromRepository(t *testing.T) {
 	_, err = offline(t, t.TempDir()).Render(t.Context(), model.Cluster{}, locked)
 	if err == nil || !strings.Contains(err.Error(), server.URL) || !strings.Contains(err.Error(), "dependency sub 0.1.0 of chart hub") || model.HintOf(err) == "" {
 		t.Errorf("error %v, hint %q", err, model.HintOf(err))
+	}
+}
+
+func TestDependencyFromRegistry(t *testing.T) {
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	client, err := registry.NewClient(registry.ClientOptPlainHTTP(), registry.ClientOptWriter(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := packaged(t, "sub", map[string]string{
+		"Chart.yaml": "apiVersion: v2\nname: sub\nversion: 0.3.0\n", "templates/x.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: pulled}\n",
+	})
+	if _, err := client.Push([]byte(archive), address+"/charts/sub:0.3.0"); err != nil {
+		t.Fatal(err)
+	}
+	tree := repository(t, map[string]string{"hub/Chart.yaml": strings.ReplaceAll(chartYAML("oci://"+address+"/charts"), ">=0.1.0", "0.3.0")})
+	cache := t.TempDir()
+	for range 2 {
+		manifest, err := offline(t, cache).Render(t.Context(), model.Cluster{}, wanted(tree))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, manifest); !slices.Contains(got, "ConfigMap pulled") {
+			t.Errorf("got %q", got)
+		}
+		server.Close() // the second time from the cache
 	}
 }
 

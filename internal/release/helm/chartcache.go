@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,14 +135,22 @@ func (c *chartCache) fetch(parent *chart.Chart, dep *chart.Dependency, version s
 // download brings a chart into the content cache, which is keyed by digest.
 func (c *chartCache) download(dep *chart.Dependency, version string) (string, error) {
 	getters := getter.Getters()
-	reg, err := registry.NewClient(registry.ClientOptEnableCache(true))
+	clientOpts := []registry.ClientOption{registry.ClientOptEnableCache(true), registry.ClientOptWriter(discardWriter{})}
+	getterOpts := []getter.Option{}
+	if registry.IsOCI(dep.Repository) && onLoopback(dep.Repository) {
+		// A registry on this machine, such as the embedded one, has no
+		// certificate.
+		clientOpts = append(clientOpts, registry.ClientOptPlainHTTP())
+		getterOpts = append(getterOpts, getter.WithPlainHTTP(true))
+	}
+	reg, err := registry.NewClient(clientOpts...)
 	if err != nil {
 		return "", fmt.Errorf("prepare registry client: %w", err)
 	}
 	content := filepath.Join(c.dir, "content")
 	dl := &downloader.ChartDownloader{
 		Out: discardWriter{}, Getters: getters, RegistryClient: reg, Verify: downloader.VerifyNever,
-		Options:      []getter.Option{getter.WithRegistryClient(reg)},
+		Options:      append(getterOpts, getter.WithRegistryClient(reg)),
 		ContentCache: content, RepositoryCache: filepath.Join(c.dir, "index"),
 		RepositoryConfig: filepath.Join(c.dir, "repositories.yaml"),
 		Cache:            &downloader.DiskCache{Root: content},
@@ -157,6 +167,16 @@ func (c *chartCache) download(dep *chart.Dependency, version string) (string, er
 	}
 	file, _, err := dl.DownloadToCache(ref, version)
 	return file, err
+}
+
+// onLoopback says that an address is this machine's own.
+func onLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // locate finds the address of a chart's version in a repository's index.
