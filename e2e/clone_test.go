@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,18 +51,25 @@ func (c *clone) git(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// replace changes a file by replacing text that must be in it once.
-func (c *clone) replace(t *testing.T, file, old, new string) {
+// bump adds one to the number of a key that a YAML file must hold once.
+func (c *clone) bump(t *testing.T, file, key string) {
 	t.Helper()
 	path := filepath.Join(c.dir, file)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(string(raw), old) != 1 {
-		t.Fatalf("%s does not hold %q once", file, old)
+	found := regexp.MustCompile(`(?m)^ *`+regexp.QuoteMeta(key)+`: (\d+)$`).FindAllSubmatchIndex(raw, -1)
+	if len(found) != 1 {
+		t.Fatalf("%s holds %q %d times", file, key, len(found))
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(raw), old, new, 1)), 0o644); err != nil {
+	at := found[0]
+	n, err := strconv.Atoi(string(raw[at[2]:at[3]]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := string(raw[:at[2]]) + strconv.Itoa(n+1) + string(raw[at[3]:])
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -56,37 +56,48 @@ func (i *installation) pids(t *testing.T) string {
 // serverKilled kills the server at several points of a deploy. Each time it is
 // brought up again, and the run ends as if nothing had happened.
 func (i *installation) serverKilled(t *testing.T) {
+	i.interrupted(t, syscall.SIGKILL, 300*time.Millisecond, 2*time.Second, 4*time.Second)
+}
+
+// serverStopped ends the server in good order in the middle of a deploy, as an
+// update of the program does.
+func (i *installation) serverStopped(t *testing.T) {
+	i.interrupted(t, syscall.SIGTERM, time.Second, 4*time.Second)
+}
+
+// interrupted pushes a change and sends the server a signal after each pause.
+func (i *installation) interrupted(t *testing.T, signal syscall.Signal, pauses ...time.Duration) {
 	before := i.release(t, "staging").Observed
 	c := i.clone(t, "staging")
-	c.replace(t, "deployments/datahub/config/common.yaml", "http_timeout: 120", "http_timeout: 125")
+	c.bump(t, "deployments/datahub/config/common.yaml", "http_timeout")
 	commit := c.commit(t, "Wait longer")
 	c.push(t, "staging")
 	run := i.runOf(t, "staging", commit)
-	kills := 0
-	for _, pause := range []time.Duration{300 * time.Millisecond, 2 * time.Second, 4 * time.Second} {
+	times := 0
+	for _, pause := range pauses {
 		time.Sleep(pause)
 		if r, err := i.api.Run(context.Background(), run.ID); err == nil && r.State.Final() {
 			break
 		}
 		pid := i.serverPID(t)
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatalf("kill the server (%d): %v", pid, err)
+		if err := syscall.Kill(pid, signal); err != nil {
+			t.Fatalf("%s to the server (%d): %v", signal, pid, err)
 		}
-		kills++
+		times++
 		i.must(t, 2*time.Minute, i.upArgs("--follow=false")...)
 	}
-	if kills == 0 {
-		t.Fatal("the run ended before the server could be killed")
+	if times == 0 {
+		t.Fatalf("the run ended before the server could be sent a %s", signal)
 	}
 	r := i.finished(t, run.ID, 10*time.Minute)
 	if r.State != model.Done {
-		t.Fatalf("after %d kills run %s ended %s: %s", kills, r.ID, r.State, r.Reason)
+		t.Fatalf("after %d times %s run %s ended %s: %s", times, signal, r.ID, r.State, r.Reason)
 	}
 	rel := i.release(t, "staging")
 	if !rel.InSync || rel.Halt != nil || rel.Evidence == nil || rel.Observed.Commit != commit || rel.Observed.Status != model.Deployed {
 		t.Errorf("not the end of an undisturbed deploy: %+v", rel)
 	}
-	t.Logf("%d kills; revision %d became %d", kills, before.Revision, rel.Observed.Revision)
+	t.Logf("%d times %s; revision %d became %d", times, signal, before.Revision, rel.Observed.Revision)
 }
 
 // ours lists every process of the installation: those that name one of its

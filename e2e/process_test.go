@@ -41,6 +41,7 @@ func TestProcess(t *testing.T) {
 		{"a bad change never reaches prod", i.demoBroken},
 		{"rollback and resume", i.rollback},
 		{"the server is killed in the middle of a deploy", i.serverKilled},
+		{"the server is stopped in the middle of a deploy", i.serverStopped},
 		{"everything is killed", i.everythingKilled},
 	} {
 		if !up {
@@ -128,7 +129,7 @@ func (i *installation) valuesOnly(t *testing.T) {
 
 	before := i.release(t, "staging").Observed
 	c := i.clone(t, "staging")
-	c.replace(t, "deployments/datahub/config/staging.yaml", "timeout: 900", "timeout: 901")
+	c.bump(t, "deployments/datahub/config/staging.yaml", "timeout")
 	commit := c.commit(t, "Cull a second later")
 	c.push(t, "staging")
 	r := i.ends(t, "staging", commit, model.Done)
@@ -163,7 +164,7 @@ func (i *installation) demoBroken(t *testing.T) {
 func (i *installation) pushToProd(t *testing.T) {
 	before := i.release(t, "prod").Observed
 	c := i.clone(t, "prod")
-	c.replace(t, "deployments/datahub/config/common.yaml", "startTimeout: 300", "startTimeout: 333")
+	c.bump(t, "deployments/datahub/config/common.yaml", "startTimeout")
 	commit := c.commit(t, "Sneak past staging")
 	c.push(t, "prod")
 	r := i.ends(t, "prod", commit, model.Refused)
@@ -185,10 +186,10 @@ func (i *installation) pushToProd(t *testing.T) {
 // superseded, and what runs in the end is the second.
 func (i *installation) secondPush(t *testing.T) {
 	c := i.clone(t, "staging")
-	c.replace(t, "deployments/datahub/config/staging.yaml", "every: 120", "every: 121")
+	c.bump(t, "deployments/datahub/config/staging.yaml", "every")
 	first := c.commit(t, "One")
 	c.push(t, "staging")
-	c.replace(t, "deployments/datahub/config/staging.yaml", "every: 121", "every: 122")
+	c.bump(t, "deployments/datahub/config/staging.yaml", "every")
 	second := c.commit(t, "Two")
 	c.push(t, "staging")
 	one := i.ends(t, "staging", first, model.Done, model.Superseded)
