@@ -87,7 +87,9 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	if opts.HubURL == nil {
 		opts.HubURL = func(host string) string { return "http://" + host + "/" }
 	}
-	flow, err := dbos.NewContext(ctx, dbos.Config{
+	// The end of ctx must not reach the workflows: they would count as
+	// cancelled, for good. Stop interrupts them so that they resume.
+	flow, err := dbos.NewContext(context.WithoutCancel(ctx), dbos.Config{
 		AppName:            "hubship",
 		DatabaseURL:        opts.Database,
 		ApplicationVersion: workflowVersion,

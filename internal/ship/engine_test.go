@@ -2,8 +2,11 @@ package ship_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
@@ -365,4 +368,73 @@ func TestBadRequests(t *testing.T) {
 	if err := e.Resume(t.Context(), "staging", "data", "tester"); !errors.As(err, &refused) {
 		t.Errorf("resume without a halt: %v", err)
 	}
+}
+
+func TestTheEndOfTheContextInterruptsAndDoesNotCancel(t *testing.T) {
+	dir := t.TempDir()
+	w, e := live(t, dir)
+	w.mu.Lock()
+	w.block, w.blocked = make(chan struct{}), make(chan struct{}, 8)
+	w.mu.Unlock()
+	id := w.commit("staging", "interrupt me", map[string]string{"common": "2"})
+	runs, err := e.Pushed(t.Context(), []forge.RefUpdate{{Branch: "staging", New: id}}, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-w.blocked
+	w.endContext()
+	time.Sleep(200 * time.Millisecond) // what must not happen would happen now
+	if err := e.Stop(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.block = nil
+	w.mu.Unlock()
+	again := w.start(t, dir)
+	settle(t, again)
+	if r, err := again.Run(t.Context(), runs[0].ID); err != nil || r.State != model.Done {
+		t.Fatalf("after the restart: %s %s %v", r.State, r.Reason, err)
+	}
+}
+
+func TestLostWorkflowsDatabaseOnlyDelays(t *testing.T) {
+	dir := t.TempDir()
+	w, e := live(t, dir)
+	w.mu.Lock()
+	w.block, w.blocked = make(chan struct{}), make(chan struct{}, 8)
+	w.mu.Unlock()
+	id := w.commit("staging", "lose me", map[string]string{"common": "2"})
+	runs, err := e.Pushed(t.Context(), []forge.RefUpdate{{Branch: "staging", New: id}}, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-w.blocked
+	if err := e.Stop(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	databases, err := filepath.Glob(filepath.Join(dir, "workflows.db*"))
+	if err != nil || len(databases) == 0 {
+		t.Fatalf("%v %v", databases, err)
+	}
+	for _, file := range databases {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.mu.Lock()
+	w.block = nil
+	w.mu.Unlock()
+	again := w.start(t, dir)
+	deadline := time.Now().Add(30 * time.Second)
+	for len(w.revisions("data@staging")) < 2 && time.Now().Before(deadline) {
+		again.Kick()
+		time.Sleep(500 * time.Millisecond)
+	}
+	if n := len(w.revisions("data@staging")); n != 2 {
+		t.Errorf("%d revisions, want 2: the change was forgotten", n)
+	}
+	if r, _ := again.Run(t.Context(), runs[0].ID); r.State != model.FailedRun || !strings.Contains(r.Reason, "interrupted") {
+		t.Errorf("the lost run: %s %s", r.State, r.Reason)
+	}
+	settle(t, again)
 }

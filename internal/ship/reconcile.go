@@ -2,9 +2,13 @@ package ship
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
@@ -49,6 +53,9 @@ type reconcileProblem struct{ scope, text string }
 // its branch wants and something can be done about it. It returns what kept
 // it from seeing.
 func (e *Engine) Reconcile(ctx context.Context) []reconcileProblem {
+	if err := e.endLostRuns(ctx); err != nil {
+		return []reconcileProblem{{"", err.Error()}}
+	}
 	fleet, err := e.fleet(ctx)
 	if err != nil {
 		return []reconcileProblem{{"", err.Error()}}
@@ -62,6 +69,61 @@ func (e *Engine) Reconcile(ctx context.Context) []reconcileProblem {
 		problems = append(problems, reconcileProblem{env.Name, text})
 	}
 	return problems
+}
+
+// lostAfter is how long a run may be in the history before its workflow.
+const lostAfter = 10 * time.Second
+
+// endLostRuns ends runs in the history that no workflow carries on: its
+// database was lost or restored, or it was recorded by workflows of another
+// shape. Such a run would otherwise seem to be under way for ever, and keep
+// its environment from being reconciled.
+func (e *Engine) endLostRuns(ctx context.Context) error {
+	active, err := e.History.List(ctx, RunFilter{Active: true, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for _, r := range active {
+		if time.Since(r.Created) < lostAfter {
+			continue
+		}
+		why, err := e.lost(r.ID)
+		if err != nil {
+			return err
+		}
+		if why == "" {
+			continue
+		}
+		r.State, r.Finished = model.FailedRun, time.Now()
+		r.Reason = "interrupted: " + why + "; what it left undone is deployed anew"
+		e.say(r.ID, "", model.LevelError, "%s", r.Reason)
+		if err := e.History.Put(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost says why a run's workflow will not go on, or "".
+func (e *Engine) lost(id string) (string, error) {
+	handle, err := dbos.RetrieveWorkflow[model.Run](e.flow, id)
+	if errors.Is(err, dbos.ErrNonExistentWorkflow) {
+		return "its workflow is not in the database", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for the workflow of run %s: %w", id, err)
+	}
+	status, err := handle.GetStatus()
+	if err != nil {
+		return "", fmt.Errorf("look for the workflow of run %s: %w", id, err)
+	}
+	switch {
+	case status.ApplicationVersion != "" && status.ApplicationVersion != workflowVersion:
+		return "another version of hubship began it", nil
+	case slices.Contains([]dbos.WorkflowStatusType{dbos.WorkflowStatusPending, dbos.WorkflowStatusEnqueued, dbos.WorkflowStatusDelayed}, status.Status):
+		return "", nil
+	}
+	return fmt.Sprintf("its workflow ended as %s", status.Status), nil
 }
 
 func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {

@@ -40,6 +40,13 @@ type world struct {
 	failUpgrade bool
 	block       chan struct{} // when set, an upgrade waits for it or its context
 	blocked     chan struct{}
+	endContext  context.CancelFunc // of the newest engine
+}
+
+func (w *world) revisions(key string) []record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.releases[key]
 }
 
 type commit struct {
@@ -387,6 +394,7 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	w.endContext = cancel
 	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 	})
