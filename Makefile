@@ -53,8 +53,9 @@ hubship: ## build bin/hubship alone
 test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is
 
 .PHONY: test-unit
-test-unit: ## unit and integration tests, with the race detector
-	@$(STEP) "unit and integration tests" env CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
+test-unit: hubship node ## unit and integration tests on a node of their own, with the race detector
+	@$(STEP) "compile the tests" env CGO_ENABLED=1 $(GO) test -race -run '^$$' ./... >/dev/null
+	@$(STEP) "unit and integration tests" scripts/withnode.sh $(BIN) env CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 .PHONY: test-node
 test-node: build
@@ -66,10 +67,11 @@ test-e2e: build ## the scenarios on an embedded node of their own
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
-	@$(STEP) "gofmt" sh -c 'bad=$$(gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
+	@$(STEP) "gofmt" sh -c 'bad=$$($$(dirname $(GO))/gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
 	@$(STEP) "go vet" $(GO) vet ./...
+	@$(STEP) "go vet of the node" env GOFLAGS=-trimpath $(GO) -C node vet ./...
 	@$(STEP) "build staticcheck" env CGO_ENABLED=0 $(GO) build -C tools -o $(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
-	@$(STEP) "staticcheck" $(BIN)/staticcheck ./...
+	@$(STEP) "staticcheck" env PATH="$$(dirname $(GO)):$$PATH" $(BIN)/staticcheck ./...
 
 .PHONY: fmt
 fmt: ## format the code

@@ -35,7 +35,11 @@ func (a *command) waitForHubs(ctx context.Context, s install.Settings) error {
 		select {
 		case <-ctx.Done():
 			w.fail()
-			return model.WithHint(fmt.Errorf("wait for the hubs: %w%s", ctx.Err(), w.lastSeen),
+			why := "stopped waiting for the hubs"
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				why = "the hubs do not all answer in time (--timeout)"
+			}
+			return model.WithHint(errors.New(why+w.lastSeen),
 				"it goes on in the background; see `hubship status` and `hubship history`, or run `hubship up` again")
 		case <-tick.C:
 		}
