@@ -36,6 +36,7 @@ func TestProcess(t *testing.T) {
 		{"a change of the documentation does nothing", i.docsOnly},
 		{"a change of values builds nothing, and servers live on", i.valuesOnly},
 		{"a good change reaches prod only through staging", i.demo},
+		{"hubship itself takes little time", i.timing},
 		{"a push to prod is not deployed without proof", i.pushToProd},
 		{"a second push while one runs", i.secondPush},
 		{"a bad change never reaches prod", i.demoBroken},

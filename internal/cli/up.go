@@ -200,14 +200,22 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 }
 
 // upNode attaches to the embedded node or starts it, and waits until it is
-// ready; each of the supervisor's steps is shown as a phase.
+// ready; each of the supervisor's steps is shown as a phase. A node that is on
+// its way down or has given up is ended first.
 func (a *command) upNode(ctx context.Context, l *node.Launcher) error {
-	_, err := l.Client().Status(ctx)
-	if err == nil {
+	now, err := l.Client().Status(ctx)
+	switch {
+	case err == nil && now.Phase != node.Failed && now.Phase != node.Stopping:
 		_, err := l.Wait(ctx, nil, a.showSteps())
 		return err
-	}
-	if !errors.Is(err, node.ErrNotRunning) {
+	case err == nil:
+		phase := a.term.Phase("end the embedded node that is " + now.Phase)
+		if err := l.Stop(ctx, func(node.Status) {}); err != nil {
+			phase.Fail("")
+			return err
+		}
+		phase.Done(now.Error)
+	case !errors.Is(err, node.ErrNotRunning):
 		return err
 	}
 	started, err := l.Start()

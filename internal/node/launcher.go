@@ -125,7 +125,7 @@ func (l *Launcher) Wait(ctx context.Context, started *proc.Detached, seen func(S
 			if s.Ready {
 				return s, nil
 			}
-			if s.Phase == "failed" {
+			if s.Phase == Failed {
 				return s, l.gaveUp("the embedded node does not come up: " + s.Error)
 			}
 		case ctx.Err() == nil && time.Since(silent) > 30*time.Second:

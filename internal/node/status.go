@@ -17,7 +17,7 @@ import (
 type Status struct {
 	Name       string      `json:"name"`
 	Ready      bool        `json:"ready"`
-	Phase      string      `json:"phase"`
+	Phase      string      `json:"phase"` // "starting", "running", Stopping or Failed
 	Error      string      `json:"error,omitempty"`
 	PID        int         `json:"pid"`
 	Version    string      `json:"version"` // of Kubernetes
@@ -33,6 +33,12 @@ type Status struct {
 	PodCIDR     string `json:"podCIDR"`
 	ServiceCIDR string `json:"serviceCIDR"`
 }
+
+// Phases of a node that will not become ready any more.
+const (
+	Stopping = "stopping"
+	Failed   = "failed"
+)
 
 // Step is one thing that the supervisor does on its way to a ready node.
 type Step struct {
