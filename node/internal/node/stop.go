@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Deadlines of the stop. What does not end in time is killed with the node's
 // namespaces.
 const (
-	podGrace    = 10 // seconds between a container's SIGTERM and its SIGKILL
+	podGrace    = 10 // seconds between a container's SIGTERM and its SIGKILL, at most
 	podsTimeout = 20 * time.Second
 )
 
@@ -49,6 +50,19 @@ func (n *Node) stopAll() {
 	n.log.Info("programs ended", "took", time.Since(began).Round(time.Millisecond))
 }
 
+// graceAnnotation is where the kubelet notes how many seconds a pod wants to
+// have for its end.
+const graceAnnotation = "io.kubernetes.pod.terminationGracePeriod"
+
+// grace returns how many seconds a container may take to end.
+func grace(c *cri.Container) int64 {
+	wanted, err := strconv.ParseInt(c.GetAnnotations()[graceAnnotation], 10, 64)
+	if err != nil || wanted < 0 {
+		return podGrace
+	}
+	return min(wanted, podGrace)
+}
+
 // stopPods asks the container runtime to end every container, as the kubelet
 // would.
 func (n *Node) stopPods() error {
@@ -70,7 +84,7 @@ func (n *Node) stopPods() error {
 	var wg sync.WaitGroup
 	for _, c := range containers.Containers {
 		wg.Go(func() {
-			if _, err := runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: c.Id, Timeout: podGrace}); err != nil {
+			if _, err := runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: c.Id, Timeout: grace(c)}); err != nil {
 				n.log.Warn("container did not end", "name", c.GetMetadata().GetName(), "error", err)
 			}
 		})
