@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -37,6 +38,9 @@ type Debian struct {
 	Log *os.File
 	// Env is the environment of mmdebstrap.
 	Env []string
+	// Start starts mmdebstrap: inside the node's namespaces it ends with the
+	// node, and its mounts with it.
+	Start func(*exec.Cmd) error
 }
 
 // PushDebian makes a minimal Debian from the machine's own package sources and
@@ -95,6 +99,9 @@ func bootstrap(ctx context.Context, d Debian) (archive string, hasOwn bool, err 
 	args := []string{
 		"--variant=minbase", "--mode=root", "--format=tar",
 		"--include=ca-certificates",
+		// An image that was not finished is not used: there is nothing to save
+		// from a power cut, here and in builds.
+		"--dpkgopt=force-unsafe-io",
 		`--aptopt=APT::Install-Recommends "false"`,
 		`--aptopt=Acquire::Languages "none"`,
 		"--dpkgopt=path-exclude=/usr/share/man/*",
@@ -117,10 +124,15 @@ func bootstrap(ctx context.Context, d Debian) (archive string, hasOwn bool, err 
 	}
 	args = append(args, debianSuite, archive, list)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = d.Env, d.Log, d.Log
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(d.Env, "TMPDIR="+d.WorkDir), d.Log, d.Log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Run(); err != nil {
+	err = d.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return "", false, fmt.Errorf("run mmdebstrap: %w; its output is in %s", err, d.Log.Name())
 	}
 	return archive, len(own) > 0, nil

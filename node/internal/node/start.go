@@ -170,7 +170,9 @@ func (n *Node) ensureDebian(ctx context.Context, registry *images.Registry) erro
 	}
 	defer func() { _ = log.Close() }()
 	for try := 1; ; try++ {
-		err := registry.PushDebian(ctx, images.Debian{WorkDir: n.s.Data("tmp", "base-image"), Log: log, Env: os.Environ()})
+		err := registry.PushDebian(ctx, images.Debian{
+			WorkDir: n.s.Data("tmp", "base-image"), Log: log, Env: n.programs.Env(), Start: n.box.StartCommand,
+		})
 		if err == nil || try == debianTries || ctx.Err() != nil {
 			return err
 		}
