@@ -66,6 +66,7 @@ node-deps:
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -q && apt-get install -q -y --no-install-recommends $$missing
 
-## node-test: run the tests of the node, with a real node where possible (root)
+## node-test: run the tests of the node, with two real nodes where possible (root)
 node-test:
-	cd $(NODE_DIR) && CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./internal/... ./test/...
+	cd $(NODE_DIR) && $(GO) test -race -count=1 -timeout 10m ./internal/... ./cmd/nsinit ./cmd/pause
+	cd $(NODE_DIR) && HUBSHIP_BIN=$(NODE_OUT) CGO_ENABLED=0 $(GO) test -count=1 -v -timeout 25m ./test/...

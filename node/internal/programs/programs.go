@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,10 +104,10 @@ func socketAnswers(path string) func(context.Context) error {
 
 // passed lists the variables of the machine's environment that programs of the
 // node need to reach the outside as the machine does.
-var passed = []string{
-	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ", "LANG",
-}
+var passed = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ", "LANG"}
+
+// proxied lists those of a proxy. The node's own addresses are never behind it.
+var proxied = []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
 
 // Env is the environment of a program, with extra variables at its end.
 func (p *Set) Env(extra ...string) []string {
@@ -115,19 +116,20 @@ func (p *Set) Env(extra ...string) []string {
 		"HOME=/root",
 		"TMPDIR=" + p.s.Data("tmp"),
 	}
-	for _, key := range passed {
+	for _, key := range append(slices.Clone(passed), proxied...) {
 		if value, ok := os.LookupEnv(key); ok {
-			if strings.EqualFold(key, "NO_PROXY") {
-				value = strings.Trim(value+","+p.noProxy(), ",")
-			}
 			env = append(env, key+"="+value)
 		}
 	}
-	return append(env, extra...)
-}
-
-func (p *Set) noProxy() string {
-	return strings.Join([]string{"127.0.0.1", "localhost", p.s.PodCIDR, p.s.ServiceCIDR, ".svc", ".cluster.local"}, ",")
+	direct := []string{"127.0.0.1", "localhost", p.s.PodCIDR, p.s.ServiceCIDR, ".svc", ".cluster.local"}
+	for _, key := range []string{"NO_PROXY", "no_proxy"} {
+		if value := os.Getenv(key); value != "" {
+			direct = append([]string{value}, direct...)
+			break
+		}
+	}
+	list := strings.Join(direct, ",")
+	return append(append(env, "NO_PROXY="+list, "no_proxy="+list), extra...)
 }
 
 // small is the environment of a Go program that shall trade a little time for
