@@ -17,7 +17,8 @@ import (
 // Status is what GET /status of the control socket answers.
 type Status struct {
 	Name string `json:"name"`
-	// Ready says that pods, Services, names, volumes and builds work.
+	// Ready says that pods, Services, names, volumes and builds work: the start
+	// is over and every program runs.
 	Ready bool `json:"ready"`
 	// Phase is what the node is doing: "starting", "running", "stopping" or
 	// "failed".
@@ -61,7 +62,9 @@ func (n *Node) status() Status {
 	own.RSSBytes, own.PSSBytes = supervise.Memory(s.PID)
 	s.Components = append(s.Components, own)
 	for _, p := range n.running() {
-		s.Components = append(s.Components, p.Status())
+		component := p.Status()
+		s.Ready = s.Ready && component.State == supervise.Running
+		s.Components = append(s.Components, component)
 	}
 	return s
 }
