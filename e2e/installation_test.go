@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ func newInstallation(t *testing.T) *installation {
 	if _, serr := os.Stat(bin); err != nil || serr != nil || os.Getenv("HUBSHIP_BIN") == "" {
 		t.Fatalf("HUBSHIP_BIN=%q names no program: run `make test-e2e`", os.Getenv("HUBSHIP_BIN"))
 	}
+	alone(t)
 	s := settings()
 	address := fmt.Sprintf("127.0.0.1:%d", s.Port)
 	return &installation{
@@ -71,6 +73,25 @@ func newInstallation(t *testing.T) *installation {
 			},
 			DisableKeepAlives: true,
 		}},
+	}
+}
+
+// alone waits until no other test run plays with the same installation.
+func alone(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile(dataDir()+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() }) // gives the lock up
+	for end := time.Now().Add(20 * time.Minute); ; time.Sleep(time.Second) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("another test run holds %s: %v", f.Name(), err)
+		}
 	}
 }
 
