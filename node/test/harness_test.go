@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 
+	"github.com/hubship/hubship/node/internal/network"
 	"github.com/hubship/hubship/node/internal/node"
 	"github.com/hubship/hubship/node/internal/settings"
 )
@@ -70,11 +71,11 @@ func newInstance(t *testing.T, n int) *instance {
 	t.Helper()
 	bin := binDir(t)
 	dir := t.TempDir()
-	name := fmt.Sprintf("test%d", n)
+	// Two runs of the tests may meet on one machine.
+	name := fmt.Sprintf("test%d-%d", n, os.Getpid())
 	s := settings.Default()
-	s.Name, s.DataDir, s.RunDir, s.Bridge = name, filepath.Join(dir, "data"), "/run/hubship/"+name, "hst"+fmt.Sprint(n)
-	s.NodeIP, s.PodCIDR = fmt.Sprintf("10.24%d.0.1", n), fmt.Sprintf("10.24%d.0.0/24", n)
-	s.ServiceCIDR, s.PortBase = fmt.Sprintf("10.25%d.0.0/24", n), 19400+100*n
+	s.Name, s.DataDir, s.RunDir, s.Bridge = name, filepath.Join(dir, "data"), "/run/hubship/"+name, fmt.Sprintf("hst%d-%d", n, os.Getpid())
+	freeRanges(t, &s, n)
 	data, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +93,27 @@ func newInstance(t *testing.T, n int) *instance {
 		}
 	})
 	return i
+}
+
+// freeRanges gives the nth node addresses and ports that nobody on the machine
+// uses.
+func freeRanges(t *testing.T, s *settings.Settings, n int) {
+	t.Helper()
+	for second := 130 + 40*n; second < 170+40*n; second += 2 {
+		s.NodeIP, s.PodCIDR = fmt.Sprintf("10.%d.0.1", second), fmt.Sprintf("10.%d.0.0/24", second)
+		s.ServiceCIDR, s.PortBase = fmt.Sprintf("10.%d.0.0/24", second+1), 14000+40*second
+		overlaps, err := network.Overlaps(*s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listener, err := net.Listen("tcp", s.Registry()); err == nil && len(overlaps) == 0 {
+			_ = listener.Close()
+			return
+		} else if err == nil {
+			_ = listener.Close()
+		}
+	}
+	t.Fatal("the machine has no free address ranges and ports for a test node")
 }
 
 // command runs one of the node's commands to its end.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -143,9 +144,18 @@ func checkPods(t *testing.T, i *instance) {
 // checkIsolation looks for ways between the nodes, to the machine, and out.
 func checkIsolation(t *testing.T, a, b *instance) {
 	nodePort := fmt.Sprintf("%s/%d", b.settings.NodeIP, b.settings.Port(0))
+	// Somebody listens there; only the firewall can refuse.
+	listener, err := net.Listen("tcp", a.settings.HostIP().String()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if !connects(listener.Addr().String()) {
+		t.Fatal("the machine does not reach itself")
+	}
 	tries := map[string]string{
 		"the other node":        nodePort,
-		"the machine":           fmt.Sprintf("%s/%d", a.settings.HostIP(), 22),
+		"the machine":           strings.Replace(listener.Addr().String(), ":", "/", 1),
 		"an unclaimed Service":  strings.TrimSuffix(a.settings.ServiceCIDR, "0/24") + "250/80",
 		"an unclaimed pod":      a.settings.LastPodIP().String() + "/80",
 		"the registry":          fmt.Sprintf("%s/%d", a.settings.NodeIP, a.settings.Port(20)),
