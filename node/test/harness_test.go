@@ -95,6 +95,13 @@ func newInstance(t *testing.T, n int) *instance {
 	return i
 }
 
+// as makes a subtest the one that fails; the returned function ends that.
+func (i *instance) as(t *testing.T) (restore func()) {
+	outer := i.t
+	i.t = t
+	return func() { i.t = outer }
+}
+
 // freeRanges gives the nth node addresses and ports that nobody on the machine
 // uses.
 func freeRanges(t *testing.T, s *settings.Settings, n int) {

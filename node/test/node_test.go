@@ -87,6 +87,7 @@ func copyTree(t *testing.T, from, to string) {
 }
 
 func checkStatus(t *testing.T, i *instance) {
+	defer i.as(t)()
 	s, err := i.status()
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +123,7 @@ func checkStatus(t *testing.T, i *instance) {
 }
 
 func checkPods(t *testing.T, i *instance) {
+	defer i.as(t)()
 	i.reach()
 	// Bash has no HTTP client but opens TCP connections.
 	ask := `exec 3<>/dev/tcp/web/80 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -1 <&3`
@@ -143,6 +145,7 @@ func checkPods(t *testing.T, i *instance) {
 
 // checkIsolation looks for ways between the nodes, to the machine, and out.
 func checkIsolation(t *testing.T, a, b *instance) {
+	defer a.as(t)()
 	nodePort := fmt.Sprintf("%s/%d", b.settings.NodeIP, b.settings.Port(0))
 	// Somebody listens there; only the firewall can refuse.
 	listener, err := net.Listen("tcp", a.settings.HostIP().String()+":0")
@@ -181,6 +184,7 @@ func checkIsolation(t *testing.T, a, b *instance) {
 }
 
 func checkBuild(t *testing.T, i *instance) {
+	defer i.as(t)()
 	dir := t.TempDir()
 	api := fmt.Sprintf("%s/%d", i.settings.NodeIP, i.settings.Port(0))
 	dockerfile := `FROM debian:bookworm-slim
@@ -228,6 +232,8 @@ func (i *instance) checkTag(repository string) {
 
 // checkKill kills every process of a node in the middle of its work.
 func checkKill(t *testing.T, a, b *instance) {
+	defer a.as(t)()
+	defer b.as(t)()
 	s, err := a.status()
 	if err != nil {
 		t.Fatal(err)
@@ -273,6 +279,7 @@ func checkKill(t *testing.T, a, b *instance) {
 }
 
 func checkStop(t *testing.T, i *instance) {
+	defer i.as(t)()
 	began := time.Now()
 	if out, err := i.command("stop"); err != nil {
 		t.Fatalf("%v: %s", err, out)

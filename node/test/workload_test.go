@@ -21,7 +21,7 @@ import (
 const server = `use IO::Socket::INET; $| = 1;
 my $s = IO::Socket::INET->new(Listen => 5, LocalPort => 8080, ReuseAddr => 1) or die;
 print "listening\n";
-while (my $c = $s->accept) { my $r = <$c>; print $c "HTTP/1.0 200 OK\r\n\r\nhello"; close $c }`
+while (my $c = $s->accept) { while (<$c>) { last if /^\r?\n$/ } print $c "HTTP/1.0 200 OK\r\n\r\nhello"; close $c }`
 
 // pod describes a pod of the base image that runs as user 1000.
 func pod(name string, command ...string) *corev1.Pod {
