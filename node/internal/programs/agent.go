@@ -149,8 +149,7 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 }
 
 func (p *Set) writeContainerdConfig() error {
-	err := writeFile(p.s.Data("config", "registries", "docker.io", "hosts.toml"), fmt.Sprintf(`server = "https://registry-1.docker.io"
-
+	err := writeFile(p.s.Data("config", "registries", "docker.io", "hosts.toml"), fmt.Sprintf(`# What this mirror does not have is asked of docker.io itself.
 [host."http://%s"]
   capabilities = ["pull", "resolve"]
 `, p.s.Registry()))
