@@ -22,15 +22,20 @@ cat >"$config" <<JSON
  "nodeIP": "10.241.0.1", "podCIDR": "10.241.0.0/24", "serviceCIDR": "10.242.0.0/24", "portBase": $base, "fsync": false}
 JSON
 node=$bin/hubship-node
+purge() {
+	"$node" stop --config "$config" >>"$dir/node.log" 2>&1 || true
+	"$node" purge --config "$config" >>"$dir/node.log" 2>&1
+}
 remove() {
 	trap - EXIT INT TERM
-	"$node" purge --config "$config" >>"$dir/node.log" 2>&1 || { echo "the test node was not removed:" >&2; tail -n 20 "$dir/node.log" >&2; return; }
+	purge || { echo "the test node was not removed:" >&2; tail -n 20 "$dir/node.log" >&2; return; }
 	rm -rf "$dir"
 }
 trap remove EXIT
 trap 'exit 130' INT TERM
 # What a killed run left behind is removed first.
-"$node" purge --config "$config" >"$dir/node.log" 2>&1 || true
+: >"$dir/node.log"
+purge || true
 setsid "$node" run --config "$config" >>"$dir/node.log" 2>&1 </dev/null &
 supervisor=$!
 started=$(date +%s)
