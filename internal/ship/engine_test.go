@@ -290,8 +290,9 @@ func TestCancelHaltsAndLeavesTheGoodRevision(t *testing.T) {
 	if r.State != model.Cancelled || !strings.Contains(r.Reason, "cancelled by somebody") {
 		t.Errorf("run: %s %s", r.State, r.Reason)
 	}
-	if len(w.releases["data@staging"]) != 1 {
-		t.Error("the release moved")
+	records := w.revisions("data@staging")
+	if last := records[len(records)-1]; len(records) != 2 || last != records[0] {
+		t.Errorf("revisions after the cancel: %v, want a rollback to the good one", records)
 	}
 	if err := e.Cancel(t.Context(), runs[0].ID, "somebody"); err == nil {
 		t.Error("a run that ended was cancelled again")

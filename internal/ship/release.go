@@ -163,7 +163,12 @@ func (e *Engine) upgradeAndVerify(ctx dbos.Context, in releaseInput, l lease, ou
 		if up.Err != "" {
 			out.Result.State, out.Result.Reason = up.state(), up.Err
 			out.Result.Log, out.Result.RolledBackTo = up.Value.Log, up.Value.RolledBackTo
-			return e.haltStep(ctx, in, up.Err)
+			if err := e.haltStep(ctx, in, up.Err); err != nil || !up.Cancelled {
+				return err
+			}
+			// An upgrade that fails rolls back by itself; one that is
+			// interrupted stays where it was.
+			return e.goBack(ctx, in, l, up.Err, out)
 		}
 	}
 	ver, err := e.verifyStep(ctx, in, l)
@@ -330,7 +335,8 @@ func (e *Engine) haltStep(ctx dbos.Context, in releaseInput, reason string) erro
 	return err
 }
 
-// goBack rolls a release back after a failed verification.
+// goBack rolls a release back after a failed verification or a cancelled
+// upgrade.
 func (e *Engine) goBack(ctx dbos.Context, in releaseInput, l lease, reason string, out *releaseOutcome) error {
 	t := in.Plan.Desired.Target
 	if in.Plan.Before.Good == 0 || in.Plan.Action != plan.Upgrade {
