@@ -213,7 +213,8 @@ func events(messages ...string) http.HandlerFunc {
 const (
 	requested = `{"progress": 0, "message": "Server requested"}`
 	pulling   = `{"progress": 50, "message": "Pulling image"}`
-	backOff   = `{"progress": 60, "message": "2026-11-23T04:58:49Z [Warning] Back-off pulling image \"x\""}`
+	// The time is one that no start in these tests comes after.
+	backOff   = `{"progress": 60, "message": "2999-11-23T04:58:49Z [Warning] Back-off pulling image \"x\""}`
 	isReady   = `{"progress": 100, "ready": true, "message": "Server ready"}`
 	hasFailed = `{"progress": 100, "failed": true, "message": "Spawn failed: no room"}`
 )
