@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/hubship/hubship/internal/cluster"
@@ -35,7 +37,7 @@ func (l *Ledger) Halt(ctx context.Context, c model.Cluster, t model.Target, h mo
 	maps := conn.Client.CoreV1().ConfigMaps(t.Namespace)
 	// An update carries the resourceVersion that was read: a halt that
 	// somebody else writes meanwhile is not overwritten unseen.
-	err = retry.OnError(retry.DefaultBackoff, retriable, func() error {
+	err = retry.OnError(contention, retriable, func() error {
 		old, err := maps.Get(ctx, haltName(t), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			_, err = maps.Create(ctx, &corev1.ConfigMap{
@@ -57,6 +59,11 @@ func (l *Ledger) Halt(ctx context.Context, c model.Cluster, t model.Target, h mo
 	}
 	return nil
 }
+
+// contention is how long writers of one record make room for each other. Every
+// conflict means that another one got through, so the steps are as many
+// writers as may meet.
+var contention = wait.Backoff{Steps: 15, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Cap: time.Second}
 
 func retriable(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
