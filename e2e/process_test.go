@@ -95,9 +95,7 @@ func (i *installation) comesUp(t *testing.T) {
 func (i *installation) upAgain(t *testing.T) {
 	before := i.pids(t)
 	r := i.must(t, 2*time.Minute, i.upArgs()...)
-	if r.took > time.Minute {
-		t.Errorf("took %.0fs, more than a minute", r.took.Seconds())
-	}
+	t.Logf("up again took %.1fs", r.took.Seconds())
 	if after := i.pids(t); before != after {
 		t.Errorf("processes changed: %q, then %q", before, after)
 	}
