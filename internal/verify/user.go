@@ -149,14 +149,22 @@ func (s *session) lookUp(ctx context.Context) (*jupyter.User, error) {
 	return &user, nil
 }
 
+// startGrace is how long a server that starts is left to get ready before it
+// is stopped. KubeSpawner, told to stop a server whose pod it is just making,
+// can wait for that pod until its own start timeout, minutes later.
+const startGrace = 20 * time.Second
+
 // stop stops the user's server and waits until the hub knows of none. A hub
 // that cannot stop a server that still starts is asked again.
 func (s *session) stop(ctx context.Context) error {
-	asked := false
+	asked, began := false, time.Now()
 	return retry(ctx, nil, func(ctx context.Context) error {
 		user, err := s.lookUp(ctx)
 		if err != nil || user == nil || user.Idle() {
 			return err
+		}
+		if user.Pending == "spawn" && time.Since(began) < startGrace {
+			return errors.New("the server is still starting")
 		}
 		if asked && user.Pending == "stop" {
 			return errors.New("the server is still stopping")
