@@ -29,6 +29,7 @@ func (i *installation) ownTime(t *testing.T, r model.Run) time.Duration {
 	var first, last time.Time
 	_, err := i.api.Lines(context.Background(), r.ID, 0, 0, func(l model.Line) error {
 		switch {
+		case !strings.Contains(l.Scope, "@"): // of an image, not of a release
 		case strings.HasPrefix(l.Text, "waiting for") && first.IsZero():
 			first = l.Time
 		case strings.Contains(l.Text, " is ready: revision"):
