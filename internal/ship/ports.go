@@ -51,7 +51,7 @@ type Images interface {
 	// and the present digests of its base images. ok is false when it has to
 	// be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
-	// Pull checks that exactly this image is still in the registry.
+	// Exists says whether exactly this image is still in the registry.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Build builds the source from a context folder on disk and pushes it.
 	// Progress and the build's output go to log, one line at a time.
@@ -80,8 +80,6 @@ type Releases interface {
 	// Rollback brings the release back to a revision and waits until it is
 	// ready; revision 0 means the last good one before the newest.
 	Rollback(ctx context.Context, cluster model.Cluster, target model.Target, revision int, run, reason string, log func(model.Level, string)) (model.Observed, error)
-	// Render returns the manifests that an upgrade would apply.
-	Render(ctx context.Context, cluster model.Cluster, u Upgrade) ([]byte, error)
 }
 
 // UpgradeError is an upgrade that failed.

@@ -299,10 +299,6 @@ func (w *world) Rollback(_ context.Context, _ model.Cluster, t model.Target, rev
 	return w.observe(t), nil
 }
 
-func (w *world) Render(context.Context, model.Cluster, ship.Upgrade) ([]byte, error) {
-	return nil, nil
-}
-
 // Ledger.
 
 func (w *world) Evidence(_ context.Context, _ model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
