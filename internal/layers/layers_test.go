@@ -26,8 +26,14 @@ var allowed = map[string][]string{
 	"internal/forge": {"internal/model"},
 
 	// Pure decisions.
-	"internal/plan": {"internal/model"},
-	"internal/gate": {"internal/model"},
+	"internal/plan":     {"internal/model"},
+	"internal/gate":     {"internal/model"},
+	"internal/packages": {"internal/model", "internal/plan"},
+	"internal/report":   {"internal/model", "internal/plan"},
+
+	// Planning: reads both sides of a change, and judges them.
+	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
+	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// Around the process: machine and terminal.
 	"internal/proc":    {},
@@ -36,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/term":    {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
-	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate"},
+	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
 
 	// Adapters: they know the words and the interfaces that they implement.
 	"internal/git":            {"internal/model"},
@@ -46,7 +52,7 @@ var allowed = map[string][]string{
 	"internal/image":          {"internal/model", "internal/ship"},
 	"internal/image/buildkit": {"internal/model", "internal/ship", "internal/image"},
 	"internal/cluster":        {"internal/model", "internal/ship"},
-	"internal/release":        {"internal/model", "internal/ship"},
+	"internal/release":        {"internal/model", "internal/ship", "internal/plan"},
 	"internal/release/helm":   {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster"},
 	"internal/release/ready":  {"internal/model", "internal/release", "internal/cluster"},
 	"internal/verify":         {"internal/model", "internal/ship"},
@@ -58,7 +64,7 @@ var allowed = map[string][]string{
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship"},
 	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo",
-		"internal/install", "internal/node", "internal/proc", "internal/term"},
+		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
 	// The wiring alone knows all.

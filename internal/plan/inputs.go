@@ -1,6 +1,5 @@
 // Package plan decides, without any side effect, what a release is made of,
-// what is to be done about it, and what a change adds for verification to
-// import.
+// what a change does to it, and what is to be done about it.
 package plan
 
 import (

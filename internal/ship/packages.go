@@ -8,11 +8,11 @@ import (
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/packages"
 )
 
 // Package is a distribution that a requirements file names.
-type Package = plan.Package
+type Package = packages.Package
 
 // packagesToImport lists what a verification imports: what the change added
 // or altered since the commit that the release ran, or everything when that
@@ -38,7 +38,7 @@ func (e *Engine) packagesToImport(ctx context.Context, r model.Run, before model
 	if err != nil {
 		return wanted, nil
 	}
-	return plan.ChangedPackages(had, wanted), nil
+	return packages.Changed(had, wanted), nil
 }
 
 // packagesAt reads requirements.txt in the contexts of the images that users'
@@ -53,7 +53,7 @@ func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.S
 		if !strings.HasSuffix(img.Values, "singleuser.image") {
 			continue
 		}
-		pkgs, err := plan.Packages(tree, path.Join(img.Context, "requirements.txt"))
+		pkgs, err := packages.Requirements(tree, path.Join(img.Context, "requirements.txt"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -1,4 +1,6 @@
-package plan
+// Package packages reads the files that say what is installed in an image, and
+// tells what a change adds to them, removes and alters.
+package packages
 
 import (
 	"errors"
@@ -26,13 +28,13 @@ const (
 	maxRequirements = 4 << 20
 )
 
-// Packages reads the requirements file at path, in the format of pip, and the
+// Requirements reads the requirements file at path, in the format of pip, and the
 // files that it includes with -r within the same tree. It returns what the file
 // asks pip to install, in order: constraints (-c), options, hashes and
 // comments are left out, and so are requirements whose marker rules them out on
 // CPython 3 on Linux. Requirements without a name (a local path or archive) are
 // left out too: what they install is not known before the build.
-func Packages(tree fs.FS, name string) ([]Package, error) {
+func Requirements(tree fs.FS, name string) ([]Package, error) {
 	r := &requirements{tree: tree, seen: map[string]bool{}}
 	if err := r.file(path.Clean(name)); err != nil {
 		return nil, err
@@ -40,10 +42,10 @@ func Packages(tree fs.FS, name string) ([]Package, error) {
 	return r.packages, nil
 }
 
-// ChangedPackages returns the packages of head that base does not have, or has
+// Changed returns the packages of head that base does not have, or has
 // with another specification. The order is that of head; each name is there
 // once.
-func ChangedPackages(base, head []Package) []Package {
+func Changed(base, head []Package) []Package {
 	specs := func(list []Package) map[string]map[string]bool {
 		m := map[string]map[string]bool{}
 		for _, p := range list {

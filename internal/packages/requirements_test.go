@@ -1,4 +1,4 @@
-package plan
+package packages
 
 import (
 	"errors"
@@ -51,7 +51,7 @@ func TestPackages(t *testing.T) {
 		"environment value": {"--index-url https://${USER}:${TOKEN}@example.org\na", "a||r.txt:2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Packages(fstest.MapFS{"r.txt": {Data: []byte(tc.text)}}, "r.txt")
+			got, err := Requirements(fstest.MapFS{"r.txt": {Data: []byte(tc.text)}}, "r.txt")
 			if err != nil || listed(got) != tc.want {
 				t.Errorf("packages\n%s\nwant\n%s\nerror %v", listed(got), tc.want, err)
 			}
@@ -65,7 +65,7 @@ func TestIncludes(t *testing.T) {
 		"image/more/b.txt":       {Data: []byte("b\n-r ../requirements.txt\n")},
 		"shared/c.txt":           {Data: []byte("c\n-r https://example.org/remote.txt\n")},
 	}
-	got, err := Packages(files, "image/requirements.txt")
+	got, err := Requirements(files, "image/requirements.txt")
 	want := "a|==1|image/requirements.txt:1\nb||image/more/b.txt:1\nc||shared/c.txt:1\nz||image/requirements.txt:6"
 	if err != nil || listed(got) != want {
 		t.Errorf("packages\n%s\nwant\n%s\nerror %v", listed(got), want, err)
@@ -87,13 +87,13 @@ func TestRequirementErrors(t *testing.T) {
 		"absolute include": {text: "-r /etc/passwd", want: "is outside of the repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Packages(fstest.MapFS{"r.txt": {Data: []byte(tc.text)}}, "r.txt")
+			_, err := Requirements(fstest.MapFS{"r.txt": {Data: []byte(tc.text)}}, "r.txt")
 			if err == nil || !strings.Contains(err.Error(), tc.want) || tc.is != nil && !errors.Is(err, tc.is) || tc.hint != (model.HintOf(err) != "") {
 				t.Errorf("error %v with hint %q, want %s", err, model.HintOf(err), tc.want)
 			}
 		})
 	}
-	if _, err := Packages(fstest.MapFS{}, "r.txt"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Requirements(fstest.MapFS{}, "r.txt"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -103,14 +103,14 @@ func TestManyIncludes(t *testing.T) {
 	for i := range maxIncludes + 1 {
 		files[fmt.Sprintf("%d.txt", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "-r %d.txt", i+1)}
 	}
-	if _, err := Packages(files, "0.txt"); err == nil || !strings.Contains(err.Error(), "include each other") {
+	if _, err := Requirements(files, "0.txt"); err == nil || !strings.Contains(err.Error(), "include each other") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestChangedPackages(t *testing.T) {
+func TestChanged(t *testing.T) {
 	parse := func(text string) []Package {
-		p, err := Packages(fstest.MapFS{"r.txt": {Data: []byte(text)}}, "r.txt")
+		p, err := Requirements(fstest.MapFS{"r.txt": {Data: []byte(text)}}, "r.txt")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestChangedPackages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, p := range ChangedPackages(parse(tc.base), parse(tc.head)) {
+			for _, p := range Changed(parse(tc.base), parse(tc.head)) {
 				got = append(got, p.Name)
 			}
 			if strings.Join(got, " ") != tc.want {
@@ -147,7 +147,7 @@ func FuzzPackages(f *testing.F) {
 	f.Add("a==1 \\\n --hash=sha256:00\n-e git+https://x@y/z#egg=q\n")
 	f.Add("a @ https://u:p@h/x ; (os_name == 'nt' or 'x' in y) and z not in 'w'")
 	f.Fuzz(func(t *testing.T, text string) {
-		packages, err := Packages(fstest.MapFS{"r.txt": {Data: []byte(text)}}, "r.txt")
+		packages, err := Requirements(fstest.MapFS{"r.txt": {Data: []byte(text)}}, "r.txt")
 		if err != nil {
 			return
 		}
@@ -160,7 +160,7 @@ func FuzzPackages(f *testing.F) {
 				t.Errorf("package %+v of %d lines", p, lines)
 			}
 		}
-		if changed := ChangedPackages(packages, packages); len(changed) > 0 {
+		if changed := Changed(packages, packages); len(changed) > 0 {
 			t.Errorf("nothing changed, but %v", changed)
 		}
 	})
