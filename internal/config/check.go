@@ -17,6 +17,8 @@ type checker struct {
 	f     *file
 	tree  fs.FS
 	fleet *model.Fleet
+	// hubProblems hold back one hub each.
+	hubProblems map[string][]Problem
 }
 
 func (c *checker) problem(field, hint, format string, args ...any) {

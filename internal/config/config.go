@@ -1,6 +1,7 @@
 // Package config reads what a deployment repository says about itself:
-// hubship.yaml at its root. It reads strictly and reports everything that is
-// wrong at once, with file, line and column, what was expected and a hint.
+// hubship.yaml at its root or, where there is none, hubploy's layout. It reads
+// strictly and reports everything that is wrong at once, with file, line and
+// column, what was expected and a hint.
 package config
 
 import (
@@ -19,9 +20,13 @@ type Config struct {
 	// Patterns are the values files within a hub's folder as they are listed,
 	// lowest precedence first; those with {env} belong to one environment.
 	Patterns []string
+	// HubProblems is what is wrong with one hub alone, by its name: it holds
+	// that hub back and no other.
+	HubProblems map[string][]Problem
 
-	secrets []string // patterns
-	tree    fs.FS
+	secrets  []string // patterns
+	optional bool     // values files may be absent
+	tree     fs.FS
 }
 
 // Release is the files that a release is made of.
@@ -32,6 +37,10 @@ type Release struct {
 	Own     []string // those of Values that belong to this environment
 	Secrets []string // encrypted values files that exist, applied after Values
 }
+
+// ErrNoHubs says that a repository does not describe itself in any way that
+// hubship knows.
+var ErrNoHubs = errors.New("the deployment repository describes no hubs")
 
 // reader reads one layout of deployment repositories.
 type reader func(tree fs.FS, commit string) (*Config, error)
@@ -44,7 +53,10 @@ func layout(tree fs.FS) (reader, error) {
 	case err == nil:
 		return readFile, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, model.WithHint(fmt.Errorf("%s: the deployment repository has none at its root", FileName), "make one with `hubship init`, or commit it to the branch")
+		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
+			return readHubploy, nil
+		}
+		return nil, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "make one with `hubship init`, or commit it to the branch")
 	default:
 		return nil, fmt.Errorf("look for %s: %w", FileName, err)
 	}
@@ -78,7 +90,7 @@ func readFile(tree fs.FS, commit string) (*Config, error) {
 	}
 	found := &problems{}
 	f, d := decode(FileName, data, found)
-	c := &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Registry: f.Registry}}
+	c := &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship, Registry: f.Registry}, hubProblems: map[string][]Problem{}}
 	c.header()
 	// Checks of what could not even be read would only repeat that.
 	if len(found.list) == 0 || f.Hubs.Path != "" {
@@ -91,7 +103,8 @@ func readFile(tree fs.FS, commit string) (*Config, error) {
 	if err := found.err(); err != nil {
 		return nil, model.WithHint(err, "correct the lines named; `hubship schema` prints the format for editors")
 	}
-	return &Config{Fleet: c.fleet, Patterns: f.Hubs.Values, secrets: f.Hubs.Secrets, tree: tree}, nil
+	markInvalid(c.fleet, c.hubProblems)
+	return &Config{Fleet: c.fleet, Patterns: f.Hubs.Values, HubProblems: c.hubProblems, secrets: f.Hubs.Secrets, tree: tree}, nil
 }
 
 // Release returns the files that the hub's release in the environment is made
@@ -102,11 +115,18 @@ func (c *Config) Release(hub, env string) (Release, error) {
 		return Release{}, fmt.Errorf("hub %q is not in the deployment repository at %.12s", hub, c.Fleet.Commit)
 	}
 	if _, ok := c.Fleet.Environment(env); !ok {
-		return Release{}, fmt.Errorf("environment %q is not in %s", env, FileName)
+		return Release{}, fmt.Errorf("environment %q is not in the deployment repository at %.12s", env, c.Fleet.Commit)
 	}
 	r := Release{Chart: c.Fleet.Chart}
 	for _, pattern := range c.Patterns {
 		name := path.Join(h.Path, model.Expand(pattern, hub, env))
+		if c.optional {
+			if ok, err := c.exists(name); err != nil {
+				return Release{}, fmt.Errorf("hub %s in %s: %w", hub, env, err)
+			} else if !ok {
+				continue
+			}
+		}
 		r.Values = append(r.Values, name)
 		if strings.Contains(pattern, "{env}") {
 			r.Own = append(r.Own, name)
@@ -116,12 +136,33 @@ func (c *Config) Release(hub, env string) (Release, error) {
 	}
 	for _, pattern := range c.secrets {
 		name := path.Join(h.Path, model.Expand(pattern, hub, env))
-		switch _, err := fs.Stat(c.tree, name); {
-		case err == nil:
-			r.Secrets = append(r.Secrets, name)
-		case !errors.Is(err, fs.ErrNotExist):
+		if rooted, ok := strings.CutPrefix(pattern, "{root}/"); ok {
+			name = model.Expand(rooted, hub, env)
+		}
+		ok, err := c.exists(name)
+		if err != nil {
 			return Release{}, fmt.Errorf("hub %s in %s: %w", hub, env, err)
+		}
+		if ok {
+			r.Secrets = append(r.Secrets, name)
 		}
 	}
 	return r, nil
+}
+
+func (c *Config) exists(name string) (bool, error) {
+	_, err := fs.Stat(c.tree, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// markInvalid puts the first of each hub's problems beside the hub.
+func markInvalid(fleet *model.Fleet, problems map[string][]Problem) {
+	for i := range fleet.Hubs {
+		if list := problems[fleet.Hubs[i].Name]; len(list) > 0 {
+			fleet.Hubs[i].Invalid = list[0].String()
+		}
+	}
 }

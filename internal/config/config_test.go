@@ -62,6 +62,7 @@ func TestMinimal(t *testing.T) {
 	}
 	want := &model.Fleet{
 		Commit: "0123456789abcdef0123456789abcdef01234567",
+		Layout: model.LayoutHubship,
 		Hubs:   []model.Hub{{Name: "data8", Path: "deployments/data8"}, {Name: "datahub", Path: "deployments/datahub"}},
 		Environments: []model.Environment{
 			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-{env}", Release: "{hub}-{env}", Host: "{hub}-{env}.localhost"},
@@ -310,13 +311,46 @@ func TestStarter(t *testing.T) {
 // TestManyProblems keeps the text of an error within bounds.
 func TestManyProblems(t *testing.T) {
 	files := tree(minimal)
-	for i := range 100 {
+	delete(files, "deployments/datahub/config/common.yaml")
+	for _, hub := range []string{"data8", "datahub"} {
+		for _, file := range []string{"common", "staging", "prod"} {
+			delete(files, "deployments/"+hub+"/config/"+file+".yaml")
+		}
+	}
+	for i := range 98 {
 		files[fmt.Sprintf("deployments/hub-%d/x", i)] = &fstest.MapFile{}
 	}
 	_, err := Load(files, "")
 	var e *Error
 	if !errors.As(err, &e) || len(e.Problems) != 300 || strings.Count(err.Error(), "\n") != maxShown || !strings.HasSuffix(err.Error(), "and 270 more") {
 		t.Errorf("%d problems:\n%v", len(e.Problems), err)
+	}
+}
+
+// TestHubAlone has hubs that lack what the others have: each holds back itself.
+func TestHubAlone(t *testing.T) {
+	files := tree(minimal + "images:\n  user: {context: '{hub}/image', values: a}\n")
+	delete(files, "deployments/data8/config/prod.yaml")
+	files["deployments/new/config/common.yaml"] = &fstest.MapFile{}
+	c, err := Read(files, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hub, want := range map[string]string{
+		"datahub": "",
+		"data8":   "hubship.yaml:5:32: hubs.values[1]: data8@prod has no file deployments/data8/config/prod.yaml (commit the file, even if it is empty, or take it off the list)",
+		"new":     "images.user.context: there is no folder deployments/new/image",
+	} {
+		h, ok := c.Fleet.Hub(hub)
+		if !ok || !strings.Contains(h.Invalid, want) || (want == "") != (h.Invalid == "") {
+			t.Errorf("%s: %q, want %q", hub, h.Invalid, want)
+		}
+	}
+	if n := len(c.HubProblems["new"]); n != 3 {
+		t.Errorf("%d problems of the new hub: %v", n, c.HubProblems["new"])
+	}
+	if got := c.Fleet.ImagesOf("new"); len(got) != 0 {
+		t.Errorf("an image without a folder: %+v", got)
 	}
 }
 

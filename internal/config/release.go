@@ -72,6 +72,7 @@ func (c *checker) addImages(field, name string, in image, perHub bool) {
 			hubs = append(hubs, h.Name)
 		}
 	}
+	var lacking perHubProblems
 	for _, hub := range hubs {
 		img := model.Image{
 			ID: path.Join(hub, name), Name: name, Hub: hub, Values: in.Values,
@@ -90,7 +91,46 @@ func (c *checker) addImages(field, name string, in image, perHub bool) {
 		if len(c.d.found.list) == before {
 			c.mustExist(field+".dockerfile", img.Dockerfile, false, "commit the build file, or name another one by `dockerfile`")
 		}
+		if added := c.d.found.list[before:]; len(added) > 0 {
+			lacking.add(hub, added)
+			c.d.found.list = c.d.found.list[:before]
+			continue
+		}
 		c.fleet.Images = append(c.fleet.Images, img)
+	}
+	c.hold(lacking, len(hubs))
+}
+
+// perHubProblems are problems of one kind that hubs have each for itself.
+type perHubProblems struct {
+	hubs     map[string]bool
+	problems []hubProblem
+}
+
+type hubProblem struct {
+	hub     string
+	problem Problem
+}
+
+func (p *perHubProblems) add(hub string, list []Problem) {
+	if p.hubs == nil {
+		p.hubs = map[string]bool{}
+	}
+	p.hubs[hub] = true
+	for _, q := range list {
+		p.problems = append(p.problems, hubProblem{hub, q})
+	}
+}
+
+// hold lets problems hold back the hubs that have them. When every one of them
+// has, the fault is in the configuration.
+func (c *checker) hold(p perHubProblems, hubs int) {
+	for _, q := range p.problems {
+		if len(p.hubs) == hubs {
+			c.d.found.add(q.problem)
+			continue
+		}
+		c.hubProblems[q.hub] = append(c.hubProblems[q.hub], q.problem)
 	}
 }
 
@@ -140,20 +180,25 @@ func (c *checker) releases() {
 	c.files()
 }
 
-// files checks that the values files of every hub exist. Secrets may be absent,
-// but not be folders.
+// files checks that the values files of every hub exist: a hub that lacks one
+// is held back. Secrets may be absent, but not be folders.
 func (c *checker) files() {
 	for i, pattern := range c.f.Hubs.Values {
-		c.eachFile(pattern, func(name, key string) {
-			info, err := fs.Stat(c.tree, name)
-			if err == nil && info.Mode().IsRegular() {
+		var lacking perHubProblems
+		field := fmt.Sprintf("hubs.values[%d]", i)
+		c.eachFile(pattern, func(name, hub, key string) {
+			if info, err := fs.Stat(c.tree, name); err == nil && info.Mode().IsRegular() {
 				return
 			}
-			c.problem(fmt.Sprintf("hubs.values[%d]", i), "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
+			before := len(c.d.found.list)
+			c.problem(field, "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
+			lacking.add(hub, c.d.found.list[before:])
+			c.d.found.list = c.d.found.list[:before]
 		})
+		c.hold(lacking, len(c.fleet.Hubs))
 	}
 	for i, pattern := range c.f.Hubs.Secrets {
-		c.eachFile(pattern, func(name, key string) {
+		c.eachFile(pattern, func(name, _, key string) {
 			if info, err := fs.Stat(c.tree, name); err == nil && !info.Mode().IsRegular() {
 				c.problem(fmt.Sprintf("hubs.secrets[%d]", i), "", "%s of %s is not a file", name, key)
 			}
@@ -162,17 +207,17 @@ func (c *checker) files() {
 }
 
 // eachFile calls visit with each file that a pattern names.
-func (c *checker) eachFile(pattern string, visit func(name, key string)) {
+func (c *checker) eachFile(pattern string, visit func(name, hub, key string)) {
 	if pathProblem(pattern) != "" {
 		return
 	}
 	for _, h := range c.fleet.Hubs {
 		if !strings.Contains(pattern, "{env}") {
-			visit(path.Join(h.Path, model.Expand(pattern, h.Name, "")), "hub "+h.Name)
+			visit(path.Join(h.Path, model.Expand(pattern, h.Name, "")), h.Name, "hub "+h.Name)
 			continue
 		}
 		for _, e := range c.fleet.Environments {
-			visit(path.Join(h.Path, model.Expand(pattern, h.Name, e.Name)), h.Name+"@"+e.Name)
+			visit(path.Join(h.Path, model.Expand(pattern, h.Name, e.Name)), h.Name, h.Name+"@"+e.Name)
 		}
 	}
 }

@@ -5,12 +5,14 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Fleet is what a deployment repository describes at one commit.
 type Fleet struct {
 	Commit       string        // full commit id that the fleet was read from
+	Layout       string        // how the repository describes itself: LayoutHubship or LayoutHubploy
 	Hubs         []Hub         // sorted by name
 	Images       []Image       // one per image and hub, or one per image that hubs share; sorted by ID
 	Environments []Environment // in promotion order
@@ -20,10 +22,47 @@ type Fleet struct {
 	Verify       VerifySettings
 }
 
+// The layouts of deployment repositories.
+const (
+	LayoutHubship = "hubship" // a hubship.yaml at the root
+	LayoutHubploy = "hubploy" // deployments/*/hubploy.yaml
+)
+
 // Hub is one JupyterHub as its users know it.
 type Hub struct {
 	Name string `json:"name"` // a DNS label
 	Path string `json:"path"` // its folder, from the root of the repository
+	// Place says in words where the hub lives, when the hub says so itself
+	// rather than its environments; empty otherwise.
+	Place string `json:"place,omitempty"`
+	// Environments are those that the hub has a release in; nil means all.
+	Environments []string `json:"environments,omitempty"`
+	// Pinned are references to images made elsewhere that are put into the
+	// values, in order, over all files.
+	Pinned []Pinned `json:"pinned,omitempty"`
+	// Invalid says what is wrong with this hub alone, one line; empty when
+	// nothing is. Its releases cannot be deployed.
+	Invalid string `json:"invalid,omitempty"`
+}
+
+// In says whether the hub has a release in the environment.
+func (h Hub) In(env string) bool {
+	return h.Environments == nil || slices.Contains(h.Environments, env)
+}
+
+// Pinned is a reference to an image made elsewhere.
+type Pinned struct {
+	Name   string `json:"name"`          // registry and repository
+	Tag    string `json:"tag,omitempty"` // empty: only the name is set
+	Values string `json:"values"`        // dotted path in the values that receives it
+}
+
+// Ref is the image's name and tag.
+func (p Pinned) Ref() string {
+	if p.Tag == "" {
+		return p.Name
+	}
+	return p.Name + ":" + p.Tag
 }
 
 // Environment is one stage that changes pass through.
@@ -51,9 +90,14 @@ type Image struct {
 	ID         string `json:"id"`            // "user" for a shared image, "datahub/user" for one of a hub
 	Name       string `json:"name"`          // its key in hubship.yaml: "user"
 	Hub        string `json:"hub,omitempty"` // the hub that owns it; empty when hubs share it
+	// Hubs are the hubs that share it; nil means all, unless Hub names one.
+	Hubs []string `json:"hubs,omitempty"`
+	// Manual says that no release takes it from a build: its tag is written
+	// into the values by hand.
+	Manual bool `json:"manual,omitempty"`
 	Repository string `json:"repository"`    // path below the registry: "datahub/user"
 	Context    string `json:"context"`       // build context, from the root of the repository
-	Dockerfile string `json:"dockerfile"`    // build file, from the root of the repository
+	Dockerfile string `json:"dockerfile"`    // build file, from the root of the repository; empty: the context is for repo2docker
 	Values     string `json:"values"`        // dotted path in the values that receives {name, tag}
 }
 
@@ -118,11 +162,22 @@ func (f *Fleet) Cluster(name string) (Cluster, bool) {
 func (f *Fleet) ImagesOf(hub string) []Image {
 	var out []Image
 	for _, i := range f.Images {
-		if i.Hub == "" || i.Hub == hub {
+		if i.UsedBy(hub) {
 			out = append(out, i)
 		}
 	}
 	return out
+}
+
+// UsedBy says whether releases of the hub take the image.
+func (i Image) UsedBy(hub string) bool {
+	switch {
+	case i.Manual:
+		return false
+	case i.Hub != "":
+		return i.Hub == hub
+	}
+	return i.Hubs == nil || slices.Contains(i.Hubs, hub)
 }
 
 // Expand fills {hub} and {env} into a pattern of hubship.yaml.
@@ -153,7 +208,7 @@ func (t Target) Key() string { return t.Hub + "@" + t.Environment }
 func (f *Fleet) Target(hub, env string) (Target, error) {
 	e, ok := f.Environment(env)
 	if !ok {
-		return Target{}, fmt.Errorf("environment %q is not in hubship.yaml", env)
+		return Target{}, fmt.Errorf("environment %q is not in the deployment repository at %.12s", env, f.Commit)
 	}
 	if _, ok := f.Hub(hub); !ok {
 		return Target{}, fmt.Errorf("hub %q is not in the deployment repository at %.12s", hub, f.Commit)

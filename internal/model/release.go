@@ -11,6 +11,9 @@ type Desired struct {
 	Values  []string `json:"values"`  // values files, in order of precedence, lowest first
 	Secrets []string `json:"secrets"` // SOPS files, applied after Values
 	Images  []Source `json:"images"`  // sorted by ID
+	Pinned  []Pinned `json:"pinned,omitempty"`
+	// Invalid says why this release cannot be deployed; empty when it can.
+	Invalid string `json:"invalid,omitempty"`
 	// Shared is the hash over everything that the release has in common with
 	// the same hub in the other environments: chart, shared values, image
 	// sources. Evidence is about these.
