@@ -20,12 +20,13 @@ import (
 // for each hub, with hubploy.yaml, config/ and secrets/; one chart at the root;
 // a release HUB-ENV in a namespace of the same name.
 const (
-	hubployFolder  = "deployments"
-	hubployFile    = "hubploy.yaml"
-	hubployPattern = hubployFolder + "/*/" + hubployFile
+	hubployPattern = "deployments/*/" + HubployFile
 	// userImage is where hubploy puts an image unless told otherwise.
 	userImage = "jupyterhub.singleuser.image"
 )
+
+// HubployFile is where a hub says what hubploy should know, in its folder.
+const HubployFile = "hubploy.yaml"
 
 // hubployEnvironments are those that hubploy deploys to, in promotion order.
 // develop is one only where a hub has settings for it.

@@ -70,6 +70,12 @@ func (r *Repo) existing(id, rev string) (string, error) {
 }
 
 func (r *Repo) unknown(rev string) error {
+	if r.Shallow() {
+		return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "the clone is shallow: get the rest of its history with `git fetch --unshallow`")
+	}
+	if branches, err := r.Branches(context.Background()); err == nil && len(branches) == 0 && rev == "HEAD" {
+		return model.WithHint(fmt.Errorf("revision %q: the repository has no commit yet: %w", rev, ErrNotFound), "commit something first")
+	}
 	return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "name a branch, a tag or a commit that was pushed to the deployment repository")
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/hubship/hubship/internal/model"
 )
 
 // ParseValues reads a values file. An empty file is an empty map; anything
@@ -69,6 +71,20 @@ func Copy(v any) any {
 // JupyterHub's charts take them. What else stands there, such as a pull
 // policy, stays. Something on the way that is not a map is an error.
 func SetImage(values map[string]any, path, name, tag string) error {
+	return set(values, path, map[string]any{"name": name, "tag": tag})
+}
+
+// SetPinned puts a pinned image's reference at its dotted path, as Helm's
+// --set-string does: without a tag the name alone.
+func SetPinned(values map[string]any, p model.Pinned) error {
+	what := map[string]any{"name": p.Name}
+	if p.Tag != "" {
+		what["tag"] = p.Tag
+	}
+	return set(values, p.Values, what)
+}
+
+func set(values map[string]any, path string, what map[string]any) error {
 	if path == "" {
 		return errors.New("set image: the path is empty")
 	}
@@ -89,6 +105,6 @@ func SetImage(values map[string]any, path, name, tag string) error {
 			return fmt.Errorf("set image: %s is %T in the values, and should be a map", strings.Join(keys[:i+1], "."), next)
 		}
 	}
-	maps.Copy(at, map[string]any{"name": name, "tag": tag})
+	maps.Copy(at, what)
 	return nil
 }

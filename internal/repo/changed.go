@@ -3,9 +3,11 @@ package repo
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/hubship/hubship/internal/config"
+	"github.com/hubship/hubship/internal/model"
 )
 
 // Changed names the files that differ between two commits and that the hub's
@@ -49,8 +51,14 @@ func (r *Repository) inputs(ctx context.Context, commit, hub string) ([]string, 
 		return nil, err
 	}
 	paths := append([]string{config.FileName}, s.chartPaths...)
+	if h, ok := cfg.Fleet.Hub(hub); ok && cfg.Fleet.Layout == model.LayoutHubploy {
+		paths[0] = path.Join(h.Path, config.HubployFile)
+	}
 	for _, i := range cfg.Fleet.ImagesOf(hub) {
-		paths = append(paths, i.Context, i.Dockerfile)
+		paths = append(paths, i.Context)
+		if i.Dockerfile != "" {
+			paths = append(paths, i.Dockerfile)
+		}
 	}
 	if h, ok := cfg.Fleet.Hub(hub); ok && len(cfg.Fleet.Environments) > 0 {
 		files, err := cfg.Release(h.Name, cfg.Fleet.Environments[0].Name)

@@ -63,6 +63,9 @@ func (s *snapshot) releases(ctx context.Context, env, platform string) ([]model.
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if !hub.In(env) {
+			continue
+		}
 		d, err := s.desired(cfg, hub, env, imagesOf(hub.Name))
 		if err != nil {
 			return nil, err
@@ -81,7 +84,13 @@ func groupImages(f *model.Fleet) func(hub string) []model.Image {
 		byHub[i.Hub] = append(byHub[i.Hub], i)
 	}
 	return func(hub string) []model.Image {
-		return append(append([]model.Image(nil), byHub[""]...), byHub[hub]...)
+		var out []model.Image
+		for _, i := range byHub[""] {
+			if i.UsedBy(hub) {
+				out = append(out, i)
+			}
+		}
+		return append(out, byHub[hub]...)
 	}
 }
 
@@ -90,13 +99,16 @@ func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images
 	if err != nil {
 		return model.Desired{}, err
 	}
+	if hub.Invalid != "" {
+		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: cfg.Fleet.Chart, Invalid: hub.Invalid}, nil
+	}
 	files, err := cfg.Release(hub.Name, env)
 	if err != nil {
 		return model.Desired{}, err
 	}
 	d := model.Desired{
 		Target: target, Commit: cfg.Fleet.Commit,
-		Chart: files.Chart, Values: files.Values, Secrets: files.Secrets,
+		Chart: files.Chart, Values: files.Values, Secrets: files.Secrets, Pinned: hub.Pinned,
 	}
 	for _, i := range images {
 		d.Images = append(d.Images, s.bySource[i.ID])
@@ -124,6 +136,9 @@ func (s *snapshot) shared(cfg *config.Config, hub model.Hub, files config.Releas
 	}
 	for _, i := range images {
 		e.Add("image", i.ID, i.Hash, i.Values, i.Repository)
+	}
+	for _, p := range hub.Pinned {
+		e.Add("pinned", p.Name, p.Tag, p.Values)
 	}
 	return e.Hex(), nil
 }
@@ -181,13 +196,17 @@ func (s *snapshot) source(i model.Image, platform string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	e := plan.NewEncoder(sourceVersion)
+	e.Add("builder", BuilderVersion, platform)
+	e.Add("context", context.ID)
+	if i.Dockerfile == "" {
+		e.Add("repo2docker")
+		return e.Hex(), nil
+	}
 	dockerfile, err := s.tree.Resolve(i.Dockerfile)
 	if err != nil {
 		return "", err
 	}
-	e := plan.NewEncoder(sourceVersion)
-	e.Add("builder", BuilderVersion, platform)
-	e.Add("context", context.ID)
 	if rel, ok := inside(context.Path, dockerfile.Path); ok {
 		e.Add("dockerfile", rel)
 	} else {

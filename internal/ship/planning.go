@@ -112,6 +112,10 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 		return releasePlan{}, fmt.Errorf("cluster %q is not in hubship.yaml", env.Cluster)
 	}
 	rel := releasePlan{Cluster: cluster, Desired: d}
+	if d.Invalid != "" {
+		rel.Action, rel.Reasons = plan.Refuse, []string{d.Invalid}
+		return rel, nil
+	}
 	before, err := e.Releases.Observe(ctx, cluster, d.Target)
 	if err != nil {
 		return rel, err

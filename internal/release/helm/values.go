@@ -36,6 +36,11 @@ func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[strin
 		secrets = append(secrets, v)
 		values = release.Merge(values, v)
 	}
+	for _, p := range u.Desired.Pinned {
+		if err := release.SetPinned(values, p); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := setImages(values, u); err != nil {
 		return nil, nil, err
 	}
