@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/git":            {"internal/model"},
 	"internal/config":         {"internal/model"},
 	"internal/repo":           {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
-	"internal/secrets":        {"internal/model"},
+	"internal/secrets":        {"internal/model", "internal/release"},
 	"internal/image":          {"internal/model", "internal/ship"},
 	"internal/image/buildkit": {"internal/model", "internal/ship", "internal/image"},
 	"internal/cluster":        {"internal/model", "internal/ship"},

@@ -1,0 +1,66 @@
+package secrets
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestStandIns(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	recipient, err := NewKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypt := func(plain string) []byte {
+		t.Helper()
+		out, err := Encrypt([]byte(plain), []string{recipient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	const plain = "a:\n  token: my-very-secret\n  n: 5\n  on: true\n  f: 1.5\nl: [first-secret, second-secret]\n# about it\n"
+	data := encrypt(plain)
+	got, err := StandIns("x.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := got["a"].(map[string]any)
+	if _, ok := a["n"].(int64); !ok {
+		t.Errorf("n is %T", a["n"])
+	}
+	if _, ok := a["on"].(bool); !ok {
+		t.Errorf("on is %T", a["on"])
+	}
+	if _, ok := a["f"].(float64); !ok {
+		t.Errorf("f is %T", a["f"])
+	}
+	token, _ := a["token"].(string)
+	list, _ := got["l"].([]any)
+	if !strings.HasPrefix(token, "stand-in-") || len(list) != 2 || list[0] == list[1] || got["sops"] != nil {
+		t.Errorf("stand-ins %+v", got)
+	}
+	if !Local("x.yaml", data) {
+		t.Error("an age key can be here")
+	}
+	// The same text is the same; a value that was encrypted anew is another.
+	again, err := StandIns("x.yaml", data)
+	if err != nil || again["a"].(map[string]any)["token"] != token {
+		t.Errorf("again %+v, %v", again, err)
+	}
+	other, err := StandIns("x.yaml", encrypt(plain))
+	if err != nil || other["a"].(map[string]any)["token"] == token {
+		t.Errorf("another %+v, %v", other, err)
+	}
+	open, err := StandIns("x.yaml", []byte("a: 1\n"))
+	if err != nil || open["a"] == nil {
+		t.Errorf("not encrypted: %+v, %v", open, err)
+	}
+	if _, err := StandIns("x.yaml", []byte("a: [s3cret\n")); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("broken: %v", err)
+	}
+	if Local("x.yaml", []byte("a: 1\n")) {
+		t.Error("a file that is not encrypted needs no key")
+	}
+}
