@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 )
 
@@ -19,6 +16,8 @@ type Object struct {
 	Namespace  string // as written; empty means the release's, or none
 	Name       string
 	Content    map[string]any
+	Template   string // the chart's file that it was rendered from; empty when that is not known
+	Hook       bool   // a Helm hook: run at its time, not kept in the release
 }
 
 // Key identifies the object across versions of its API: "apps/Deployment
@@ -52,31 +51,77 @@ func (o Object) String() string {
 // flattened, empty documents dropped. An object without a kind or a name is an
 // error.
 func ParseManifest(manifest []byte) ([]Object, error) {
+	return parseDocuments(documents(manifest))
+}
+
+// document is one document of a manifest as text.
+type document struct {
+	place    int    // from 1
+	template string // the chart's file, from Helm's comment
+	text     []byte // without the marker before it and white space around it
+}
+
+// documents cuts a manifest at its "---" lines, without reading the YAML. No
+// other line can begin so: within a block text it would be indented.
+func documents(manifest []byte) []document {
+	var out []document
+	place, start := 0, 0
+	add := func(end int) {
+		place++
+		if text := bytes.TrimSpace(manifest[start:end]); len(text) > 0 {
+			out = append(out, document{place: place, template: source(text), text: text})
+		}
+	}
+	for at := 0; at < len(manifest); {
+		end := len(manifest)
+		if n := bytes.IndexByte(manifest[at:], '\n'); n >= 0 {
+			end = at + n + 1
+		}
+		if rest, ok := bytes.CutPrefix(manifest[at:end], marker); ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '\r' || rest[0] == '\n') {
+			add(at)
+			// What follows a marker on its line belongs to the document.
+			start = at + len(marker)
+		}
+		at = end
+	}
+	add(len(manifest))
+	return out
+}
+
+var marker = []byte("---")
+
+// source is the file that Helm says a document comes from.
+func source(text []byte) string {
+	line, _, _ := bytes.Cut(text, []byte{'\n'})
+	file, ok := bytes.CutPrefix(line, []byte("# Source: "))
+	if !ok {
+		return ""
+	}
+	return string(bytes.TrimSpace(file))
+}
+
+func parseDocuments(docs []document) ([]Object, error) {
 	var out []Object
-	reader := utilyaml.NewYAMLReader(newLineReader(manifest))
-	for n := 1; ; n++ {
-		doc, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read document %d of the manifest: %w", n, err)
-		}
+	for _, doc := range docs {
 		var content map[string]any
-		if err := yaml.Unmarshal(doc, &content); err != nil {
+		if err := yaml.Unmarshal(doc.text, &content); err != nil {
 			// The parser's message may quote the document, which may hold a
 			// Secret.
-			return nil, fmt.Errorf("document %d of the manifest is not a YAML map", n)
+			return nil, fmt.Errorf("document %d of the manifest is not a YAML map", doc.place)
 		}
 		if len(content) == 0 {
 			continue
 		}
 		objects, err := flatten(content)
 		if err != nil {
-			return nil, fmt.Errorf("document %d of the manifest: %w", n, err)
+			return nil, fmt.Errorf("document %d of the manifest: %w", doc.place, err)
+		}
+		for i := range objects {
+			objects[i].Template = doc.template
 		}
 		out = append(out, objects...)
 	}
+	return out, nil
 }
 
 func flatten(content map[string]any) ([]Object, error) {
@@ -103,120 +148,23 @@ func flatten(content map[string]any) ([]Object, error) {
 	if kind == "" || name == "" {
 		return nil, errors.New("an object has no kind or no name")
 	}
-	return []Object{{APIVersion: apiVersion, Kind: kind, Namespace: namespace, Name: name, Content: content}}, nil
+	o := Object{APIVersion: apiVersion, Kind: kind, Namespace: namespace, Name: name, Content: content}
+	o.Hook = o.annotation("helm.sh/hook") != ""
+	return []Object{o}, nil
 }
 
-// ChangeKind says what happens to an object.
-type ChangeKind string
-
-// What happens to an object.
-const (
-	Added   ChangeKind = "added"
-	Removed ChangeKind = "removed"
-	Changed ChangeKind = "changed"
-)
-
-// Change is one object that differs between two manifests.
-type Change struct {
-	Kind   ChangeKind `json:"kind"`
-	Object string     `json:"object"` // as Object.String
-	// Fields are the dotted paths that differ, sorted; for a changed object
-	// only. Values are not told: they may be secret.
-	Fields []string `json:"fields,omitempty"`
+// annotation returns an annotation of the object, empty when it has none.
+func (o Object) annotation(name string) string {
+	meta, _ := o.Content["metadata"].(map[string]any)
+	notes, _ := meta["annotations"].(map[string]any)
+	text, _ := notes[name].(string)
+	return text
 }
 
-// Diff compares two manifests object by object. Objects are matched by kind,
-// namespace and name; order and formatting do not matter. The result is sorted
-// by object.
-func Diff(before, after []byte) ([]Change, error) {
-	old, err := index(before)
-	if err != nil {
-		return nil, fmt.Errorf("diff: old manifest: %w", err)
-	}
-	now, err := index(after)
-	if err != nil {
-		return nil, fmt.Errorf("diff: new manifest: %w", err)
-	}
-	var out []Change
-	for key, o := range old {
-		n, ok := now[key]
-		if !ok {
-			out = append(out, Change{Kind: Removed, Object: o.String()})
-			continue
-		}
-		var fields []string
-		differ("", o.Content, n.Content, &fields)
-		if len(fields) > 0 {
-			slices.Sort(fields)
-			out = append(out, Change{Kind: Changed, Object: n.String(), Fields: fields})
-		}
-	}
-	for key, n := range now {
-		if _, ok := old[key]; !ok {
-			out = append(out, Change{Kind: Added, Object: n.String()})
-		}
-	}
-	slices.SortFunc(out, func(a, b Change) int {
-		if n := strings.Compare(a.Object, b.Object); n != 0 {
-			return n
-		}
-		return strings.Compare(string(a.Kind), string(b.Kind))
-	})
-	return out, nil
-}
-
-func index(manifest []byte) (map[string]Object, error) {
-	objects, err := ParseManifest(manifest)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]Object, len(objects))
-	for _, o := range objects {
-		out[o.Key()] = o
-	}
-	return out, nil
-}
-
-func differ(path string, a, b any, out *[]string) {
-	am, aok := a.(map[string]any)
-	bm, bok := b.(map[string]any)
-	if aok && bok {
-		for k, av := range am {
-			differ(join(path, k), av, bm[k], out)
-		}
-		for k, bv := range bm {
-			if _, ok := am[k]; !ok {
-				differ(join(path, k), nil, bv, out)
-			}
-		}
-		return
-	}
-	al, aok := a.([]any)
-	bl, bok := b.([]any)
-	if aok && bok && len(al) == len(bl) {
-		for i := range al {
-			differ(fmt.Sprintf("%s[%d]", path, i), al[i], bl[i], out)
-		}
-		return
-	}
-	if !equal(a, b) {
-		*out = append(*out, path)
-	}
-}
-
-func join(path, key string) string {
-	if strings.ContainsAny(key, "./[") {
-		key = fmt.Sprintf("[%q]", key)
-		return path + key
-	}
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-func equal(a, b any) bool {
-	am, err1 := yaml.Marshal(a)
-	bm, err2 := yaml.Marshal(b)
-	return err1 == nil && err2 == nil && bytes.Equal(am, bm)
+// label returns a label of the object, empty when it has none.
+func (o Object) label(name string) string {
+	meta, _ := o.Content["metadata"].(map[string]any)
+	labels, _ := meta["labels"].(map[string]any)
+	text, _ := labels[name].(string)
+	return text
 }

@@ -1,7 +1,6 @@
 package release
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -54,55 +53,5 @@ func TestParseManifestKeepsLastLine(t *testing.T) {
 		if err != nil || len(objects) != 1 {
 			t.Errorf("%d bytes: %d objects, %v", size, len(objects), err)
 		}
-	}
-}
-
-func TestDiff(t *testing.T) {
-	const before = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: hub, annotations: {checksum/config: one}}
-spec: {replicas: 1, template: {containers: [{name: hub, image: "a:1"}]}}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: same}
-data: {a: "1"}
----
-apiVersion: v1
-kind: Service
-metadata: {name: gone}
-`
-	const after = `
-kind: ConfigMap
-apiVersion: v1
-metadata:
-  name: same
-data:
-  a: "1"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: hub, annotations: {checksum/config: two}}
-spec: {replicas: 1, paused: true, template: {containers: [{name: hub, image: "a:2"}]}}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: new}
-`
-	changes, err := Diff([]byte(before), []byte(after))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Change{
-		{Kind: Changed, Object: "Deployment hub", Fields: []string{`metadata.annotations["checksum/config"]`, "spec.paused", "spec.template.containers[0].image"}},
-		{Kind: Added, Object: "Secret new"},
-		{Kind: Removed, Object: "Service gone"},
-	}
-	if !reflect.DeepEqual(changes, want) {
-		t.Errorf("got  %s\nwant %s", fmt.Sprint(changes), fmt.Sprint(want))
-	}
-	if same, err := Diff([]byte(before), []byte(before)); err != nil || len(same) != 0 {
-		t.Errorf("equal manifests differ: %v, %v", same, err)
 	}
 }
