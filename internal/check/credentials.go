@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -83,7 +84,9 @@ func Credentials(ctx context.Context, changed []File, own Gitleaks) []plan.Probl
 			Message: "not all of the change was searched for credentials: it is too large",
 			Hint:    "run `gitleaks git` on the branch"})
 	}
-	slices.SortStableFunc(problems, func(a, b plan.Problem) int { return strings.Compare(a.File, b.File) })
+	slices.SortStableFunc(problems, func(a, b plan.Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Message, b.Message))
+	})
 	return onePerLine(problems)
 }
 
@@ -209,6 +212,9 @@ var harmless = regexp.MustCompile(`(?i)(?:[_.-]?id|ids|url|uri|urls|endpoint|nam
 // isHarmless says that the value is taken from elsewhere when the file is
 // used, stands in for one, or is not meant to be secret.
 func isHarmless(f report.Finding) bool {
+	if f.Secret == "" {
+		return false // found by the name of the file
+	}
 	s := strings.Trim(f.Secret, `"' `)
 	if strings.Contains(s, "{{") || strings.HasPrefix(s, "${") || strings.HasPrefix(s, "$(") ||
 		strings.HasPrefix(s, "<") && strings.HasSuffix(s, ">") || strings.Trim(s, s[:min(1, len(s))]) == "" {
