@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
@@ -82,14 +83,26 @@ func (r *Repo) MergeResult(ctx context.Context, base, head string) (string, erro
 	return r.commitTree(ctx, tree, []string{base, head}, "Merge "+head, Identity{Name: "hubship", Email: "hubship@localhost"})
 }
 
-// Message returns the whole message of a commit.
-func (r *Repo) Message(ctx context.Context, commit string) (string, error) {
-	if err := checkRev(commit); err != nil {
+// Messages returns the whole messages of the commits that head has and base
+// has not, newest first, at most limit; of an empty base that of head alone.
+func (r *Repo) Messages(ctx context.Context, base, head string, limit int) (string, error) {
+	if err := checkRev(head); err != nil {
 		return "", err
 	}
-	out, err := r.git(ctx, "log", "--max-count=1", "--format=%B", "--no-show-signature", "--encoding=UTF-8", "--end-of-options", commit, "--")
+	args := []string{"log", "--format=%B%n", "--no-show-signature", "--encoding=UTF-8"}
+	if base == "" {
+		limit = 1
+	}
+	args = append(args, "--max-count="+strconv.Itoa(limit), "--end-of-options", head)
+	if base != "" {
+		if err := checkRev(base); err != nil {
+			return "", err
+		}
+		args = append(args, "^"+base)
+	}
+	out, err := r.git(ctx, append(args, "--")...)
 	if err != nil {
-		return "", fmt.Errorf("read message of %s: %w", short(commit), notFound(err))
+		return "", fmt.Errorf("read messages of %s: %w", short(head), notFound(err))
 	}
 	return string(out), nil
 }

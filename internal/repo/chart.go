@@ -40,6 +40,12 @@ func (s *snapshot) chartDigest(dir string) (digest string, paths []string, err e
 	queue := []chart{{"", dir}}
 	for visited := map[string]bool{}; len(queue) > 0; queue = queue[1:] {
 		c := queue[0]
+		if sub, ok := s.submoduleOf(c.dir); ok {
+			// What is in it is not in this repository; its commit stands for it.
+			e.Add("submodule", c.label, sub.ID)
+			seen[sub.Path] = true
+			continue
+		}
 		entry, err := s.tree.Resolve(c.dir)
 		if err != nil {
 			return "", nil, err
@@ -94,6 +100,10 @@ func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
 				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: %s is outside of the repository", name, d.Name, d.Repository),
 					"move the chart into the repository and name it by a relative path")
 			}
+			if _, ok := s.submoduleOf(target); ok {
+				out = append(out, dependency{d.Name, target})
+				continue
+			}
 			if e, err := s.tree.Resolve(target); err != nil || !e.IsDir() {
 				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: there is no folder %s", name, d.Name, target), "commit the chart, or correct its repository")
 			}
@@ -101,6 +111,16 @@ func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
 		}
 	}
 	return out, nil
+}
+
+// submoduleOf returns the submodule that a path is, or is in.
+func (s *snapshot) submoduleOf(name string) (git.Entry, bool) {
+	for ; name != "." && name != "/"; name = path.Dir(name) {
+		if e, ok := s.tree.Lookup(name); ok {
+			return e, e.IsSubmodule()
+		}
+	}
+	return git.Entry{}, false
 }
 
 // resolveLink returns what a symbolic link leads to; the zero Entry if that is

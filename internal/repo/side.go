@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -169,4 +170,23 @@ func (s *snapshot) sideRelease(cfg *config.Config, hub model.Hub, env model.Envi
 
 func (s *snapshot) input(name, role string) plan.Input {
 	return plan.Input{Path: name, Role: role, ID: s.tree.Hash(name)}
+}
+
+var destroyTrailer = regexp.MustCompile(`(?mi)^Allow-Destroy:[ \t]*([A-Za-z]+/[A-Za-z0-9][-A-Za-z0-9.]*)[ \t]*$`)
+
+// AllowedToDestroy lists what the messages of the commits that head has and
+// base has not allow to be destroyed, as "KIND/NAME": the trailers
+// "Allow-Destroy: KIND/NAME". Of an empty base, or one that head does not come
+// from, the head's own message counts alone.
+func (r *Repository) AllowedToDestroy(ctx context.Context, base, head string) ([]string, error) {
+	messages, err := r.git.Messages(ctx, base, head, maxLog)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, m := range destroyTrailer.FindAllStringSubmatch(messages, -1) {
+		out = append(out, m[1])
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
