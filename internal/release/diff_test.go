@@ -193,14 +193,14 @@ func TestCompareValues(t *testing.T) {
 	}
 	got := CompareValues(
 		parse("hub: {db: {password: hidden}, x: 1, gone: 1, nil: ~, secretName: a, cookie_max_age_days: 1}\nlist: [a, b]"),
-		parse("hub: {db: {password: hidden2}, x: 1, on: null, nil: 1, secretName: b, cookie_max_age_days: 2}\nlist: [a, c, b]"),
+		parse("hub: {db: {password: hidden2}, x: 1, over: null, nil: 1, secretName: b, cookie_max_age_days: 2}\nlist: [a, c, b]"),
 	)
 	want := []plan.Field{
 		{Path: "hub.cookie_max_age_days", Before: 1.0, After: 2.0},
 		{Path: "hub.db.password", Masked: true},
 		{Path: "hub.gone", Before: 1.0},
 		{Path: "hub.nil", Before: "null", After: 1.0},
-		{Path: "hub.on", After: "null"},
+		{Path: "hub.over", After: "null"},
 		{Path: "hub.secretName", Before: "a", After: "b"},
 		{Path: "list[1]", After: "c"},
 	}
