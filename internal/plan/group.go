@@ -1,0 +1,238 @@
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Block is what several releases have in common: the same objects change in
+// the same way, and the same settings.
+type Block struct {
+	Releases []string // keys, in the order of the plan
+	Changes  []Change
+	Values   []Field
+}
+
+// Blocks says identical changes once: every change stands in exactly one block,
+// with all releases that have it. A release's own name and namespace within
+// names and texts count as the same; where they differ they are written
+// "{release}" and "{namespace}". Blocks of more releases come first.
+func Blocks(releases []Release) []Block {
+	g := grouping{at: map[string]*common{}}
+	for i := range releases {
+		r := &releases[i]
+		for _, c := range r.Changes {
+			own := r.generic(c)
+			own.Fields = make([]Field, len(c.Fields))
+			for i, f := range c.Fields {
+				own.Fields[i] = r.genericField(f)
+			}
+			g.add(r.Key(), common{change: &c, generic: &own})
+		}
+		for _, f := range r.Values {
+			own := r.genericField(f)
+			g.add(r.Key(), common{value: &f, genericValue: &own})
+		}
+	}
+	return g.blocks()
+}
+
+// common is a change or a setting, as its first release has it and without
+// what names the release, and the releases that have it.
+type common struct {
+	change, generic     *Change
+	value, genericValue *Field
+	releases            []string
+	differ              bool // the releases' own names stand in it
+	raw                 string
+}
+
+type grouping struct {
+	at    map[string]*common
+	order []string
+}
+
+func (g *grouping) add(release string, s common) {
+	key := encode(s.generic) + encode(s.genericValue)
+	raw := encode(s.change) + encode(s.value)
+	have, ok := g.at[key]
+	if !ok {
+		have = &s
+		have.raw = raw
+		g.at[key] = have
+		g.order = append(g.order, key)
+	}
+	have.differ = have.differ || have.raw != raw
+	if !slices.Contains(have.releases, release) {
+		have.releases = append(have.releases, release)
+	}
+}
+
+func encode(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		// Only what was put into a plan by hand cannot be encoded.
+		return fmt.Sprintf("%#v", v)
+	}
+	return string(raw)
+}
+
+func (g *grouping) blocks() []Block {
+	at := map[string]int{}
+	var out []Block
+	for _, key := range g.order {
+		s := g.at[key]
+		set := strings.Join(s.releases, "\n")
+		i, ok := at[set]
+		if !ok {
+			i = len(out)
+			at[set] = i
+			out = append(out, Block{Releases: s.releases})
+		}
+		switch {
+		case s.change != nil && s.differ:
+			out[i].Changes = append(out[i].Changes, *s.generic)
+		case s.change != nil:
+			out[i].Changes = append(out[i].Changes, *s.change)
+		case s.differ:
+			out[i].Values = append(out[i].Values, *s.genericValue)
+		default:
+			out[i].Values = append(out[i].Values, *s.value)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Block) int { return cmp.Compare(len(b.Releases), len(a.Releases)) })
+	return out
+}
+
+// generic writes a change without the names of its release.
+func (r *Release) generic(c Change) Change {
+	c.Name, c.Namespace = r.text(c.Name), r.text(c.Namespace)
+	return c
+}
+
+func (r *Release) genericField(f Field) Field {
+	f.Path, f.Before, f.After = r.text(f.Path), r.value(f.Before), r.value(f.After)
+	if f.Lines != nil {
+		f.Lines = slices.Clone(f.Lines)
+		for i, l := range f.Lines {
+			f.Lines[i] = r.text(l)
+		}
+	}
+	return f
+}
+
+func (r *Release) value(v any) any {
+	switch v := v.(type) {
+	case string:
+		return r.text(v)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = r.value(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = r.value(e)
+		}
+		return out
+	}
+	return v
+}
+
+// text puts placeholders for the release's own names. Those without a "-" are
+// too likely to be a word of something else.
+func (r *Release) text(s string) string {
+	if strings.Contains(r.Release, "-") {
+		s = strings.ReplaceAll(s, r.Release, "{release}")
+	}
+	if r.Namespace != r.Release && strings.Contains(r.Namespace, "-") {
+		s = strings.ReplaceAll(s, r.Namespace, "{namespace}")
+	}
+	return s
+}
+
+// Name says shortly which releases a set is, given those of the whole fleet,
+// all as keys: "data8, staging and prod", "all 27 hubs, prod", "26 of 27 hubs,
+// staging and prod (not datahub)", "prod of a and b". An empty fleet stands for
+// one that is not known.
+func Name(set, fleet []string) string {
+	hubs, envs := split(set)
+	all, _ := split(fleet)
+	// Hubs with the same environments are named together.
+	type group struct {
+		envs string
+		hubs []string
+	}
+	var groups []group
+	for _, h := range hubs {
+		joined := words(envs[h])
+		i := slices.IndexFunc(groups, func(g group) bool { return g.envs == joined })
+		if i < 0 {
+			i, groups = len(groups), append(groups, group{envs: joined})
+		}
+		groups[i].hubs = append(groups[i].hubs, h)
+	}
+	slices.SortStableFunc(groups, func(a, b group) int { return cmp.Compare(len(b.hubs), len(a.hubs)) })
+	const most = 3
+	var parts []string
+	for i, g := range groups {
+		if i == most {
+			rest := 0
+			for _, g := range groups[i:] {
+				rest += len(g.hubs)
+			}
+			parts = append(parts, fmt.Sprintf("%d more hubs in other environments", rest))
+			break
+		}
+		parts = append(parts, hubWords(g.hubs, all)+", "+g.envs)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func hubWords(hubs, all []string) string {
+	const few = 4
+	switch {
+	case len(hubs) == 1:
+		return hubs[0]
+	case len(all) > 0 && len(hubs) == len(all):
+		return fmt.Sprintf("all %d hubs", len(all))
+	case len(hubs) <= few:
+		return words(hubs)
+	case len(all) > 0:
+		var not []string
+		for _, h := range all {
+			if !slices.Contains(hubs, h) {
+				not = append(not, h)
+			}
+		}
+		if len(not) <= few {
+			return fmt.Sprintf("%d of %d hubs (not %s)", len(hubs), len(all), words(not))
+		}
+		return fmt.Sprintf("%d of %d hubs (%s and %d more)", len(hubs), len(all), strings.Join(hubs[:few-1], ", "), len(hubs)-few+1)
+	}
+	return fmt.Sprintf("%d hubs (%s and %d more)", len(hubs), strings.Join(hubs[:few-1], ", "), len(hubs)-few+1)
+}
+
+// split returns the hubs of keys, and each one's environments, both in their
+// order.
+func split(keys []string) ([]string, map[string][]string) {
+	var hubs []string
+	envs := map[string][]string{}
+	for _, k := range keys {
+		hub, env, _ := strings.Cut(k, "@")
+		if _, ok := envs[hub]; !ok {
+			hubs = append(hubs, hub)
+		}
+		if !slices.Contains(envs[hub], env) {
+			envs[hub] = append(envs[hub], env)
+		}
+	}
+	return hubs, envs
+}
+
+func words(items []string) string { return few(items, len(items)) }
