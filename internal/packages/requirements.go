@@ -1,5 +1,3 @@
-// Package packages reads the files that say what is installed in an image, and
-// tells what a change adds to them, removes and alters.
 package packages
 
 import (
@@ -13,21 +11,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Package is a distribution that a requirements file names.
-type Package struct {
-	Name string `json:"name"` // as in the requirements file: "scikit-learn"
-	Spec string `json:"spec"` // extras and version specifier as written: "==1.7.2"; "@ URL" for a direct reference
-	File string `json:"file"`
-	Line int    `json:"line"`
-}
-
-const (
-	// maxIncludes bounds the files that one requirements file leads to.
-	maxIncludes = 50
-	// maxRequirements bounds the size of one requirements file, in bytes.
-	maxRequirements = 4 << 20
-)
-
 // Requirements reads the requirements file at path, in the format of pip, and the
 // files that it includes with -r within the same tree. It returns what the file
 // asks pip to install, in order: constraints (-c), options, hashes and
@@ -35,89 +18,25 @@ const (
 // CPython 3 on Linux. Requirements without a name (a local path or archive) are
 // left out too: what they install is not known before the build.
 func Requirements(tree fs.FS, name string) ([]Package, error) {
-	r := &requirements{tree: tree, seen: map[string]bool{}}
-	if err := r.file(path.Clean(name)); err != nil {
+	r := newReader(tree)
+	r.strict = true
+	if err := r.requirements(path.Clean(name)); err != nil {
 		return nil, err
 	}
 	return r.packages, nil
 }
 
-// Changed returns the packages of head that base does not have, or has
-// with another specification. The order is that of head; each name is there
-// once.
-func Changed(base, head []Package) []Package {
-	specs := func(list []Package) map[string]map[string]bool {
-		m := map[string]map[string]bool{}
-		for _, p := range list {
-			n := normalize(p.Name)
-			if m[n] == nil {
-				m[n] = map[string]bool{}
-			}
-			m[n][canonicalSpec(p.Spec)] = true
-		}
-		return m
+// requirements reads a requirements file, and those that it includes.
+func (r *reader) requirements(name string) error {
+	if first, err := r.once(Pip, name); !first {
+		return err
 	}
-	before, after := specs(base), specs(head)
-	var changed []Package
-	done := map[string]bool{}
-	for _, p := range head {
-		n := normalize(p.Name)
-		if done[n] || sameKeys(before[n], after[n]) {
-			continue
-		}
-		done[n] = true
-		changed = append(changed, p)
-	}
-	return changed
-}
-
-func sameKeys(a, b map[string]bool) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k := range a {
-		if !b[k] {
-			return false
-		}
-	}
-	return true
-}
-
-var separators = regexp.MustCompile(`[-_.]+`)
-
-// normalize makes names equal that Python's packaging takes for equal.
-func normalize(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
-}
-
-// canonicalSpec leaves out spaces, which mean nothing in a specifier. Those of
-// a direct reference only stand before the address.
-func canonicalSpec(spec string) string { return strings.Join(strings.Fields(spec), "") }
-
-// requirements reads files and those that they include.
-type requirements struct {
-	tree     fs.FS
-	seen     map[string]bool
-	packages []Package
-}
-
-func (r *requirements) file(name string) error {
-	if r.seen[name] {
-		return nil
-	}
-	if len(r.seen) == maxIncludes {
-		return fmt.Errorf("read %s: more than %d requirements files include each other", name, maxIncludes)
-	}
-	r.seen[name] = true
-	data, err := fs.ReadFile(r.tree, name)
+	data, err := r.read(name)
 	if err != nil {
 		return fmt.Errorf("read requirements: %w", err)
 	}
-	if len(data) > maxRequirements {
-		return fmt.Errorf("read requirements %s: larger than %d MiB", name, maxRequirements>>20)
-	}
 	for _, l := range logicalLines(string(data)) {
-		if err := r.line(name, l.number, l.text); err != nil {
+		if err := r.requirement(name, l.number, l.text); err != nil {
 			return err
 		}
 	}
@@ -134,9 +53,7 @@ type logicalLine struct {
 var comment = regexp.MustCompile(`(^|\s+)#.*$`)
 
 // logicalLines joins continued lines and cuts comments off.
-func logicalLines(text string) []logicalLine {
-	text = strings.TrimPrefix(text, "\ufeff")
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+func logicalLines(data string) []logicalLine {
 	var out []logicalLine
 	var current strings.Builder
 	start := 0
@@ -147,7 +64,7 @@ func logicalLines(text string) []logicalLine {
 		current.Reset()
 		start = 0
 	}
-	for i, line := range strings.Split(text, "\n") {
+	for i, line := range strings.Split(text([]byte(data)), "\n") {
 		if start == 0 {
 			start = i + 1
 		}
@@ -167,53 +84,64 @@ func logicalLines(text string) []logicalLine {
 	return out
 }
 
-// line takes one logical line: an option or a requirement.
-func (r *requirements) line(file string, number int, text string) error {
-	if strings.HasPrefix(text, "-") {
-		return r.option(file, number, text)
+// requirement takes one logical line: an option or a requirement.
+func (r *reader) requirement(file string, number int, line string) error {
+	if strings.HasPrefix(line, "-") {
+		return r.requirementOption(file, number, line)
 	}
-	p, marker, ok := parseRequirement(text)
+	p, marker, ok := parseRequirement(line)
 	if !ok {
-		if looksLikePath(text) {
+		if looksLikePath(line) {
 			return nil
 		}
-		return model.WithHint(fmt.Errorf("%s:%d: %q is not a requirement", file, number, abbreviate(text)),
-			`write it as pip reads it, for example "scikit-learn==1.7.2"`)
+		return r.refuse(file, number, model.WithHint(fmt.Errorf("%q is not a requirement", abbreviate(line)),
+			`write it as pip reads it, for example "scikit-learn==1.7.2"`))
 	}
-	if markerHolds(marker) == no {
+	holds := markerHolds(marker)
+	if holds == no {
 		return nil
 	}
-	p.File, p.Line = file, number
-	r.packages = append(r.packages, p)
+	p.File, p.Line, p.maybe = file, number, holds == unknown
+	r.add(p)
 	return nil
 }
 
-// option follows -r and reads names out of -e; all others say how, not what.
-func (r *requirements) option(file string, number int, text string) error {
-	name, value := splitOption(text)
+// requirementOption follows -r and reads names out of -e; all others say how,
+// not what.
+func (r *reader) requirementOption(file string, number int, line string) error {
+	name, value := splitOption(line)
 	switch name {
 	case "-r", "--requirement":
-		if value == "" || strings.Contains(value, "://") {
-			return nil // pip fetches it: nothing of it is in the tree
-		}
-		included := path.Join(path.Dir(file), value)
-		if path.IsAbs(value) || included == ".." || strings.HasPrefix(included, "../") {
-			return fmt.Errorf("%s:%d: %q is outside of the repository", file, number, value)
-		}
-		if err := r.file(included); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return model.WithHint(fmt.Errorf("%s:%d: include %s: %w", file, number, value, err), "commit the file, or take the line out")
-			}
-			return err
-		}
+		return r.include(file, number, value)
 	case "-e", "--editable":
 		if _, egg, ok := strings.Cut(value, "#egg="); ok {
 			if p, _, ok := parseRequirement(strings.SplitN(egg, "&", 2)[0]); ok {
-				r.packages = append(r.packages, Package{Name: p.Name, Spec: "@ " + withoutUser(value), File: file, Line: number})
+				r.add(Package{Ecosystem: Pip, Name: p.Name, Spec: "@ " + withoutUser(value), File: file, Line: number})
 			}
 		}
 	}
 	return nil
+}
+
+// include reads the requirements file that a line of another file names.
+func (r *reader) include(file string, number int, value string) error {
+	value = strings.Trim(value, `"'`)
+	if value == "" || strings.Contains(value, "://") {
+		return nil // pip fetches it: nothing of it is in the tree
+	}
+	included, ok := r.beside(file, value)
+	if !ok {
+		return r.refuse(file, number, fmt.Errorf("%q %w", value, errOutside))
+	}
+	err := r.requirements(included)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = model.WithHint(fmt.Errorf("include %s: %w", value, err), "commit the file, or take the line out")
+		return r.refuse(file, number, err)
+	}
+	if err != nil && !r.strict {
+		return r.refuse(file, number, err)
+	}
+	return err
 }
 
 // splitOption separates "--name value", "--name=value" and "-rvalue".
@@ -242,7 +170,7 @@ func parseRequirement(text string) (p Package, marker string, ok bool) {
 	if m == nil || archive.MatchString(text) && !strings.Contains(text, "@") {
 		return Package{}, "", false
 	}
-	p.Name = m[1]
+	p.Ecosystem, p.Name = Pip, m[1]
 	extras := canonicalSpec(m[2])
 	rest := text[len(m[0]):]
 	if address, isDirect := strings.CutPrefix(rest, "@"); isDirect {
