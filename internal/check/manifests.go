@@ -21,11 +21,13 @@ const maxPerObject = 20
 // fields that do not exist and values of another type than the field's are
 // errors, and so are names and labels that an API server refuses, selectors
 // that do not match their pods, and an object that is there twice. Kinds that
-// Kubernetes does not have itself are skipped. kube is the version of the
-// cluster, "1.31", or empty when it is not known: it decides whether an API
-// version that Kubernetes has removed is an error or a warning. What is in a
-// Secret is not told.
-func Manifests(objects []release.Object, kube string) []plan.Problem {
+// Kubernetes does not have itself are skipped. What is in a Secret is not
+// told.
+func Manifests(objects []release.Object) []plan.Problem { return ManifestsFor(objects, "") }
+
+// ManifestsFor is Manifests for a cluster of a known version, "1.31": an API
+// version that it no longer has is an error, where it otherwise is a warning.
+func ManifestsFor(objects []release.Object, kube string) []plan.Problem {
 	out := twice(objects)
 	for _, o := range objects {
 		m := &manifest{object: o}

@@ -113,7 +113,7 @@ func TestManifests(t *testing.T) {
 		"null fields":     {replace("replicas: 1", "replicas: null\n  strategy:"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := messages(Manifests(parse(t, test.in), "")); got != test.want {
+			if got := messages(Manifests(parse(t, test.in))); got != test.want {
 				t.Errorf("got:\n%swant:\n%s", got, test.want)
 			}
 		})
@@ -124,7 +124,7 @@ func TestRemovedVersionsGoByTheCluster(t *testing.T) {
 	objects := parse(t, "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: x}\n")
 	for kube, want := range map[string]string{"v1.31.2": "error", "1.25": "error", "1.24+": "warning", "1.21": "", "": "warning", "next": "warning"} {
 		got := ""
-		if problems := Manifests(objects, kube); len(problems) > 0 {
+		if problems := ManifestsFor(objects, kube); len(problems) > 0 {
 			got = string(problems[0].Severity)
 		}
 		if got != want {
@@ -137,11 +137,11 @@ func TestHooksMayShareAName(t *testing.T) {
 	objects := parse(t, deployment+"---\n"+deployment)
 	objects[1].Hook = true
 	objects[0].Template, objects[1].Template = "a.yaml", "b.yaml"
-	if got := Manifests(objects, ""); len(got) > 0 {
+	if got := Manifests(objects); len(got) > 0 {
 		t.Error(messages(got))
 	}
 	objects[1].Hook = false
-	got := Manifests(objects, "")
+	got := Manifests(objects)
 	if len(got) != 1 || got[0].File != "b.yaml" || got[0].Object != "Deployment hub" || !strings.Contains(got[0].Message, "first in a.yaml") {
 		t.Errorf("%+v", got)
 	}
@@ -150,7 +150,7 @@ func TestHooksMayShareAName(t *testing.T) {
 func TestManifestsLeaveTheObjectsAsTheyAre(t *testing.T) {
 	objects := parse(t, strings.Replace(deployment, "replicas: 1", "replicas: x\n  foo: 1", 1))
 	before := fmt.Sprint(objects)
-	Manifests(objects, "")
+	Manifests(objects)
 	if after := fmt.Sprint(objects); after != before {
 		t.Errorf("changed:\n%s\n%s", before, after)
 	}
@@ -162,7 +162,7 @@ func BenchmarkManifests(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if got := Manifests(objects, ""); len(got) > 0 {
+		if got := Manifests(objects); len(got) > 0 {
 			b.Fatal(messages(got))
 		}
 	}
