@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -72,7 +73,7 @@ func (r *run) textFuncs() template.FuncMap {
 		"quote":    func(v ...any) (string, error) { return r.counted(sprigQuote(v...)) },
 		"squote":   func(v ...any) (string, error) { return r.counted(sprigSquote(v...)) },
 		"toString": func(v any) (string, error) { return r.counted(sprigToString(v)) },
-		"toYaml":   func(v any) (string, error) { return r.counted(toYAML(v)) },
+		"toYaml":   r.toYAML,
 		"toJson":   func(v any) (string, error) { return r.counted(toJSON(v)) },
 		"join": func(sep string, v any) (string, error) {
 			if list := reflect.ValueOf(v); list.IsValid() && list.Kind() == reflect.Slice {
@@ -135,6 +136,17 @@ func (r *run) textFuncs() template.FuncMap {
 		"regexReplaceAllLiteral":     replaceAll("regexReplaceAllLiteral"),
 		"mustRegexReplaceAllLiteral": replaceAll("mustRegexReplaceAllLiteral"),
 	}
+}
+
+func (r *run) toYAML(v any) (string, error) {
+	s, err := marshalYAML(v)
+	if errors.Is(err, errTooLarge) {
+		return "", r.grown(maxText + 1)
+	}
+	if err != nil {
+		return "", nil //nolint:nilerr // as in Helm: a template has no way to handle it
+	}
+	return r.counted(s)
 }
 
 // random is a function that draws a text of a length.
