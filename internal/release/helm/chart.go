@@ -28,7 +28,7 @@ const (
 type chartLoader struct {
 	tree   fs.FS
 	budget int64
-	fetch  func(parent *chart.Chart, dep *chart.Dependency, version string) (*chart.Chart, error)
+	fetch  fetchFunc
 }
 
 // load reads the chart in a folder of the tree, and completes its
@@ -152,13 +152,6 @@ func (l *chartLoader) dependency(c *chart.Chart, dep *chart.Dependency, dir stri
 			return nil, fmt.Errorf("dependency %s: %w", dep.Name, err)
 		}
 		return sub, nil
-	}
-	if dep.Repository == "" {
-		return nil, model.WithHint(fmt.Errorf("dependency %s has no repository, and is not in charts/", dep.Name),
-			"vendor it into charts/, or give it a repository in Chart.yaml")
-	}
-	if l.fetch == nil {
-		return nil, fmt.Errorf("dependency %s is not in charts/, and nothing may be fetched", dep.Name)
 	}
 	return l.fetch(c, dep, lockedVersion(c, dep))
 }

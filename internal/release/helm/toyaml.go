@@ -93,6 +93,9 @@ func (w *yamlWriter) mapping(m map[string]any, indent int, started bool) bool {
 		}
 		keys = append(keys, k)
 	}
+	// The library's order has circles among keys with leading zeros: they come
+	// out in no certain order there, and always in the same one here.
+	slices.Sort(keys)
 	slices.SortFunc(keys, naturalOrder)
 	for i, k := range keys {
 		if i > 0 || !started {
