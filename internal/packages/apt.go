@@ -37,8 +37,15 @@ func (r *reader) aptList(name string) error {
 	return nil
 }
 
-// parseApt reads "name", "name=version" and "name/release".
+// parseApt reads "name", "name=version" and "name/release". A variable that is
+// not known may be part of either.
 func parseApt(word string) (Package, bool) {
+	if name, version, ok := strings.Cut(word, "="); strings.Contains(name, "$") && !strings.HasPrefix(name, "$") {
+		if ok {
+			version = "=" + version
+		}
+		return Package{Ecosystem: Apt, Name: name, Spec: version}, true
+	}
 	m := aptName.FindStringSubmatch(word)
 	if m == nil {
 		return Package{}, false

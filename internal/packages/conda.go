@@ -46,11 +46,11 @@ var yamlLine = regexp.MustCompile(`^yaml: line ([0-9]+): `)
 
 // yamlError separates the line from what is wrong there.
 func yamlError(err error) (int, string) {
-	message := err.Error()
+	message := "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
-	if m := yamlLine.FindStringSubmatch(message); m != nil {
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		fmt.Sscanf(m[1], "%d", &line) //nolint:errcheck // the expression admits digits alone
-		message = "not YAML: " + message[len(m[0]):]
+		message = "not YAML: " + err.Error()[len(m[0]):]
 	}
 	return line, message
 }

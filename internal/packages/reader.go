@@ -135,6 +135,9 @@ func resolve(tree fs.FS, name string) (string, error) {
 		}
 		next := path.Join(at, part)
 		info, err := fs.Lstat(tree, next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
 		if err != nil {
 			return "", err
 		}

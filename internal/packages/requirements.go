@@ -92,6 +92,10 @@ func (r *reader) requirement(file string, number int, line string) error {
 	p, marker, ok := parseRequirement(line)
 	if !ok {
 		if looksLikePath(line) {
+			if p, ok := unnamedRequirement(line); ok && !r.strict {
+				p.File, p.Line = file, number
+				r.add(p)
+			}
 			return nil
 		}
 		return r.refuse(file, number, model.WithHint(fmt.Errorf("%q is not a requirement", abbreviate(line)),
@@ -114,10 +118,16 @@ func (r *reader) requirementOption(file string, number int, line string) error {
 	case "-r", "--requirement":
 		return r.include(file, number, value)
 	case "-e", "--editable":
+		value = strings.Trim(value, `"'`)
+		p := Package{Ecosystem: Pip, Spec: "@ " + withoutUser(value), File: file, Line: number}
 		if _, egg, ok := strings.Cut(value, "#egg="); ok {
-			if p, _, ok := parseRequirement(strings.SplitN(egg, "&", 2)[0]); ok {
-				r.add(Package{Ecosystem: Pip, Name: p.Name, Spec: "@ " + withoutUser(value), File: file, Line: number})
-			}
+			named, _, _ := parseRequirement(strings.SplitN(egg, "&", 2)[0])
+			p.Name = named.Name
+		} else if named, ok := unnamedRequirement(value); ok && !r.strict {
+			p.Name = named.Name
+		}
+		if p.Name != "" {
+			r.add(p)
 		}
 	}
 	return nil
@@ -214,6 +224,48 @@ func withoutUser(address string) string {
 		host = host[i+1:]
 	}
 	return scheme + "://" + host + tail
+}
+
+var wheelName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._]*)-[0-9][^-]*(-.*)?\.(?:whl|tar\.gz|zip)$`)
+
+// unnamedRequirement reads the address of a repository or of an archive that
+// stands without a name. Its own name is taken for that of the package, which
+// is not certain before the build, but is good to show.
+func unnamedRequirement(line string) (Package, bool) {
+	address, _, _ := strings.Cut(line, " ")
+	bare, fragment, _ := strings.Cut(address, "#")
+	bare, _, _ = strings.Cut(bare, "?")
+	if !strings.Contains(bare, "://") {
+		return Package{}, false
+	}
+	name := path.Base(bare)
+	if strings.Contains(bare, "+") && !archive.MatchString(bare) {
+		name, _, _ = strings.Cut(name, "@")
+		name = strings.TrimSuffix(name, ".git")
+	} else if m := wheelName.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	} else {
+		name = owner(bare)
+	}
+	for part := range strings.SplitSeq(fragment, "&") {
+		if egg, ok := strings.CutPrefix(part, "egg="); ok {
+			name, _, _ = strings.Cut(egg, "[")
+		}
+	}
+	if m := requirementName.FindString(name); m != name || name == "" {
+		return Package{}, false
+	}
+	return Package{Ecosystem: Pip, Name: name, Spec: "@ " + withoutUser(address)}, true
+}
+
+// owner is the repository of an archive that a forge makes:
+// ".../owner/repo/archive/ref.zip".
+func owner(address string) string {
+	before, _, ok := strings.Cut(address, "/archive/")
+	if !ok {
+		return ""
+	}
+	return path.Base(before)
 }
 
 // looksLikePath says that a line names a file, folder or address, whose

@@ -200,9 +200,7 @@ func (s *script) cmd(c syntax.Command, in output) output {
 			s.stmts(item.Stmts, in)
 		}
 	case *syntax.FuncDecl:
-		if c.Name != nil {
-			s.funcs[c.Name.Value] = c.Body
-		}
+		s.declare(c, in)
 	case *syntax.DeclClause:
 		for _, a := range c.Args {
 			s.assign(a)
@@ -211,6 +209,24 @@ func (s *script) cmd(c syntax.Command, in output) output {
 		return s.stmt(c.Stmt, in)
 	}
 	return output{}
+}
+
+// declare takes a function. The parser gives "f() { …; } && g" to the body as a
+// whole: what follows the braces runs at once.
+func (s *script) declare(c *syntax.FuncDecl, in output) {
+	body := c.Body
+	var rest []*syntax.Stmt
+	for body != nil {
+		list, ok := body.Cmd.(*syntax.BinaryCmd)
+		if !ok {
+			break
+		}
+		body, rest = list.X, append([]*syntax.Stmt{list.Y}, rest...)
+	}
+	if c.Name != nil {
+		s.funcs[c.Name.Value] = body
+	}
+	s.stmts(rest, in)
 }
 
 // loop runs a loop's body for each item, or once when they are not known.

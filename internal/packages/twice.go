@@ -25,14 +25,22 @@ func (b *build) twice() {
 			first[k] = p
 			continue
 		}
-		if version(before) != version(p) && !agree(before, p) {
+		if version(before) != version(p) && (before.File == p.File && !exactSame(before, p) || !agree(before, p)) {
 			b.report(plan.Warning, p.File, p.Line, model.WithHint(
-				fmt.Errorf("%s is listed twice: %s here, %s in %s, line %d", p.Name, shown(p), shown(before), before.File, before.Line),
-				"keep one of the lines"))
+				fmt.Errorf("%s is listed twice: %s here, %s in %s", p.Name, shown(p), shown(before), before.File),
+				fmt.Sprintf("keep one of the lines: the other is %s:%d", before.File, before.Line)))
 		}
 	}
 	b.twoInstallers(first)
 }
+
+// exactSame says that two specifications differ in notation alone.
+func exactSame(a, b Package) bool {
+	return strings.TrimLeft(version(a), "=") == strings.TrimLeft(version(b), "=") && a.Pinned() == b.Pinned()
+}
+
+// namesakes are packages that are one thing to conda and another to pip.
+var namesakes = map[string]bool{"graphviz": true}
 
 // twoInstallers reports what conda and pip both install, when that cannot be
 // one version.
@@ -50,13 +58,13 @@ func (b *build) twoInstallers(first map[string]Package) {
 		}
 		k := p.scope + " " + normalize(p.Name)
 		c, both := byName[k]
-		if !both || told[k] || agree(c, p) {
+		if !both || told[k] || namesakes[normalize(p.Name)] || agree(c, p) {
 			continue
 		}
 		told[k] = true
 		b.report(plan.Notice, p.File, p.Line, model.WithHint(
-			fmt.Errorf("pip installs %s %s over conda's %s (%s, line %d)", p.Name, shown(p), shown(c), c.File, c.Line),
-			"list it once, with conda or with pip"))
+			fmt.Errorf("pip installs %s %s over conda's %s", p.Name, shown(p), shown(c)),
+			fmt.Sprintf("list it once, with conda or with pip: the other line is %s:%d", c.File, c.Line)))
 	}
 }
 
