@@ -54,8 +54,8 @@ func TestToYAMLOrdersKeys(t *testing.T) {
 	m, whole := map[string]any{}, map[string]any{}
 	for _, k := range []string{"a", "b", "A", "a1", "a2", "a10", "a01", "a001", "a1b", "a-b", "a_b", "a.b", "0", "00", "10", "100", "1", "a0", "a00", "a10b", "a100", "-", "_", "a1-2", "a1-10", "99999999999999999999", "99999999999999999998", "z/9", "z/10"} {
 		m[k] = k
-		if !strings.Contains(k, "0") || strings.HasSuffix(k, "10") {
-			whole[k] = k // of numbers with leading zeros the library's order is not certain
+		if !strings.Contains(k, "0") {
+			whole[k] = k // with a10 < a1b < a2 < a10 the library's order is not certain
 		}
 	}
 	check(t, whole)
