@@ -109,16 +109,16 @@ func (g *grouping) blocks() []Block {
 
 // generic writes a change without the names of its release.
 func (r *Release) generic(c Change) Change {
-	c.Name, c.Namespace = r.text(c.Name), r.text(c.Namespace)
+	c.Name, c.Namespace, c.Template = r.Generic(c.Name), r.Generic(c.Namespace), r.Generic(c.Template)
 	return c
 }
 
 func (r *Release) genericField(f Field) Field {
-	f.Path, f.Before, f.After = r.text(f.Path), r.value(f.Before), r.value(f.After)
+	f.Path, f.Before, f.After = r.Generic(f.Path), r.value(f.Before), r.value(f.After)
 	if f.Lines != nil {
 		f.Lines = slices.Clone(f.Lines)
 		for i, l := range f.Lines {
-			f.Lines[i] = r.text(l)
+			f.Lines[i] = r.Generic(l)
 		}
 	}
 	return f
@@ -127,7 +127,7 @@ func (r *Release) genericField(f Field) Field {
 func (r *Release) value(v any) any {
 	switch v := v.(type) {
 	case string:
-		return r.text(v)
+		return r.Generic(v)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
@@ -144,9 +144,10 @@ func (r *Release) value(v any) any {
 	return v
 }
 
-// text puts placeholders for the release's own names. Those without a "-" are
-// too likely to be a word of something else.
-func (r *Release) text(s string) string {
+// Generic puts the placeholders "{release}" and "{namespace}" for the release's
+// own names in a text. Names without a "-" are too likely to be a word of
+// something else, and stay.
+func (r *Release) Generic(s string) string {
 	if strings.Contains(r.Release, "-") {
 		s = strings.ReplaceAll(s, r.Release, "{release}")
 	}
@@ -161,6 +162,12 @@ func (r *Release) text(s string) string {
 // staging and prod (not datahub)", "prod of a and b". An empty fleet stands for
 // one that is not known.
 func Name(set, fleet []string) string {
+	at := make(map[string]int, len(fleet))
+	for i, k := range fleet {
+		at[k] = i + 1
+	}
+	set = slices.Clone(set)
+	slices.SortStableFunc(set, func(a, b string) int { return at[a] - at[b] })
 	hubs, envs := split(set)
 	all, _ := split(fleet)
 	// Hubs with the same environments are named together.
@@ -199,7 +206,7 @@ func hubWords(hubs, all []string) string {
 	switch {
 	case len(hubs) == 1:
 		return hubs[0]
-	case len(all) > 0 && len(hubs) == len(all):
+	case len(hubs) == len(all) && !slices.ContainsFunc(all, func(h string) bool { return !slices.Contains(hubs, h) }):
 		return fmt.Sprintf("all %d hubs", len(all))
 	case len(hubs) <= few:
 		return words(hubs)

@@ -180,10 +180,9 @@ func article(noun string) string {
 
 func (j *judge) removed() {
 	r := j.release
-	where := fmt.Sprintf("release %s in namespace %s", r.Release, r.Namespace)
-	j.feel(Destructive, "the hub is described no more; hubship leaves what runs alone",
-		"the hub is described no more: hubship upgrades it no longer, and does not delete it by itself",
-		where+" has no description at the head", Change{})
+	const reason = "the head does not describe it any more"
+	j.feel(Destructive, "the hub leaves the repository; hubship does not delete what runs",
+		"the hub leaves the repository: hubship upgrades it no longer, and does not delete what runs", reason, Change{})
 	var kept, lost []string
 	for _, c := range r.Changes {
 		if c.Change != Removed || !holdsData(c.Kind) {
@@ -196,12 +195,12 @@ func (j *judge) removed() {
 		}
 	}
 	if len(lost) > 0 {
-		j.feel(Destructive, "", "uninstalling it by hand would delete "+few(lost, 5), where, Change{})
+		j.feel(Destructive, "", "uninstalling it by hand would delete "+few(lost, 5), reason, Change{})
 	}
 	if len(kept) > 0 {
 		j.feel(Background, "", "uninstalling it by hand would keep "+few(kept, 5), `their annotation helm.sh/resource-policy says "keep"`, Change{})
 	}
-	j.problem(Warning, "removed", fmt.Sprintf("%s is described no more: it keeps running as it is, without upgrades", where),
+	j.problem(Warning, "removed", "the release leaves the repository: it keeps running as it is, without upgrades",
 		"uninstall it by hand when its users and their data are safe, or put its description back", Change{})
 }
 
@@ -230,7 +229,7 @@ func (j *judge) unrendered() {
 
 func (j *judge) added() {
 	j.feel(NoImpact, "a new hub, which nobody uses yet", "a new hub is installed: nobody uses it yet",
-		fmt.Sprintf("release %s in namespace %s is new", j.release.Release, j.release.Namespace), Change{})
+		"the base does not describe it", Change{})
 }
 
 // moved looks at where the release lives.

@@ -152,8 +152,8 @@ func TestJudge(t *testing.T) {
 			[]Change{with(object("Deployment", "hub", "hub"), Added), with(claim, Added)}, Surroundings{}, Added, NoImpact, "a new hub, which nobody uses yet", []string{"a new hub is installed"}, nil,
 		},
 		"a hub that goes": {
-			[]Change{with(claim, Removed), with(object("Deployment", "hub", "hub"), Removed)}, Surroundings{}, Removed, Destructive, "the hub is described no more; hubship leaves what runs alone",
-			[]string{"hubship upgrades it no longer, and does not delete it by itself", "uninstalling it by hand would delete PersistentVolumeClaim hub-db-dir"}, []string{"warning removed"},
+			[]Change{with(claim, Removed), with(object("Deployment", "hub", "hub"), Removed)}, Surroundings{}, Removed, Destructive, "the hub leaves the repository; hubship does not delete what runs",
+			[]string{"hubship upgrades it no longer, and does not delete what runs", "uninstalling it by hand would delete PersistentVolumeClaim hub-db-dir"}, []string{"warning removed"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

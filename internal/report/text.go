@@ -1,0 +1,386 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// Bounds of the text, so that a plan for a whole fleet can be read.
+const (
+	textProblems = 20
+	textEffects  = 12
+	textReasons  = 8
+	textPaths    = 5
+	textBlocks   = 8
+	textObjects  = 10
+	textFields   = 6
+	textLines    = 16
+	textPackages = 25
+	textValue    = 70
+)
+
+// Text writes the plan for a terminal. It is bounded: of what a large plan has
+// too much of, the first is written, and how much is left out.
+func Text(w io.Writer, p plan.Plan, o Options) error {
+	if o.Width <= 0 {
+		o.Width = 100
+	}
+	t := &text{view: newView(p, o), width: max(o.Width, 40)}
+	t.summary()
+	t.problems()
+	t.felt()
+	t.images()
+	t.packages()
+	t.submodules()
+	t.causes()
+	t.objects()
+	t.standing()
+	t.unrelated()
+	if _, err := io.WriteString(w, t.b.String()); err != nil {
+		return fmt.Errorf("write the plan as text: %w", err)
+	}
+	return nil
+}
+
+type text struct {
+	*view
+	b     strings.Builder
+	width int
+}
+
+// The colours, as terminals know them.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+func (t *text) paint(code, s string) string {
+	if !t.options.Colour || s == "" || code == "" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func colour(class string) string {
+	return map[string]string{"bad": red, "warn": yellow, "good": green}[class]
+}
+
+// put writes a text, broken into lines, the first one behind a prefix that is
+// painted already and seen as wide as the indent.
+func (t *text) put(prefix string, indent int, code, s string) {
+	t.b.WriteString(prefix)
+	at := indent
+	for i, word := range strings.Fields(clean(s)) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > t.width:
+			t.b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		default:
+			t.b.WriteString(" ")
+			at++
+		}
+		t.b.WriteString(t.paint(code, word))
+		at += n
+	}
+	t.b.WriteString("\n")
+}
+
+func pad(s string, n int) string {
+	return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
+}
+
+func (t *text) head(title string) {
+	t.b.WriteString("\n" + t.paint(bold, title) + "\n")
+}
+
+func (t *text) more(indent, n int, noun string) {
+	if n > 0 {
+		t.put(strings.Repeat(" ", indent), indent, dim, fmt.Sprintf("… and %s more; -o json has all", count(n, noun)))
+	}
+}
+
+func (t *text) summary() {
+	title := "Plan " + t.commits()
+	if t.options.Title != "" {
+		title += "  " + line(t.options.Title)
+	}
+	t.b.WriteString(t.paint(bold, clean(title)) + "\n")
+	for _, f := range t.facts() {
+		t.put(t.paint(bold, pad(f.Label, 10))+" ", 11, colour(f.Class), f.Text)
+	}
+}
+
+func (t *text) problems() {
+	if len(t.plan.Problems) == 0 {
+		return
+	}
+	t.head("Problems")
+	for i, p := range t.plan.Problems {
+		if i == textProblems {
+			t.more(2, len(t.plan.Problems)-i, "problem")
+			break
+		}
+		code := map[plan.Severity]string{plan.Error: red, plan.Warning: yellow, plan.Notice: cyan}[p.Severity]
+		message := p.Message
+		if at := place(p); at != "" && !strings.HasPrefix(message, at) {
+			message = at + ": " + message
+		}
+		if p.Preexisting {
+			message += " (not new)"
+		}
+		t.put("  "+t.paint(code, pad(string(p.Severity), 8)), 10, "", message+" ["+p.Check+"]")
+		if len(p.Releases) > 0 {
+			t.put(pad("", 10), 10, dim, "in "+t.where(p.Releases))
+		}
+		if p.Hint != "" {
+			t.put(pad("", 10)+t.paint(cyan, "hint:")+" ", 16, "", p.Hint)
+		}
+	}
+}
+
+func (t *text) felt() {
+	if len(t.effects) == 0 {
+		return
+	}
+	t.head("What users feel")
+	for i, e := range t.effects {
+		if i == textEffects {
+			t.more(2, len(t.effects)-i, "effect")
+			break
+		}
+		what := e.What
+		if e.Allowed {
+			what += " (allowed by the commit)"
+		}
+		t.put("  "+t.paint(colour(levelClass(e.Level)), pad(levelWord(e.Level), 13)), 15, "", what)
+		where := e.Where
+		if e.Active != "" && plan.Worse(e.Level, plan.NextStart) {
+			where += "; " + e.Active
+		}
+		t.put(pad("", 15), 15, dim, where)
+		t.put(pad("", 15), 15, dim, "why: "+e.Why)
+	}
+}
+
+func (t *text) images() {
+	if len(t.plan.Images) == 0 {
+		return
+	}
+	t.head("Images")
+	for i, img := range t.plan.Images {
+		if i == textEffects {
+			t.more(2, len(t.plan.Images)-i, "image")
+			break
+		}
+		what := "changes"
+		switch {
+		case img.Change == plan.Removed:
+			what = "no longer used"
+		case img.Build:
+			what = "is built"
+		}
+		text := img.Name + " " + what + ", for " + few(img.Hubs, 6)
+		if img.Bytes > 0 {
+			text += "; each node pulls " + plan.Size(img.Bytes)
+		}
+		t.put("  "+sign(img.Change)+" ", 4, "", text)
+		if !img.Build && img.Before != "" && img.After != "" {
+			t.put(pad("", 4), 4, dim, img.Before+" → "+img.After)
+		}
+		t.paths(4, img.Reasons)
+	}
+}
+
+func (t *text) paths(indent int, list []plan.Reason) {
+	for i, r := range list {
+		if i == textPaths {
+			t.more(indent, len(list)-i, "path")
+			break
+		}
+		t.put(pad("", indent), indent, dim, r.Path+" ("+r.Reason+")")
+	}
+}
+
+func (t *text) packages() {
+	if len(t.plan.Packages) == 0 {
+		return
+	}
+	t.head("Packages")
+	for i, p := range t.plan.Packages {
+		if i == textPackages {
+			t.more(2, len(t.plan.Packages)-i, "package")
+			break
+		}
+		t.put("  "+sign(p.Change)+" ", 4, "", fmt.Sprintf("%s — %s:%d", packageText(p), p.File, p.Line))
+	}
+}
+
+func (t *text) submodules() {
+	if len(t.plan.Submodules) == 0 {
+		return
+	}
+	t.head("Submodules")
+	for _, s := range t.plan.Submodules {
+		t.put("  ", 2, "", submoduleText(s))
+		for i, c := range s.Commits {
+			if i == textPaths {
+				t.more(4, len(s.Commits)-i, "commit")
+				break
+			}
+			t.put(pad("", 4), 4, dim, c)
+		}
+	}
+}
+
+func submoduleText(s plan.Submodule) string {
+	text := s.Path
+	switch {
+	case s.Before == "":
+		text += " is added at " + short(s.After)
+	case s.After == "":
+		text += " is removed, was at " + short(s.Before)
+	default:
+		text += ": " + short(s.Before) + " → " + short(s.After)
+	}
+	if s.Back {
+		text += ", which is OLDER than before"
+	}
+	if s.Note != "" {
+		text += " (" + s.Note + ")"
+	}
+	return text
+}
+
+func (t *text) causes() {
+	if len(t.reasons) == 0 {
+		return
+	}
+	t.head("Why these hubs")
+	for i, r := range t.reasons {
+		if i == textReasons {
+			rest := len(t.reasons) - i
+			t.more(2, rest, "group")
+			break
+		}
+		where := r.Where
+		if r.Change != plan.Changed {
+			where += " (" + string(r.Change) + ")"
+		}
+		t.put("  ", 2, "", where)
+		t.paths(4, r.Reasons)
+	}
+	for _, d := range t.dark {
+		t.put("  "+t.paint(yellow, "not rendered: "), 4, "", d.Where+": "+d.Why)
+	}
+}
+
+func (t *text) standing() {
+	files := t.standIns()
+	if len(files) == 0 {
+		return
+	}
+	t.head("Encrypted files whose values are made up here")
+	t.put("  ", 2, dim, few(files, textPaths))
+}
+
+func (t *text) objects() {
+	if len(t.blocks) == 0 {
+		return
+	}
+	t.head("What changes")
+	for i, b := range t.blocks {
+		if i == textBlocks {
+			t.more(2, len(t.blocks)-i, "group")
+			break
+		}
+		t.put("  ", 2, bold, b.title())
+		for n, f := range b.Values {
+			if n == textObjects {
+				t.more(4, len(b.Values)-n, "setting")
+				break
+			}
+			t.field(4, "setting ", f)
+		}
+		for n, c := range b.Changes {
+			if n == textObjects {
+				t.more(4, len(b.Changes)-n, "object")
+				break
+			}
+			t.change(c)
+		}
+		if b.Labels > 0 {
+			t.put(pad("", 4), 4, dim, labels(b.Labels))
+		}
+	}
+}
+
+func labels(n int) string {
+	return fmt.Sprintf("%s %s only in the chart's version and checksums", count(n, "object"), verb(n, "differs", "differ"))
+}
+
+func (t *text) change(c plan.Change) {
+	code := map[plan.ChangeKind]string{plan.Added: green, plan.Removed: red, plan.Changed: yellow}[c.Change]
+	name := c.Object()
+	if c.Hook {
+		name += " (hook)"
+	}
+	t.put("    "+t.paint(code, sign(c.Change))+" ", 6, "", name)
+	if c.Change != plan.Changed {
+		return
+	}
+	said, hidden := 0, 0
+	for _, f := range c.Fields {
+		switch {
+		case noise(f):
+			continue
+		case said == textFields:
+			hidden++
+		default:
+			t.field(8, "", f)
+			said++
+		}
+	}
+	t.more(8, hidden, "field")
+}
+
+func (t *text) field(indent int, prefix string, f plan.Field) {
+	text := fieldText(f, textValue)
+	t.put(pad("", indent)+t.paint(dim, prefix), indent+2, "", f.Path+": "+text)
+	for i, l := range f.Lines {
+		if i == textLines {
+			t.more(indent+2, len(f.Lines)-i, "line")
+			break
+		}
+		code := ""
+		switch {
+		case strings.HasPrefix(l, "+"):
+			code = green
+		case strings.HasPrefix(l, "-"):
+			code = red
+		}
+		cut := []rune(strings.ReplaceAll(clean(l), "\n", " "))
+		if n := t.width - indent - 3; len(cut) > n && n > 0 {
+			cut = append(cut[:n], '…')
+		}
+		t.b.WriteString(pad("", indent+2) + t.paint(code, string(cut)) + "\n")
+	}
+}
+
+func (t *text) unrelated() {
+	n := len(t.plan.Unrelated)
+	if n == 0 {
+		return
+	}
+	t.head("Not part of any hub")
+	t.put("  ", 2, dim, fmt.Sprintf("%s: %s", count(n, "path"), few(t.plan.Unrelated, textPaths)))
+}

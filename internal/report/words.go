@@ -1,0 +1,422 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// fact is one line of the summary.
+type fact struct {
+	Label string
+	Text  string
+	Class string // "bad", "warn", "good" or empty
+}
+
+// verdict says in one line whether the change may be deployed.
+func (v *view) verdict() fact {
+	n := map[plan.Severity]int{}
+	for _, p := range v.plan.Problems {
+		if !p.Preexisting {
+			n[p.Severity]++
+		}
+	}
+	destroys := slices.ContainsFunc(v.effects, func(e effect) bool { return e.Level == plan.Destructive })
+	var text, class string
+	switch {
+	case n[plan.Error] > 0:
+		text, class = "must not be deployed: "+count(n[plan.Error], "error"), "bad"
+		if n[plan.Warning] > 0 {
+			text += ", " + count(n[plan.Warning], "warning")
+		}
+	case destroys:
+		text, class = "destroys something, which the commit allows or hubship leaves to you: read on", "warn"
+	case n[plan.Warning] > 0:
+		text, class = "can be deployed when somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
+	case len(v.plan.Releases) == 0 && len(v.plan.Images) == 0:
+		text, class = "this change affects no hub", "good"
+	default:
+		text, class = "nothing was found that is wrong with it", "good"
+	}
+	if len(v.plan.Releases) > 0 && class != "bad" {
+		switch {
+		case !v.plan.Rendered:
+			text += ", as far as can be said without rendering"
+		case len(v.dark) > 0:
+			text += ", as far as could be rendered"
+		}
+	}
+	return fact{"Verdict", text, class}
+}
+
+// facts are the summary: what a reader decides by.
+func (v *view) facts() []fact {
+	out := []fact{v.verdict()}
+	if len(v.plan.Releases) > 0 {
+		out = append(out, fact{Label: "Hubs", Text: v.where(v.keys()) + " (" + count(len(v.plan.Releases), "release") + ")" + v.came()})
+		out = append(out, v.felt()...)
+	}
+	if len(v.plan.Images) > 0 || len(v.plan.Releases) > 0 {
+		out = append(out, fact{Label: "Images", Text: v.built()})
+	}
+	if text := v.packaged(); text != "" {
+		out = append(out, fact{Label: "Packages", Text: text})
+	}
+	for _, s := range v.plan.Submodules {
+		if s.Back {
+			out = append(out, fact{"Submodule", s.Path + " goes back to an older commit", "warn"})
+		}
+	}
+	if files := v.standIns(); len(files) > 0 {
+		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("the keys of %s are not here: made-up values stand in for theirs, the same on both sides", count(len(files), "encrypted file"))})
+	}
+	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
+		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
+	}
+	return out
+}
+
+// came names hubs that came, went or have another name.
+func (v *view) came() string {
+	text := ""
+	for _, h := range v.plan.Hubs {
+		text += "; " + hubChange(h)
+	}
+	return text
+}
+
+func hubChange(h plan.HubChange) string {
+	switch h.Change {
+	case plan.Added:
+		return h.Hub + " is new"
+	case plan.Removed:
+		return h.Hub + " is removed"
+	case plan.Renamed:
+		return fmt.Sprintf("%s is renamed to %s", h.From, h.Hub)
+	}
+	return h.Hub + " changes"
+}
+
+// felt says what users feel, the worst first and each thing once, and how many
+// releases they do not meet anything in.
+func (v *view) felt() []fact {
+	const most = 4
+	type key struct {
+		level plan.Level
+		what  string
+	}
+	sets := map[key][]string{}
+	var order []key
+	touched := map[string]bool{}
+	for _, e := range v.effects {
+		if !plan.Worse(e.Level, plan.Background) {
+			continue
+		}
+		k := key{e.Level, e.What}
+		if _, ok := sets[k]; !ok {
+			order = append(order, k)
+		}
+		for _, r := range e.keys {
+			touched[r] = true
+			if !slices.Contains(sets[k], r) {
+				sets[k] = append(sets[k], r)
+			}
+		}
+	}
+	var out []fact
+	for i, k := range order {
+		if i == most {
+			out = append(out, fact{Text: fmt.Sprintf("… and %s more", count(len(order)-i, "effect"))})
+			break
+		}
+		f := fact{Text: k.what, Class: levelClass(k.level)}
+		if len(sets[k]) < len(v.plan.Releases) {
+			f.Text += " — " + v.where(sets[k])
+		}
+		if text := v.users(sets[k]); text != "" && plan.Worse(k.level, plan.NextStart) {
+			f.Text += "; " + text
+		}
+		out = append(out, f)
+	}
+	var calm []string
+	for _, k := range v.keys() {
+		if !touched[k] {
+			calm = append(calm, k)
+		}
+	}
+	if len(calm) > 0 {
+		f := fact{Text: v.calm(), Class: "good"}
+		if len(order) > 0 {
+			f.Text += " in " + v.where(calm)
+		}
+		out = append(out, f)
+	}
+	out[0].Label = "Users"
+	return out
+}
+
+// calm says what users feel where it is next to nothing.
+func (v *view) calm() string {
+	if len(v.plan.Releases) > 0 && !slices.ContainsFunc(v.plan.Releases, func(r plan.Release) bool { return r.Impact.Summary != v.plan.Releases[0].Impact.Summary }) {
+		return v.plan.Releases[0].Impact.Summary
+	}
+	return "nothing that users meet"
+}
+
+func levelClass(l plan.Level) string {
+	switch l {
+	case plan.Destructive:
+		return "bad"
+	case plan.ProxyDown, plan.Unknown, plan.HubRestart:
+		return "warn"
+	case plan.NoImpact, plan.Background:
+		return "good"
+	}
+	return ""
+}
+
+// levelWord is a level in a word or two.
+func levelWord(l plan.Level) string {
+	switch l {
+	case plan.NoImpact:
+		return "nothing"
+	case plan.Background:
+		return "unnoticed"
+	case plan.NextStart:
+		return "next start"
+	case plan.HubRestart:
+		return "restart"
+	case plan.ProxyDown:
+		return "disconnects"
+	case plan.Destructive:
+		return "destroys"
+	}
+	return "unknown"
+}
+
+func (v *view) built() string {
+	var built, others, gone []string
+	for _, i := range v.plan.Images {
+		switch {
+		case i.Change == plan.Removed:
+			gone = append(gone, i.Name)
+		case i.Build:
+			built = append(built, i.Name)
+		default:
+			others = append(others, i.Name)
+		}
+	}
+	var parts []string
+	if len(built) > 0 {
+		parts = append(parts, fmt.Sprintf("%s built: %s", isAre(len(built)), few(built, 4)))
+	} else {
+		parts = append(parts, "none is built")
+	}
+	if len(others) > 0 {
+		parts = append(parts, fmt.Sprintf("%s made elsewhere %s: %s", count(len(others), "image"), verb(len(others), "changes", "change"), few(others, 4)))
+	}
+	if len(gone) > 0 {
+		parts = append(parts, "no longer used: "+few(gone, 4))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func (v *view) packaged() string {
+	n := map[plan.ChangeKind]int{}
+	loose := 0
+	for _, p := range v.plan.Packages {
+		n[p.Change]++
+		if !p.Pinned && p.Change != plan.Removed {
+			loose++
+		}
+	}
+	var parts []string
+	for _, k := range []plan.ChangeKind{plan.Added, plan.Changed, plan.Removed} {
+		if n[k] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[k], k))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if loose > 0 {
+		text += fmt.Sprintf("; %d of them %s no version", loose, verb(loose, "names", "name"))
+	}
+	return text
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func few(items []string, n int) string {
+	if len(items) <= n {
+		return strings.Join(items, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:n], ", "), len(items)-n)
+}
+
+// short is the beginning of a commit's id.
+func short(id string) string {
+	if len(id) > 10 {
+		return id[:10]
+	}
+	return id
+}
+
+func (v *view) commits() string {
+	base := short(v.plan.Base)
+	if base == "" {
+		base = "nothing"
+	}
+	text := base + " → " + short(v.plan.Head)
+	if v.plan.Merged != "" {
+		text += " (merged into the base)"
+	}
+	return text
+}
+
+// fieldText is what differs in a field, without its path: old → new. It is
+// empty where the lines say it.
+func fieldText(f plan.Field, n int) string {
+	switch {
+	case f.Masked:
+		return "changes (secret)"
+	case f.Digest:
+		return "changes (a checksum)"
+	case f.Lines != nil:
+		return ""
+	case f.Before == nil && f.After == nil:
+		return "changes"
+	case f.Before == nil:
+		return "added: " + value(f.After, n)
+	case f.After == nil:
+		return "removed: " + value(f.Before, n)
+	}
+	return value(f.Before, n) + " → " + value(f.After, n)
+}
+
+// value writes a value in one line of at most n characters.
+func value(v any, n int) string {
+	var text string
+	switch v := v.(type) {
+	case string:
+		text = v
+		if v == "" || strings.TrimSpace(v) != v || looksOther(v) {
+			text = strconv.Quote(v)
+		}
+	case float64:
+		text = strconv.FormatFloat(v, 'f', -1, 64)
+	case map[string]any, []any:
+		raw, err := json.Marshal(v)
+		if err != nil {
+			raw = fmt.Append(nil, v)
+		}
+		text = string(raw)
+	default:
+		text = fmt.Sprint(v)
+	}
+	text = strings.ReplaceAll(text, "\n", "⏎")
+	if r := []rune(text); len(r) > n {
+		text = string(r[:n]) + "…"
+	}
+	return text
+}
+
+// looksOther says that a text would be taken for a number or a switch.
+func looksOther(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil || s == "true" || s == "false" || s == "null"
+}
+
+// place is where a problem is.
+func place(p plan.Problem) string {
+	if p.File == "" {
+		return p.Object
+	}
+	if p.Line > 0 {
+		return p.File + ":" + strconv.Itoa(p.Line)
+	}
+	return p.File
+}
+
+// packageText is a package's change in words: its ecosystem, its name, and the
+// specification before and after.
+func packageText(p plan.Package) string {
+	spec := func(s string) string {
+		if s == "" || strings.HasPrefix(s, p.Name) {
+			return s
+		}
+		return p.Name + " " + s
+	}
+	text := p.Ecosystem + " "
+	switch before, after := spec(p.Before), spec(p.After); {
+	case before+after == "":
+		text += p.Name
+	case p.Change == plan.Added, before == "":
+		text += after
+	case p.Change == plan.Removed, after == "":
+		text += before
+	default:
+		text += before + " → " + after
+	}
+	if loose(p) {
+		text += " (names no version)"
+	}
+	return text
+}
+
+// loose says that a package's new specification names no version.
+func loose(p plan.Package) bool { return !p.Pinned && p.Change != plan.Removed }
+
+// sign is the mark before something that came, went or changes.
+func sign(k plan.ChangeKind) string {
+	switch k {
+	case plan.Added:
+		return "+"
+	case plan.Removed:
+		return "-"
+	}
+	return "~"
+}
+
+// clean takes out of a text what a terminal or a browser would obey rather
+// than show: control characters, and those that turn the direction of text.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == unicode.ReplacementChar:
+			return '·'
+		}
+		return r
+	}, s)
+}
+
+// line is a text in one line.
+func line(s string) string {
+	return strings.Join(strings.Fields(clean(s)), " ")
+}
