@@ -10,9 +10,9 @@ import (
 	"github.com/hubship/hubship/internal/plan"
 )
 
-// random returns characters of the alphabet, the same in each run, so that
+// letters returns characters of the alphabet, the same in each run, so that
 // nothing that looks like a credential stands in this file.
-func random(n int, alphabet string) string {
+func letters(n int, alphabet string) string {
 	r := rand.New(rand.NewPCG(7, uint64(n)))
 	var b strings.Builder
 	for range n {
@@ -39,24 +39,24 @@ func added(name string, text ...string) File {
 func pem() []string {
 	out := []string{"-----BEGIN RSA PRIVATE" + " KEY-----"}
 	for i := range 20 {
-		out = append(out, random(64, mixed+strings.Repeat("+/", i%2)))
+		out = append(out, letters(64, mixed+strings.Repeat("+/", i%2)))
 	}
 	return append(out, "-----END RSA PRIVATE"+" KEY-----")
 }
 
 func TestCredentials(t *testing.T) {
-	token := random(36, mixed)
+	token := letters(36, mixed)
 	for name, test := range map[string]struct {
 		secret string
 		file   File
 		want   string
 	}{
-		"aws":           {"AK" + "IA" + random(16, upper), added("c.yaml", "a: 1", "id: AK"+"IA"+random(16, upper)), "error c.yaml:2 a credential in the clear (aws-access-token)"},
+		"aws":           {"AK" + "IA" + letters(16, upper), added("c.yaml", "a: 1", "id: AK"+"IA"+letters(16, upper)), "error c.yaml:2 a credential in the clear (aws-access-token)"},
 		"github":        {"gh" + "p_" + token, added("c.yaml", "x: 1", "", "token: gh"+"p_"+token), "error c.yaml:3 a credential in the clear (github-pat)"},
-		"slack":         {"xox" + "b-", added("c.py", "t = \"xox"+"b-"+random(12, "0123456789")+"-"+random(12, "0123456789")+"-"+random(24, mixed)+"\""), "error c.py:1 a credential in the clear (slack-bot-token)"},
-		"private key":   {random(64, mixed), added("id_rsa", pem()...), "error id_rsa:1 a credential in the clear (private-key)"},
-		"google key":    {random(64, mixed), added("gke-key.json", "{", `"type": "service_account",`, `"private_key": "`+strings.Join(pem(), `\n`)+`"`, "}"), "error gke-key.json:3 a credential in the clear (private-key)"},
-		"generic":       {random(40, hexes), added("c.yaml", "hub:", "  cookieSecret: x", "  apiToken: "+random(40, hexes)), "warning c.yaml:3 this may be a credential in the clear (generic-api-key)"},
+		"slack":         {"xox" + "b-", added("c.py", "t = \"xox"+"b-"+letters(12, "0123456789")+"-"+letters(12, "0123456789")+"-"+letters(24, mixed)+"\""), "error c.py:1 a credential in the clear (slack-bot-token)"},
+		"private key":   {letters(64, mixed), added("id_rsa", pem()...), "error id_rsa:1 a credential in the clear (private-key)"},
+		"google key":    {letters(64, mixed), added("gke-key.json", "{", `"type": "service_account",`, `"private_key": "`+strings.Join(pem(), `\n`)+`"`, "}"), "error gke-key.json:3 a credential in the clear (private-key)"},
+		"generic":       {letters(40, hexes), added("c.yaml", "hub:", "  cookieSecret: x", "  apiToken: "+letters(40, hexes)), "warning c.yaml:3 this may be a credential in the clear (generic-api-key)"},
 		"added further": {"gh" + "p_" + token, File{Name: "c.yaml", Added: []Line{{3, "a: 1"}, {40, "b: 1"}, {41, "t: gh" + "p_" + token}, {90, "c: 1"}}}, "error c.yaml:41 a credential in the clear (github-pat)"},
 		"by its name":   {"-", File{Name: "keys/prod.p12"}, "error keys/prod.p12:0 a credential in the clear (pkcs12-file)"},
 	} {
@@ -73,13 +73,13 @@ func TestCredentials(t *testing.T) {
 }
 
 func TestNoCredentials(t *testing.T) {
-	sealed := "ENC[AES256_GCM,data:" + random(40, mixed) + ",iv:" + random(40, mixed) + "=,tag:" + random(22, mixed) + "==,type:str]"
+	sealed := "ENC[AES256_GCM,data:" + letters(40, mixed) + ",iv:" + letters(40, mixed) + "=,tag:" + letters(22, mixed) + "==,type:str]"
 	got := Credentials(context.Background(), []File{
-		added("secrets/prod.yaml", "hub:", "  apiToken: "+sealed, "sops:", "  gcp_kms:", "  - resource_id: projects/x/cryptoKeys/sops", "    enc: "+random(120, mixed), "  mac: "+sealed),
-		added("secrets/key.json", `{"private_key": "`+sealed+`", "sops": {`, `"enc": "`+random(120, mixed)+`",`),
-		added("a.yaml", "GH_CLIENT_ID: "+random(20, mixed), "secretName: "+random(20, mixed), "token: {{ .Values.hub.token.of.something }}", "password: ${HUB_DATABASE_PASSWORD_9}", "password: <"+random(20, mixed)+">"),
-		added("b.yaml", "token: gh"+"p_"+random(36, mixed)+" # gitleaks:allow"),
-		added("image.png", "gh"+"p_"+random(36, mixed)),
+		added("secrets/prod.yaml", "hub:", "  apiToken: "+sealed, "sops:", "  gcp_kms:", "  - resource_id: projects/x/cryptoKeys/sops", "    enc: "+letters(120, mixed), "  mac: "+sealed),
+		added("secrets/key.json", `{"private_key": "`+sealed+`", "sops": {`, `"enc": "`+letters(120, mixed)+`",`),
+		added("a.yaml", "GH_CLIENT_ID: "+letters(20, mixed), "secretName: "+letters(20, mixed), "token: {{ .Values.hub.token.of.something }}", "password: ${HUB_DATABASE_PASSWORD_9}", "password: <"+letters(20, mixed)+">"),
+		added("b.yaml", "token: gh"+"p_"+letters(36, mixed)+" # gitleaks:allow"),
+		added("image.png", "gh"+"p_"+letters(36, mixed)),
 		{Name: "README.md"},
 	}, Gitleaks{})
 	if len(got) > 0 {
@@ -110,13 +110,13 @@ regexes = ['''campus-0{16}''']
 [[allowlists]]
 paths = ['''^fixtures/''']
 `)
-	pat := "- gh" + "p_" + random(36, mixed)
+	pat := "- gh" + "p_" + letters(36, mixed)
 	changed := []File{
-		added("a.yaml", "x: campus-"+random(16, hexes), "y: campus-"+strings.Repeat("0", 16), pat),
+		added("a.yaml", "x: campus-"+letters(16, hexes), "y: campus-"+strings.Repeat("0", 16), pat),
 		added("docs/a.md", pat),
 		added("fixtures/a.yaml", pat),
 		added("old.yaml", pat),
-		added("slack.py", "t = \"xox"+"b-"+random(12, "0123456789")+"-"+random(12, "0123456789")+"-"+random(24, mixed)+"\""),
+		added("slack.py", "t = \"xox"+"b-"+letters(12, "0123456789")+"-"+letters(12, "0123456789")+"-"+letters(24, mixed)+"\""),
 	}
 	want := "error a.yaml:1 a credential in the clear (campus-key): campus key\nerror a.yaml:3 a credential in the clear (github-pat): uncovered a GitHub Personal Access Token\n"
 	got := lines(Credentials(context.Background(), changed, Gitleaks{Config: own, Ignore: []byte("# known\n0123abc:old.yaml:github-pat:1\n")}))
@@ -138,7 +138,7 @@ paths = ['''^fixtures/''']
 }
 
 func TestCredentialsAreBounded(t *testing.T) {
-	long := added("a.txt", strings.Repeat("x", maxLine)+" gh"+"p_"+random(36, mixed), "password: gh"+"p_"+random(36, mixed))
+	long := added("a.txt", strings.Repeat("x", maxLine)+" gh"+"p_"+letters(36, mixed), "password: gh"+"p_"+letters(36, mixed))
 	got := Credentials(context.Background(), []File{long}, Gitleaks{})
 	if len(got) != 2 || got[0].Severity != plan.Warning || got[0].File != "" || got[1].Line != 2 {
 		t.Errorf("long line: %s", lines(got))
@@ -160,7 +160,7 @@ func TestCredentialsAreBounded(t *testing.T) {
 }
 
 func TestCredentialsAtOnce(t *testing.T) {
-	file := added("c.yaml", "token: gh"+"p_"+random(36, mixed), "id: AK"+"IA"+random(16, upper))
+	file := added("c.yaml", "token: gh"+"p_"+letters(36, mixed), "id: AK"+"IA"+letters(16, upper))
 	done := make(chan string)
 	for range 4 {
 		go func() { done <- lines(Credentials(context.Background(), []File{file}, Gitleaks{})) }()

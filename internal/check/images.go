@@ -46,6 +46,10 @@ type Registries interface {
 // tag latest, is a warning. Registries that do not answer within 5 seconds in
 // all are reported in a notice each. ask is nil when nothing is to be asked.
 func Images(ctx context.Context, refs []Ref, ask Registries) []plan.Problem {
+	return images(ctx, refs, ask, registryPatience)
+}
+
+func images(ctx context.Context, refs []Ref, ask Registries, patience time.Duration) []plan.Problem {
 	report := &imageReport{}
 	type question struct {
 		ref  Ref
@@ -68,7 +72,7 @@ func Images(ctx context.Context, refs []Ref, ask Registries) []plan.Problem {
 		return report.problems
 	}
 	questions = questions[:min(len(questions), maxReferences)]
-	ctx, cancel := context.WithTimeout(ctx, registryPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var silent sync.Map // hosts that did not answer, not to be asked again
 	group := errgroup.Group{}
