@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/config":         {"internal/model"},
 	"internal/repo":           {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":        {"internal/model", "internal/release"},
-	"internal/image":          {"internal/model", "internal/ship"},
+	"internal/image":          {"internal/model", "internal/ship", "internal/check"},
 	"internal/image/buildkit": {"internal/model", "internal/ship", "internal/image"},
 	"internal/cluster":        {"internal/model", "internal/ship"},
 	"internal/release":        {"internal/model", "internal/ship", "internal/plan"},

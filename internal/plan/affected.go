@@ -70,9 +70,12 @@ func Affected(base, head Side, changed []string, configuration string) Plan {
 	a := &affected{changed: slices.Clone(changed), used: map[string]bool{}, configuration: configuration}
 	sort.Strings(a.changed)
 	p := Plan{
-		Version: Version, Base: base.Commit, Head: head.Commit, Layout: head.Layout,
+		Version: Version, Base: base.Commit, Head: head.Commit, Layout: head.Layout, Fleet: []string{},
 		Hubs: hubChanges(base.Hubs, head.Hubs), Images: []Image{}, Releases: []Release{},
 		Packages: []Package{}, Submodules: []Submodule{}, Problems: []Problem{}, Unrelated: []string{},
+	}
+	for _, r := range head.Releases {
+		p.Fleet = append(p.Fleet, r.Target.Key())
 	}
 	images := a.images(base, head)
 	p.Images = append(p.Images, a.pinned(base, head)...)

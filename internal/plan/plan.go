@@ -13,10 +13,12 @@ type Plan struct {
 	Head    string `json:"head"` // full commit id
 	// Merged is the tree that merging head into base makes, when that is what
 	// was planned rather than head as it is.
-	Merged     string      `json:"merged,omitempty"`
-	Layout     string      `json:"layout"`   // "hubship" or "hubploy": how the repository describes itself
-	Rendered   bool        `json:"rendered"` // false: changes are left out everywhere
-	Hubs       []HubChange `json:"hubs"`     // added, removed and renamed hubs
+	Merged   string `json:"merged,omitempty"`
+	Layout   string `json:"layout"`   // "hubship" or "hubploy": how the repository describes itself
+	Rendered bool   `json:"rendered"` // false: changes are left out everywhere
+	// Fleet are all releases that the head describes, changed or not: "data8@prod".
+	Fleet      []string    `json:"fleet"`
+	Hubs       []HubChange `json:"hubs"` // added, removed and renamed hubs
 	Images     []Image     `json:"images"`
 	Releases   []Release   `json:"releases"` // in the order of hubs, then environments
 	Packages   []Package   `json:"packages"`

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/getsops/sops/v3"
 
@@ -53,7 +54,12 @@ func standIn(v any) any {
 	case []any:
 		out := []any{}
 		for _, e := range v {
-			if _, comment := e.(sops.Comment); !comment {
+			// A comment between a list's items is encrypted as one of them.
+			_, comment := e.(sops.Comment)
+			if text, ok := e.(string); ok && encrypted.MatchString(text) && strings.HasSuffix(text, ",type:comment]") {
+				comment = true
+			}
+			if !comment {
 				out = append(out, standIn(e))
 			}
 		}

@@ -20,7 +20,7 @@ func TestStandIns(t *testing.T) {
 		}
 		return out
 	}
-	const plain = "a:\n  token: my-very-secret\n  n: 5\n  on: true\n  f: 1.5\nl: [first-secret, second-secret]\n# about it\n"
+	const plain = "a:\n  token: my-very-secret\n  n: 5\n  on: true\n  f: 1.5\nl:\n  # about the first\n  - first-secret\n  # about the second\n  - second-secret\n# about it\n"
 	data := encrypt(plain)
 	got, err := StandIns("x.yaml", data)
 	if err != nil {

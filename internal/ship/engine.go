@@ -29,6 +29,7 @@ type Ports struct {
 	Ledger     Ledger
 	Verifier   Verifier
 	History    History
+	Previewer  Preview // may be nil: runs then do not say what changes
 }
 
 // Options configure an Engine.

@@ -59,6 +59,7 @@ func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
 		}
 		e.say(r.ID, "plan", level, "%s: %s: %s", rel.Desired.Target, rel.Action, strings.Join(rel.Reasons, "; "))
 	}
+	e.preview(ctx, r, p.Releases)
 	for _, src := range p.Build {
 		e.say(r.ID, "plan", model.LevelInfo, "image %s: to be built: no image of these inputs (%.12s) is in the registry", src.ID, src.Hash)
 	}

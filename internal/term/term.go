@@ -229,5 +229,19 @@ func (t *Term) Strong(s string) string { return t.paint(0, "1", s) }
 // Faint sets a result back.
 func (t *Term) Faint(s string) string { return t.paint(0, "2", s) }
 
+// Colour says whether results may have colours.
+func (t *Term) Colour() bool { return t.color[0] }
+
+// Width is how wide standard output is, in characters; 100 when it is no
+// terminal.
+func (t *Term) Width() int {
+	if f, ok := t.streams.Out.(*os.File); ok {
+		if w, _, err := xterm.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 100
+}
+
 // OutputIsTerminal says whether a person reads standard output right away.
 func (t *Term) OutputIsTerminal() bool { return isTerminal(t.streams.Out) }

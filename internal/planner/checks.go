@@ -1,0 +1,346 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/hubship/hubship/internal/check"
+	"github.com/hubship/hubship/internal/config"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/packages"
+	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/release"
+)
+
+// judge gathers what can be said without rendering.
+func (w *work) judge(ctx context.Context) error {
+	if err := w.settings(ctx); err != nil {
+		return err
+	}
+	w.files()
+	if err := w.credentials(ctx); err != nil {
+		return err
+	}
+	w.packages()
+	w.charts()
+	return w.parity(ctx)
+}
+
+// roles are the files that releases are made of, by path: the releases, and
+// whether the file is one of secrets.
+type role struct {
+	releases []string
+	secret   bool
+	values   bool
+}
+
+func roles(s plan.Side) map[string]*role {
+	out := map[string]*role{}
+	for _, r := range s.Releases {
+		for _, in := range r.Inputs {
+			k := out[in.Path]
+			if k == nil {
+				k = &role{secret: strings.HasPrefix(in.Role, "secrets of"), values: strings.HasPrefix(in.Role, "values of")}
+				out[in.Path] = k
+			}
+			k.releases = append(k.releases, r.Target.Key())
+		}
+	}
+	return out
+}
+
+// files checks the changed files that releases are made of. What the base has
+// too is said to be so.
+func (w *work) files() {
+	known := roles(w.head.side)
+	for _, name := range w.changed {
+		k := known[name]
+		isChart := w.head.cfg != nil && strings.HasPrefix(name, w.head.cfg.Fleet.Chart+"/")
+		settings := path.Base(name) == config.HubployFile || name == config.FileName
+		yamlFile := path.Ext(name) == ".yaml" || path.Ext(name) == ".yml"
+		var found func(s *side) []plan.Problem
+		switch {
+		case k != nil && k.secret:
+			found = w.checker(name, check.Encryption)
+		case strings.Contains("/"+name, "/secrets/") && k == nil && (yamlFile || path.Ext(name) == ".json"):
+			found = w.checker(name, check.Encryption)
+		case k != nil && k.values, isChart && name == path.Join(w.head.cfg.Fleet.Chart, "values.yaml"):
+			found = w.checker(name, check.YAML)
+		case k != nil && settings && yamlFile:
+			found = w.checker(name, check.AnyYAML)
+		default:
+			continue
+		}
+		before := map[string]bool{}
+		if w.base.tree != nil {
+			for _, p := range found(&w.base) {
+				before[p.Message] = true
+			}
+		}
+		for _, p := range found(&w.head) {
+			if k != nil {
+				p.Releases = slices.Clone(k.releases)
+			}
+			p.Preexisting = before[p.Message]
+			w.problem(p)
+		}
+	}
+}
+
+// checker checks a file once for all commits that have it.
+func (w *work) checker(name string, judge func(name string, data []byte) []plan.Problem) func(s *side) []plan.Problem {
+	return func(s *side) []plan.Problem {
+		id := s.id(name)
+		if id == "" {
+			return nil
+		}
+		key := id + " " + name
+		if kept, ok := w.checked.Get(key); ok {
+			return kept
+		}
+		data, err := readTree(s.tree, name)
+		var found []plan.Problem
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			found = []plan.Problem{{Severity: plan.Error, Check: check.CheckYAML, File: name, Message: err.Error(), Hint: "keep values files small"}}
+		default:
+			found = judge(name, data)
+		}
+		w.checked.Add(key, found)
+		return found
+	}
+}
+
+// credentials looks for credentials among the lines that the change adds.
+func (w *work) credentials(ctx context.Context) error {
+	added, err := w.git.AddedLines(ctx, w.base.commit, w.head.commit)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	files := make([]check.File, 0, len(added))
+	for _, f := range added {
+		file := check.File{Name: f.Path}
+		for _, l := range f.Lines {
+			file.Added = append(file.Added, check.Line{Number: l.Number, Text: l.Text})
+		}
+		files = append(files, file)
+	}
+	// Of the base: a change must not excuse itself.
+	own := check.Gitleaks{}
+	if w.base.tree != nil {
+		for name, to := range map[string]*[]byte{".gitleaks.toml": &own.Config, ".gitleaksignore": &own.Ignore} {
+			if data, err := readTree(w.base.tree, name); err == nil {
+				*to = data
+			}
+		}
+	}
+	for _, p := range check.Credentials(ctx, files, own) {
+		w.problem(p)
+	}
+	return ctx.Err()
+}
+
+// packages compares what the changed images install.
+func (w *work) packages() {
+	for _, img := range w.plan.Images {
+		if !img.Build && img.Change != plan.Removed {
+			continue
+		}
+		before, _ := w.installs(&w.base, img.ID)
+		after, problems := w.installs(&w.head, img.ID)
+		if img.Change == plan.Removed {
+			continue
+		}
+		for _, p := range problems {
+			w.problem(p)
+		}
+		for _, p := range packages.Compare(before, after) {
+			p.Image = img.ID
+			w.plan.Packages = append(w.plan.Packages, p)
+			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != "apt" {
+				w.problem(plan.Problem{
+					Severity: plan.Notice, Check: "packages", File: p.File, Line: p.Line,
+					Message: fmt.Sprintf("%s package %s is not pinned to a version: the next build may install another one", p.Ecosystem, p.Name),
+					Hint:    "name the version that was tested",
+				})
+			}
+		}
+	}
+}
+
+// installs lists what an image installs on one side.
+func (w *work) installs(s *side, id string) ([]packages.Package, []plan.Problem) {
+	if s.cfg == nil {
+		return nil, nil
+	}
+	for _, i := range s.cfg.Fleet.Images {
+		if i.ID == id {
+			return packages.Image(s.tree.FS(), i.Context, i.Dockerfile)
+		}
+	}
+	return nil, nil
+}
+
+// chartVersions are the versions that a chart pins, by name of the dependency,
+// with its own under "".
+type chartVersions map[string]chartVersion
+
+type chartVersion struct {
+	version string
+	file    string
+	line    int
+}
+
+// versions reads Chart.yaml and requirements.yaml.
+func versions(s *side) chartVersions {
+	out := chartVersions{}
+	if s.cfg == nil {
+		return out
+	}
+	for _, base := range []string{"Chart.yaml", "requirements.yaml"} {
+		name := path.Join(s.cfg.Fleet.Chart, base)
+		data, err := readTree(s.tree, name)
+		if err != nil {
+			continue
+		}
+		var file struct {
+			Name         string    `yaml:"name"`
+			Version      yaml.Node `yaml:"version"`
+			Dependencies []struct {
+				Name    string    `yaml:"name"`
+				Version yaml.Node `yaml:"version"`
+			} `yaml:"dependencies"`
+		}
+		if yaml.Unmarshal(data, &file) != nil {
+			continue // rendering says what is wrong with it
+		}
+		if base == "Chart.yaml" {
+			out[""] = chartVersion{file.Version.Value, name, file.Version.Line}
+		}
+		for _, d := range file.Dependencies {
+			out[d.Name] = chartVersion{d.Version.Value, name, d.Version.Line}
+		}
+	}
+	return out
+}
+
+// charts points out charts that go back to an older version (incident I2).
+func (w *work) charts() {
+	before, after := versions(&w.base), versions(&w.head)
+	for _, name := range sortedKeys(after) {
+		now := after[name]
+		old, err1 := semver.NewVersion(before[name].version)
+		v, err2 := semver.NewVersion(now.version)
+		if err1 != nil || err2 != nil || !v.LessThan(old) {
+			continue
+		}
+		what := "the hub chart"
+		if name != "" {
+			what = "the chart " + name + " that the hubs depend on"
+		}
+		w.problem(plan.Problem{
+			Severity: plan.Warning, Check: "chart", File: now.file, Line: now.line,
+			Message: fmt.Sprintf("%s goes back from %s to %s", what, before[name].version, now.version),
+			Hint:    "bring the branch up to date with its base, unless going back is what is meant",
+		})
+	}
+}
+
+// parity compares the environments of the hubs that the change affects.
+func (w *work) parity(ctx context.Context) error {
+	if w.head.cfg == nil || len(w.plan.Releases) == 0 {
+		return nil
+	}
+	fleet := w.head.cfg.Fleet
+	touched := map[string]bool{}
+	for _, r := range w.plan.Releases {
+		touched[r.Hub] = r.Change != plan.Removed
+	}
+	for _, e := range fleet.Environments {
+		if e.After == "" {
+			continue
+		}
+		var hubs []check.HubSettings
+		sides := map[string]map[string]model.Desired{}
+		for _, env := range []string{e.After, e.Name} {
+			all, err := w.o.Repository.Desired(ctx, fleet, env)
+			if err != nil {
+				return fmt.Errorf("plan: %w", err)
+			}
+			sides[env] = map[string]model.Desired{}
+			for _, d := range all {
+				sides[env][d.Target.Hub] = d
+			}
+		}
+		for _, h := range fleet.Hubs {
+			first, ok1 := sides[e.After][h.Name]
+			next, ok2 := sides[e.Name][h.Name]
+			if !ok1 || !ok2 || first.Invalid != "" || next.Invalid != "" {
+				continue
+			}
+			settings, ok := w.hubSettings(h.Name, e, first, next)
+			if !ok {
+				continue
+			}
+			hubs = append(hubs, settings)
+		}
+		for _, p := range check.Parity(hubs) {
+			if slices.ContainsFunc(p.Releases, func(r string) bool {
+				hub, _, _ := strings.Cut(r, "@")
+				return touched[hub]
+			}) {
+				w.problem(p)
+			}
+		}
+	}
+	return nil
+}
+
+// hubSettings are the values of a hub in two environments as they stand in its
+// files in the clear. False means that a file cannot be read.
+func (w *work) hubSettings(hub string, e model.Environment, first, next model.Desired) (check.HubSettings, bool) {
+	out := check.HubSettings{Hub: hub, First: e.After, Next: e.Name}
+	var ok bool
+	if out.Before, ok = w.filesMerged(first); !ok {
+		return out, false
+	}
+	if out.After, ok = w.filesMerged(next); !ok {
+		return out, false
+	}
+	for _, name := range next.Values {
+		if data, err := readTree(w.head.tree, name); err == nil {
+			out.Files = append(out.Files, check.ValuesFile{Name: name, Data: data})
+		}
+	}
+	return out, true
+}
+
+func (w *work) filesMerged(d model.Desired) (map[string]any, bool) {
+	values := map[string]any{}
+	for _, name := range d.Values {
+		p := w.file(&w.head, name)
+		if p.err != nil {
+			return nil, false
+		}
+		values = release.Merge(values, p.values)
+	}
+	return values, true
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,297 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hubship/hubship/internal/check"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/release/helm"
+)
+
+// renderers is how many releases are rendered at a time; the Renderer has its
+// own bound.
+const renderers = 8
+
+// render renders both sides of every release, compares them, and judges what
+// users feel.
+func (w *work) render(ctx context.Context) error {
+	w.plan.Rendered = true
+	var keys [2]string
+	for n, s := range []*side{&w.base, &w.head} {
+		if s.cfg == nil {
+			continue
+		}
+		key, err := w.o.Repository.ChartDigest(ctx, s.commit)
+		if err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+		keys[n] = key
+	}
+	var done atomic.Int64
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(renderers)
+	for i := range w.plan.Releases {
+		group.Go(func() error {
+			r := &w.plan.Releases[i]
+			found, err := w.renderRelease(gctx, r, keys)
+			if err != nil {
+				return fmt.Errorf("plan %s: %w", r.Key(), err)
+			}
+			w.say("rendered %d of %d releases", done.Add(1), len(w.plan.Releases))
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.problems = append(w.problems, found...)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// renderRelease fills in what changes in one release. An error is one of the
+// run as a whole; what is wrong with the release is a problem.
+func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]string) ([]plan.Problem, error) {
+	if r.Unrendered != "" {
+		return nil, nil
+	}
+	sides := [2]*side{&w.base, &w.head}
+	var wanted [2]*model.Desired
+	for n, s := range sides {
+		d, ok, err := w.desired(ctx, s, *r)
+		if err != nil {
+			return nil, err
+		}
+		if ok && d.Invalid == "" {
+			wanted[n] = &d
+		}
+	}
+	if r.Change == plan.Removed {
+		wanted[1] = nil
+	}
+	standIn := w.chooseStandIns(r, sides, wanted)
+	var values [2]map[string]any
+	var known []map[string]any // decrypted
+	var problems []plan.Problem
+	fail := func(n int, err error) {
+		if n == 0 {
+			r.Unrendered = "the base does not render: " + err.Error()
+			return
+		}
+		r.Unrendered = err.Error()
+		problems = append(problems, w.renderProblems(err, sides[n], *wanted[n], r.Key())...)
+	}
+	for n, s := range sides {
+		if wanted[n] == nil {
+			continue
+		}
+		v, opened, err := w.inputs(s, *wanted[n], standIn)
+		if err != nil {
+			fail(n, err)
+			continue
+		}
+		values[n], known = v, append(known, opened...)
+	}
+	red := release.NewRedactor(known...)
+	var objects [2][]release.Object
+	for n, s := range sides {
+		if values[n] == nil {
+			continue
+		}
+		out, err := w.o.Renderer.Render(ctx, helm.RenderRequest{
+			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n],
+			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true, Redact: red,
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			fail(n, err)
+		default:
+			objects[n] = out.Objects
+		}
+	}
+	if r.Unrendered != "" {
+		return problems, nil
+	}
+	r.Changes = release.Compare(objects[0], objects[1])
+	redactChanges(r.Changes, red)
+	return append(problems, w.manifests(r, objects)...), nil
+}
+
+// fileError is a file that a release cannot be rendered without.
+type fileError struct {
+	name string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// inputs is what a release is rendered with: its files, its secrets over them,
+// or what stands in for those, and its images over all. The decrypted secrets
+// are returned too, so that they can be kept out of text.
+func (w *work) inputs(s *side, d model.Desired, standIn map[string]bool) (values map[string]any, known []map[string]any, err error) {
+	values = map[string]any{}
+	for _, name := range d.Values {
+		p := w.file(s, name)
+		if p.err != nil {
+			return nil, nil, &fileError{name, p.err}
+		}
+		values = release.Merge(values, p.values)
+	}
+	for _, name := range d.Secrets {
+		o := w.encrypted(s, name)
+		switch {
+		case o.err != nil:
+			return nil, nil, &fileError{name, o.err}
+		case standIn[name]:
+			values = release.Merge(values, o.standIns)
+		default:
+			known = append(known, o.values)
+			values = release.Merge(values, o.values)
+		}
+	}
+	return values, known, w.setImages(s, values, d)
+}
+
+// chooseStandIns decides which files of secrets are stood in for: those whose
+// keys are not here for one side are for both, or else the other side's values
+// would all look changed.
+func (w *work) chooseStandIns(r *plan.Release, sides [2]*side, wanted [2]*model.Desired) map[string]bool {
+	out := map[string]bool{}
+	for n, s := range sides {
+		if wanted[n] == nil {
+			continue
+		}
+		for _, name := range wanted[n].Secrets {
+			if o := w.encrypted(s, name); o.err == nil && o.values == nil {
+				out[name] = true
+			}
+		}
+	}
+	r.StandIns = sortedKeys(out)
+	return out
+}
+
+// renderProblems words why a release does not render.
+func (w *work) renderProblems(err error, s *side, d model.Desired, key string) []plan.Problem {
+	base := plan.Problem{Severity: plan.Error, Check: "render", Hint: model.HintOf(err), Releases: []string{key}}
+	// Which release it is stands beside the message.
+	base.Message = strings.TrimPrefix(err.Error(), "render "+d.Target.Release+": ")
+	var missing *helm.MissingChartError
+	var schema *helm.SchemaError
+	var template *helm.TemplateError
+	var file *fileError
+	switch {
+	case errors.As(err, &file):
+		if w.reported(file.name) {
+			return nil
+		}
+		base.Check, base.File, base.Hint = check.CheckYAML, file.name, "correct the YAML in "+file.name
+	case errors.As(err, &missing):
+		base.Check, base.File, base.Message = "chart", path.Join(d.Chart, "Chart.yaml"), missing.Error()
+	case errors.As(err, &schema):
+		var out []plan.Problem
+		for _, v := range schema.Violations {
+			p := base
+			at := v.Path
+			if v.Chart != "" && v.Chart != path.Base(d.Chart) {
+				at = strings.TrimSuffix(v.Chart+"."+at, ".")
+			}
+			p.Check, p.Message = "schema", fmt.Sprintf("%s: %s", at, v.Message)
+			p.Hint = "the chart " + v.Chart + " has a schema for its values; correct the value, or its place"
+			p.File, p.Line = w.locate(s, d, at)
+			out = append(out, p)
+		}
+		return out
+	case errors.As(err, &template):
+		base.Check, base.File, base.Line, base.Message = "template", template.File, template.Line, template.Message
+		// Of the hubs' own chart the file is in the repository.
+		if rest, ok := strings.CutPrefix(template.File, path.Base(d.Chart)+"/"); ok && s.id(path.Join(d.Chart, rest)) != "" {
+			base.File = path.Join(d.Chart, rest)
+		}
+	}
+	return []plan.Problem{base}
+}
+
+// reported says that an error of the file is among the problems already: the
+// checks of changed files ran before anything was rendered.
+func (w *work) reported(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.problems, func(p plan.Problem) bool { return p.File == name && p.Severity == plan.Error })
+}
+
+// manifests checks the objects that the head adds or changes. What the base
+// has too is said to be so.
+func (w *work) manifests(r *plan.Release, objects [2][]release.Object) []plan.Problem {
+	touched := map[string]bool{}
+	for _, c := range r.Changes {
+		if c.Change != plan.Removed {
+			touched[c.Kind+" "+c.Namespace+"/"+c.Name] = true
+		}
+	}
+	pick := func(all []release.Object) []release.Object {
+		var out []release.Object
+		for _, o := range all {
+			if touched[o.Kind+" "+o.Namespace+"/"+o.Name] {
+				out = append(out, o)
+			}
+		}
+		return out
+	}
+	before := map[string]bool{}
+	for _, p := range check.Manifests(pick(objects[0])) {
+		before[p.Object+p.Message] = true
+	}
+	found := check.Manifests(pick(objects[1]))
+	for i := range found {
+		found[i].Releases = []string{r.Key()}
+		found[i].Preexisting = before[found[i].Object+found[i].Message]
+	}
+	return found
+}
+
+// redactChanges takes decrypted secrets out of what is shown, wherever they
+// ended up.
+func redactChanges(changes []plan.Change, red *release.Redactor) {
+	for i := range changes {
+		for j := range changes[i].Fields {
+			f := &changes[i].Fields[j]
+			f.Path = red.Text(f.Path)
+			f.Before, f.After = redactValue(f.Before, red), redactValue(f.After, red)
+			for k := range f.Lines {
+				f.Lines[k] = red.Text(f.Lines[k])
+			}
+		}
+	}
+}
+
+func redactValue(v any, red *release.Redactor) any {
+	switch v := v.(type) {
+	case string:
+		return red.Text(v)
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = redactValue(e, red)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[red.Text(k)] = redactValue(e, red)
+		}
+		return out
+	}
+	return v
+}

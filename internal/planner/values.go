@@ -1,0 +1,197 @@
+package planner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/secrets"
+)
+
+// maxFile bounds a values file, in bytes. What is larger is a problem.
+const maxFile = 10 << 20
+
+// parsed is a values file as it was read. The values are shared: nobody
+// changes them.
+type parsed struct {
+	values map[string]any
+	err    error
+}
+
+// opened is an encrypted file: its values, or stand-ins for them.
+type opened struct {
+	values   map[string]any // nil when the keys are not here
+	standIns map[string]any
+	err      error // it has neither
+}
+
+// readTree reads a file of a tree within the bound.
+func readTree(t *git.Tree, name string) ([]byte, error) {
+	f := t.FS()
+	info, err := fs.Stat(f, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, info.Size(), int64(maxFile))
+	}
+	return fs.ReadFile(f, name)
+}
+
+// id returns the object id of what a path leads to, or "".
+func (s *side) id(name string) string {
+	e, err := s.tree.Resolve(name)
+	if err != nil {
+		return ""
+	}
+	return e.ID
+}
+
+// file reads a values file once for all commits that have it.
+func (w *work) file(s *side, name string) *parsed {
+	id := s.id(name)
+	if p, ok := w.values.Get(id); ok && id != "" {
+		return p
+	}
+	p := &parsed{}
+	data, err := readTree(s.tree, name)
+	if err == nil {
+		p.values, err = release.ParseValues(data)
+	}
+	if p.err = err; err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.err = fmt.Errorf("%s: %w", name, err)
+	}
+	if id != "" {
+		w.values.Add(id, p)
+	}
+	return p
+}
+
+// encrypted opens a file of secrets once, or stands in for its values.
+func (w *work) encrypted(s *side, name string) *opened {
+	id := s.id(name)
+	if o, ok := w.secret.Get(id); ok && id != "" {
+		return o
+	}
+	o := &opened{}
+	data, err := readTree(s.tree, name)
+	if err == nil {
+		o.standIns, err = secrets.StandIns(name, data)
+	}
+	switch {
+	case err != nil:
+		o.err = fmt.Errorf("%s: %w", name, err)
+	case !secrets.IsEncrypted(name, data):
+		o.values = o.standIns
+	case w.o.Decrypt != nil:
+		// An error means that the keys are not here: stand-ins do.
+		if values, err := w.o.Decrypt(name, data); err == nil {
+			o.values = values
+		}
+	}
+	if id != "" {
+		w.secret.Add(id, o)
+	}
+	return o
+}
+
+// clear is what a release is set to in the clear: the chart's own values, its
+// files, and its images.
+func (w *work) clear(s *side, d model.Desired) (map[string]any, error) {
+	values := map[string]any{}
+	for _, name := range append([]string{path.Join(d.Chart, "values.yaml")}, d.Values...) {
+		p := w.file(s, name)
+		if errors.Is(p.err, fs.ErrNotExist) {
+			continue
+		}
+		if p.err != nil {
+			return nil, p.err
+		}
+		values = release.Merge(values, p.values)
+	}
+	return values, w.setImages(s, values, d)
+}
+
+// setImages puts the images of a release into its values. One that is built
+// from the repository has a tag only once it is: until then its inputs stand
+// for it.
+func (w *work) setImages(s *side, values map[string]any, d model.Desired) error {
+	for _, p := range d.Pinned {
+		if err := release.SetPinned(values, p); err != nil {
+			return err
+		}
+	}
+	for _, i := range d.Images {
+		if i.Values == "" {
+			continue
+		}
+		if err := release.SetImage(values, i.Values, imageName(s, i.Image), imageTag(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func imageName(s *side, i model.Image) string {
+	if s.cfg != nil && s.cfg.Fleet.Registry != "" {
+		return s.cfg.Fleet.Registry + "/" + i.Repository
+	}
+	return i.Repository
+}
+
+// imageTag stands for the tag of an image that is built from the repository.
+func imageTag(s model.Source) string { return "inputs-" + s.Hash[:min(len(s.Hash), 12)] }
+
+// desired returns a release as a side wants it.
+func (w *work) desired(ctx context.Context, s *side, r plan.Release) (model.Desired, bool, error) {
+	if s.cfg == nil {
+		return model.Desired{}, false, nil
+	}
+	if _, ok := s.cfg.Fleet.Environment(r.Environment); !ok {
+		return model.Desired{}, false, nil
+	}
+	all, err := w.o.Repository.Desired(ctx, s.cfg.Fleet, r.Environment)
+	if err != nil {
+		return model.Desired{}, false, err
+	}
+	for _, d := range all {
+		if d.Target.Hub == r.Hub {
+			return d, true, nil
+		}
+	}
+	return model.Desired{}, false, nil
+}
+
+// settings fills in what each release is set to otherwise than before.
+func (w *work) settings(ctx context.Context) error {
+	for i := range w.plan.Releases {
+		r := &w.plan.Releases[i]
+		if r.Change != plan.Changed || r.Unrendered != "" {
+			continue
+		}
+		var sides [2]map[string]any
+		for n, s := range []*side{&w.base, &w.head} {
+			d, ok, err := w.desired(ctx, s, *r)
+			if err != nil {
+				return fmt.Errorf("plan: %w", err)
+			}
+			if !ok || d.Invalid != "" {
+				break
+			}
+			if sides[n], err = w.clear(s, d); err != nil {
+				break // the check of the file says what is wrong with it
+			}
+		}
+		if sides[0] != nil && sides[1] != nil {
+			r.Values = append(r.Values, release.CompareValues(sides[0], sides[1])...)
+			w.references(r, sides[0], sides[1])
+		}
+	}
+	return nil
+}
