@@ -49,6 +49,10 @@ func newBuild(tree fs.FS, context string) *build {
 // it was copied to, or else, as the name may depend on what is not known, the
 // file in the context that has the most of its path.
 func (b *build) found(name string) (string, bool) {
+	const most = 30 // folders in a path
+	if len(name) > 4096 || strings.Count(name, "/") > most {
+		return "", false
+	}
 	if name == "" || strings.HasSuffix(name, "/") || strings.Contains(name, "://") {
 		return "", false
 	}
@@ -130,6 +134,10 @@ func (b *build) sources(source string) []string {
 				return []string{source}
 			}
 		}
+		return nil
+	}
+	const cost = 50 // in commands: a folder is listed, or many
+	if b.steps += cost; b.steps > maxSteps {
 		return nil
 	}
 	names, err := fs.Glob(b.tree, source)

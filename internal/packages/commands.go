@@ -105,7 +105,7 @@ var wrappers = map[string]struct {
 	"timeout": {values: []string{"-k", "--kill-after", "-s", "--signal"}, words: 1},
 	"stdbuf":  {values: []string{"-i", "-o", "-e"}},
 	"exec":    {values: []string{"-a"}},
-	"command": {}, "nohup": {}, "builtin": {}, "then": {}, "eatmydata": {},
+	"command": {}, "nohup": {}, "builtin": {}, "eatmydata": {},
 	"gosu":     {words: 1},
 	"su-exec":  {words: 1},
 	"chroot":   {words: 1},

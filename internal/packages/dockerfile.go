@@ -117,7 +117,8 @@ func (d *dockerfile) argument(arg string, line int) {
 }
 
 func (d *dockerfile) set(name, value string) {
-	if len(value) > maxWord {
+	const most = 1000
+	if _, there := d.b.vars[name]; len(value) > maxWord || !there && len(d.b.vars) >= most {
 		return
 	}
 	d.b.vars[name] = value
@@ -131,7 +132,7 @@ func (d *dockerfile) expand(value string, line int) string {
 	if !strings.ContainsAny(value, "$\"'\\") {
 		return value
 	}
-	if len(value) > maxScript {
+	if d.b.steps++; len(value) > maxWord || d.b.steps > maxSteps {
 		return value
 	}
 	file, err := parseShell("x=" + strings.ReplaceAll(bare(value), "\n", " "))
@@ -226,6 +227,9 @@ func (d *dockerfile) heredocLine(n *parser.Node) int {
 
 // run follows the commands of RUN.
 func (d *dockerfile) run(n *parser.Node) {
+	if d.b.steps++; d.b.steps > maxSteps {
+		return
+	}
 	defer d.b.saved()()
 	for _, flag := range n.Flags {
 		d.mount(flag)

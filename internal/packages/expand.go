@@ -8,7 +8,7 @@ import (
 )
 
 // maxWord bounds what variables may make of one word, in bytes.
-const maxWord = 1 << 20
+const maxWord = 64 << 10
 
 // expand returns the arguments that a word of a script becomes. What is not
 // known stays as it is written.

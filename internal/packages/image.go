@@ -28,7 +28,18 @@ func Image(tree fs.FS, context, dockerfile string) ([]Package, []plan.Problem) {
 	}
 	b.settle()
 	b.twice()
+	if b.steps > maxSteps || b.rSteps > maxRSteps {
+		b.report(plan.Warning, b.name(dockerfile), 0, model.WithHint(errors.New("there are too many commands: not all are read"), "list the packages in files that the build installs from"))
+	}
 	return b.packages, b.problems
+}
+
+// name is the file that a problem of the whole image is shown at.
+func (b *build) name(dockerfile string) string {
+	if dockerfile != "" {
+		return dockerfile
+	}
+	return b.context
 }
 
 // repo2docker reads the files that repo2docker builds an image of, in the

@@ -232,6 +232,10 @@ func TestBounds(t *testing.T) {
 		"deep shell":  {"postBuild", "#!/bin/sh\n" + strings.Repeat("( ", 5000), "nested more than"},
 		"deep shell2": {"postBuild", "#!/bin/sh\n" + strings.Repeat("if ", 5000), "nested more than"},
 		"long shell":  {"postBuild", "#!/bin/sh\n" + strings.Repeat("echo a\n", 50_000), "longer than"},
+		"doubled":     {"postBuild", "#!/bin/sh\nx='a b'\n" + strings.Repeat("x=\"$x $x\"\n", 1000) + strings.Repeat("pip install $x\n", 5000), "too many commands"},
+		"doubled R":   {"install.R", "x <- c('a', 'b')\n" + strings.Repeat("x <- c(x, x)\n", 1000) + strings.Repeat("install.packages(x)\n", 5000), "too many commands"},
+		"loops":       {"postBuild", "#!/bin/sh\n" + strings.Repeat("for i in 1 2 3 4 5 6 7 8 9; do ", 8) + "pip install a$i;" + strings.Repeat(" done;", 8), "too many commands"},
+		"recursive":   {"install.R", "f <- function(x) { f(x); f(x); f(x) }\nf('a')", "too many commands"},
 		"deep R":      {"install.R", strings.Repeat("c(", 100_000), "too deep"},
 		"open string": {"install.R", `install.packages("x`, "a string has no end"},
 	} {

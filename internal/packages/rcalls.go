@@ -387,6 +387,7 @@ func (i *rInterpreter) lines(name rValue) rValue {
 // bareNames takes a call whose arguments are names of packages, with or
 // without quotes.
 func (i *rInterpreter) bareNames(n *rNode) {
+	i.calling = n
 	for _, a := range n.args {
 		if a.name != "" || a.value == nil {
 			continue

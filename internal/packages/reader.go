@@ -40,20 +40,23 @@ type reader struct {
 	inline   map[string]inline // files that stand within others, by the name they are read under
 	seen     map[string]bool   // kind and path of what was read
 	scope    string
+	added    map[Package]bool
 	packages []Package
 	problems []plan.Problem
 }
 
 func newReader(tree fs.FS) *reader {
-	return &reader{tree: tree, inline: map[string]inline{}, seen: map[string]bool{}}
+	return &reader{tree: tree, inline: map[string]inline{}, seen: map[string]bool{}, added: map[Package]bool{}}
 }
 
-// add takes a package, unless there are too many.
+// add takes a package, unless there are too many. The same line may be come by
+// several times.
 func (r *reader) add(p Package) {
-	if len(r.packages) == maxPackages {
+	p.scope = r.scope
+	if len(r.packages) == maxPackages || r.added[p] {
 		return
 	}
-	p.scope = r.scope
+	r.added[p] = true
 	r.packages = append(r.packages, p)
 }
 
@@ -177,6 +180,11 @@ func (r *reader) refuse(file string, line int, err error) error {
 func (r *reader) report(severity plan.Severity, file string, line int, err error) {
 	if len(r.problems) >= maxProblems {
 		return
+	}
+	for _, p := range r.problems {
+		if p.Message == err.Error() && p.File == file && p.Line == line {
+			return
+		}
 	}
 	r.problems = append(r.problems, plan.Problem{
 		Severity: severity, Check: "packages", Message: err.Error(), Hint: model.HintOf(err), File: file, Line: line,

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	maxRSteps = 200_000 // expressions evaluated in one image
-	maxRItems = 20_000  // of one vector
-	maxRCalls = 20      // functions that call functions
+	maxRSteps = 1_000_000 // expressions evaluated in one image, and elements made
+	maxRItems = 20_000    // of one vector
+	maxRCalls = 20        // functions that call functions
 )
 
 // rValue is what an expression stands for, as far as that is known without
@@ -41,6 +41,8 @@ type rInterpreter struct {
 	line  int // of what precedes the code's first line
 	env   *rEnv
 	calls int
+	// calling is the call that is looked at.
+	calling *rNode
 }
 
 type rEnv struct {
@@ -130,11 +132,11 @@ func (i *rInterpreter) eval(n *rNode) rValue {
 		}
 		return rValue{ref: n.text}
 	case rCall:
-		return i.call(n)
+		return i.charged(i.call(n))
 	case rIndex:
-		return i.index(n)
+		return i.charged(i.index(n))
 	case rOp:
-		return i.operator(n)
+		return i.charged(i.operator(n))
 	case rFunction:
 		return rValue{fn: n}
 	case rBlock:
@@ -149,6 +151,16 @@ func (i *rInterpreter) eval(n *rNode) rValue {
 		i.loop(n)
 	}
 	return rValue{}
+}
+
+// charged counts the elements of what was made, so that their number is bounded
+// too.
+func (i *rInterpreter) charged(v rValue) rValue {
+	i.b.rSteps += len(v.items)
+	if len(v.items) == 1 {
+		i.b.rSteps += len(v.items[0].text) / 64
+	}
+	return v
 }
 
 func known(items ...rItem) rValue { return rValue{known: true, items: items} }

@@ -20,6 +20,7 @@ var (
 
 // install takes a call if it is one of those that install packages.
 func (i *rInterpreter) install(qualifier, name string, args rArgs, n *rNode) bool {
+	i.calling = n
 	switch name {
 	case "install.packages", "install_cran", "install_bioc", "biocLite", "install.github":
 		i.installPlain(name, args, n)
@@ -54,7 +55,9 @@ func (i *rInterpreter) each(v rValue, n *rNode, take func(rItem)) {
 		i.unknown(n)
 		return
 	}
-	for _, it := range v.flat(0) {
+	all := v.flat(0)
+	i.b.rSteps += len(all)
+	for _, it := range all {
 		take(it)
 	}
 }
@@ -71,11 +74,20 @@ func (i *rInterpreter) unknown(n *rNode) {
 // take adds a package, or says that there is none of that name.
 func (i *rInterpreter) take(p Package, it rItem) {
 	if p.Name == "" {
-		i.b.report(plan.Warning, it.file, it.line, fmt.Errorf("%q is not the name of an R package", abbreviate(it.text)))
+		p = i.at(p, it)
+		i.b.report(plan.Warning, p.File, p.Line, fmt.Errorf("%q is not the name of an R package", abbreviate(it.text)))
 		return
 	}
+	i.b.add(i.at(p, it))
+}
+
+// at gives a package the place of its name, or else that of the call.
+func (i *rInterpreter) at(p Package, it rItem) Package {
 	p.File, p.Line = it.file, it.line
-	i.b.add(p)
+	if it.file == "" && i.calling != nil {
+		p.File, p.Line = i.calling.file, i.calling.line
+	}
+	return p
 }
 
 func (i *rInterpreter) plain(it rItem)     { i.take(plainPackage(it.text), it) }
@@ -113,8 +125,6 @@ func (i *rInterpreter) installVersion(args rArgs, n *rNode) {
 		p := plainPackage(it.text)
 		if k < len(given) {
 			p.Spec = versionSpec(given[k].text)
-		} else if len(given) == 0 && !versions.known && len(args) > 1 {
-			p.Spec = "" // a variable that is not known
 		}
 		i.take(p, it)
 	}

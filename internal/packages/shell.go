@@ -17,7 +17,8 @@ const (
 	// commands may be in each other: parsing is recursive.
 	maxScript  = 128 << 10
 	maxNesting = 300
-	// maxSteps bounds the commands followed in one image.
+	// maxSteps bounds the commands followed in one image, those with very
+	// many arguments counted as several.
 	maxSteps = 20_000
 )
 
@@ -304,6 +305,7 @@ func (s *script) call(c *syntax.CallExpr, in output) output {
 	for _, a := range c.Args {
 		words = append(words, s.expand(a)...)
 	}
+	s.b.steps += len(words) / 16
 	if len(words) == 0 {
 		return output{}
 	}
