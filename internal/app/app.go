@@ -25,6 +25,7 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
+	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
@@ -106,11 +107,21 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 
 func newEngine(ctx context.Context, p install.Paths, settings install.Settings, gitRepo *git.Repo, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, o Options) (*ship.Engine, error) {
 	keys := secrets.Keys{AgeFile: p.AgeKey}
+	decrypt := func(name string, data []byte) (map[string]any, error) {
+		return secrets.Decrypt(name, data, keys)
+	}
+	repository := repo.New(gitRepo, repo.Options{})
 	releases, err := helm.New(helm.Options{
-		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
-		Decrypt: func(name string, data []byte) (map[string]any, error) {
-			return secrets.Decrypt(name, data, keys)
+		AllowDestroy: func(ctx context.Context, running, commit string) []string {
+			names, err := repository.AllowedToDestroy(ctx, running, commit)
+			if err != nil {
+				// What cannot be read allows nothing.
+				o.Logger.Warn("read Allow-Destroy trailers", "commit", commit, "error", err)
+			}
+			return names
 		},
+		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
+		Decrypt: decrypt,
 	})
 	if err != nil {
 		return nil, err
@@ -136,8 +147,17 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return nil, err
 	}
+	plans, err := planner.New(planner.Options{
+		Repository: repository,
+		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
+		Decrypt:    decrypt,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return ship.New(ctx, ship.Ports{
-		Repository: repo.New(gitRepo, repo.Options{}), Images: builder, Releases: releases,
+		Previewer:  preview{plans},
+		Repository: repository, Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,

@@ -41,9 +41,10 @@ type Options struct {
 	// Timeout is how long one release may take to become ready; each Helm
 	// hook has as long. 0 means 5 minutes.
 	Timeout time.Duration
-	// AllowDestroy names the PersistentVolumeClaims that an upgrade may
-	// delete or replace. nil means none ever.
-	AllowDestroy func(u ship.Upgrade) []string
+	// AllowDestroy lists what an upgrade from one commit to another may
+	// delete or replace, as "PersistentVolumeClaim/NAME". The first is empty
+	// when it is not known. nil means none ever.
+	AllowDestroy func(ctx context.Context, running, commit string) []string
 	// Limits say how long a release may be in a state that seldom mends
 	// itself.
 	Limits ready.Limits

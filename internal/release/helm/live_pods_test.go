@@ -175,7 +175,7 @@ func (w *world) claimExists(name string) bool {
 
 func TestClaimsAreNotDestroyed(t *testing.T) {
 	var allow []string
-	w := podWorld(t, func(o *Options) { o.AllowDestroy = func(ship.Upgrade) []string { return allow } })
+	w := podWorld(t, func(o *Options) { o.AllowDestroy = func(context.Context, string, string) []string { return allow } })
 	w.must(w.with("1", claiming("db")))
 	_, err := w.r.Upgrade(t.Context(), w.cluster, w.with("2", claiming("renamed")))
 	if model.ExitCodeOf(err) != model.ExitRefused || !strings.Contains(err.Error(), "would delete PersistentVolumeClaim db") {
@@ -196,7 +196,7 @@ func TestClaimsAreNotDestroyed(t *testing.T) {
 	if !w.claimExists("second") {
 		t.Error("the rollback destroyed a claim")
 	}
-	allow = []string{"db"}
+	allow = []string{"Secret/db", "PersistentVolumeClaim/db"}
 	w.must(w.with("4", claiming("renamed")))
 	if w.claimExists("db") || !w.claimExists("renamed") {
 		t.Error("a claim that was named was not replaced")

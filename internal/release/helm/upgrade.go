@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -171,8 +172,14 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	t := up.Desired.Target
 	guard := &claimGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
 	if up.r.opts.AllowDestroy != nil {
-		for _, name := range up.r.opts.AllowDestroy(up.Upgrade) {
-			guard.allowed[name] = true
+		running := ""
+		if before != nil {
+			running = before.Labels[labelCommit]
+		}
+		for _, named := range up.r.opts.AllowDestroy(ctx, running, up.Desired.Commit) {
+			if name, ok := strings.CutPrefix(named, claimKind+"/"); ok {
+				guard.allowed[name] = true
+			}
 		}
 	}
 	cfg.storage.admit = func(rec *rspb.Release) error {
