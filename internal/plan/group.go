@@ -66,7 +66,7 @@ func (g *grouping) add(release string, s common) {
 		g.order = append(g.order, key)
 	}
 	have.differ = have.differ || have.raw != raw
-	if !slices.Contains(have.releases, release) {
+	if n := len(have.releases); n == 0 || have.releases[n-1] != release {
 		have.releases = append(have.releases, release)
 	}
 }
@@ -203,20 +203,24 @@ func Name(set, fleet []string) string {
 
 func hubWords(hubs, all []string) string {
 	const few = 4
+	in := make(map[string]bool, len(hubs))
+	for _, h := range hubs {
+		in[h] = true
+	}
+	var not []string
+	for _, h := range all {
+		if !in[h] {
+			not = append(not, h)
+		}
+	}
 	switch {
 	case len(hubs) == 1:
 		return hubs[0]
-	case len(hubs) == len(all) && !slices.ContainsFunc(all, func(h string) bool { return !slices.Contains(hubs, h) }):
+	case len(hubs) == len(all) && len(not) == 0:
 		return fmt.Sprintf("all %d hubs", len(all))
 	case len(hubs) <= few:
 		return words(hubs)
 	case len(all) > 0:
-		var not []string
-		for _, h := range all {
-			if !slices.Contains(hubs, h) {
-				not = append(not, h)
-			}
-		}
 		if len(not) <= few {
 			return fmt.Sprintf("%d of %d hubs (not %s)", len(hubs), len(all), words(not))
 		}

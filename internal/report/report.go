@@ -33,6 +33,7 @@ type view struct {
 	reasons []reasons
 	dark    []dark
 	active  map[string]*int // active users by release
+	kinds   map[string]plan.ChangeKind
 }
 
 // block is what several releases have in common, with what is only noise
@@ -65,7 +66,10 @@ type reasons struct {
 type dark struct{ Where, Why string }
 
 func newView(p plan.Plan, o Options) *view {
-	v := &view{plan: p, options: o}
+	v := &view{plan: p, options: o, kinds: map[string]plan.ChangeKind{}}
+	for _, r := range p.Releases {
+		v.kinds[r.Key()] = r.Change
+	}
 	for _, b := range plan.Blocks(p.Releases) {
 		own := block{Where: v.where(b.Releases), Releases: len(b.Releases), Values: b.Values}
 		own.Note = v.note(b.Releases)
@@ -90,10 +94,8 @@ func newView(p plan.Plan, o Options) *view {
 // note says what is special about releases that all come or all go.
 func (v *view) note(keys []string) string {
 	kinds := map[plan.ChangeKind]bool{}
-	for _, r := range v.plan.Releases {
-		if slices.Contains(keys, r.Key()) {
-			kinds[r.Change] = true
-		}
+	for _, k := range keys {
+		kinds[v.kinds[k]] = true
 	}
 	switch {
 	case len(kinds) > 1:

@@ -6,8 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
 
 	"github.com/hubship/hubship/internal/plan"
 )
@@ -85,5 +90,146 @@ func TestTextFitsTheTerminal(t *testing.T) {
 				t.Errorf("width %d, a line of %d: %s", width, n, l)
 			}
 		}
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	for name, p := range plans() {
+		t.Run(name, func(t *testing.T) {
+			got := written(t, Markdown, p, Options{})
+			golden(t, name+".md", got)
+			if bytes.Contains(got, []byte("hidden")) {
+				t.Error("a secret is written")
+			}
+			if bytes.ContainsAny(got, "\x1b\u202e") {
+				t.Error("control characters are written")
+			}
+			checkMarkdown(t, string(got))
+		})
+	}
+}
+
+// checkMarkdown looks for what the plan's own texts must not become.
+func checkMarkdown(t *testing.T, text string) {
+	t.Helper()
+	if n := utf8.RuneCountInString(text); n > markdownLimit {
+		t.Errorf("%d characters", n)
+	}
+	// What is left without code and fences is obeyed.
+	var open []string
+	fence := ""
+	for l := range strings.Lines(text) {
+		mark := strings.TrimLeft(strings.TrimSpace(l), " ")
+		ticks := len(mark) - len(strings.TrimLeft(mark, "`"))
+		if ticks >= 3 && fence == "" {
+			fence = mark[:ticks]
+			continue
+		}
+		if fence != "" {
+			if ticks >= len(fence) && strings.Trim(mark, "`") == "" {
+				fence = ""
+			}
+			continue
+		}
+		l = codeSpan.ReplaceAllString(l, "")
+		for _, tag := range htmlTag.FindAllString(l, -1) {
+			switch tag {
+			case "<details>", "<summary>", "<b>":
+				open = append(open, tag)
+			case "</details>", "</summary>", "</b>":
+				if len(open) == 0 || open[len(open)-1] != strings.Replace(tag, "/", "", 1) {
+					t.Fatalf("%s does not close what is open, %v: %s", tag, open, l)
+				}
+				open = open[:len(open)-1]
+			case "<br>":
+			default:
+				t.Errorf("a tag of the plan's text: %s", tag)
+			}
+		}
+		if strings.Contains(l, "@everyone") || strings.Contains(l, "#1 ") || strings.Contains(strings.ReplaceAll(l, `\]`, ""), "](") {
+			t.Errorf("a link of the plan's text: %s", l)
+		}
+	}
+	if len(open) > 0 || fence != "" {
+		t.Errorf("left open: %v %q", open, fence)
+	}
+}
+
+var (
+	codeSpan = regexp.MustCompile("````[^\n]*?````|`[^`\n]+`")
+	htmlTag  = regexp.MustCompile(`</?[A-Za-z][^>]*>`)
+)
+
+// What a comment has no room for is left out, whole section by section.
+func TestMarkdownFitsAComment(t *testing.T) {
+	p := chartBump()
+	for i := range p.Releases {
+		for n := range 30 {
+			f := plan.Field{Path: "data.file", Lines: []string{"+" + strings.Repeat("x", 200), "-" + p.Releases[i].Hub}}
+			p.Releases[i].Changes = append(p.Releases[i].Changes, object("ConfigMap", strings.Repeat("c", n+1), "", f))
+		}
+	}
+	got := string(written(t, Markdown, p, Options{}))
+	checkMarkdown(t, got)
+	if !strings.Contains(got, "left out here") || !strings.Contains(got, "all 27 hubs, staging and prod") {
+		t.Error("nothing is said of what is left out")
+	}
+	if n := utf8.RuneCountInString(got); n < markdownLimit/2 {
+		t.Errorf("only %d characters are used", n)
+	}
+}
+
+func TestHTML(t *testing.T) {
+	for name, p := range plans() {
+		t.Run(name, func(t *testing.T) {
+			got := written(t, HTML, p, Options{Title: "Change"})
+			golden(t, name+".html", got)
+			if bytes.Contains(got, []byte("hidden-")) {
+				t.Error("a secret is written")
+			}
+			doc, err := html.Parse(bytes.NewReader(got))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPage(t, doc)
+		})
+	}
+}
+
+// checkPage looks for what a page of its own must not have, and for what whoever
+// does not see it needs.
+func checkPage(t *testing.T, doc *html.Node) {
+	t.Helper()
+	headings := 0
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		switch n.Data {
+		case "script", "img", "link", "iframe", "base", "form":
+			t.Errorf("a %s element", n.Data)
+		case "h1":
+			headings++
+		case "table":
+			if n.FirstChild == nil || n.FirstChild.Data != "caption" {
+				t.Error("a table without a caption")
+			}
+		case "details":
+			if n.FirstChild == nil || n.FirstChild.Data != "summary" {
+				t.Error("details without a summary")
+			}
+		case "th":
+			if !slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "scope" }) {
+				t.Error("a heading of a table without a scope")
+			}
+		}
+		for _, a := range n.Attr {
+			if a.Key == "src" || a.Key == "href" || a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("%s has %s=%q", n.Data, a.Key, a.Val)
+			}
+		}
+	}
+	if headings != 1 {
+		t.Errorf("%d headings of the first level", headings)
 	}
 }

@@ -221,7 +221,7 @@ func (t *text) packages() {
 			t.more(2, len(t.plan.Packages)-i, "package")
 			break
 		}
-		t.put("  "+sign(p.Change)+" ", 4, "", fmt.Sprintf("%s — %s:%d", packageText(p), p.File, p.Line))
+		t.put("  "+sign(p.Change)+" ", 4, "", fmt.Sprintf("%s — %s:%d", looseText(p), p.File, p.Line))
 	}
 }
 

@@ -123,13 +123,13 @@ func (v *view) felt() []fact {
 		}
 		for _, r := range e.keys {
 			touched[r] = true
-			if !slices.Contains(sets[k], r) {
-				sets[k] = append(sets[k], r)
-			}
+			sets[k] = append(sets[k], r)
 		}
 	}
 	var out []fact
 	for i, k := range order {
+		slices.Sort(sets[k])
+		sets[k] = slices.Compact(sets[k])
 		if i == most {
 			out = append(out, fact{Text: fmt.Sprintf("… and %s more", count(len(order)-i, "effect"))})
 			break
@@ -380,10 +380,15 @@ func packageText(p plan.Package) string {
 	default:
 		text += before + " → " + after
 	}
-	if loose(p) {
-		text += " (names no version)"
-	}
 	return text
+}
+
+// looseText marks a package whose new specification names no version.
+func looseText(p plan.Package) string {
+	if loose(p) {
+		return packageText(p) + " (names no version)"
+	}
+	return packageText(p)
 }
 
 // loose says that a package's new specification names no version.
