@@ -52,7 +52,7 @@ func DryRun(ctx context.Context, c Cluster, namespace string, objects []release.
 	group.SetLimit(askedAtOnce)
 	for i, o := range objects {
 		group.Go(func() error {
-			answers[i] = c.try(ctx, namespace, o)
+			answers[i] = c.inTime(ctx, namespace, o)
 			return nil
 		})
 	}
@@ -94,6 +94,19 @@ func few(names []string) string {
 
 // errNoKind says that the cluster does not have the object's kind.
 var errNoKind = errors.New("the cluster does not have this kind")
+
+// inTime tries one object, and does not wait longer than the context says:
+// the discovery that a mapper may need heeds no context.
+func (c Cluster) inTime(ctx context.Context, namespace string, o release.Object) error {
+	done := make(chan error, 1)
+	go func() { done <- c.try(ctx, namespace, o) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // try applies one object as a dry run.
 func (c Cluster) try(ctx context.Context, namespace string, o release.Object) error {
@@ -149,8 +162,14 @@ func isHomeless(err error) bool {
 // isRefusal says that the API server looked at the object and does not take
 // it.
 func isRefusal(err error) bool {
-	return errors.Is(err, errNoKind) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsConflict(err) ||
+	return errors.Is(err, errNoKind) || isUntyped(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsConflict(err) ||
 		isPolicy(err) || apierrors.ReasonForError(err) == metav1.StatusReasonUnknown && asStatus(err) != nil && asStatus(err).Code < 500
+}
+
+// isUntyped says that the object does not fit its type. The API server calls
+// that an error of its own.
+func isUntyped(err error) bool {
+	return strings.Contains(err.Error(), "failed to create typed patch object") || strings.Contains(err.Error(), "failed to convert new object")
 }
 
 func asStatus(err error) *metav1.Status {
