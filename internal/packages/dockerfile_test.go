@@ -42,7 +42,7 @@ RUN --mount=type=cache,target=/root/.cache \
     python3 -m pip install -qr ${DIR}/requirements.txt --index-url https://user:pass@example.org
 RUN ["pip", "install", "json==1"]
 RUN uv pip install --python /venv/bin/python fast==0.1; pip uninstall old; pip list
-RUN pip install -e git+https://tok@git.example.org/a/b.git@v1.2#egg=bee . ./local $LIST`, want: `
+RUN pip install -e git+https://tok@git.example.org/a/b.git@v1.2#egg=bee . ".[dev]" ./local $LIST`, want: `
 pip jupyterhub ==4.0@Dockerfile:5
 pip x >=1,<2@Dockerfile:5
 pip a ==1@Dockerfile:5

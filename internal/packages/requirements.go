@@ -272,7 +272,7 @@ func owner(address string) string {
 // package has no name before it is built.
 func looksLikePath(text string) bool {
 	first := strings.Fields(text)[0]
-	return strings.ContainsAny(first, "/\\") || first == "." || archive.MatchString(first)
+	return strings.ContainsAny(first, "/\\") || strings.HasPrefix(first, ".") || archive.MatchString(first)
 }
 
 func abbreviate(s string) string {
