@@ -50,7 +50,6 @@ type Renderer struct {
 	turns   chan struct{}
 	caps    *common.Capabilities
 	capsErr error
-	docs    *documents
 
 	mu    sync.Mutex
 	kept  map[string]*compiled
@@ -69,7 +68,7 @@ func NewRenderer(o RendererOptions) *Renderer {
 	return &Renderer{
 		caps: caps, capsErr: err,
 		sources: newSources(o.Charts), timeout: o.Timeout, turns: make(chan struct{}, o.Workers),
-		docs: newDocuments(), kept: map[string]*compiled{},
+		kept: map[string]*compiled{},
 	}
 }
 
@@ -149,7 +148,7 @@ func (r *Renderer) render(ctx context.Context, q RenderRequest) (out *Rendered, 
 	if err != nil {
 		return nil, err
 	}
-	return r.docs.assemble(files, !q.NoObjects)
+	return assemble(files, !q.NoObjects)
 }
 
 // Defaults returns the top chart's own values.yaml. The caller may change what
