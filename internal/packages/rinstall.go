@@ -13,7 +13,6 @@ import (
 
 var (
 	rPackageName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]*$`)
-	rVersion     = regexp.MustCompile(`^[0-9]+([.-][0-9]+)*$`)
 	rRequirement = regexp.MustCompile(`^(==|>=|<=|>|<|!=)\s*[0-9]`)
 	rArchive     = regexp.MustCompile(`([A-Za-z][A-Za-z0-9.]*)_([0-9][0-9.-]*)\.(tar\.gz|tgz|zip)$`)
 )
