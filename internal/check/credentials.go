@@ -69,6 +69,7 @@ func Credentials(ctx context.Context, changed []File, own Gitleaks) []plan.Probl
 			cut = true
 			break
 		}
+		//lint:ignore SA1019 the method takes nothing else
 		for _, f := range detector.DetectContext(ctx, detect.Fragment{Raw: p.text, FilePath: p.name}) {
 			line := p.lineOf(f.StartLine)
 			key := fmt.Sprintf("%s:%s:%d", p.name, f.RuleID, line)

@@ -93,7 +93,11 @@ func documents(report *reporter, data []byte, single bool) []*yaml.Node {
 		}
 		if err != nil {
 			message, hint := explainYAML(err)
-			report.add(plan.Error, mistakeLine(data, err), message, hint)
+			line := mistakeLine(data, err)
+			if dash := bytes.TrimLeft(nthLine(data, line), " "); len(dash) > 1 && dash[0] == '-' && !bytes.ContainsAny(dash[1:2], " -\t\r\n") {
+				message, hint = "not valid YAML: a dash is not followed by a space", ""
+			}
+			report.add(plan.Error, line, message, hint)
 			return out
 		}
 		if len(out) == 1 && single {
@@ -231,7 +235,7 @@ func explainYAML(err error) (message, hint string) {
 	case strings.Contains(text, "tab character"), strings.Contains(text, "cannot start any token"):
 		return "not valid YAML: " + text, "indent with spaces, not tabs; put text that begins with @, ` or % in quotes"
 	case strings.Contains(text, "mapping values are not allowed"):
-		return "not valid YAML: a key and its colon stand where a value belongs", "check the indentation; put text with a colon and a space in quotes"
+		return "not valid YAML: a key and its colon stand where a value belongs", "check the indentation, and that the key on the line before has its colon; put text with a colon and a space in quotes"
 	case strings.Contains(text, "expected ':'"):
 		return "not valid YAML: a line of a map has no colon", "write `key: value`"
 	case strings.Contains(text, "unexpected end of stream"):

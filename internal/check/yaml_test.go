@@ -2,12 +2,24 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/plan"
 )
+
+// withHints is lines with what each problem of a key given twice advises.
+func withHints(problems []plan.Problem) string {
+	problems = slices.Clone(problems)
+	for i, p := range problems {
+		if strings.Contains(p.Message, "twice") {
+			problems[i].Message += " | " + p.Hint
+		}
+	}
+	return lines(problems)
+}
 
 // lines writes problems one a line, as tests compare them.
 func lines(problems []plan.Problem) string {
@@ -27,12 +39,12 @@ func TestYAML(t *testing.T) {
 		"anchors and merges":   {"a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\nc: *a\nd:\n  <<: [*a, {z: 1}]\n", ""},
 		"same key in two maps": {"a: {x: 1}\nb: {x: 1}\n", ""},
 
-		"twice":               {"a: 1\nb: 2\na: 3\n", "error v.yaml:3 a is given twice, first on line 1: that one is lost\n"},
-		"twice in quotes":     {"a: 1\n'a': 3\n", "error v.yaml:2 a is given twice, first on line 1: that one is lost\n"},
-		"twice, the same":     {"a: {x: 1}\nb: 2\na:\n  x: 1 # again\n", "warning v.yaml:3 a is given twice, first on line 1, with the same value\n"},
-		"twice within":        {"hub:\n  config:\n    X: 1\n  db: {}\n  config:\n    Z: 1\n", "error v.yaml:5 hub.config is given twice, first on line 2: that one is lost\n"},
-		"twice, dotted":       {"l:\n- a.b: 1\n  a.b: 2\n", "error v.yaml:3 l.0[\"a.b\"] is given twice, first on line 2: that one is lost\n"},
-		"twice in a flow map": {"a: {x: 1,\n  x: 2}\n", "error v.yaml:2 a.x is given twice, first on line 1: that one is lost\n"},
+		"twice":               {"a: 1\nb: 2\na: 3\n", "error v.yaml:3 a is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
+		"twice in quotes":     {"a: 1\n'a': 3\n", "error v.yaml:2 a is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
+		"twice, the same":     {"a: {x: 1}\nb: 2\na:\n  x: 1 # again\n", "warning v.yaml:3 a is given twice, with the same value | remove one; the first is on line 1\n"},
+		"twice within":        {"hub:\n  config:\n    X: 1\n  db: {}\n  config:\n    Z: 1\n", "error v.yaml:5 hub.config is given twice: what was given first is lost | join it with what is on line 2, or remove one\n"},
+		"twice, dotted":       {"l:\n- a.b: 1\n  a.b: 2\n", "error v.yaml:3 l.0[\"a.b\"] is given twice: what was given first is lost | join it with what is on line 2, or remove one\n"},
+		"twice in a flow map": {"a: {x: 1,\n  x: 2}\n", "error v.yaml:2 a.x is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
 
 		"two documents": {"a: 1\n---\nb: 1\n---\nc: 1\n", "error v.yaml:2 a second document starts here: only the first one of a values file is read\n"},
 		"a list":        {"# list\n- a\n- b\n", "error v.yaml:2 the file is a list: a values file is a map of settings\n"},
@@ -40,25 +52,27 @@ func TestYAML(t *testing.T) {
 		"a complex key": {"a: 1\n? [x, y]\n: 1\n", "error v.yaml:2 a key is a list: keys are text\n"},
 		"merge of text": {"a: 1\nb:\n  <<: text\n", "error v.yaml:3 << takes in text: only maps can be merged\n"},
 
-		"tab":               {"a:\n  b: 1\n\tc: 1\n", "error v.yaml:3 not valid YAML: found a tab character that violates indentation\n"},
-		"tab first":         {"a:\n\tb: 1\n", "error v.yaml:2 not valid YAML: found character that cannot start any token\n"},
-		"two colons":        {"a: 1\nb: c: d\n", "error v.yaml:2 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"two colons, first": {"a: b: c\n", "error v.yaml:1 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"indented more":     {"a: 1\nx: 1\nb: d\n    c: 1\ne: 1\n", "error v.yaml:4 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"indented less":     {"a:\n    b: 1\n    c: 2\n  d: 3\ne: 1\n", "error v.yaml:4 not valid YAML: the line is indented like nothing before it\n"},
-		"far from its map":  {"h:\n  a: 1\n" + strings.Repeat("  b:\n    - c\n", 20) + " x: 1\nz: 1\n", "error v.yaml:43 not valid YAML: the line is indented like nothing before it\n"},
-		"key among items":   {"l:\n- a\n- b\nx: 1\n- c\n", "error v.yaml:5 not valid YAML: the line is indented like nothing before it\n"},
-		"item, then key":    {"- a\n- c\nb: c\n", "error v.yaml:3 not valid YAML: a key stands among the items of a list\n"},
-		"bracket":           {"a: 1\nb: [1,\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a bracket is opened and not closed\n"},
-		"quote":             {"a: 1\nb: \"x\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
-		"quote, first line": {"b: \"x\nc: 2\nd: 2\n", "error v.yaml:1 not valid YAML: a quote is opened here and never closed\n"},
-		"quote, last line":  {"b: 1\nc: 'x", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
-		"no colon":          {"a: 1\nb: 1\nfoo\nc: 1\n", "error v.yaml:3 not valid YAML: a line of a map has no colon\n"},
-		"no anchor":         {"a: 1\n# *there\nb: *there\nc: 1\n", "error v.yaml:3 not valid YAML: unknown anchor 'there' referenced\n"},
-		"conflict":          {"a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "error v.yaml:2 not valid YAML: a line of a map has no colon\n"},
-		"bad bytes":         {"a: 1\nb: \xff\n", "error v.yaml:2 the line is not valid UTF-8 text\n"},
-		"control bytes":     {"a: 1\nb: \x01\n", "error v.yaml:2 not valid YAML: control characters are not allowed\n"},
-		"own alias":         {"a: 1\nb: &b\n  c: *b\n", "error v.yaml:3 the alias *b stands within what it stands for\n"},
+		"tab":                {"a:\n  b: 1\n\tc: 1\n", "error v.yaml:3 not valid YAML: found a tab character that violates indentation\n"},
+		"tab first":          {"a:\n\tb: 1\n", "error v.yaml:2 not valid YAML: found character that cannot start any token\n"},
+		"two colons":         {"a: 1\nb: c: d\n", "error v.yaml:2 not valid YAML: a key and its colon stand where a value belongs\n"},
+		"two colons, first":  {"a: b: c\n", "error v.yaml:1 not valid YAML: a key and its colon stand where a value belongs\n"},
+		"indented more":      {"a: 1\nx: 1\nb: d\n    c: 1\ne: 1\n", "error v.yaml:4 not valid YAML: a key and its colon stand where a value belongs\n"},
+		"indented less":      {"a:\n    b: 1\n    c: 2\n  d: 3\ne: 1\n", "error v.yaml:4 not valid YAML: the line is indented like nothing before it\n"},
+		"far from its map":   {"h:\n  a: 1\n" + strings.Repeat("  b:\n    - c\n", 20) + " x: 1\nz: 1\n", "error v.yaml:43 not valid YAML: the line is indented like nothing before it\n"},
+		"key among items":    {"l:\n- a\n- b\nx: 1\n- c\n", "error v.yaml:5 not valid YAML: the line is indented like nothing before it\n"},
+		"item, then key":     {"- a\n- c\nb: c\n", "error v.yaml:3 not valid YAML: a key stands among the items of a list\n"},
+		"bracket":            {"a: 1\nb: [1,\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a bracket is opened and not closed\n"},
+		"quote":              {"a: 1\nb: \"x\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
+		"quote, first line":  {"b: \"x\nc: 2\nd: 2\n", "error v.yaml:1 not valid YAML: a quote is opened here and never closed\n"},
+		"quote, last line":   {"b: 1\nc: 'x", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
+		"no colon":           {"a: 1\nb: 1\nfoo\nc: 1\n", "error v.yaml:3 not valid YAML: a line of a map has no colon\n"},
+		"no space":           {"l:\n  - a\n  -b\n  - c\n", "error v.yaml:3 not valid YAML: a dash is not followed by a space\n"},
+		"no colon, then map": {"a: 1\nb:\n  c\n    d: 1\n", "error v.yaml:4 not valid YAML: a key and its colon stand where a value belongs\n"},
+		"no anchor":          {"a: 1\n# *there\nb: *there\nc: 1\n", "error v.yaml:3 not valid YAML: unknown anchor 'there' referenced\n"},
+		"conflict":           {"a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "error v.yaml:2 not valid YAML: a line of a map has no colon\n"},
+		"bad bytes":          {"a: 1\nb: \xff\n", "error v.yaml:2 the line is not valid UTF-8 text\n"},
+		"control bytes":      {"a: 1\nb: \x01\n", "error v.yaml:2 not valid YAML: control characters are not allowed\n"},
+		"own alias":          {"a: 1\nb: &b\n  c: *b\n", "error v.yaml:3 the alias *b stands within what it stands for\n"},
 
 		"yes as a key":      {"a:\n  on: 1\n  'off': 1\n", "warning v.yaml:2 the key a.on is read as true\n"},
 		"number as a key":   {"a:\n  1538208: 1\n  0x10: 1\n", "warning v.yaml:3 the key a.0x10 is read as 16\n"},
@@ -68,7 +82,7 @@ func TestYAML(t *testing.T) {
 		"tags that stay":    {"a: {tag: 1.25}\nb: {tag: 84d9c800dba0}\nc: {tag: '0.10'}\nd: {tag: 3.3.8}\ne: {tag: 6000e5694}\nf: {tag: }\ng: {tag: 20240101}\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := lines(YAML("v.yaml", []byte(test.in))); got != test.want {
+			if got := withHints(YAML("v.yaml", []byte(test.in))); got != test.want {
 				t.Errorf("got:\n%swant:\n%s", got, test.want)
 			}
 		})
@@ -77,8 +91,8 @@ func TestYAML(t *testing.T) {
 
 func TestAnyYAMLTakesDocumentsAndLists(t *testing.T) {
 	in := "on: push\n---\n- a\n---\ntext\n---\nb: 1\nb: 2\n"
-	want := "error w.yaml:8 b is given twice, first on line 7: that one is lost\n"
-	if got := lines(AnyYAML("w.yaml", []byte(in))); got != want {
+	want := "error w.yaml:8 b is given twice: what was given first is lost | join it with what is on line 7, or remove one\n"
+	if got := withHints(AnyYAML("w.yaml", []byte(in))); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }

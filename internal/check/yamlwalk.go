@@ -116,9 +116,9 @@ func (w *walker) mapping(n *yaml.Node, path []string) {
 		first, twice := seen[key.Value]
 		switch {
 		case twice && sameNode(first[1], value, 0):
-			w.add(plan.Warning, n.Content[i].Line, fmt.Sprintf("%s is given twice, first on line %d, with the same value", dotted(at), first[0].Line), "remove one")
+			w.add(plan.Warning, n.Content[i].Line, dotted(at)+" is given twice, with the same value", fmt.Sprintf("remove one; the first is on line %d", first[0].Line))
 		case twice:
-			w.add(plan.Error, n.Content[i].Line, fmt.Sprintf("%s is given twice, first on line %d: that one is lost", dotted(at), first[0].Line), "join the two, or remove one")
+			w.add(plan.Error, n.Content[i].Line, dotted(at)+" is given twice: what was given first is lost", fmt.Sprintf("join it with what is on line %d, or remove one", first[0].Line))
 		default:
 			seen[key.Value] = [2]*yaml.Node{n.Content[i], value}
 		}
