@@ -309,6 +309,11 @@ func (j *judge) behind(c Change, path string) string {
 					paths = append(paths, f.Path)
 				}
 			}
+			// Settings of the component itself say more than those that stand
+			// beside them.
+			slices.SortStableFunc(paths, func(a, b string) int {
+				return before(!strings.Contains(a, "."+part(c)+".")) - before(!strings.Contains(b, "."+part(c)+"."))
+			})
 			if len(paths) > 0 {
 				reason := c.Object() + " reads " + o.Object() + ": " + paths[0]
 				if n := len(paths) - 1; n > 0 {

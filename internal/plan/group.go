@@ -46,8 +46,7 @@ type common struct {
 	change, generic     *Change
 	value, genericValue *Field
 	releases            []string
-	differ              bool // the releases' own names stand in it
-	raw                 string
+	named               bool // a release's own name stands in it
 }
 
 type grouping struct {
@@ -57,15 +56,13 @@ type grouping struct {
 
 func (g *grouping) add(release string, s common) {
 	key := encode(s.generic) + encode(s.genericValue)
-	raw := encode(s.change) + encode(s.value)
 	have, ok := g.at[key]
 	if !ok {
 		have = &s
-		have.raw = raw
+		have.named = strings.Contains(key, "{release}") || strings.Contains(key, "{namespace}")
 		g.at[key] = have
 		g.order = append(g.order, key)
 	}
-	have.differ = have.differ || have.raw != raw
 	if n := len(have.releases); n == 0 || have.releases[n-1] != release {
 		have.releases = append(have.releases, release)
 	}
@@ -92,12 +89,13 @@ func (g *grouping) blocks() []Block {
 			at[set] = i
 			out = append(out, Block{Releases: s.releases})
 		}
+		several := s.named && len(s.releases) > 1
 		switch {
-		case s.change != nil && s.differ:
+		case s.change != nil && several:
 			out[i].Changes = append(out[i].Changes, *s.generic)
 		case s.change != nil:
 			out[i].Changes = append(out[i].Changes, *s.change)
-		case s.differ:
+		case several:
 			out[i].Values = append(out[i].Values, *s.genericValue)
 		default:
 			out[i].Values = append(out[i].Values, *s.value)

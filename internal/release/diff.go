@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/hubship/hubship/internal/plan"
 )
 
@@ -262,19 +260,31 @@ func (c *comparison) texts(p place, a, b string) {
 			// An encoded text that is none is compared as it is.
 			a, b = decoded(a), decoded(b)
 		}
-		if am, ok := asDocument(a); ok {
-			if bm, ok := asDocument(b); ok {
-				in := p
-				in.names, in.texts, in.base64, in.depth = true, false, false, p.depth+1
-				had := len(c.fields)
-				c.maps(in, am, bm)
-				if len(c.fields) > had {
-					return
-				}
-			}
+		if short, other := unequal(a, b); len(short) < len(a) && c.documents(p, short, other) {
+			return
+		}
+		if c.documents(p, a, b) {
+			return
 		}
 	}
 	c.leaf(p, a, b)
+}
+
+// documents compares two texts as documents, and says whether they are and
+// differ as such.
+func (c *comparison) documents(p place, a, b string) bool {
+	am, ok := asDocument(a)
+	if !ok {
+		return false
+	}
+	bm, ok := asDocument(b)
+	if !ok {
+		return false
+	}
+	p.names, p.texts, p.base64, p.depth = true, false, false, p.depth+1
+	had := len(c.fields)
+	c.maps(p, am, bm)
+	return len(c.fields) > had
 }
 
 func decoded(s string) string {
@@ -290,11 +300,8 @@ func asDocument(text string) (map[string]any, bool) {
 	if len(text) > maxDocument || !strings.Contains(text, ":") || strings.Contains(text, "\n---") {
 		return nil, false
 	}
-	var out map[string]any
-	if err := yaml.Unmarshal([]byte(text), &out); err != nil || len(out) == 0 {
-		return nil, false
-	}
-	return out, true
+	out, err := parseMap([]byte(text))
+	return out, err == nil && len(out) > 0
 }
 
 // leaf notes two values that differ as wholes.

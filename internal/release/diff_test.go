@@ -286,6 +286,50 @@ func mirrored(changes []plan.Change, back bool) []string {
 	return out
 }
 
+// The fast way of reading YAML reads the same.
+func FuzzParseMap(f *testing.F) {
+	for _, s := range []string{"a: 1\nb: 1.5\nc: [x, ~, true, 1e3, 0x10, 0o7, 017]\nd: {1: a, true: b, ~: c}", "a: &x {b: 1}\nc: *x\n<<: *x", "a: 2001-01-01\nb: !!binary aGk=\nc: .inf\nd: 18446744073709551615", "a: yes\na: no", "{}", "", "[]", "1: 2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var want map[string]any
+		err := yaml.Unmarshal([]byte(s), &want)
+		got, gotErr := parseMap([]byte(s))
+		if (err == nil) != (gotErr == nil) {
+			t.Fatalf("%v, want %v", gotErr, err)
+		}
+		if len(want) > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("got %#v, want %#v", got, want)
+		}
+	})
+}
+
+// Leaving out what is the same on both sides leaves the same differences.
+func FuzzUnequal(f *testing.F) {
+	f.Add("a: 1\nb:\n  c: 2\n", "a: 1\nb:\n  c: 3\nd: |\n  x\n")
+	f.Add("a: &x 1\nb: *x\n", "a: &x 2\nb: *x\n")
+	f.Add("a: 1\nb: 2\n\n# c\n", "b: 2\na: 1")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		am, err1 := parseMap([]byte(a))
+		bm, err2 := parseMap([]byte(b))
+		if err1 != nil || err2 != nil {
+			return
+		}
+		x, y := unequal(a, b)
+		xm, err1 := parseMap([]byte(x))
+		ym, err2 := parseMap([]byte(y))
+		if err1 != nil || err2 != nil {
+			return // the whole documents are compared then
+		}
+		whole, part := comparison{}, comparison{}
+		whole.maps(place{}, am, bm)
+		part.maps(place{}, xm, ym)
+		if len(part.fields) > 0 && !reflect.DeepEqual(whole.fields, part.fields) {
+			t.Errorf("got %v, want %v", part.fields, whole.fields)
+		}
+	})
+}
+
 // chartBump makes two renders of which every object differs in a label, as a
 // new chart version has it.
 func chartBump() (before, after []byte) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 )
 
 // Object is one object of a manifest.
@@ -103,8 +101,8 @@ func source(text []byte) string {
 func parseDocuments(docs []document) ([]Object, error) {
 	var out []Object
 	for _, doc := range docs {
-		var content map[string]any
-		if err := yaml.Unmarshal(doc.text, &content); err != nil {
+		content, err := parseMap(doc.text)
+		if err != nil {
 			// The parser's message may quote the document, which may hold a
 			// Secret.
 			return nil, fmt.Errorf("document %d of the manifest is not a YAML map", doc.place)

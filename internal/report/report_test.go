@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -231,5 +232,29 @@ func checkPage(t *testing.T, doc *html.Node) {
 	}
 	if headings != 1 {
 		t.Errorf("%d headings of the first level", headings)
+	}
+}
+
+// BenchmarkText shows that the cost grows linearly in hubs.
+func BenchmarkText(b *testing.B) {
+	for _, hubs := range []int{27, 270, 1000} {
+		p := chartBump()
+		one := p.Releases[:2]
+		p.Releases, p.Fleet = nil, nil
+		for i := range hubs {
+			for _, r := range one {
+				r.Hub = fmt.Sprintf("hub%04d", i)
+				r.Namespace, r.Release = r.Hub+"-"+r.Environment, r.Hub+"-"+r.Environment
+				p.Releases, p.Fleet = append(p.Releases, r), append(p.Fleet, r.Key())
+			}
+		}
+		b.Run(fmt.Sprint(hubs), func(b *testing.B) {
+			for b.Loop() {
+				if err := Text(io.Discard, p, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(hubs), "µs/hub")
+		})
 	}
 }
