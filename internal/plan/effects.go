@@ -309,11 +309,9 @@ func (j *judge) behind(c Change, path string) string {
 					paths = append(paths, f.Path)
 				}
 			}
-			// Settings of the component itself say more than those that stand
-			// beside them.
-			slices.SortStableFunc(paths, func(a, b string) int {
-				return before(!strings.Contains(a, "."+part(c)+".")) - before(!strings.Contains(b, "."+part(c)+"."))
-			})
+			// The hub's own settings, and those of its users' servers, say more
+			// than those that it only has beside.
+			slices.SortStableFunc(paths, func(a, b string) int { return aside(a) - aside(b) })
 			if len(paths) > 0 {
 				reason := c.Object() + " reads " + o.Object() + ": " + paths[0]
 				if n := len(paths) - 1; n > 0 {
@@ -326,7 +324,17 @@ func (j *judge) behind(c Change, path string) string {
 	return why(c, path)
 }
 
-// fields that Kubernetes lets nobody change, by kind.
+func aside(path string) int {
+	switch {
+	case strings.Contains(path, "].hub."):
+		return 0
+	case strings.Contains(path, "].singleuser."):
+		return 1
+	}
+	return 2
+}
+
+// fixedFields are those that Kubernetes lets nobody change, by kind.
 var fixedFields = map[string][]string{
 	"Deployment":         {"spec.selector"},
 	"DaemonSet":          {"spec.selector"},

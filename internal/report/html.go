@@ -35,6 +35,8 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"hub":     hubChange,
 	"labels":  labels,
 	"value":   func(v any) string { return clean(value(v, htmlValue)) },
+	"before":  func(f plan.Field) string { text, _ := pair(f.Before, f.After, htmlValue); return clean(text) },
+	"after":   func(f plan.Field) string { _, text := pair(f.Before, f.After, htmlValue); return clean(text) },
 	"sign":    sign,
 	"capital": func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
 	"title":   block.title,

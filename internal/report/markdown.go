@@ -417,7 +417,8 @@ func mdField(indent string, f plan.Field) string {
 	case f.Lines == nil && f.After == nil:
 		return text + " removed: " + code(value(f.Before, mdValue)) + "\n"
 	case f.Lines == nil:
-		return text + ": " + code(value(f.Before, mdValue)) + " → " + code(value(f.After, mdValue)) + "\n"
+		before, after := pair(f.Before, f.After, mdValue)
+		return text + ": " + code(before) + " → " + code(after) + "\n"
 	}
 	return text + "\n" + fence(indent+"  ", f.Lines)
 }

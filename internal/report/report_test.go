@@ -258,3 +258,17 @@ func BenchmarkText(b *testing.B) {
 		})
 	}
 }
+
+func TestPairShowsWhatDiffers(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for _, tt := range []struct{ a, b, before, after string }{
+		{"a", "b", "a", "b"},
+		{long + ":1", long + ":2", "…xxxxxxxxxxxx:1", "…xxxxxxxxxxxx:2"},
+		{"a" + long, "b", "a" + long[:29] + "…", "b"},
+		{long, long + "y", "…xxxxxxxxxxxx", "…xxxxxxxxxxxxy"},
+	} {
+		if before, after := pair(tt.a, tt.b, 30); before != tt.before || after != tt.after {
+			t.Errorf("%s, %s: got %s, %s", tt.a, tt.b, before, after)
+		}
+	}
+}

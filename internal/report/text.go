@@ -354,7 +354,7 @@ func (t *text) change(c plan.Change) {
 }
 
 func (t *text) field(indent int, prefix string, f plan.Field) {
-	text := fieldText(f, textValue)
+	text := fieldText(f, max(textValue, t.width-20))
 	t.put(pad("", indent)+t.paint(dim, prefix), indent+2, "", f.Path+": "+text)
 	for i, l := range f.Lines {
 		if i == textLines {
@@ -368,11 +368,8 @@ func (t *text) field(indent int, prefix string, f plan.Field) {
 		case strings.HasPrefix(l, "-"):
 			code = red
 		}
-		cut := []rune(strings.ReplaceAll(clean(l), "\n", " "))
-		if n := t.width - indent - 3; len(cut) > n && n > 0 {
-			cut = append(cut[:n], '…')
-		}
-		t.b.WriteString(pad("", indent+2) + t.paint(code, string(cut)) + "\n")
+		line := []rune(strings.ReplaceAll(clean(l), "\n", " "))
+		t.b.WriteString(pad("", indent+2) + t.paint(code, cut(line, max(20, t.width-indent-3))) + "\n")
 	}
 }
 

@@ -313,11 +313,38 @@ func fieldText(f plan.Field, n int) string {
 	case f.After == nil:
 		return "removed: " + value(f.Before, n)
 	}
-	return value(f.Before, n) + " → " + value(f.After, n)
+	before, after := pair(f.Before, f.After, n)
+	return before + " → " + after
+}
+
+// pair writes two values, each in at most n characters, so that what differs
+// between them is seen.
+func pair(a, b any, n int) (string, string) {
+	const around = 12
+	x, y := []rune(oneLine(a)), []rune(oneLine(b))
+	same := 0
+	for same < len(x) && same < len(y) && x[same] == y[same] {
+		same++
+	}
+	if max(len(x), len(y)) > n && same > n-around {
+		lead := []rune("…")
+		x, y = append(lead[:1:1], x[same-around:]...), append(lead[:1:1], y[same-around:]...)
+	}
+	return cut(x, n), cut(y, n)
 }
 
 // value writes a value in one line of at most n characters.
-func value(v any, n int) string {
+func value(v any, n int) string { return cut([]rune(oneLine(v)), n) }
+
+func cut(r []rune, n int) string {
+	if len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return string(r)
+}
+
+// oneLine writes a value in one line.
+func oneLine(v any) string {
 	var text string
 	switch v := v.(type) {
 	case string:
@@ -336,11 +363,7 @@ func value(v any, n int) string {
 	default:
 		text = fmt.Sprint(v)
 	}
-	text = strings.ReplaceAll(text, "\n", "⏎")
-	if r := []rune(text); len(r) > n {
-		text = string(r[:n]) + "…"
-	}
-	return text
+	return strings.ReplaceAll(text, "\n", "⏎")
 }
 
 // looksOther says that a text would be taken for a number or a switch.
