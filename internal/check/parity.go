@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -111,8 +112,8 @@ type differences struct {
 
 func compare(h HubSettings) differences {
 	before, after := map[string]any{}, map[string]any{}
-	flatten(nil, h.Before, before)
-	flatten(nil, h.After, after)
+	flatten(nil, h.Before, h.First, before)
+	flatten(nil, h.After, h.Next, after)
 	d := differences{set: map[string]bool{}, differ: map[string][2]any{}}
 	for path, b := range before {
 		d.set[path] = true
@@ -129,9 +130,9 @@ func compare(h HubSettings) differences {
 	return d
 }
 
-// flatten lists settings by their paths. A list is one value, as it is for
-// Helm.
-func flatten(path []string, v any, into map[string]any) {
+// flatten lists settings by their paths, in which the environment's name is
+// left out. A list is one value, as it is for Helm.
+func flatten(path []string, v any, env string, into map[string]any) {
 	m, ok := v.(map[string]any)
 	if !ok || len(m) == 0 || len(path) > maxYAMLDepth {
 		if len(path) > 0 {
@@ -140,7 +141,11 @@ func flatten(path []string, v any, into map[string]any) {
 		return
 	}
 	for k, e := range m {
-		flatten(append(slices.Clip(path), k), e, into)
+		key := withoutName(k, env)
+		if _, taken := m[key]; taken || key == "" {
+			key = k
+		}
+		flatten(append(slices.Clip(path), key), e, env, into)
 	}
 }
 
@@ -159,12 +164,31 @@ func withoutName(s, name string) string {
 	if name == "" || !strings.Contains(s, name) {
 		return s
 	}
+	p := patternsOf(name)
+	return p.before.ReplaceAllString(p.joined.ReplaceAllString(s, ""), "")
+}
+
+// namePatterns find an environment's name in text: with what joins it to what
+// comes before, and else with what joins it to what comes after.
+type namePatterns struct {
+	joined, before *regexp.Regexp
+}
+
+// knownNames keeps the patterns of the environments' names, which are few and
+// looked for in every setting of every hub.
+var knownNames sync.Map
+
+func patternsOf(name string) namePatterns {
+	if known, ok := knownNames.Load(name); ok {
+		return known.(namePatterns)
+	}
 	quoted := regexp.QuoteMeta(name)
 	if name == "prod" {
 		quoted = "prod(?:uction)?"
 	}
-	s = regexp.MustCompile(`[-_./]`+quoted+`\b`).ReplaceAllString(s, "")
-	return regexp.MustCompile(`\b`+quoted+`[-_./]?`).ReplaceAllString(s, "")
+	p := namePatterns{regexp.MustCompile(`[-_./]` + quoted + `\b`), regexp.MustCompile(`\b` + quoted + `[-_./]?`)}
+	knownNames.Store(name, p)
+	return p
 }
 
 // compact writes a value in one way; maps have their keys in order.
@@ -179,7 +203,7 @@ func compact(v any) string {
 // wellKnown matches settings that are meant to differ: staging is smaller, has
 // another address, and keeps its users' files elsewhere.
 var wellKnown = regexp.MustCompile(`(?i)(?:^|\.)(?:` + strings.Join([]string{
-	`ingress(?:\..*)?`, `https?\.hosts`, `hosts?`, `tls`, `hostname`, `domain`, `[a-z]*URL`, `[a-z]*callback_?url`,
+	`ingress(?:\..*)?`, `https?\.hosts`, `hosts?`, `tls`, `hostname`, `domain`, `[a-z]*URL`, `[a-z_]*ur[il]`, `client_?id`, `oauth_client_id`,
 	`replicas`, `resources(?:\..*)?`, `storage`, `(?:db\.)?pvc\.[a-zA-Z]*`, `capacity`,
 	`shareName`, `serverIP`, `subPath`, `bucket[a-zA-Z]*`,
 	`loadBalancerIP`, `placeholder(?:\..*)?`, `userPlaceholder(?:\..*)?`, `prePuller(?:\..*)?`, `pdb(?:\..*)?`,

@@ -55,6 +55,7 @@ func TestParity(t *testing.T) {
 		"a secret": {with("f", "hub: {cookieSecret: hunter2}\n", "hub: {cookieSecret: hunter3}\n"),
 			`notice deployments/f/config/prod.yaml:1 f: staging and prod differ where other hubs' do not: hub.cookieSecret is •••••• in staging, •••••• in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"its usual value, not its name": {with("f", "bucket: f-staging-home\nnote: the staging hub\n", "bucket: f-prod-home\nnote: the prod hub\n"), ""},
+		"its name in a key":             {with("f", "hub: {services: {f-staging.example.org: {admin: true}}}\n", "hub: {services: {f.example.org: {admin: true}}}\n"), ""},
 		"no staging": {append(hubs[:5:5], HubSettings{Hub: "f", First: "staging", Next: "prod", After: map[string]any{"a": 1}, Files: []ValuesFile{{"p.yaml", nil}}}),
 			"warning p.yaml:0 f has a release in prod and none in staging: its changes are not tested before users meet them\n"},
 	} {
