@@ -59,13 +59,34 @@ func repository(t testing.TB, changes map[string]string) fs.FS {
 // plain stands for a decryption of files that the tests do not encrypt.
 func plain(_ string, data []byte) (map[string]any, error) { return release.ParseValues(data) }
 
-func offline(t testing.TB, cacheDir string) *Releases {
+// offlineRenderer renders what would be upgraded, without a cluster.
+type offlineRenderer struct {
+	releases *Releases
+	*Renderer
+}
+
+func offline(t testing.TB, cacheDir string) offlineRenderer {
 	t.Helper()
 	r, err := New(Options{Clusters: cluster.New(cluster.Options{}), Decrypt: plain, CacheDir: cacheDir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return offlineRenderer{r, NewRenderer(RendererOptions{Charts: Charts{CacheDir: cacheDir}})}
+}
+
+func (r offlineRenderer) upgrade(ctx context.Context, u ship.Upgrade) ([]byte, error) {
+	values, secrets, err := r.releases.values(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.Render(ctx, RenderRequest{
+		Tree: u.Tree, Chart: u.Desired.Chart, Key: u.Desired.Commit, Release: u.Desired.Target.Release, Namespace: u.Desired.Target.Namespace,
+		Values: values, Redact: r.releases.redactor(secrets),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Manifest, nil
 }
 
 func wanted(tree fs.FS) ship.Upgrade {
@@ -95,7 +116,7 @@ func names(t *testing.T, manifest []byte) []string {
 }
 
 func TestRender(t *testing.T) {
-	manifest, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(repository(t, nil)))
+	manifest, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +152,7 @@ func TestRenderErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(repository(t, tt.changes)))
+			_, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, tt.changes)))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one about %q", err, tt.want)
 			}
@@ -149,7 +170,7 @@ func TestRenderErrorsHideSecrets(t *testing.T) {
 		"bad manifest":     "kind: [{{ .Values.token }}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(repository(t, map[string]string{"hub/templates/bad.yaml": template})))
+			_, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, map[string]string{"hub/templates/bad.yaml": template})))
 			if err == nil {
 				t.Fatal("rendered")
 			}
@@ -166,7 +187,7 @@ func TestChartSizeIsBounded(t *testing.T) {
 	for _, n := range []string{"a", "b", "c", "d", "e", "f"} {
 		changes["hub/"+n] = part
 	}
-	_, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(repository(t, changes)))
+	_, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, changes)))
 	if err == nil || !strings.Contains(err.Error(), "the chart is larger") {
 		t.Errorf("error %v, want one about the chart's size", err)
 	}
@@ -187,7 +208,7 @@ func TestRenderSideBySideFromOneChart(t *testing.T) {
 			}
 			u := wanted(tree)
 			u.Desired.Commit = "the same for all"
-			manifest, err := r.Render(context.Background(), model.Cluster{}, u)
+			manifest, err := r.upgrade(context.Background(), u)
 			if err != nil {
 				t.Error(err)
 				return
@@ -209,7 +230,7 @@ func TestVendoredDependencies(t *testing.T) {
 	for name, changes := range tests {
 		t.Run(name, func(t *testing.T) {
 			changes["leaf/Chart.yaml"] = "-" // it must not be needed
-			manifest, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(repository(t, changes)))
+			manifest, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, changes)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +289,7 @@ func TestDependencyFromRepository(t *testing.T) {
 	cache := t.TempDir()
 
 	newest := wanted(repository(t, map[string]string{"hub/Chart.yaml": chartYAML(server.URL)}))
-	manifest, err := offline(t, cache).Render(t.Context(), model.Cluster{}, newest)
+	manifest, err := offline(t, cache).upgrade(t.Context(), newest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +299,7 @@ func TestDependencyFromRepository(t *testing.T) {
 	locked := wanted(repository(t, map[string]string{"hub/Chart.yaml": chartYAML(server.URL), "hub/Chart.lock": lock}))
 	for i := range 2 { // the second time from the cache
 		before := requests.Load()
-		manifest, err := offline(t, cache).Render(t.Context(), model.Cluster{}, locked)
+		manifest, err := offline(t, cache).upgrade(t.Context(), locked)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,10 +311,10 @@ func TestDependencyFromRepository(t *testing.T) {
 		}
 	}
 	server.Close()
-	if _, err := offline(t, cache).Render(t.Context(), model.Cluster{}, locked); err != nil {
+	if _, err := offline(t, cache).upgrade(t.Context(), locked); err != nil {
 		t.Errorf("with the repository gone: %v", err)
 	}
-	_, err = offline(t, t.TempDir()).Render(t.Context(), model.Cluster{}, locked)
+	_, err = offline(t, t.TempDir()).upgrade(t.Context(), locked)
 	if err == nil || !strings.Contains(err.Error(), server.URL) || !strings.Contains(err.Error(), "dependency sub 0.1.0 of chart hub") || model.HintOf(err) == "" {
 		t.Errorf("error %v, hint %q", err, model.HintOf(err))
 	}
@@ -316,7 +337,7 @@ func TestDependencyFromRegistry(t *testing.T) {
 	tree := repository(t, map[string]string{"hub/Chart.yaml": strings.ReplaceAll(chartYAML("oci://"+address+"/charts"), ">=0.1.0", "0.3.0")})
 	cache := t.TempDir()
 	for range 2 {
-		manifest, err := offline(t, cache).Render(t.Context(), model.Cluster{}, wanted(tree))
+		manifest, err := offline(t, cache).upgrade(t.Context(), wanted(tree))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +352,7 @@ func TestAliasedDependency(t *testing.T) {
 	yaml := "apiVersion: v2\nname: hub\nversion: 1.2.3\ndependencies:\n" +
 		"- {name: sub, version: 0.1.0, repository: \"file://../sub\", alias: one}\n- {name: sub, version: 0.1.0, repository: \"file://../sub\", alias: two}\n"
 	tree := repository(t, map[string]string{"hub/Chart.yaml": yaml, "sub/templates/config.yaml": "kind: ConfigMap\napiVersion: v1\nmetadata: {name: {{ .Chart.Name }}}\n"})
-	manifest, err := offline(t, "").Render(t.Context(), model.Cluster{}, wanted(tree))
+	manifest, err := offline(t, "").upgrade(t.Context(), wanted(tree))
 	if err != nil {
 		t.Fatal(err)
 	}

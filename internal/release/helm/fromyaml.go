@@ -14,11 +14,11 @@ import (
 // proper YAML. The library takes ten times as long, and every document of a
 // render has to be read at least to see that it can be.
 func readYAML(text string) (content map[string]any, ok bool) {
-	if !utf8.ValidString(text) || !strings.HasSuffix(text, "\n") {
+	if !utf8.ValidString(text) || !strings.HasSuffix(text, "\n") || !smoothText(text) {
 		return nil, false
 	}
 	for i := range len(text) {
-		if c := text[i]; c < ' ' && c != '\n' || c == 0x7f || c == '\t' {
+		if c := text[i]; c < ' ' && c != '\n' || c == 0x7f {
 			return nil, false
 		}
 	}
