@@ -168,6 +168,15 @@ func Name(set, fleet []string) string {
 	slices.SortStableFunc(set, func(a, b string) int { return at[a] - at[b] })
 	hubs, envs := split(set)
 	all, _ := split(fleet)
+	order := map[string]int{}
+	for _, k := range fleet {
+		if _, env, _ := strings.Cut(k, "@"); order[env] == 0 {
+			order[env] = len(order) + 1
+		}
+	}
+	for _, list := range envs {
+		slices.SortStableFunc(list, func(a, b string) int { return order[a] - order[b] })
+	}
 	// Hubs with the same environments are named together.
 	type group struct {
 		envs string

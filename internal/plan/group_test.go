@@ -67,6 +67,7 @@ func TestName(t *testing.T) {
 		{[]string{"a@prod", "b@prod"}, fleet, "a and b, prod"},
 		{append(slices.Clone(fleet[:52]), fleet[53]), fleet, "26 of 27 hubs (not hub26), staging and prod; hub26, prod"},
 		{[]string{"a@prod"}, []string{"a@prod"}, "a, prod"},
+		{[]string{"gone@prod", "gone@staging"}, fleet, "gone, staging and prod"},
 		{nil, fleet, ""},
 	} {
 		if got := Name(tt.set, tt.fleet); got != tt.want {

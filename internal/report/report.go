@@ -233,7 +233,8 @@ func (v *view) users(keys []string) string {
 func (v *view) why() {
 	at, hidden := map[string]int{}, map[string]int{}
 	sets, gone := [][]string{}, [][]string{}
-	for _, r := range v.plan.Releases {
+	for i := range v.plan.Releases {
+		r := &v.plan.Releases[i]
 		key := fmt.Sprint(r.Change, r.Reasons)
 		i, ok := at[key]
 		if !ok {
@@ -244,12 +245,13 @@ func (v *view) why() {
 		}
 		sets[i] = append(sets[i], r.Key())
 		if r.Unrendered != "" {
-			i, ok := hidden[r.Unrendered]
+			why := r.Generic(r.Unrendered)
+			i, ok := hidden[why]
 			if !ok {
 				i = len(gone)
-				hidden[r.Unrendered] = i
+				hidden[why] = i
 				gone = append(gone, nil)
-				v.dark = append(v.dark, dark{Why: r.Unrendered})
+				v.dark = append(v.dark, dark{Why: why})
 			}
 			gone[i] = append(gone[i], r.Key())
 		}

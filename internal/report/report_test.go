@@ -263,7 +263,7 @@ func TestPairShowsWhatDiffers(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	for _, tt := range []struct{ a, b, before, after string }{
 		{"a", "b", "a", "b"},
-		{long + ":1", long + ":2", "…xxxxxxxxxxxx:1", "…xxxxxxxxxxxx:2"},
+		{long + ":1", long + ":2", "…xxxxxxxxxxx:1", "…xxxxxxxxxxx:2"},
 		{"a" + long, "b", "a" + long[:29] + "…", "b"},
 		{long, long + "y", "…xxxxxxxxxxxx", "…xxxxxxxxxxxxy"},
 	} {

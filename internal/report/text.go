@@ -280,7 +280,7 @@ func (t *text) causes() {
 		t.paths(4, r.Reasons)
 	}
 	for _, d := range t.dark {
-		t.put("  "+t.paint(yellow, "not rendered: "), 4, "", d.Where+": "+d.Why)
+		t.put("  "+t.paint(yellow, "not rendered:")+" ", 16, "", d.Where+": "+d.Why)
 	}
 }
 

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,8 +129,7 @@ func (v *view) felt() []fact {
 	}
 	var out []fact
 	for i, k := range order {
-		slices.Sort(sets[k])
-		sets[k] = slices.Compact(sets[k])
+		sets[k] = v.ordered(sets[k])
 		if i == most {
 			out = append(out, fact{Text: fmt.Sprintf("… and %s more", count(len(order)-i, "effect"))})
 			break
@@ -158,6 +158,15 @@ func (v *view) felt() []fact {
 	}
 	out[0].Label = "Users"
 	return out
+}
+
+// ordered puts keys into the order of the plan, each once.
+func (v *view) ordered(keys []string) []string {
+	in := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		in[k] = true
+	}
+	return slices.DeleteFunc(v.keys(), func(k string) bool { return !in[k] })
 }
 
 // calm says what users feel where it is next to nothing.
@@ -204,11 +213,11 @@ func (v *view) built() string {
 	for _, i := range v.plan.Images {
 		switch {
 		case i.Change == plan.Removed:
-			gone = append(gone, i.Name)
+			gone = append(gone, path.Base(i.Name))
 		case i.Build:
-			built = append(built, i.Name)
+			built = append(built, path.Base(i.Name))
 		default:
-			others = append(others, i.Name)
+			others = append(others, path.Base(i.Name))
 		}
 	}
 	var parts []string
@@ -257,7 +266,7 @@ func (v *view) packaged() string {
 	}
 	text := strings.Join(parts, ", ")
 	if loose > 0 {
-		text += fmt.Sprintf("; %d of them %s no version", loose, verb(loose, "names", "name"))
+		text += fmt.Sprintf("; %d of them not pinned to a version", loose)
 	}
 	return text
 }
@@ -406,10 +415,10 @@ func packageText(p plan.Package) string {
 	return text
 }
 
-// looseText marks a package whose new specification names no version.
+// looseText marks a package whose new specification leaves the version open.
 func looseText(p plan.Package) string {
 	if loose(p) {
-		return packageText(p) + " (names no version)"
+		return packageText(p) + " (not pinned)"
 	}
 	return packageText(p)
 }
