@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ passed there can be promoted to prod.
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.setUp() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.setUp(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return model.Usage(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
@@ -75,11 +76,11 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.data, "data", data, "data directory of the installation (environment HUBSHIP_DATA)")
-	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json")
+	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json; a plan also markdown or html")
 	flags.BoolVar(&a.quiet, "quiet", false, "no progress on standard error")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (environment NO_COLOR)")
 	_ = root.MarkPersistentFlagDirname("data")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(planFormats, cobra.ShellCompDirectiveNoFileComp))
 
 	const around, process, inside = "around", "process", "inside"
 	root.AddGroup(
@@ -94,7 +95,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 		}
 	}
 	add(around, a.upCommand(), a.downCommand(), a.statusCommand(), a.demoCommand(), a.initCommand(), a.kubeconfigCommand())
-	add(process, a.deployCommand(), a.verifyCommand(), a.promoteCommand(), a.rollbackCommand(), a.resumeCommand(),
+	add(process, a.planCommand(), a.renderCommand(), a.deployCommand(), a.verifyCommand(), a.promoteCommand(), a.rollbackCommand(), a.resumeCommand(),
 		a.cancelCommand(), a.historyCommand(), a.logsCommand())
 	add(inside, a.serveCommand(), a.schemaCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID(inside)
@@ -102,10 +103,18 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 	return root
 }
 
+// outputsKey is the annotation of a command that prints in other formats than
+// text and JSON: it lists all of them.
+const outputsKey = "hubship.io/outputs"
+
 // setUp applies the global options.
-func (a *command) setUp() error {
-	if a.output != "text" && a.output != "json" {
-		return model.Usage(fmt.Errorf("--output %q is neither text nor json", a.output), "use -o json or leave it out")
+func (a *command) setUp(cmd *cobra.Command) error {
+	formats := []string{"text", "json"}
+	if more := cmd.Annotations[outputsKey]; more != "" {
+		formats = strings.Fields(more)
+	}
+	if !slices.Contains(formats, a.output) {
+		return model.Usage(fmt.Errorf("--output %q is none of %s", a.output, strings.Join(formats, ", ")), "use -o json or leave it out")
 	}
 	abs, err := filepath.Abs(a.data)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestWrongUse(t *testing.T) {
 		{"rollback --env prod", "--hub must be given"},
 		{"deploy --env staging one two", "at most 1 arg"},
 		{"deploy --nonsense", "unknown flag"},
-		{"status -o yaml", "neither text nor json"},
+		{"status -o yaml", "none of text, json"},
 		{"deploy --env moon", `environment "moon" does not exist`},
 		{"deploy --env prod --hub nohub", `hub "nohub" is not in environment prod`},
 		{"up --port 99999", "port 99999"},

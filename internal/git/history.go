@@ -3,6 +3,7 @@ package git
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -32,6 +33,15 @@ func (c Commit) String() string {
 func (r *Repo) Resolve(ctx context.Context, rev string) (string, error) {
 	if err := checkRev(rev); err != nil {
 		return "", err
+	}
+	if isObjectID(rev) {
+		// No process of its own: the one that reads objects knows.
+		switch kind, _, err := r.objects.info(rev); {
+		case err == nil && kind == "commit":
+			return rev, nil
+		case errors.Is(err, ErrNotFound):
+			return "", r.unknown(rev)
+		}
 	}
 	candidates := []string{rev}
 	base := rev

@@ -1,9 +1,11 @@
 package git
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"sort"
@@ -65,16 +67,36 @@ func (r *Repo) Tree(ctx context.Context, commit string) (*Tree, error) {
 	if err != nil {
 		return nil, model.WithHint(fmt.Errorf("read tree of %s: %w", short(commit), notFound(err)), "name a commit that was pushed to the deployment repository")
 	}
-	root, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{tree}")
+	root, err := r.root(ctx, commit)
 	if err != nil {
 		return nil, fmt.Errorf("read tree of %s: %w", short(commit), err)
 	}
 	t := &Tree{Commit: commit, repo: r, entries: map[string]Entry{}, children: map[string][]Entry{".": nil}}
-	t.entries["."] = Entry{Path: ".", Mode: ModeDir, ID: strings.TrimSpace(string(root))}
+	t.entries["."] = Entry{Path: ".", Mode: ModeDir, ID: root}
 	if err := t.parse(string(out)); err != nil {
 		return nil, fmt.Errorf("read tree of %s: %w", short(commit), err)
 	}
 	return t, nil
+}
+
+// root returns the id of a commit's tree.
+func (r *Repo) root(ctx context.Context, commit string) (string, error) {
+	if isObjectID(commit) {
+		var header string
+		err := r.objects.read(ctx, commit, "commit", func(_ int64, content io.Reader) error {
+			var err error
+			header, err = bufio.NewReader(content).ReadString('\n')
+			return err
+		})
+		if id, ok := strings.CutPrefix(strings.TrimSuffix(header, "\n"), "tree "); err == nil && ok && isObjectID(id) {
+			return id, nil
+		}
+	}
+	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{tree}")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // parse reads records "mode type id<TAB>path<NUL>".

@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship"},
 	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo",
-		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/proc", "internal/report", "internal/term"},
+		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
 	// The wiring alone knows all.
@@ -78,12 +78,14 @@ var allowed = map[string][]string{
 // owners names the packages that alone import what others must not see.
 var owners = map[string][]string{
 	"helm.sh/helm/":                               {"internal/release/helm"},
-	"github.com/moby/buildkit/":                   {"internal/image/buildkit"},
+	"github.com/moby/buildkit/":                   {"internal/image/buildkit", "internal/packages"},
+	"mvdan.cc/sh/":                                {"internal/packages"},
+	"github.com/zricethezav/gitleaks/":            {"internal/check"},
 	"github.com/dbos-inc/dbos-transact-golang/":   {"internal/ship"},
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
-	"k8s.io/client-go/":                           {"internal/cluster", "internal/release"},
+	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check"},
 	"modernc.org/sqlite":                          {"internal/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},

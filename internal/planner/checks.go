@@ -152,29 +152,48 @@ func (w *work) credentials(ctx context.Context) error {
 // packages compares what the changed images install.
 func (w *work) packages() {
 	for _, img := range w.plan.Images {
-		if !img.Build && img.Change != plan.Removed {
+		if !img.Build || img.Change == plan.Removed {
 			continue
 		}
-		before, _ := w.installs(&w.base, img.ID)
+		before, old := w.installs(&w.base, img.ID)
 		after, problems := w.installs(&w.head, img.ID)
-		if img.Change == plan.Removed {
-			continue
-		}
 		for _, p := range problems {
+			p.Preexisting = slices.ContainsFunc(old, func(q plan.Problem) bool { return q.Message == p.Message && q.File == p.File })
 			w.problem(p)
 		}
+		var loose []plan.Package
 		for _, p := range packages.Compare(before, after) {
 			p.Image = img.ID
 			w.plan.Packages = append(w.plan.Packages, p)
-			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != "apt" {
-				w.problem(plan.Problem{
-					Severity: plan.Notice, Check: "packages", File: p.File, Line: p.Line,
-					Message: fmt.Sprintf("%s package %s is not pinned to a version: the next build may install another one", p.Ecosystem, p.Name),
-					Hint:    "name the version that was tested",
-				})
+			// Debian's own packages are pinned by the release of the base image.
+			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != packages.Apt {
+				loose = append(loose, p)
 			}
 		}
+		w.unpinned(img, loose)
 	}
+}
+
+// unpinned points out packages of an image that the next build may install in
+// another version.
+func (w *work) unpinned(img plan.Image, loose []plan.Package) {
+	if len(loose) == 0 {
+		return
+	}
+	names := make([]string, 0, len(loose))
+	for _, p := range loose {
+		names = append(names, p.Name)
+	}
+	const most = 5
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if n := len(names) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	w.problem(plan.Problem{
+		Severity: plan.Notice, Check: "packages", File: loose[0].File, Line: loose[0].Line, Releases: w.releasesOf(img.Hubs),
+		Message: fmt.Sprintf("image %s: not pinned to a version: %s; the next build may install another one", img.ID, text),
+		Hint:    "name the version that was tested",
+	})
 }
 
 // installs lists what an image installs on one side.

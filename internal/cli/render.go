@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hubship/hubship/internal/planner"
+)
+
+func (a *command) renderCommand() *cobra.Command {
+	var o planOptions
+	q := planner.RenderRequest{}
+	cmd := &cobra.Command{
+		Use:   "render --hub HUB --env ENVIRONMENT [REV]",
+		Short: "Print the manifests of one release",
+		Long: `Render prints what Helm would apply for one release at a commit, HEAD unless REV
+names another: the output of "helm template" with the files, secrets and images
+of that hub and environment. It needs no installation and no cluster.
+
+Secrets whose keys are not on this machine are stood in for, which is said on
+standard error. Values that were decrypted are masked unless --show-secrets is
+given. Values that the chart draws at random are drawn anew each time.
+
+With --values it prints the values that the chart is given instead.`,
+		Example: `  hubship render --hub data8 --env staging
+  hubship render --hub data8 --env prod origin/prod | kubectl diff -f -
+  hubship render --hub data8 --env prod --values`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if err := required(cmd, "hub", "env"); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			p, _, closePlanner, err := a.newPlanner(ctx, o)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = closePlanner() }() // it was read only
+			if q.Rev = "HEAD"; len(given) == 1 {
+				q.Rev = given[0]
+			}
+			out, err := p.Render(ctx, q)
+			if err != nil {
+				return err
+			}
+			for _, name := range out.StandIns {
+				a.term.Warn("%s: its key is not here; stand-ins take the place of its values", name)
+			}
+			if out.Masked {
+				a.term.Note("secret values are masked; --show-secrets prints them")
+			}
+			if a.term.JSONOutput() {
+				return a.term.JSON(out)
+			}
+			if q.ShowSecrets {
+				a.term.Reveal("%s", out.Text)
+				return nil
+			}
+			a.term.Printf("%s", out.Text)
+			return nil
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&q.Hub, "hub", "", "hub to render")
+	cmd.Flags().StringVar(&q.Environment, "env", "", "environment to render it for")
+	a.completeFromRepo(cmd, &o)
+	cmd.Flags().BoolVar(&q.Values, "values", false, "print the values that the chart is given, rather than the manifests")
+	cmd.Flags().BoolVar(&q.ShowSecrets, "show-secrets", false, "print decrypted values rather than mask them")
+	return cmd
+}
