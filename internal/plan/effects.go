@@ -142,7 +142,7 @@ func (j *judge) gone(c Change) {
 	case "PersistentVolumeClaim":
 		j.destroyed(c, c.Object()+" is deleted with what is stored in it", none)
 	case "PersistentVolume":
-		j.destroyed(c, c.Object()+" is deleted: claims that use it lose their files", none)
+		j.destroyed(c, c.Object()+" is deleted: claims that use it lose their volume", none)
 	case "Namespace":
 		j.destroyed(c, c.Object()+" is deleted with everything in it", none)
 	case "CustomResourceDefinition":
@@ -220,10 +220,15 @@ func (j *judge) changed(c Change) {
 			j.network(c, why(c, f))
 		}
 	default:
-		if f := substance(c); f != "" {
+		if f := substance(c); f != "" && !j.said(c) {
 			j.feel(Background, "", kindly(c), why(c, f), c)
 		}
 	}
+}
+
+// said says that something was told of the object already.
+func (j *judge) said(c Change) bool {
+	return slices.ContainsFunc(j.effects, func(f felt) bool { return f.Object == c.Object() })
 }
 
 // substance is the first field that is more than a label or a note.
@@ -364,7 +369,7 @@ func (j *judge) fixed(c Change) {
 	if c.Kind == "PersistentVolume" {
 		for _, f := range c.Fields {
 			if under(f.Path, "spec") && !slices.ContainsFunc([]string{"spec.capacity", "spec.persistentVolumeReclaimPolicy", "spec.claimRef", "spec.mountOptions", "spec.accessModes", "spec.storageClassName", "spec.nodeAffinity"}, func(p string) bool { return under(f.Path, p) }) {
-				j.destroyed(c, c.Object()+" must be replaced: claims that use it point elsewhere", f.Path+" of a volume cannot be changed in place")
+				j.refused(c, f.Path)
 				return
 			}
 		}

@@ -30,11 +30,11 @@ func Blocks(releases []Release) []Block {
 			for i, f := range c.Fields {
 				own.Fields[i] = r.genericField(f)
 			}
-			g.add(r.Key(), common{change: &c, generic: &own})
+			g.add(r, common{change: &c, generic: &own})
 		}
 		for _, f := range r.Values {
 			own := r.genericField(f)
-			g.add(r.Key(), common{value: &f, genericValue: &own})
+			g.add(r, common{value: &f, genericValue: &own})
 		}
 	}
 	return g.blocks()
@@ -54,8 +54,9 @@ type grouping struct {
 	order []string
 }
 
-func (g *grouping) add(release string, s common) {
-	key := encode(s.generic) + encode(s.genericValue)
+func (g *grouping) add(r *Release, s common) {
+	// What a removed release has no more is not deleted: it stands apart.
+	key := string(r.Change) + encode(s.generic) + encode(s.genericValue)
 	have, ok := g.at[key]
 	if !ok {
 		have = &s
@@ -63,8 +64,8 @@ func (g *grouping) add(release string, s common) {
 		g.at[key] = have
 		g.order = append(g.order, key)
 	}
-	if n := len(have.releases); n == 0 || have.releases[n-1] != release {
-		have.releases = append(have.releases, release)
+	if n := len(have.releases); n == 0 || have.releases[n-1] != r.Key() {
+		have.releases = append(have.releases, r.Key())
 	}
 }
 
@@ -165,7 +166,10 @@ func Name(set, fleet []string) string {
 		at[k] = i + 1
 	}
 	set = slices.Clone(set)
-	slices.SortStableFunc(set, func(a, b string) int { return at[a] - at[b] })
+	// Those that the fleet does not have, as they went, come last.
+	slices.SortStableFunc(set, func(a, b string) int {
+		return cmp.Or(cmp.Compare(before(at[a] == 0), before(at[b] == 0)), at[a]-at[b])
+	})
 	hubs, envs := split(set)
 	all, _ := split(fleet)
 	order := map[string]int{}

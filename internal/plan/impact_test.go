@@ -128,6 +128,10 @@ func TestJudge(t *testing.T) {
 			"the proxy restarts (every open connection drops); the upgrade fails",
 			[]string{"the proxy restarts", "the upgrade fails: spec.selector of a Deployment cannot be changed in place"}, []string{"error immutable: Deployment proxy: spec.selector"},
 		},
+		"a volume somewhere else": {
+			[]Change{object("PersistentVolume", "home", "", at("spec.nfs.server"), at("spec.mountOptions[0]"))}, Surroundings{}, Changed, Background, "the upgrade fails",
+			[]string{"spec.nfs.server of a PersistentVolume cannot be changed in place"}, []string{"error immutable: PersistentVolume home: spec.nfs.server"},
+		},
 		"an address": {
 			[]Change{object("Ingress", "jupyterhub", "", Field{Path: "spec.rules[new.example.org]", After: "x"}, Field{Path: "spec.rules[old.example.org]", Before: "x"}, at("spec.tls[0].hosts[0]"))},
 			Surroundings{}, Changed, ProxyDown, "the address changes", []string{"the address changes from old.example.org to new.example.org"}, nil,

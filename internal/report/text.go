@@ -188,6 +188,8 @@ func (t *text) images() {
 			what = "no longer used"
 		case img.Build:
 			what = "is built"
+		case img.Change == plan.Added:
+			what = "is new"
 		}
 		text := img.Name + " " + what + ", for " + few(img.Hubs, 6)
 		if img.Bytes > 0 {
