@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/zricethezav/gitleaks/v8/detect"
@@ -23,6 +24,14 @@ const (
 	maxLine = 64 << 10
 	// maxAdded bounds what is searched of one change, in bytes.
 	maxAdded = 20 << 20
+	// pieceSize is about how much is searched at once, in bytes: the rules that
+	// are tried on a piece are those whose words are in it.
+	pieceSize = 4 << 10
+	// maxKeyLines is the longest private key, in lines, that stays in one
+	// piece.
+	maxKeyLines = 200
+	// searchTime bounds the search of one change.
+	searchTime = 10 * time.Second
 	// maxFindings bounds what is said of one change.
 	maxFindings = 200
 )
@@ -63,10 +72,11 @@ func Credentials(ctx context.Context, changed []File, own Gitleaks) []plan.Probl
 	if err != nil {
 		return append(problems, plan.Problem{Severity: plan.Warning, Check: CheckCredential, Message: "the change could not be searched for credentials: " + err.Error()})
 	}
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
 	seen := map[string]bool{}
 	for _, p := range pieces {
 		if ctx.Err() != nil {
-			cut = true
 			break
 		}
 		//lint:ignore SA1019 the method takes nothing else
@@ -80,7 +90,7 @@ func Credentials(ctx context.Context, changed []File, own Gitleaks) []plan.Probl
 			problems = append(problems, finding(p.name, line, f.RuleID, f.Description))
 		}
 	}
-	if cut {
+	if cut || ctx.Err() != nil {
 		problems = append(problems, plan.Problem{Severity: plan.Warning, Check: CheckCredential,
 			Message: "not all of the change was searched for credentials: it is too large",
 			Hint:    "run `gitleaks git` on the branch"})
@@ -166,27 +176,14 @@ func split(changed []File) (pieces []piece, cut bool) {
 			pieces = append(pieces, piece{name: f.Name})
 			continue
 		}
-		var text strings.Builder
-		first, last := 0, 0
-		flush := func() {
-			if text.Len() > 0 {
-				pieces = append(pieces, piece{name: f.Name, first: first, text: text.String(), lower: strings.ToLower(text.String())})
-			}
-			text.Reset()
-		}
+		c := cutter{name: f.Name}
 		for _, l := range f.Added {
-			if l.Number != last+1 || text.Len() == 0 {
-				flush()
-				first = l.Number
-			}
-			last = l.Number
 			line := strings.TrimRight(l.Text, "\r\n")
 			if len(line) > maxLine {
 				line, cut = line[:maxLine], true
 			}
 			if total += len(line) + 1; total > maxAdded {
-				flush()
-				return pieces, true
+				return append(pieces, c.finish()...), true
 			}
 			if strings.Contains(line, "ENC[") {
 				line = encrypted.ReplaceAllString(line, "")
@@ -194,12 +191,57 @@ func split(changed []File) (pieces []piece, cut bool) {
 			if aboutSOPS.MatchString(line) {
 				line = ""
 			}
-			text.WriteString(line)
-			text.WriteByte('\n')
+			c.add(l.Number, line)
 		}
-		flush()
+		pieces = append(pieces, c.finish()...)
 	}
 	return pieces, cut
+}
+
+// cutter cuts the lines of one file into pieces.
+type cutter struct {
+	name   string
+	pieces []piece
+	text   strings.Builder
+	first  int // number of the first line in text
+	last   int
+	key    int // lines since the beginning of a private key; 0 outside of one
+}
+
+func (c *cutter) add(number int, line string) {
+	if number != c.last+1 || c.text.Len() == 0 {
+		c.flush()
+		c.first, c.key = number, 0
+	}
+	c.last = number
+	c.text.WriteString(line)
+	c.text.WriteByte('\n')
+	switch {
+	case strings.Contains(line, "-----END"):
+		c.key = 0
+	case c.key > 0 || strings.Contains(line, "-----BEGIN"):
+		c.key++
+	}
+	if c.text.Len() >= pieceSize && (c.key == 0 || c.key > maxKeyLines) {
+		// The next piece begins with this line again: a value may stand on
+		// the line after its name.
+		c.flush()
+		c.first = number
+		c.text.WriteString(line)
+		c.text.WriteByte('\n')
+	}
+}
+
+func (c *cutter) flush() {
+	if text := c.text.String(); text != "" {
+		c.pieces = append(c.pieces, piece{name: c.name, first: c.first, text: text, lower: strings.ToLower(text)})
+	}
+	c.text.Reset()
+}
+
+func (c *cutter) finish() []piece {
+	c.flush()
+	return c.pieces
 }
 
 // aboutSOPS matches the lines that SOPS keeps about the keys of a file.

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,33 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("the value is told: %+v", got[0])
 			}
 		})
+	}
+}
+
+// Large changes are searched in pieces, which must not come between a key's
+// beginning and its end, nor between a name and its value.
+func TestCredentialsAcrossPieces(t *testing.T) {
+	for before := range 120 {
+		text := slices.Repeat([]string{strings.Repeat("data ", 8)}, before)
+		text = append(text, pem()...)
+		text = append(text, slices.Repeat([]string{"more"}, 2000)...)
+		got := Credentials(context.Background(), []File{added("x.txt", text...)}, Gitleaks{})
+		if len(got) != 1 || got[0].Line != before+1 {
+			t.Fatalf("after %d lines: %s", before, lines(got))
+		}
+	}
+	var text []string
+	for range 1000 {
+		text = append(text, "some line", "t: gh"+"p_"+letters(36, mixed))
+	}
+	got := Credentials(context.Background(), []File{added("x.txt", text...)}, Gitleaks{})
+	if len(got) != maxFindings {
+		t.Fatalf("%d findings", len(got))
+	}
+	for i, p := range got {
+		if p.Line != 2*i+2 {
+			t.Fatalf("finding %d is on line %d", i, p.Line)
+		}
 	}
 }
 
