@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -234,6 +235,34 @@ func TestCompareIsBounded(t *testing.T) {
 	text := Compare(object(map[string]any{"t": long}), object(map[string]any{"t": strings.ReplaceAll(long, "line", "other")}))
 	if n := len(text[0].Fields[0].Lines); n > maxLines+2 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// What is large costs no more than what is large has to.
+func TestCompareIsFast(t *testing.T) {
+	var named, plain, texts [2][]any
+	var lines [2]strings.Builder
+	for side := range 2 {
+		for i := range 20000 {
+			named[side] = append(named[side], map[string]any{"name": fmt.Sprint("n", i), "value": side})
+			plain[side] = append(plain[side], fmt.Sprint(side, i))
+			texts[side] = append(texts[side], map[string]any{"a": map[string]any{"b": i*2 + side}})
+			fmt.Fprintf(&lines[side], "line %d of %d: token=%d\n", i, side, i)
+		}
+	}
+	object := func(side int) []Object {
+		return []Object{{Kind: "ConfigMap", Name: "x", Content: map[string]any{
+			"a": named[side], "b": plain[side], "c": texts[side],
+			"data": map[string]any{"text": lines[side].String(), "quoted": strings.Repeat("[", 5000) + fmt.Sprint(side) + ":"},
+		}}}
+	}
+	start := time.Now()
+	changes := Compare(object(0), object(1))
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if len(changes) != 1 || len(changes[0].Fields) != maxFields+1 {
+		t.Errorf("%d fields", len(changes[0].Fields))
 	}
 }
 

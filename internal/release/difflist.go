@@ -109,21 +109,18 @@ func (c *comparison) named(p place, key string, a, b []any) {
 			c.values(in, before, item)
 		}
 	}
+	now := make(map[string]bool, len(is))
+	for _, id := range is {
+		now[id] = true
+	}
 	for _, id := range was {
-		if !slices.Contains(is, id) {
+		if !now[id] {
 			c.leaf(p.member(key, id), old[id], nil)
 		}
 	}
-	common := func(ids, other []string) []string {
-		var out []string
-		for _, id := range ids {
-			if slices.Contains(other, id) {
-				out = append(out, id)
-			}
-		}
-		return out
-	}
-	if x, y := common(was, is), common(is, was); !slices.Equal(x, y) && !slices.Contains(unordered, p.key) {
+	x := slices.DeleteFunc(was, func(id string) bool { return !now[id] })
+	y := slices.DeleteFunc(is, func(id string) bool { return old[id] == nil })
+	if !slices.Equal(x, y) && !slices.Contains(unordered, p.key) {
 		c.order(p, x, y)
 	}
 }
