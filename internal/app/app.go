@@ -151,6 +151,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
 		Decrypt:    decrypt,
+		Live:       live{clusters: clusters},
 	})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type PlannerOptions struct {
 	Charts  []string // folders with charts that the hubs' chart depends on
 	Offline bool     // fetch no charts, ask no registries
 	Decrypt bool     // ask key services for keys too, not only this machine
+	Live    bool     // ask the clusters that the repository names
 }
 
 // NewPlanner returns a planner of the Git repository that a folder is in. It
@@ -65,6 +66,9 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 	}
 	if !o.Offline {
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
+	}
+	if o.Live {
+		options.Live = newLive(ctx, o.Data)
 	}
 	if p, err = planner.New(options); err != nil {
 		return nil, nil, nil, errors.Join(err, g.Close())

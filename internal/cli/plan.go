@@ -21,6 +21,7 @@ type planOptions struct {
 	charts  []string
 	offline bool
 	decrypt bool
+	live    bool
 }
 
 func (o *planOptions) flags(cmd *cobra.Command) {
@@ -70,7 +71,7 @@ func (a *command) completeFromRepo(cmd *cobra.Command, o *planOptions) {
 }
 
 func (a *command) newPlanner(ctx context.Context, o planOptions) (*planner.Planner, *repo.Repository, func() error, error) {
-	return app.NewPlanner(ctx, app.PlannerOptions{Dir: o.dir, Data: a.data, Charts: o.charts, Offline: o.offline, Decrypt: o.decrypt})
+	return app.NewPlanner(ctx, app.PlannerOptions{Dir: o.dir, Data: a.data, Charts: o.charts, Offline: o.offline, Decrypt: o.decrypt, Live: o.live})
 }
 
 // planFormats are the formats that a plan is printed in.
@@ -136,6 +137,7 @@ then 3 when it has problems that are as bad.`,
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.live, "live", false, "ask the clusters that hubship.yaml names: who is online, which images their nodes have, and whether they would take what changes (a dry run)")
 	cmd.Flags().BoolVar(&noRender, "no-render", false, "leave out what changes in the objects: needs neither the chart's dependencies nor a renderer")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 3 when the change has a problem of this severity or worse: error or warning")
 	cmd.Flags().StringArrayVar(&q.Hubs, "hub", nil, "only this hub; may be given again (default: all)")

@@ -199,20 +199,13 @@ func (w *work) allowDestroy(ctx context.Context, base, head string) error {
 }
 
 // impacts judges what users feel of every release's change.
-func (w *work) impacts(ctx context.Context) {
+func (w *work) impacts() {
 	for i := range w.plan.Releases {
 		r := &w.plan.Releases[i]
 		around := plan.Surroundings{Allowed: w.allowed, Images: w.plan.Images, Rendered: w.plan.Rendered}
 		if w.base.cfg != nil {
 			if old, err := w.base.cfg.Fleet.Target(r.Hub, r.Environment); err == nil && r.Change == plan.Changed {
 				around.NamespaceBefore, around.ReleaseBefore = old.Namespace, old.Release
-			}
-		}
-		if w.o.Active != nil && w.head.cfg != nil {
-			if t, err := w.head.cfg.Fleet.Target(r.Hub, r.Environment); err == nil {
-				if n, ok := w.o.Active(ctx, t); ok {
-					r.Impact.Active = &n
-				}
 			}
 		}
 		w.problems = append(w.problems, plan.Judge(r, around)...)

@@ -32,9 +32,8 @@ type Options struct {
 	Registry check.Registries
 	// Layers tells what images are made of; nil asks nobody.
 	Layers check.Layers
-	// Active answers how many users are active on a hub now; nil asks
-	// nobody.
-	Active func(ctx context.Context, t model.Target) (int, bool)
+	// Live asks clusters; nil asks none.
+	Live Live
 }
 
 // Request is what to plan.
@@ -111,7 +110,10 @@ func (p *Planner) Plan(ctx context.Context, q Request) (plan.Plan, error) {
 	}
 	background.Wait()
 	w.addImages(images)
-	w.impacts(ctx)
+	if q.Render {
+		w.live(ctx)
+	}
+	w.impacts()
 	w.plan.Problems = append(w.plan.Problems, plan.MergeProblems(w.problems)...)
 	return w.plan, ctx.Err()
 }

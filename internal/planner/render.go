@@ -124,7 +124,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]strin
 	}
 	r.Changes = release.Compare(objects[0], objects[1])
 	redactChanges(r.Changes, red)
-	return append(problems, w.manifests(r, objects)...), nil
+	return append(problems, w.manifests(ctx, r, objects)...), nil
 }
 
 // fileError is a file that a release cannot be rendered without.
@@ -233,7 +233,7 @@ func (w *work) reported(name string) bool {
 
 // manifests checks the objects that the head adds or changes. What the base
 // has too is said to be so.
-func (w *work) manifests(r *plan.Release, objects [2][]release.Object) []plan.Problem {
+func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]release.Object) []plan.Problem {
 	touched := map[string]bool{}
 	for _, c := range r.Changes {
 		if c.Change != plan.Removed {
@@ -253,12 +253,13 @@ func (w *work) manifests(r *plan.Release, objects [2][]release.Object) []plan.Pr
 	for _, p := range check.Manifests(pick(objects[0])) {
 		before[p.Object+p.Message] = true
 	}
-	found := check.Manifests(pick(objects[1]))
+	changed := pick(objects[1])
+	found := check.Manifests(changed)
 	for i := range found {
 		found[i].Releases = []string{r.Key()}
 		found[i].Preexisting = before[found[i].Object+found[i].Message]
 	}
-	return found
+	return append(found, w.tryOn(ctx, r, changed)...)
 }
 
 // redactChanges takes decrypted secrets out of what is shown, wherever they
