@@ -107,7 +107,7 @@ func (r *run) include(t *template.Template) func(string, any) (string, error) {
 		buf := output{run: r}
 		err := t.ExecuteTemplate(&buf, name, data)
 		r.open[name]--
-		return buf.text.String(), err
+		return buf.text.String(), r.short(err)
 	}
 }
 
@@ -142,11 +142,22 @@ func (r *run) tpl(t *template.Template) func(string, any) (string, error) {
 		}
 		buf := output{run: r}
 		if err := main.Execute(&buf, data); err != nil {
+			if r.failed != nil {
+				return "", r.failed
+			}
 			// The text may be a secret: it is not quoted.
 			return "", fmt.Errorf("error during tpl function execution: %w", err)
 		}
 		return withoutNoValue(buf.text.String()), nil
 	}
+}
+
+// short keeps the error of a bound from growing at each of thousands of levels.
+func (r *run) short(err error) error {
+	if err != nil && r.failed != nil {
+		return r.failed
+	}
+	return err
 }
 
 // required returns the value, or fails with the message when there is none.
