@@ -9,6 +9,7 @@ import (
 
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
 )
 
 // TestProcess brings an installation up and plays one story after another on
@@ -130,8 +131,12 @@ func (i *installation) valuesOnly(t *testing.T) {
 	c := i.clone(t, "staging")
 	c.bump(t, "deployments/datahub/config/staging.yaml", "timeout")
 	commit := c.commit(t, "Cull a second later")
+	i.planned(t, c)
 	c.push(t, "staging")
 	r := i.ends(t, "staging", commit, model.Done)
+	if log := i.must(t, time.Minute, "logs", r.ID).out; !strings.Contains(log, "the hub restarts") {
+		t.Errorf("the run does not say what users will feel:\n%s", tail(log, 40))
+	}
 	if ids := built(r); len(ids) > 0 {
 		t.Errorf("built %v", ids)
 	}
@@ -146,6 +151,33 @@ func (i *installation) valuesOnly(t *testing.T) {
 	ada.start(t)
 	ada.has(t, "kept.ipynb", "print('kept')")
 	ada.stop(t)
+}
+
+// planned plans the commit at hand as a pull request, while one user's server
+// runs: what it says is what the push then does.
+func (i *installation) planned(t *testing.T, c *clone) {
+	t.Helper()
+	out := i.must(t, time.Minute, "plan", "--repo", c.dir, "origin/staging...HEAD", "--live", "-o", "json").out
+	var p plan.Plan
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if len(p.Releases) != 1 || p.Releases[0].Key() != "datahub@staging" || len(p.Images) > 0 {
+		t.Fatalf("planned %s", out)
+	}
+	r := p.Releases[0]
+	if r.Impact.Level != plan.HubRestart || r.Impact.Active == nil || *r.Impact.Active != 1 {
+		t.Errorf("impact %+v of\n%s", r.Impact, out)
+	}
+	for _, problem := range p.Problems {
+		if problem.Severity != plan.Notice {
+			t.Errorf("problem %+v", problem)
+		}
+	}
+	text := i.must(t, time.Minute, "plan", "--repo", c.dir, "origin/staging...HEAD", "--live").out
+	if !strings.Contains(text, "deployments/datahub/config/staging.yaml") {
+		t.Errorf("the plan says\n%s", text)
+	}
 }
 
 func (i *installation) demo(t *testing.T) {
