@@ -243,7 +243,7 @@ func TestCompareIsFast(t *testing.T) {
 	var named, plain, texts [2][]any
 	var lines [2]strings.Builder
 	for side := range 2 {
-		for i := range 20000 {
+		for i := range 5000 {
 			named[side] = append(named[side], map[string]any{"name": fmt.Sprint("n", i), "value": side})
 			plain[side] = append(plain[side], fmt.Sprint(side, i))
 			texts[side] = append(texts[side], map[string]any{"a": map[string]any{"b": i*2 + side}})
