@@ -163,10 +163,14 @@ func (j *judge) allowed(c Change) bool {
 	return j.around.Allowed[c.Kind+"/"+c.Name] || c.Namespace != "" && j.around.Allowed[c.Kind+"/"+c.Namespace+"/"+c.Name]
 }
 
+// UpgradeFails begins the words of an effect that is none on users: Kubernetes
+// refuses the upgrade, and nothing changes.
+const UpgradeFails = "the upgrade fails"
+
 // refused adds that Kubernetes will not accept the change of a field.
 func (j *judge) refused(c Change, path string) {
-	what := fmt.Sprintf("the upgrade fails: %s of %s cannot be changed in place", path, article(c.Kind))
-	j.feel(Background, "the upgrade fails", what, why(c, path), c)
+	what := fmt.Sprintf(UpgradeFails+": %s of %s cannot be changed in place", path, article(c.Kind))
+	j.feel(Background, UpgradeFails, what, why(c, path), c)
 	j.problem(Error, "immutable", fmt.Sprintf("%s: %s cannot be changed in place, so Kubernetes refuses the upgrade", c.Object(), path),
 		"give the object another name, or delete it in the cluster before this is deployed", c)
 }

@@ -21,8 +21,6 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"short": short,
 	"place": place,
 	"where": func(v *view, keys []string) string { return v.where(keys) },
-	"level": levelWord,
-	"class": levelClass,
 	"mark": func(s plan.Severity) string {
 		return map[plan.Severity]string{plan.Error: "bad", plan.Warning: "warn"}[s]
 	},

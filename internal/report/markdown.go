@@ -231,7 +231,7 @@ func (m *markdown) felt() string {
 		if e.Active != "" && plan.Worse(e.Level, plan.NextStart) {
 			where += "; " + plainText(e.Active)
 		}
-		fmt.Fprintf(&b, "| %s%s | %s | %s | %s |\n", mdMarks[levelClass(e.Level)], levelWord(e.Level), what, where, plainText(e.Why))
+		fmt.Fprintf(&b, "| %s%s | %s | %s | %s |\n", mdMarks[e.Class()], e.Word(), what, where, plainText(e.Why))
 	}
 	return folded("What users feel, and why", b.String())
 }

@@ -137,8 +137,11 @@ func environmentValues() plan.Plan {
 func destructive() plan.Plan {
 	claim := became(object("PersistentVolumeClaim", "hub-db-dir", "hub"), plan.Removed)
 	home := object("PersistentVolumeClaim", "home-nfs", "", field("spec.storageClassName", "nfs", "filestore"))
-	a := release("stat20", "staging", plan.Changed, []plan.Reason{{Path: "deployments/stat20/config/common.yaml", Reason: "values of every environment"}}, claim, home)
-	b := release("stat20", "prod", plan.Changed, a.Reasons, claim, home)
+	volume := func(env string) plan.Change {
+		return object("PersistentVolume", "stat20-"+env+"-home", "", field("spec.nfs.server", "192.0.2.1", "192.0.2.2"))
+	}
+	a := release("stat20", "staging", plan.Changed, []plan.Reason{{Path: "deployments/stat20/config/common.yaml", Reason: "values of every environment"}}, claim, home, volume("staging"))
+	b := release("stat20", "prod", plan.Changed, a.Reasons, claim, home, volume("prod"))
 	return finish(plan.Plan{Releases: []plan.Release{a, b}}, plan.Surroundings{Allowed: map[string]bool{"PersistentVolumeClaim/hub-db-dir": true}})
 }
 

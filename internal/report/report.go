@@ -62,6 +62,22 @@ type reasons struct {
 	Reasons []plan.Reason
 }
 
+// Word is the effect's level in a word or two.
+func (e effect) Word() string {
+	if e.fails() {
+		return "fails"
+	}
+	return levelWord(e.Level)
+}
+
+// Class is how the effect is coloured.
+func (e effect) Class() string {
+	if e.fails() {
+		return "bad"
+	}
+	return levelClass(e.Level)
+}
+
 // dark is why releases could not be rendered.
 type dark struct{ Where, Why string }
 

@@ -162,7 +162,7 @@ func (t *text) felt() {
 		if e.Allowed {
 			what += " (allowed by the commit)"
 		}
-		t.put("  "+t.paint(colour(levelClass(e.Level)), pad(levelWord(e.Level), 13)), 15, "", what)
+		t.put("  "+t.paint(colour(e.Class()), pad(e.Word(), 13)), 15, "", what)
 		where := e.Where
 		if e.Active != "" && plan.Worse(e.Level, plan.NextStart) {
 			where += "; " + e.Active

@@ -115,7 +115,7 @@ func (v *view) felt() []fact {
 	var order []key
 	touched := map[string]bool{}
 	for _, e := range v.effects {
-		if !plan.Worse(e.Level, plan.Background) {
+		if !plan.Worse(e.Level, plan.Background) && !e.fails() {
 			continue
 		}
 		k := key{e.Level, e.What}
@@ -135,6 +135,9 @@ func (v *view) felt() []fact {
 			break
 		}
 		f := fact{Text: k.what, Class: levelClass(k.level)}
+		if strings.HasPrefix(k.what, plan.UpgradeFails) {
+			f.Class = "bad"
+		}
 		if len(sets[k]) < len(v.plan.Releases) {
 			f.Text += " — " + v.where(sets[k])
 		}
@@ -159,6 +162,9 @@ func (v *view) felt() []fact {
 	out[0].Label = "Users"
 	return out
 }
+
+// fails says that it is no effect on users but the end of the upgrade.
+func (e effect) fails() bool { return strings.HasPrefix(e.What, plan.UpgradeFails) }
 
 // ordered puts keys into the order of the plan, each once.
 func (v *view) ordered(keys []string) []string {
