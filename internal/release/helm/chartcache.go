@@ -41,6 +41,7 @@ const deployFetchTimeout = time.Minute
 // newChartCache returns a cache of loaded charts. dir keeps what was fetched;
 // "" means that nothing may be.
 func newChartCache(dir string) *chartCache {
+	muteValues()
 	s := newSources(Charts{CacheDir: dir, Timeout: deployFetchTimeout})
 	s.remember = false // each attempt to deploy asks again
 	return &chartCache{sources: s, seen: map[string]*cachedChart{}}

@@ -86,12 +86,12 @@ func (c *compiled) prepare(q RenderRequest, caps *common.Capabilities) (*chart.C
 	if !c.plain {
 		ch = copyChart(ch)
 		if err := chartutil.ProcessDependencies(ch, copyMap(q.Values)); err != nil {
-			return nil, nil, nil, fmt.Errorf("process the chart's dependencies: %w", err)
+			return nil, nil, nil, fmt.Errorf("process the chart's dependencies: %w", withoutValue(err))
 		}
 	}
 	values, err := util.CoalesceValues(ch, q.Values)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("merge values with the chart's: %w", err)
+		return nil, nil, nil, fmt.Errorf("merge values with the chart's: %w", withoutValue(err))
 	}
 	if err := c.validate(ch, values); err != nil {
 		return nil, nil, nil, err
@@ -255,4 +255,14 @@ func (c *compiled) defaults() map[string]any {
 		return out
 	}
 	return map[string]any{}
+}
+
+// withoutValue takes out of an error the value that the SDK quotes when what is
+// meant for a subchart is not a map.
+func withoutValue(err error) error {
+	at, _, quotes := strings.Cut(err.Error(), ": %!t(")
+	if !quotes {
+		return err
+	}
+	return fmt.Errorf("%s: the values of a subchart are not a map", at)
 }

@@ -58,6 +58,7 @@ type Renderer struct {
 
 // NewRenderer returns a Renderer.
 func NewRenderer(o RendererOptions) *Renderer {
+	muteValues()
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"log/slog"
 	"os"
 	"reflect"
@@ -30,7 +28,6 @@ import (
 // a chart that nothing else has touched.
 func bySDK(t testing.TB, tree fs.FS, dir, name, namespace string, values map[string]any) (string, error) {
 	t.Helper()
-	log.SetOutput(io.Discard)
 	l := &chartLoader{tree: tree, budget: maxChart}
 	ch, err := l.load(dir, 0)
 	if err != nil {
@@ -411,6 +408,14 @@ func TestErrorsAreRedacted(t *testing.T) {
 	values := map[string]any{"token": "correct-horse-battery"}
 	_, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "c", Release: "rel", Values: values, Redact: release.NewRedactor(values)})
 	if err == nil || strings.Contains(err.Error(), "correct-horse") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSubchartValuesThatAreNoMap(t *testing.T) {
+	tree, _ := fleet(t, 0)
+	_, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "hub", Release: "rel", Values: map[string]any{"notebooks": "topsecret"}})
+	if err == nil || !strings.Contains(err.Error(), "notebooks: the values of a subchart are not a map") || strings.Contains(err.Error(), "topsecret") {
 		t.Errorf("error %v", err)
 	}
 }
