@@ -128,7 +128,9 @@ func (c *checker) environment(name string) model.Environment {
 	if p := branchProblem(e.Branch); p != "" {
 		c.problem(field+".branch", "", "%q %s", e.Branch, p)
 	}
-	if known := sortedKeys(c.f.Clusters); c.given(field+".cluster") && !slices.Contains(known, e.Cluster) {
+	if bad := unknownPlaceholder(e.Cluster, "{hub}"); bad != "" {
+		c.problem(field+".cluster", "", "unknown placeholder %s, expected {hub}", bad)
+	} else if known := sortedKeys(c.f.Clusters); c.given(field+".cluster") && !strings.Contains(e.Cluster, "{hub}") && !slices.Contains(known, e.Cluster) {
 		c.problem(field+".cluster", didYouMean(e.Cluster, known), "there is no cluster %q, expected %s", e.Cluster, oneOf(known))
 	}
 	if e.After != "" {
@@ -182,7 +184,7 @@ func (c *checker) hubs() {
 	for key, list := range map[string][]string{"values": h.Values, "secrets": h.Secrets} {
 		for i := range list {
 			field := fmt.Sprintf("hubs.%s[%d]", key, i)
-			c.path(field, &list[i])
+			c.filePattern(field, &list[i])
 			if bad := unknownPlaceholder(list[i], "{hub}", "{env}"); bad != "" {
 				c.problem(field, "", "unknown placeholder %s, expected {env} or {hub}", bad)
 			}
@@ -191,9 +193,93 @@ func (c *checker) hubs() {
 			}
 		}
 	}
+	for i, pattern := range h.Exclude {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			c.problem(fmt.Sprintf("hubs.exclude[%d]", i), "for example templates", "%q is not a pattern of folders", pattern)
+		}
+	}
 	c.path("hubs.path", &h.Path)
 	if c.usable("hubs.path", h.Path) {
 		c.findHubs(h.Path)
+		c.charts()
+		if h.Optional {
+			c.hubEnvironments()
+		}
+	}
+}
+
+// excluded says that a folder is none of a hub although hubs.path matches it.
+func (c *checker) excluded(dir string) bool {
+	return slices.ContainsFunc(c.f.Hubs.Exclude, func(pattern string) bool {
+		name := path.Base(dir)
+		if strings.Contains(pattern, "/") {
+			name = dir
+		}
+		ok, _ := path.Match(strings.TrimSuffix(pattern, "/"), name) // a bad one was told before
+		return ok
+	})
+}
+
+// charts gives hubs the charts that are named for them. A hub whose chart is
+// missing is held back.
+func (c *checker) charts() {
+	known := make([]string, 0, len(c.fleet.Hubs))
+	for _, h := range c.fleet.Hubs {
+		known = append(known, h.Name)
+	}
+	for _, name := range sortedKeys(c.f.Hubs.Charts) {
+		field, dir := "hubs.charts."+name, c.f.Hubs.Charts[name]
+		i := slices.Index(known, name)
+		if i < 0 {
+			c.problem(field, didYouMean(name, known), "there is no hub %q", name)
+			continue
+		}
+		c.path(field, &dir)
+		if !c.usable(field, dir) {
+			continue
+		}
+		if c.fleet.Hubs[i].Chart = dir; dir == c.f.Hubs.Chart {
+			c.fleet.Hubs[i].Chart = ""
+		}
+		before := len(c.d.found.list)
+		c.mustExist(field, path.Join(dir, "Chart.yaml"), false, "name the folder of a Helm chart")
+		if added := c.d.found.list[before:]; len(added) > 0 {
+			c.hubProblems[name] = append(c.hubProblems[name], added...)
+			c.d.found.list = c.d.found.list[:before]
+		}
+	}
+}
+
+// hubEnvironments finds the environments that each hub has a file of its own
+// for, where files are optional. Without any file that is of one hub and one
+// environment all hubs are in all environments.
+func (c *checker) hubEnvironments() {
+	var patterns []string
+	for _, p := range slices.Concat(c.f.Hubs.Values, c.f.Hubs.Secrets) {
+		if strings.Contains(p, "{env}") && (strings.Contains(p, "{hub}") || !path.IsAbs(p)) {
+			patterns = append(patterns, p)
+		}
+	}
+	if len(patterns) == 0 {
+		return
+	}
+	for i := range c.fleet.Hubs {
+		h := &c.fleet.Hubs[i]
+		h.Environments = []string{}
+		for _, e := range c.fleet.Environments {
+			if slices.ContainsFunc(patterns, func(p string) bool {
+				_, err := fs.Stat(c.tree, fileOf(p, *h, e.Name))
+				return !errors.Is(err, fs.ErrNotExist)
+			}) {
+				h.Environments = append(h.Environments, e.Name)
+			}
+		}
+		if len(h.Environments) == 0 && len(c.fleet.Environments) > 0 {
+			c.hubProblems[h.Name] = append(c.hubProblems[h.Name], Problem{
+				File: h.Path, Message: "the hub has no file of its own for any environment, and so no release",
+				Hint: "commit one, or add the folder to hubs.exclude in " + FileName,
+			})
+		}
 	}
 }
 
@@ -211,14 +297,14 @@ func (c *checker) findHubs(pattern string) {
 	for _, dir := range matches {
 		name := path.Base(dir)
 		// Folders of template engines and hidden ones are not hubs.
-		if strings.Contains(dir, "{{") || strings.HasPrefix(name, ".") {
+		if strings.Contains(dir, "{{") || strings.HasPrefix(name, ".") || c.excluded(dir) {
 			continue
 		}
 		if info, err := fs.Stat(c.tree, dir); err != nil || !info.IsDir() {
 			continue
 		}
 		if p := labelProblem(name, maxLabel); p != "" {
-			c.problem("hubs.path", "rename the folder", "the folder %s is no hub: its name %s", dir, p)
+			c.problem("hubs.path", "rename the folder, or add it to hubs.exclude", "the folder %s is no hub: its name %s", dir, p)
 			continue
 		}
 		if other, ok := byName[name]; ok {
@@ -245,6 +331,22 @@ func (c *checker) path(field string, p *string) {
 		return
 	}
 	*p = path.Clean(*p)
+}
+
+// filePattern checks and cleans the pattern of a file in a hub's folder, or, if
+// it starts with a slash, from the root of the repository.
+func (c *checker) filePattern(field string, p *string) {
+	if !c.given(field) {
+		return
+	}
+	rest, rooted := strings.CutPrefix(*p, "/")
+	if bad := pathProblem(rest); bad != "" {
+		c.problem(field, "", "%q %s", *p, bad)
+		return
+	}
+	if *p = path.Clean(rest); rooted {
+		*p = "/" + *p
+	}
 }
 
 // usable says that a field was given and nothing is wrong with it so far.

@@ -17,8 +17,9 @@ import (
 // Config is what a deployment repository says at one commit.
 type Config struct {
 	Fleet *model.Fleet
-	// Patterns are the values files within a hub's folder as they are listed,
-	// lowest precedence first; those with {env} belong to one environment.
+	// Patterns are the values files as they are listed, lowest precedence
+	// first: within a hub's folder or, with a slash at the start, from the
+	// root. Those with {env} belong to one environment.
 	Patterns []string
 	// HubProblems is what is wrong with one hub alone, by its name: it holds
 	// that hub back and no other.
@@ -104,7 +105,7 @@ func readFile(tree fs.FS, commit string) (*Config, error) {
 		return nil, model.WithHint(err, "correct the lines named; `hubship schema` prints the format for editors")
 	}
 	markInvalid(c.fleet, c.hubProblems)
-	return &Config{Fleet: c.fleet, Patterns: f.Hubs.Values, HubProblems: c.hubProblems, secrets: f.Hubs.Secrets, tree: tree}, nil
+	return &Config{Fleet: c.fleet, Patterns: f.Hubs.Values, HubProblems: c.hubProblems, secrets: f.Hubs.Secrets, optional: f.Hubs.Optional, tree: tree}, nil
 }
 
 // Release returns the files that the hub's release in the environment is made
@@ -117,9 +118,9 @@ func (c *Config) Release(hub, env string) (Release, error) {
 	if _, ok := c.Fleet.Environment(env); !ok {
 		return Release{}, fmt.Errorf("environment %q is not in the deployment repository at %.12s", env, c.Fleet.Commit)
 	}
-	r := Release{Chart: c.Fleet.Chart}
+	r := Release{Chart: c.Fleet.ChartOf(h)}
 	for _, pattern := range c.Patterns {
-		name := path.Join(h.Path, model.Expand(pattern, hub, env))
+		name := fileOf(pattern, h, env)
 		if c.optional {
 			if ok, err := c.exists(name); err != nil {
 				return Release{}, fmt.Errorf("hub %s in %s: %w", hub, env, err)
@@ -135,10 +136,7 @@ func (c *Config) Release(hub, env string) (Release, error) {
 		}
 	}
 	for _, pattern := range c.secrets {
-		name := path.Join(h.Path, model.Expand(pattern, hub, env))
-		if rooted, ok := strings.CutPrefix(pattern, "{root}/"); ok {
-			name = model.Expand(rooted, hub, env)
-		}
+		name := fileOf(pattern, h, env)
 		ok, err := c.exists(name)
 		if err != nil {
 			return Release{}, fmt.Errorf("hub %s in %s: %w", hub, env, err)
@@ -148,6 +146,16 @@ func (c *Config) Release(hub, env string) (Release, error) {
 		}
 	}
 	return r, nil
+}
+
+// fileOf returns the file that a pattern names for a hub: within the hub's
+// folder or, with a slash at the start, from the root of the repository.
+func fileOf(pattern string, h model.Hub, env string) string {
+	name := model.Expand(pattern, h.Name, env)
+	if rooted, ok := strings.CutPrefix(name, "/"); ok {
+		return path.Clean(rooted)
+	}
+	return path.Join(h.Path, name)
 }
 
 func (c *Config) exists(name string) (bool, error) {

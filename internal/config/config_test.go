@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		old, new string // edit of minimal
 		want     string // part of the only problem
 	}{
-		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, path, secrets or values (did you mean "values"?)`},
+		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, charts, exclude, optional, path, secrets or values (did you mean "values"?)`},
 		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected clusters, environments, hubs, images, registry, verify or version"},
 		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a text, found 12 (put quotes around it)"},
 		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the text "one"`},
@@ -181,6 +181,15 @@ func TestProblems(t *testing.T) {
 		"absolute path":           {"chart: hub", "chart: /hub", `hubship.yaml:4:10: hubs.chart: "/hub" is absolute`},
 		"values file missing":     {"config/common.yaml", "config/comon.yaml", "hubship.yaml:5:12: hubs.values[0]: hub data8 has no file deployments/data8/config/comon.yaml"},
 		"values of env missing":   {"config/{env}.yaml", "config/{env}.yml", "data8@staging has no file deployments/data8/config/staging.yml"},
+		"values from above":       {"config/common.yaml", "/../common.yaml", `hubship.yaml:5:12: hubs.values[0]: "/../common.yaml" contains '..'`},
+		"values of two slashes":   {"config/common.yaml", "//etc/passwd", `hubs.values[0]: "//etc/passwd" is absolute`},
+		"shared values missing":   {"config/common.yaml", "/config/common.yaml", "hubship.yaml:5:12: hubs.values[0]: hub data8 has no file config/common.yaml (commit the file"},
+		"bad exclude":             {"  chart: hub\n", "  chart: hub\n  exclude: ['[']\n", `hubship.yaml:5:13: hubs.exclude[0]: "[" is not a pattern of folders (for example templates)`},
+		"all excluded":            {"  chart: hub\n", "  chart: hub\n  exclude: ['data*']\n", `hubs.path: no folder matches "deployments/*"`},
+		"chart of no hub":         {"  chart: hub\n", "  chart: hub\n  charts: {data9: hub}\n", `hubship.yaml:5:12: hubs.charts.data9: there is no hub "data9" (did you mean "data8"?)`},
+		"chart above":             {"  chart: hub\n", "  chart: hub\n  charts: {data8: ../x}\n", `hubs.charts.data8: "../x" contains '..'`},
+		"cluster of a hub":        {"prod: {cluster: local", "prod: {cluster: '{hub}-x'", `hubship.yaml:11:19: environments.prod.cluster: there is no cluster "data8-x" of hub data8 (name it under clusters)`},
+		"cluster of environment":  {"prod: {cluster: local", "prod: {cluster: '{env}'", `environments.prod.cluster: unknown placeholder {env}, expected {hub}`},
 		"values twice":            {"config/common.yaml,", "config/common.yaml, config/common.yaml,", `hubship.yaml:5:32: hubs.values[1]: "config/common.yaml" is listed twice`},
 		"unknown placeholder":     {"secrets/{env}.yaml", "secrets/{environment}.yaml", "hubship.yaml:6:13: hubs.secrets[0]: unknown placeholder {environment}, expected {env} or {hub}"},
 		"no hub":                  {"path: deployments/*", "path: deploy/*", `hubship.yaml:3:9: hubs.path: no folder matches "deploy/*"`},
@@ -251,7 +260,7 @@ environments:
 hubship.yaml:2:36: hubs.chart: there is no file chart/Chart.yaml (name the folder of a Helm chart)
 hubship.yaml:2:52: hubs.values[0]: hub data8 has no file deployments/data8/config/x.yaml (commit the file, even if it is empty, or take it off the list)
 hubship.yaml:2:52: hubs.values[0]: hub datahub has no file deployments/datahub/config/x.yaml (commit the file, even if it is empty, or take it off the list)
-hubship.yaml:2:68: hubs.other: unknown key, expected chart, path, secrets or values
+hubship.yaml:2:68: hubs.other: unknown key, expected chart, charts, exclude, optional, path, secrets or values
 hubship.yaml:3:12: clusters.local: expected ` + "`embedded: true`" + `, or kubeconfig and context together (no cluster is ever taken from a kubeconfig's current context)
 hubship.yaml:3:20: clusters.local.embeded: unknown key, expected context, embedded or kubeconfig (did you mean "embedded"?)
 hubship.yaml:5:22: environments.staging.cluster: there is no cluster "lokal", expected local (did you mean "local"?)
@@ -327,6 +336,106 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
+// TestOtherLayout has one folder for many hubs, a chart of one of them, files
+// that all share, and files that may be absent.
+func TestOtherLayout(t *testing.T) {
+	files := fstest.MapFS{FileName: {Data: []byte(`version: 1
+hubs:
+  path: config/*
+  exclude: [templates, config/o*d/]
+  chart: charts/base
+  charts: {lab: charts/dask, math: charts/base, none: charts/none}
+  values: ["/shared.yaml", common.values.yaml, "{env}.values.yaml", "/per/{hub}-{env}.yaml"]
+  secrets: ["enc-{env}.yaml", "/secrets/{env}.yaml"]
+  optional: true
+clusters:
+  math: {embedded: true}
+  lab: {kubeconfig: /etc/lab, context: lab}
+  art: {kubeconfig: /etc/art, context: art}
+  empty: {kubeconfig: /etc/empty, context: empty}
+  none: {kubeconfig: /etc/none, context: none}
+environments:
+  staging: {cluster: "{hub}", namespace: "{env}", release: "{env}"}
+  prod: {cluster: "{hub}", namespace: "{env}", release: "{env}", after: staging}
+`)}}
+	for _, name := range []string{
+		"shared.yaml", "secrets/prod.yaml", "charts/base/Chart.yaml", "charts/dask/Chart.yaml",
+		"config/math/common.values.yaml", "config/math/staging.values.yaml", "config/math/prod.values.yaml",
+		"config/lab/enc-prod.yaml", "per/art-staging.yaml", "config/art/README.md", "config/empty/common.values.yaml",
+		"config/none/prod.values.yaml", "config/Bad_Name/x", "config/templates/x", "config/o l d/x",
+	} {
+		files[name] = &fstest.MapFile{}
+	}
+	if _, err := Read(files, ""); err == nil || !strings.Contains(err.Error(), "Bad_Name is no hub") || !strings.Contains(err.Error(), "or add it to hubs.exclude") {
+		t.Errorf("error %v", err)
+	}
+	delete(files, "config/Bad_Name/x")
+	c, err := Read(files, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hubs []string
+	for _, h := range c.Fleet.Hubs {
+		hubs = append(hubs, fmt.Sprintf("%s:%s:%s", h.Name, c.Fleet.ChartOf(h), strings.Join(h.Environments, "+")))
+		for _, e := range c.Fleet.Environments {
+			if target, err := c.Fleet.Target(h.Name, e.Name); err != nil || target.Cluster != h.Name {
+				t.Errorf("%s: %v", target, err)
+			}
+		}
+	}
+	if got, want := strings.Join(hubs, " "), "art:charts/base:staging empty:charts/base: lab:charts/dask:prod math:charts/base:staging+prod none:charts/none:prod"; got != want {
+		t.Errorf("hubs %s, want %s", got, want)
+	}
+	if got := c.Fleet.Charts(); !slices.Equal(got, []string{"charts/base", "charts/dask", "charts/none"}) {
+		t.Errorf("charts %v", got)
+	}
+	for hub, want := range map[string]string{
+		"math": "", "lab": "", "art": "",
+		"empty": "config/empty: the hub has no file of its own for any environment, and so no release (commit one, or add the folder to hubs.exclude",
+		"none":  "hubs.charts.none: there is no file charts/none/Chart.yaml",
+	} {
+		if h, _ := c.Fleet.Hub(hub); !strings.Contains(h.Invalid, want) || (want == "") != (h.Invalid == "") {
+			t.Errorf("%s: %q, want %q", hub, h.Invalid, want)
+		}
+	}
+	for key, want := range map[string]string{
+		"math prod":   "[shared.yaml config/math/common.values.yaml config/math/prod.values.yaml] [shared.yaml config/math/common.values.yaml] [config/math/prod.values.yaml] [secrets/prod.yaml]",
+		"lab prod":    "[shared.yaml] [shared.yaml] [] [config/lab/enc-prod.yaml secrets/prod.yaml]",
+		"art staging": "[shared.yaml per/art-staging.yaml] [shared.yaml] [per/art-staging.yaml] []",
+	} {
+		hub, env, _ := strings.Cut(key, " ")
+		r, err := c.Release(hub, env)
+		if got := fmt.Sprint(r.Values, r.Shared, r.Own, r.Secrets); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", key, got, err, want)
+		}
+	}
+}
+
+// TestSharedByAll has an environment's only file at the root: every hub is in
+// every environment, and a file that is absent is left out.
+func TestSharedByAll(t *testing.T) {
+	files := tree(strings.NewReplacer(`[config/common.yaml, "config/{env}.yaml"]`, `["/config/{env}.yaml"]`, `  secrets: ["secrets/{env}.yaml"]`, "  optional: true").Replace(minimal))
+	files["config/staging.yaml"] = &fstest.MapFile{}
+	c, err := Read(files, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range c.Fleet.Hubs {
+		if h.Environments != nil {
+			t.Errorf("%+v", h)
+		}
+	}
+	if r, err := c.Release("data8", "prod"); err != nil || len(r.Values) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	delete(files, "config/staging.yaml")
+	files[FileName].Data = []byte(strings.Replace(string(files[FileName].Data), "  optional: true", "", 1))
+	var e *Error
+	if _, err := Read(files, ""); !errors.As(err, &e) || len(e.Problems) != 2 {
+		t.Errorf("a file that all hubs lack is told once an environment: %v", err)
+	}
+}
+
 // TestHubAlone has hubs that lack what the others have: each holds back itself.
 func TestHubAlone(t *testing.T) {
 	files := tree(minimal + "images:\n  user: {context: '{hub}/image', values: a}\n")
@@ -377,8 +486,8 @@ func FuzzLoad(f *testing.F) {
 				if err != nil || labelProblem(target.Namespace, maxLabel) != "" || labelProblem(target.Release, maxRelease) != "" {
 					t.Errorf("target %+v, %v", target, err)
 				}
-				if _, ok := fleet.Cluster(e.Cluster); !ok {
-					t.Errorf("environment %s has no cluster", e.Name)
+				if _, ok := fleet.Cluster(target.Cluster); !ok && h.In(e.Name) {
+					t.Errorf("%s has no cluster", target)
 				}
 			}
 		}
@@ -405,16 +514,33 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(data), "```yaml\n")
-	example, _, closed := strings.Cut(rest, "```")
-	if !ok || !closed {
-		t.Fatal("the document has no example")
+	parts := strings.Split(string(data), "```yaml\n")
+	if len(parts) != 4 {
+		t.Fatalf("the document has %d examples", len(parts)-1)
 	}
-	files := tree(example)
-	for _, image := range []string{"hub", "proxy"} {
-		files["images/"+image+"/Dockerfile"] = &fstest.MapFile{}
-	}
-	if _, err := Load(files, ""); err != nil {
-		t.Error(err)
+	for i, more := range []string{
+		"images/hub/Dockerfile images/proxy/Dockerfile",
+		"helm-charts/basehub/Chart.yaml helm-charts/daskhub/Chart.yaml config/clusters/templates/x config/clusters/math/common.values.yaml " +
+			"config/clusters/math/staging.values.yaml config/clusters/lab/prod.values.yaml",
+		"binder/Chart.yaml config/common.yaml config/staging.yaml config/prod.yaml secrets/config/prod.yaml",
+	} {
+		example, _, closed := strings.Cut(parts[i+1], "```")
+		if !closed {
+			t.Fatal("an example has no end")
+		}
+		files := tree(example)
+		for name := range strings.FieldsSeq(more) {
+			files[name] = &fstest.MapFile{}
+		}
+		fleet, err := Load(files, "")
+		if err != nil {
+			t.Errorf("example %d: %v", i+1, err)
+			continue
+		}
+		for _, h := range fleet.Hubs {
+			if h.Invalid != "" {
+				t.Errorf("example %d: %s: %s", i+1, h.Name, h.Invalid)
+			}
+		}
 	}
 }

@@ -21,10 +21,13 @@ type file struct {
 }
 
 type hubs struct {
-	Path    string   `json:"path" jsonschema_description:"Pattern of the folders that are hubs, such as deployments/*. The name of a folder is the name of its hub."`
-	Chart   string   `json:"chart" jsonschema_description:"Folder of the Helm chart that all hubs share."`
-	Values  []string `json:"values" jsonschema_description:"Values files within a hub's folder, lowest precedence first. {env} stands for the environment. Each has to exist in every hub."`
-	Secrets []string `json:"secrets,omitempty" jsonschema_description:"SOPS-encrypted values files within a hub's folder, applied after the values. {env} stands for the environment. Each may be absent."`
+	Path     string            `json:"path" jsonschema_description:"Pattern of the folders that are hubs, such as deployments/*. The name of a folder is the name of its hub."`
+	Exclude  []string          `json:"exclude,omitempty" jsonschema_description:"Patterns of folders that are no hubs although the path matches them: of a folder's name, or of its path if there is a slash in it."`
+	Chart    string            `json:"chart" jsonschema_description:"Folder of the Helm chart that all hubs share."`
+	Charts   map[string]string `json:"charts,omitempty" jsonschema_description:"Folders of the Helm charts of hubs that have another one, by the hub's name."`
+	Values   []string          `json:"values" jsonschema_description:"Values files, lowest precedence first: within a hub's folder or, with a slash at the start, from the root of the repository. {env} stands for the environment, {hub} for the hub. Each has to exist, unless they are optional."`
+	Secrets  []string          `json:"secrets,omitempty" jsonschema_description:"SOPS-encrypted values files, named like the values and applied after them. Each may be absent."`
+	Optional bool              `json:"optional,omitempty" jsonschema_description:"Values files may be absent. A hub that has no file of its own for an environment, in the clear or encrypted, has no release there."`
 }
 
 type image struct {

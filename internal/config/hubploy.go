@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,7 +69,7 @@ func readHubploy(tree fs.FS, commit string) (*Config, error) {
 	return &Config{
 		Fleet: h.fleet, Patterns: []string{"config/common.yaml", "config/{env}.yaml"}, HubProblems: h.problems,
 		// The second is for secrets kept in a submodule of their own.
-		secrets:  []string{"secrets/{env}.yaml", "{root}/secrets/deployments/{hub}/secrets/{env}.yaml"},
+		secrets:  []string{"secrets/{env}.yaml", "/secrets/deployments/{hub}/secrets/{env}.yaml"},
 		optional: true, tree: tree,
 	}, nil
 }
@@ -155,10 +156,15 @@ func (h *hubployReader) file(hub *model.Hub, name string) {
 	if settings.Images.ImageName != "" {
 		images = []hubployImage{{Name: settings.Images.ImageName}}
 	}
-	for _, img := range images {
-		h.image(hub, img, imageLine(root, img.Name), wrong)
+	for i, img := range images {
+		// Of several that go to one place, Helm is given the last one's name.
+		over := slices.ContainsFunc(images[i+1:], func(later hubployImage) bool { return later.place() == img.place() })
+		h.image(hub, img, over, imageLine(root, img.Name), wrong)
 	}
 }
+
+// place is where the image goes.
+func (i hubployImage) place() string { return cmp.Or(i.Values, userImage) }
 
 var wrongType = regexp.MustCompile(`^line (\d+): cannot unmarshal (!!\w+)`)
 
@@ -195,17 +201,14 @@ func imageLine(n *yaml.Node, name string) int {
 
 // image takes one image of a hubploy.yaml. One with a tag is made elsewhere;
 // one without is built from the folder that it names, or from the hub's image/.
-// Versions of hubploy differ here: up to June 2024 it built images, and since
+// Where a later one overwrites it, it is built and goes nowhere. Versions of hubploy differ here: up to June 2024 it built images, and since
 // then it has taken tags from the name.
-func (h *hubployReader) image(hub *model.Hub, img hubployImage, line int, wrong func(line int, message, hint string)) {
+func (h *hubployReader) image(hub *model.Hub, img hubployImage, over bool, line int, wrong func(line int, message, hint string)) {
 	if strings.TrimSpace(img.Name) == "" {
 		wrong(line, "an image without a name", "give it a name, with a tag: registry/repository:tag")
 		return
 	}
-	values := img.Values
-	if values == "" {
-		values = userImage
-	}
+	values := img.place()
 	if !valuesPath.MatchString(values) {
 		wrong(line, fmt.Sprintf("%q is not a dotted path in the values", values), "for example "+userImage)
 		return
@@ -218,6 +221,9 @@ func (h *hubployReader) image(hub *model.Hub, img hubployImage, line int, wrong 
 	context := path.Join(hub.Path, dir)
 	if tag == "" && fs.ValidPath(context) {
 		if info, err := fs.Stat(h.tree, context); err == nil && info.IsDir() {
+			if over {
+				values = ""
+			}
 			h.build(hub.Name, name, context, values)
 			return
 		}

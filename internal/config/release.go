@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -153,9 +154,16 @@ func (c *checker) releases() {
 	namespaces, hosts := map[string]string{}, map[string]string{}
 	for _, e := range c.fleet.Environments {
 		field := "environments." + e.Name
-		k := clusters[e.Cluster]
-		k.Name = "" // two names can be the same cluster
 		for _, h := range c.fleet.Hubs {
+			if !h.In(e.Name) {
+				continue
+			}
+			name := model.Expand(e.Cluster, h.Name, e.Name)
+			k, ok := clusters[name]
+			if !ok && strings.Contains(e.Cluster, "{hub}") {
+				c.problem(field+".cluster", "name it under clusters", "there is no cluster %q of hub %s", name, h.Name)
+			}
+			k.Name = "" // two names can be the same cluster
 			t := model.Target{Hub: h.Name, Environment: e.Name}
 			ns, rel, host := model.Expand(e.Namespace, h.Name, e.Name), model.Expand(e.Release, h.Name, e.Name), model.Expand(e.Host, h.Name, e.Name)
 			if p := labelProblem(ns, maxLabel); p != "" {
@@ -180,44 +188,71 @@ func (c *checker) releases() {
 	c.files()
 }
 
-// files checks that the values files of every hub exist: a hub that lacks one
-// is held back. Secrets may be absent, but not be folders.
+// files checks the values files of every hub: a hub that lacks one, unless they
+// are optional, or has one that cannot be read, is held back. Secrets may be
+// absent, but not be folders.
 func (c *checker) files() {
 	for i, pattern := range c.f.Hubs.Values {
-		var lacking perHubProblems
-		field := fmt.Sprintf("hubs.values[%d]", i)
-		c.eachFile(pattern, func(name, hub, key string) {
-			if info, err := fs.Stat(c.tree, name); err == nil && info.Mode().IsRegular() {
-				return
-			}
-			before := len(c.d.found.list)
-			c.problem(field, "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
-			lacking.add(hub, c.d.found.list[before:])
-			c.d.found.list = c.d.found.list[:before]
-		})
-		c.hold(lacking, len(c.fleet.Hubs))
+		c.eachFile(fmt.Sprintf("hubs.values[%d]", i), pattern, c.f.Hubs.Optional)
 	}
 	for i, pattern := range c.f.Hubs.Secrets {
-		c.eachFile(pattern, func(name, _, key string) {
-			if info, err := fs.Stat(c.tree, name); err == nil && !info.Mode().IsRegular() {
-				c.problem(fmt.Sprintf("hubs.secrets[%d]", i), "", "%s of %s is not a file", name, key)
-			}
-		})
+		c.eachFile(fmt.Sprintf("hubs.secrets[%d]", i), pattern, true)
 	}
 }
 
-// eachFile calls visit with each file that a pattern names.
-func (c *checker) eachFile(pattern string, visit func(name, hub, key string)) {
-	if pathProblem(pattern) != "" {
+// eachFile checks every file that a pattern names.
+func (c *checker) eachFile(field, pattern string, optional bool) {
+	if pathProblem(strings.TrimPrefix(pattern, "/")) != "" {
 		return
+	}
+	// What all hubs share is looked at once.
+	everywhere := path.IsAbs(pattern) && !strings.Contains(pattern, "{hub}")
+	var lacking perHubProblems
+	seen := map[string]bool{}
+	check := func(h model.Hub, env, key string) {
+		name := fileOf(pattern, h, env)
+		if everywhere && seen[name] {
+			return
+		}
+		seen[name] = true
+		before := len(c.d.found.list)
+		c.file(field, name, key, optional)
+		if everywhere {
+			return
+		}
+		if added := c.d.found.list[before:]; len(added) > 0 {
+			lacking.add(h.Name, added)
+			c.d.found.list = c.d.found.list[:before]
+		}
 	}
 	for _, h := range c.fleet.Hubs {
 		if !strings.Contains(pattern, "{env}") {
-			visit(path.Join(h.Path, model.Expand(pattern, h.Name, "")), h.Name, "hub "+h.Name)
+			check(h, "", "hub "+h.Name)
 			continue
 		}
 		for _, e := range c.fleet.Environments {
-			visit(path.Join(h.Path, model.Expand(pattern, h.Name, e.Name)), h.Name, h.Name+"@"+e.Name)
+			if h.In(e.Name) {
+				check(h, e.Name, h.Name+"@"+e.Name)
+			}
 		}
 	}
+	c.hold(lacking, len(c.fleet.Hubs))
 }
+
+// file checks one file of a release.
+func (c *checker) file(field, name, key string, optional bool) {
+	info, err := fs.Stat(c.tree, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && optional:
+	case errors.Is(err, fs.ErrNotExist):
+		c.problem(field, "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
+	case err != nil:
+		c.problem(field, readHint, "%s cannot be read: %v", key, err)
+	case !info.Mode().IsRegular():
+		c.problem(field, "", "%s of %s is not a file", name, key)
+	}
+}
+
+// readHint is what to try when something in the tree cannot be read: it is
+// there, so it is a link.
+const readHint = "point the link to something inside of the repository, by a relative path"

@@ -17,7 +17,7 @@ type Fleet struct {
 	Images       []Image       // one per image and hub, or one per image that hubs share; sorted by ID
 	Environments []Environment // in promotion order
 	Clusters     []Cluster     // sorted by name
-	Chart        string        // path of the hub chart, from the root of the repository
+	Chart        string        // path of the chart of hubs that name no other, from the root of the repository
 	Registry     string        // registry that images go to; empty means the installation's own
 	Verify       VerifySettings
 }
@@ -37,6 +37,9 @@ type Hub struct {
 	Place string `json:"place,omitempty"`
 	// Environments are those that the hub has a release in; nil means all.
 	Environments []string `json:"environments,omitempty"`
+	// Chart is the folder of its chart, from the root of the repository; empty
+	// means the fleet's.
+	Chart string `json:"chart,omitempty"`
 	// Pinned are references to images made elsewhere that are put into the
 	// values, in order, over all files.
 	Pinned []Pinned `json:"pinned,omitempty"`
@@ -69,7 +72,7 @@ func (p Pinned) Ref() string {
 type Environment struct {
 	Name      string `json:"name"`
 	Branch    string `json:"branch"`          // the branch that drives it
-	Cluster   string `json:"cluster"`         // name of a Cluster
+	Cluster   string `json:"cluster"`         // pattern with {hub}: name of a Cluster
 	Namespace string `json:"namespace"`       // pattern with {hub} and {env}
 	Release   string `json:"release"`         // pattern with {hub} and {env}
 	Host      string `json:"host"`            // pattern with {hub} and {env}: the name under which hubship's HTTP port serves the hub
@@ -148,6 +151,27 @@ func (f *Fleet) Hub(name string) (Hub, bool) {
 	return Hub{}, false
 }
 
+// ChartOf returns the folder of the hub's chart.
+func (f *Fleet) ChartOf(h Hub) string {
+	if h.Chart != "" {
+		return h.Chart
+	}
+	return f.Chart
+}
+
+// Charts returns the folders of all charts that hubs use: that of the fleet
+// first, the others sorted.
+func (f *Fleet) Charts() []string {
+	var others []string
+	for _, h := range f.Hubs {
+		if h.Chart != "" && h.Chart != f.Chart {
+			others = append(others, h.Chart)
+		}
+	}
+	slices.Sort(others)
+	return append([]string{f.Chart}, slices.Compact(others)...)
+}
+
 // Cluster returns the cluster of that name.
 func (f *Fleet) Cluster(name string) (Cluster, bool) {
 	for _, c := range f.Clusters {
@@ -214,7 +238,7 @@ func (f *Fleet) Target(hub, env string) (Target, error) {
 		return Target{}, fmt.Errorf("hub %q is not in the deployment repository at %.12s", hub, f.Commit)
 	}
 	return Target{
-		Hub: hub, Environment: env, Cluster: e.Cluster,
+		Hub: hub, Environment: env, Cluster: Expand(e.Cluster, hub, env),
 		Namespace: Expand(e.Namespace, hub, env),
 		Release:   Expand(e.Release, hub, env),
 		Host:      Expand(e.Host, hub, env),

@@ -3,6 +3,7 @@ package planner
 import (
 	"context"
 	"fmt"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -47,6 +48,7 @@ func (w *work) hubProblems() {
 	if cfg == nil {
 		return
 	}
+	w.chartProblems()
 	for _, h := range cfg.Fleet.Hubs {
 		for _, found := range cfg.HubProblems[h.Name] {
 			p := configProblem(found, plan.Error, h.Name)
@@ -69,6 +71,34 @@ func (w *work) hubProblems() {
 			}
 			w.problem(p)
 		}
+	}
+}
+
+// chartProblems reports charts of single hubs that cannot be read.
+func (w *work) chartProblems() {
+	old := map[string]bool{}
+	for _, r := range w.base.side.Releases {
+		old[r.Invalid] = true
+	}
+	found := map[string]*plan.Problem{}
+	for _, r := range w.head.side.Releases {
+		h, _ := w.head.cfg.Fleet.Hub(r.Target.Hub)
+		if r.Invalid == "" || r.Invalid == h.Invalid {
+			continue
+		}
+		p := found[r.Invalid]
+		if p == nil {
+			p = &plan.Problem{
+				Severity: plan.Error, Check: "chart", Message: r.Invalid, File: path.Join(w.head.cfg.Fleet.ChartOf(h), "Chart.yaml"),
+				Hint: "correct the chart; its hubs are held back until then", Preexisting: old[r.Invalid],
+			}
+			found[r.Invalid] = p
+		}
+		p.Releases = append(p.Releases, r.Target.Key())
+	}
+	for _, text := range sortedKeys(found) {
+		slices.Sort(found[text].Releases)
+		w.problem(*found[text])
 	}
 }
 

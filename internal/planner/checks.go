@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -61,9 +62,12 @@ func roles(s plan.Side) map[string]*role {
 // too is said to be so.
 func (w *work) files() {
 	known := roles(w.head.side)
+	var charts []string
+	if w.head.cfg != nil {
+		charts = w.head.cfg.Fleet.Charts()
+	}
 	for _, name := range w.changed {
 		k := known[name]
-		isChart := w.head.cfg != nil && strings.HasPrefix(name, w.head.cfg.Fleet.Chart+"/")
 		settings := path.Base(name) == config.HubployFile || name == config.FileName
 		yamlFile := path.Ext(name) == ".yaml" || path.Ext(name) == ".yml"
 		var found func(s *side) []plan.Problem
@@ -72,7 +76,7 @@ func (w *work) files() {
 			found = w.checker(name, check.Encryption)
 		case strings.Contains("/"+name, "/secrets/") && k == nil && (yamlFile || path.Ext(name) == ".json"):
 			found = w.checker(name, check.Encryption)
-		case k != nil && k.values, isChart && name == path.Join(w.head.cfg.Fleet.Chart, "values.yaml"):
+		case k != nil && k.values, path.Base(name) == "values.yaml" && slices.Contains(charts, path.Dir(name)):
 			found = w.checker(name, check.YAML)
 		case k != nil && settings && yamlFile:
 			found = w.checker(name, check.AnyYAML)
@@ -209,9 +213,9 @@ func (w *work) installs(s *side, id string) ([]packages.Package, []plan.Problem)
 	return nil, nil
 }
 
-// chartVersions are the versions that a chart pins, by name of the dependency,
-// with its own under "".
-type chartVersions map[string]chartVersion
+// chartVersions are the versions that charts pin, by folder of the chart and
+// name of the dependency, with its own under "".
+type chartVersions map[[2]string]chartVersion
 
 type chartVersion struct {
 	version string
@@ -225,8 +229,16 @@ func versions(s *side) chartVersions {
 	if s.cfg == nil {
 		return out
 	}
+	for _, dir := range s.cfg.Fleet.Charts() {
+		out.read(s, dir)
+	}
+	return out
+}
+
+// read adds the versions of one chart.
+func (out chartVersions) read(s *side, dir string) {
 	for _, base := range []string{"Chart.yaml", "requirements.yaml"} {
-		name := path.Join(s.cfg.Fleet.Chart, base)
+		name := path.Join(dir, base)
 		data, err := readTree(s.tree, name)
 		if err != nil {
 			continue
@@ -243,21 +255,20 @@ func versions(s *side) chartVersions {
 			continue // rendering says what is wrong with it
 		}
 		if base == "Chart.yaml" {
-			out[""] = chartVersion{file.Version.Value, name, file.Version.Line}
+			out[[2]string{dir, ""}] = chartVersion{file.Version.Value, name, file.Version.Line}
 		}
 		for _, d := range file.Dependencies {
-			out[d.Name] = chartVersion{d.Version.Value, name, d.Version.Line}
+			out[[2]string{dir, d.Name}] = chartVersion{d.Version.Value, name, d.Version.Line}
 		}
 	}
-	return out
 }
 
 // charts points out charts that go back to an older version (incident I2).
 func (w *work) charts() {
 	before, after := versions(&w.base), versions(&w.head)
-	for _, name := range sortedKeys(after) {
-		now := after[name]
-		old, err1 := semver.NewVersion(before[name].version)
+	for _, key := range slices.SortedFunc(maps.Keys(after), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		now, name := after[key], key[1]
+		old, err1 := semver.NewVersion(before[key].version)
 		v, err2 := semver.NewVersion(now.version)
 		if err1 != nil || err2 != nil || !v.LessThan(old) {
 			continue
@@ -268,7 +279,7 @@ func (w *work) charts() {
 		}
 		w.problem(plan.Problem{
 			Severity: plan.Warning, Check: "chart", File: now.file, Line: now.line,
-			Message: fmt.Sprintf("%s goes back from %s to %s", what, before[name].version, now.version),
+			Message: fmt.Sprintf("%s goes back from %s to %s", what, before[key].version, now.version),
 			Hint:    "bring the branch up to date with its base, unless going back is what is meant",
 		})
 	}

@@ -52,7 +52,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	if err := w.read(ctx, &w.head, "head"); err != nil {
 		return fail(err)
 	}
-	key, err := p.o.Repository.ChartDigest(ctx, commit)
+	keys, err := p.o.Repository.ChartDigests(ctx, commit)
 	if err != nil {
 		return fail(err)
 	}
@@ -72,7 +72,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 		out.Text = string(text)
 	} else {
 		rendered, err := p.o.Renderer.Render(ctx, helm.RenderRequest{
-			Tree: w.head.tree.FS(), Chart: d.Chart, Key: key, Release: d.Target.Release, Namespace: d.Target.Namespace,
+			Tree: w.head.tree.FS(), Chart: d.Chart, Key: keys[d.Chart], Release: d.Target.Release, Namespace: d.Target.Namespace,
 			Values: values, Redact: red, NoObjects: true,
 		})
 		if err != nil {

@@ -26,16 +26,15 @@ const renderers = 8
 // users feel.
 func (w *work) render(ctx context.Context) error {
 	w.plan.Rendered = true
-	var keys [2]string
+	var keys [2]map[string]string // digests of charts, by folder
 	for n, s := range []*side{&w.base, &w.head} {
 		if s.cfg == nil {
 			continue
 		}
-		key, err := w.o.Repository.ChartDigest(ctx, s.commit)
-		if err != nil {
+		var err error
+		if keys[n], err = w.o.Repository.ChartDigests(ctx, s.commit); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
-		keys[n] = key
 	}
 	var done atomic.Int64
 	group, gctx := errgroup.WithContext(ctx)
@@ -59,7 +58,7 @@ func (w *work) render(ctx context.Context) error {
 
 // renderRelease fills in what changes in one release. An error is one of the
 // run as a whole; what is wrong with the release is a problem.
-func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]string) ([]plan.Problem, error) {
+func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[string]string) ([]plan.Problem, error) {
 	if r.Unrendered != "" {
 		return nil, nil
 	}
@@ -107,7 +106,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]strin
 			continue
 		}
 		out, err := w.o.Renderer.Render(ctx, helm.RenderRequest{
-			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n],
+			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n][wanted[n].Chart],
 			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true, Redact: red,
 		})
 		switch {
@@ -124,7 +123,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]strin
 	}
 	r.Changes = release.Compare(objects[0], objects[1])
 	redactChanges(r.Changes, red)
-	return append(problems, w.manifests(ctx, r, objects)...), nil
+	return append(problems, w.manifests(ctx, r, objects, red)...), nil
 }
 
 // fileError is a file that a release cannot be rendered without.
@@ -233,7 +232,7 @@ func (w *work) reported(name string) bool {
 
 // manifests checks the objects that the head adds or changes. What the base
 // has too is said to be so.
-func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]release.Object) []plan.Problem {
+func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]release.Object, red *release.Redactor) []plan.Problem {
 	touched := map[string]bool{}
 	for _, c := range r.Changes {
 		if c.Change != plan.Removed {
@@ -259,7 +258,11 @@ func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]rele
 		found[i].Releases = []string{r.Key()}
 		found[i].Preexisting = before[found[i].Object+found[i].Message]
 	}
-	return append(found, w.tryOn(ctx, r, changed)...)
+	found = append(found, w.tryOn(ctx, r, changed)...)
+	for i := range found {
+		found[i].Message = red.Text(found[i].Message)
+	}
+	return found
 }
 
 // redactChanges takes decrypted secrets out of what is shown, wherever they

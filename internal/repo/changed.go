@@ -50,7 +50,8 @@ func (r *Repository) inputs(ctx context.Context, commit, hub string) ([]string, 
 	if err := s.hashSources(cfg.Fleet, r.opts.Platform); err != nil {
 		return nil, err
 	}
-	paths := append([]string{config.FileName}, s.chartPaths...)
+	h, _ := cfg.Fleet.Hub(hub)
+	paths := append([]string{config.FileName}, s.charts[cfg.Fleet.ChartOf(h)].paths...)
 	if h, ok := cfg.Fleet.Hub(hub); ok && cfg.Fleet.Layout == model.LayoutHubploy {
 		paths[0] = path.Join(h.Path, config.HubployFile)
 	}

@@ -29,6 +29,13 @@ type chartMeta struct {
 	} `yaml:"dependencies"`
 }
 
+// chart is what is known about a chart that hubs use.
+type chart struct {
+	digest string
+	paths  []string // what it depends on
+	err    error    // why neither is known
+}
+
 // chartDigest is the digest over a chart: its folder, the folders of its
 // file:// dependencies, theirs, and what links in them lead to. Dependencies
 // from elsewhere are pinned by files in the chart's folder. The paths are those
@@ -36,8 +43,8 @@ type chartMeta struct {
 func (s *snapshot) chartDigest(dir string) (digest string, paths []string, err error) {
 	e := plan.NewEncoder("hubship-chart/1")
 	seen := map[string]bool{}
-	type chart struct{ label, dir string }
-	queue := []chart{{"", dir}}
+	type step struct{ label, dir string }
+	queue := []step{{"", dir}}
 	for visited := map[string]bool{}; len(queue) > 0; queue = queue[1:] {
 		c := queue[0]
 		if sub, ok := s.submoduleOf(c.dir); ok {
@@ -64,7 +71,7 @@ func (s *snapshot) chartDigest(dir string) (digest string, paths []string, err e
 			return "", nil, err
 		}
 		for _, d := range next {
-			queue = append(queue, chart{c.label + "/" + d.name, d.dir})
+			queue = append(queue, step{c.label + "/" + d.name, d.dir})
 		}
 	}
 	return e.Hex(), slices.Sorted(maps.Keys(seen)), nil

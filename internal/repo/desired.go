@@ -99,8 +99,12 @@ func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images
 	if err != nil {
 		return model.Desired{}, err
 	}
+	dir := cfg.Fleet.ChartOf(hub)
 	if hub.Invalid != "" {
-		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: cfg.Fleet.Chart, Invalid: hub.Invalid}, nil
+		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: hub.Invalid}, nil
+	}
+	if err := s.charts[dir].err; err != nil {
+		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: fmt.Sprintf("chart %s: %v", dir, err)}, nil
 	}
 	files, err := cfg.Release(hub.Name, env)
 	if err != nil {
@@ -129,7 +133,7 @@ func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images
 // decides which wins.
 func (s *snapshot) shared(cfg *config.Config, hub model.Hub, files config.Release, images []model.Source) (string, error) {
 	e := plan.NewEncoder(sharedVersion)
-	e.Add("chart", s.chart)
+	e.Add("chart", s.charts[files.Chart].digest)
 	e.Add(append([]string{"order"}, cfg.Patterns...)...)
 	if err := s.addFiles(e, "values", hub, files.Shared); err != nil {
 		return "", err
@@ -166,15 +170,20 @@ func (s *snapshot) addFiles(e *plan.Encoder, kind string, hub model.Hub, files [
 	return nil
 }
 
-// hashSources finds out, once a commit, what chart and images are made of. The
-// caller holds mu.
+// hashSources finds out, once a commit, what charts and images are made of. A
+// chart of single hubs that cannot be read holds back those. The caller holds
+// mu.
 func (s *snapshot) hashSources(fleet *model.Fleet, platform string) error {
 	if s.bySource != nil {
 		return nil
 	}
-	chart, paths, err := s.chartDigest(fleet.Chart)
-	if err != nil {
-		return fmt.Errorf("chart %s: %w", fleet.Chart, err)
+	charts := map[string]chart{}
+	for _, dir := range fleet.Charts() {
+		var c chart
+		if c.digest, c.paths, c.err = s.chartDigest(dir); c.err != nil && dir == fleet.Chart {
+			return fmt.Errorf("chart %s: %w", dir, c.err)
+		}
+		charts[dir] = c
 	}
 	bySource := make(map[string]model.Source, len(fleet.Images))
 	for _, i := range fleet.Images {
@@ -184,7 +193,7 @@ func (s *snapshot) hashSources(fleet *model.Fleet, platform string) error {
 		}
 		bySource[i.ID] = model.Source{Image: i, Hash: hash}
 	}
-	s.chart, s.chartPaths, s.bySource = chart, paths, bySource
+	s.charts, s.bySource = charts, bySource
 	return nil
 }
 

@@ -144,12 +144,11 @@ func (r *Repository) Merge(ctx context.Context, into, expected, from, message st
 type snapshot struct {
 	tree *git.Tree
 
-	mu         sync.Mutex // guards all below
-	cfg        *config.Config
-	chart      string                  // digest
-	chartPaths []string                // what the chart depends on
-	bySource   map[string]model.Source // by image ID
-	byEnv      map[string][]model.Desired
+	mu       sync.Mutex // guards all below
+	cfg      *config.Config
+	charts   map[string]chart        // by folder
+	bySource map[string]model.Source // by image ID
+	byEnv    map[string][]model.Desired
 }
 
 // snapshot returns what is kept about a commit, or reads its tree.

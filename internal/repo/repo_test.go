@@ -285,6 +285,45 @@ func TestMovedHub(t *testing.T) {
 	}
 }
 
+// TestChartOfOneHub gives one hub a chart of its own, which the others do not
+// feel, not even when it cannot be read.
+func TestChartOfOneHub(t *testing.T) {
+	r := newRepository(t)
+	first := r.commit("staging")
+	r.set("hubship.yaml", strings.Replace(description, "  chart: hub\n", "  chart: hub\n  charts: {data8: charts/other}\n", 1))
+	own := r.commit("staging")
+	r.set("charts/other/values.yaml", "b: 2")
+	changed := r.commit("staging")
+	r.set("hub/values.yaml", "c: 3")
+	shared := r.commit("staging")
+	r.set("charts/other/Chart.yaml", "name: [\n")
+	broken := r.commit("staging")
+	differs := func(a, b, hub string) bool {
+		return r.desired(a, "prod")[hub].Shared != r.desired(b, "prod")[hub].Shared
+	}
+	for _, tc := range []struct {
+		before, after  string
+		data8, datahub bool
+	}{{first, own, true, false}, {own, changed, true, false}, {changed, shared, false, true}, {shared, broken, true, false}} {
+		if a, b := differs(tc.before, tc.after, "data8"), differs(tc.before, tc.after, "datahub"); a != tc.data8 || b != tc.datahub {
+			t.Errorf("%.7s..%.7s: data8 %v, datahub %v", tc.before, tc.after, a, b)
+		}
+	}
+	d := r.desired(changed, "prod")["data8"]
+	if d.Chart != "charts/other" {
+		t.Errorf("chart %s", d.Chart)
+	}
+	if bad, good := r.desired(broken, "prod")["data8"], r.desired(broken, "prod")["datahub"]; !strings.Contains(bad.Invalid, "chart charts/other: read charts/other/Chart.yaml") || good.Invalid != "" {
+		t.Errorf("%q and %q", bad.Invalid, good.Invalid)
+	}
+	if digests, err := r.ChartDigests(t.Context(), changed); err != nil || len(digests) != 2 || digests["hub"] == digests["charts/other"] || digests["hub"] == "" {
+		t.Errorf("digests %v, %v", digests, err)
+	}
+	if got, err := r.Changed(t.Context(), own, shared, "data8"); err != nil || strings.Join(got, " ") != "charts/other/values.yaml" {
+		t.Errorf("changed %v, %v", got, err)
+	}
+}
+
 // TestOtherCommitSameContent has the same content on a branch without a common
 // history.
 func TestOtherCommitSameContent(t *testing.T) {

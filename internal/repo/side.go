@@ -92,23 +92,27 @@ func (r *Repository) Release(ctx context.Context, commit, hub, env string) (mode
 	return model.Desired{}, fmt.Errorf("hub %s has no release in %s at %.12s", hub, env, commit)
 }
 
-// ChartDigest identifies the hubs' chart at a commit, with the folders of its
-// file:// dependencies: equal digests are equal charts.
-func (r *Repository) ChartDigest(ctx context.Context, commit string) (string, error) {
+// ChartDigests identify the charts that hubs use at a commit, by folder, each
+// with the folders of its file:// dependencies: equal digests are equal charts.
+func (r *Repository) ChartDigests(ctx context.Context, commit string) (map[string]string, error) {
 	s, err := r.snapshot(ctx, commit)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cfg, err := s.configuration()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := s.hashSources(cfg.Fleet, r.opts.Platform); err != nil {
-		return "", err
+		return nil, err
 	}
-	return s.chart, nil
+	out := make(map[string]string, len(s.charts))
+	for dir, c := range s.charts {
+		out[dir] = c.digest
+	}
+	return out, nil
 }
 
 // Config returns what the repository says about itself at the commit. The
@@ -145,7 +149,7 @@ func (s *snapshot) sideRelease(cfg *config.Config, hub model.Hub, env model.Envi
 		e.Add("image", i.ID, i.Values, i.Repository)
 	}
 	r := plan.SideRelease{Target: d.Target, Place: hub.Place, Settings: e.Hex(), Pinned: d.Pinned, Invalid: d.Invalid}
-	for _, name := range s.chartPaths {
+	for _, name := range s.charts[d.Chart].paths {
 		r.Inputs = append(r.Inputs, s.input(name, "chart"))
 	}
 	own, _ := cfg.Release(hub.Name, env.Name) // it was read before
