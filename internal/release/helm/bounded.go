@@ -45,26 +45,6 @@ func (r *run) counted(s string) (string, error) { return s, r.grown(len(s)) }
 
 // textFuncs are functions that make larger texts of smaller ones.
 func (r *run) textFuncs() template.FuncMap {
-	replaceAll := func(name string) func(string, string, string) (string, error) {
-		do := sprigFuncs[name]
-		switch do := do.(type) {
-		case func(string, string, string) string:
-			return func(pattern, s, by string) (string, error) {
-				if err := r.grown(len(s) + (len(s)+1)*len(by)); err != nil {
-					return "", err
-				}
-				return do(pattern, s, by), nil
-			}
-		case func(string, string, string) (string, error):
-			return func(pattern, s, by string) (string, error) {
-				if err := r.grown(len(s) + (len(s)+1)*len(by)); err != nil {
-					return "", err
-				}
-				return do(pattern, s, by)
-			}
-		}
-		return nil
-	}
 	return template.FuncMap{
 		"print":    func(v ...any) (string, error) { return r.counted(fmt.Sprint(v...)) },
 		"println":  func(v ...any) (string, error) { return r.counted(fmt.Sprintln(v...)) },
@@ -131,11 +111,33 @@ func (r *run) textFuncs() template.FuncMap {
 			}
 			return sprigRandBytes(n)
 		},
-		"regexReplaceAll":            replaceAll("regexReplaceAll"),
-		"mustRegexReplaceAll":        replaceAll("mustRegexReplaceAll"),
-		"regexReplaceAllLiteral":     replaceAll("regexReplaceAllLiteral"),
-		"mustRegexReplaceAllLiteral": replaceAll("mustRegexReplaceAllLiteral"),
+		"regexReplaceAll":            r.replaceAll("regexReplaceAll"),
+		"mustRegexReplaceAll":        r.replaceAll("mustRegexReplaceAll"),
+		"regexReplaceAllLiteral":     r.replaceAll("regexReplaceAllLiteral"),
+		"mustRegexReplaceAllLiteral": r.replaceAll("mustRegexReplaceAllLiteral"),
 	}
+}
+
+// replaceAll is a function of sprig that replaces what a pattern matches.
+func (r *run) replaceAll(name string) func(string, string, string) (string, error) {
+	do := sprigFuncs[name]
+	switch do := do.(type) {
+	case func(string, string, string) string:
+		return func(pattern, s, by string) (string, error) {
+			if err := r.grown(len(s) + (len(s)+1)*len(by)); err != nil {
+				return "", err
+			}
+			return do(pattern, s, by), nil
+		}
+	case func(string, string, string) (string, error):
+		return func(pattern, s, by string) (string, error) {
+			if err := r.grown(len(s) + (len(s)+1)*len(by)); err != nil {
+				return "", err
+			}
+			return do(pattern, s, by)
+		}
+	}
+	return nil
 }
 
 func (r *run) toYAML(v any) (string, error) {
