@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,6 +109,33 @@ func TestHubploy(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", hub, got, err, want)
 		}
+	}
+}
+
+// TestHubployOverwritten has several images that go to one place: hubploy gives
+// Helm all of them in the order of the file, so that the last one is run.
+func TestHubployOverwritten(t *testing.T) {
+	c, err := Read(hubployTree(map[string]string{
+		"deployments/dev/hubploy.yaml": `images:
+  images:
+    - {name: gcr.io/x/zebra, path: images/default}
+    - {name: gcr.io/x/hub, path: images/hub, helm_substitution_path: jupyterhub.hub.image}
+    - {name: gcr.io/x/ape, path: images/second}
+`,
+		"deployments/dev/images/default/Dockerfile": "FROM scratch\n",
+		"deployments/dev/images/hub/Dockerfile":     "FROM scratch\n",
+		"deployments/dev/images/second/Dockerfile":  "FROM scratch\n",
+	}), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, i := range c.Fleet.ImagesOf("dev") {
+		got[i.ID] = i.Values
+	}
+	want := map[string]string{"zebra": "", "hub": "jupyterhub.hub.image", "ape": userImage}
+	if !maps.Equal(got, want) {
+		t.Errorf("images go to %v, want %v", got, want)
 	}
 }
 
