@@ -79,4 +79,5 @@ fmt: ## format the code
 
 .PHONY: bench
 bench: ## measure what docs/performance.md reports, without the cluster
-	@$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+	@$(STEP) "build helm to compare with" $(GO) build -C tools -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
+	@HUBSHIP_BENCH_HELM=$(BIN)/helm $(GO) test -run '^$$' -bench . -benchmem ./internal/...

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/planner"
@@ -23,5 +24,6 @@ func (p preview) Preview(ctx context.Context, base, head, environment string, hu
 	if err := report.Text(&text, made, report.Options{Width: 140}); err != nil {
 		return nil, err
 	}
-	return strings.Split(strings.TrimRight(text.String(), "\n"), "\n"), nil
+	lines := strings.Split(text.String(), "\n")
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "" }), nil
 }

@@ -39,6 +39,9 @@ type HubSettings struct {
 	// Files are the values files of the next environment, the one that counts
 	// most last. They are read for the lines only.
 	Files []ValuesFile
+	// Was are the settings of the same hub before the change; nil when there
+	// were none. What differed then is not told again.
+	Was *HubSettings
 }
 
 // ValuesFile is a values file as written.
@@ -51,10 +54,10 @@ type ValuesFile struct {
 // that what was tested is not what will run: one problem a hub, a warning when
 // it is about what runs, otherwise a notice. Usual is what differs in at least
 // four fifths of the hubs that set it, and in three at least; what is well
-// known to differ (addresses, certificates, sizes, replicas); and values that
-// differ by the environment's name alone. hubs are all hubs of the fleet: it
-// takes the others to know what is usual. Values of settings that have the
-// name of a secret are not told.
+// known to differ (addresses, certificates, sizes, replicas); values that
+// differ by the environment's name alone; and what differed before the change.
+// hubs are all hubs of the fleet: it takes the others to know what is usual.
+// Values of settings that have the name of a secret are not told.
 func Parity(hubs []HubSettings) []plan.Problem {
 	flat := make([]differences, len(hubs))
 	set, differs := map[string]int{}, map[string]int{}
@@ -77,7 +80,14 @@ func Parity(hubs []HubSettings) []plan.Problem {
 			continue
 		}
 		var odd []string
+		was := differences{}
+		if h.Was != nil && h.Was.Before != nil {
+			was = compare(*h.Was)
+		}
 		for path := range flat[i].differ {
+			if _, old := was.differ[path]; old {
+				continue
+			}
 			usual := differs[path] >= usualHubs && float64(differs[path]) >= usualShare*float64(set[path])
 			if !usual && !wellKnown.MatchString(path) {
 				odd = append(odd, path)
@@ -246,7 +256,7 @@ func disparity(h HubSettings, d differences, odd []string) plan.Problem {
 	if p.File == "" && len(h.Files) > 0 {
 		p.File = h.Files[len(h.Files)-1].Name
 	}
-	p.Message = fmt.Sprintf("%s: %s and %s differ where other hubs' do not: %s", h.Hub, h.First, h.Next, strings.Join(list, "; "))
+	p.Message = fmt.Sprintf("%s: %s and %s now differ where they usually do not: %s", h.Hub, h.First, h.Next, strings.Join(list, "; "))
 	return p
 }
 

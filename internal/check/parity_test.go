@@ -47,13 +47,13 @@ func TestParity(t *testing.T) {
 		want string
 	}{
 		"memory": {with("f", "singleuser: {memory: {limit: 1G}}\n", "x: &x {}\n\nsingleuser:\n  memory: {limit: 2G}\nx2: 1\n"),
-			`notice deployments/f/config/prod.yaml:4 f: staging and prod differ where other hubs' do not: singleuser.memory.limit is "1G" in staging, "2G" in prod (deployments/f/config/prod.yaml:4); x is not set in staging, {} in prod (deployments/f/config/prod.yaml:1); x2 is not set in staging, 1 in prod (deployments/f/config/prod.yaml:5)` + "\n"},
+			`notice deployments/f/config/prod.yaml:4 f: staging and prod now differ where they usually do not: singleuser.memory.limit is "1G" in staging, "2G" in prod (deployments/f/config/prod.yaml:4); x is not set in staging, {} in prod (deployments/f/config/prod.yaml:1); x2 is not set in staging, 1 in prod (deployments/f/config/prod.yaml:5)` + "\n"},
 		"image first": {with("f", "a: 1\nsingleuser: {image: {tag: new}}\n", "a: 2\nsingleuser: {image: {tag: old}}\n"),
-			`warning deployments/f/config/prod.yaml:2 f: staging and prod differ where other hubs' do not: singleuser.image.tag is "new" in staging, "old" in prod (deployments/f/config/prod.yaml:2); a is 1 in staging, 2 in prod (deployments/f/config/prod.yaml:1)` + "\n"},
+			`warning deployments/f/config/prod.yaml:2 f: staging and prod now differ where they usually do not: singleuser.image.tag is "new" in staging, "old" in prod (deployments/f/config/prod.yaml:2); a is 1 in staging, 2 in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"only tested": {with("f", "hub: {extraConfig: {x: \"a\\nb\\nc\\n\"}}\n", "a: {}\n"),
-			`warning deployments/f/config/prod.yaml:0 f: staging and prod differ where other hubs' do not: hub.extraConfig.x is a text of 3 lines in staging, not set in prod; a is not set in staging, {} in prod (deployments/f/config/prod.yaml:1)` + "\n"},
+			`warning deployments/f/config/prod.yaml:0 f: staging and prod now differ where they usually do not: hub.extraConfig.x is a text of 3 lines in staging, not set in prod; a is not set in staging, {} in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"a secret": {with("f", "hub: {cookieSecret: hunter2}\n", "hub: {cookieSecret: hunter3}\n"),
-			`notice deployments/f/config/prod.yaml:1 f: staging and prod differ where other hubs' do not: hub.cookieSecret is •••••• in staging, •••••• in prod (deployments/f/config/prod.yaml:1)` + "\n"},
+			`notice deployments/f/config/prod.yaml:1 f: staging and prod now differ where they usually do not: hub.cookieSecret is •••••• in staging, •••••• in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"its usual value, not its name": {with("f", "bucket: f-staging-home\nnote: the staging hub\n", "bucket: f-prod-home\nnote: the prod hub\n"), ""},
 		"its name in a key":             {with("f", "hub: {services: {f-staging.example.org: {admin: true}}}\n", "hub: {services: {f.example.org: {admin: true}}}\n"), ""},
 		"no staging": {append(hubs[:5:5], HubSettings{Hub: "f", First: "staging", Next: "prod", After: map[string]any{"a": 1}, Files: []ValuesFile{{"p.yaml", nil}}}),
@@ -80,5 +80,21 @@ func TestParityListsNotTooMuch(t *testing.T) {
 	got := Parity([]HubSettings{hub(t, "f", "", staging.String(), prod.String())})
 	if len(got) != 1 || !strings.HasSuffix(got[0].Message, "; and 20 more") || len(got[0].Message) > 3000 || got[0].Severity != plan.Notice {
 		t.Errorf("got %s", lines(got))
+	}
+}
+
+// TestParityBefore has differences that the change found there.
+func TestParityBefore(t *testing.T) {
+	was := hub(t, "a", "", "x: {a: 1, b: 1}", "x: {a: 2, b: 1}")
+	now := hub(t, "a", "", "x: {a: 1, b: 1}", "x: {a: 3, b: 2}")
+	now.Was = &was
+	got := Parity([]HubSettings{now})
+	if len(got) != 1 || strings.Contains(got[0].Message, "x.a") || !strings.Contains(got[0].Message, "x.b") {
+		t.Errorf("problems %+v", got)
+	}
+	same := was
+	same.Was = &was
+	if got := Parity([]HubSettings{same}); len(got) > 0 {
+		t.Errorf("problems %+v", got)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,6 +75,11 @@ func (a *command) newPlanner(ctx context.Context, o planOptions) (*planner.Plann
 	return app.NewPlanner(ctx, app.PlannerOptions{Dir: o.dir, Data: a.data, Charts: o.charts, Offline: o.offline, Decrypt: o.decrypt, Live: o.live})
 }
 
+const (
+	planGC     = 400       // percent
+	planMemory = 220 << 20 // bytes
+)
+
 // planFormats are the formats that a plan is printed in.
 var planFormats = []string{"text", "json", "markdown", "html"}
 
@@ -112,6 +118,10 @@ then 3 when it has problems that are as bad.`,
 			if failOn != "" && failOn != "error" && failOn != "warning" {
 				return model.Usage(fmt.Errorf("--fail-on %q is neither error nor warning", failOn), "leave it out to never fail")
 			}
+			// A plan makes much garbage in little time. Memory is cheaper than
+			// collecting it, up to a bound.
+			debug.SetGCPercent(planGC)
+			debug.SetMemoryLimit(planMemory)
 			ctx := cmd.Context()
 			p, r, closePlanner, err := a.newPlanner(ctx, o)
 			if err != nil {

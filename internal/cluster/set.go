@@ -179,6 +179,8 @@ func loadConfig(path, context string) (*rest.Config, error) {
 		return nil, fmt.Errorf("use context %q of kubeconfig %s: %w", context, path, err)
 	}
 	cfg.QPS, cfg.Burst, cfg.Timeout = clientQPS, clientBurst, requestTimeout
+	// Otherwise client-go prints what API servers deprecate on standard error.
+	cfg.WarningHandler = rest.NoWarnings{}
 	return cfg, nil
 }
 

@@ -299,29 +299,24 @@ func (w *work) parity(ctx context.Context) error {
 		if e.After == "" {
 			continue
 		}
-		var hubs []check.HubSettings
-		sides := map[string]map[string]model.Desired{}
-		for _, env := range []string{e.After, e.Name} {
-			all, err := w.o.Repository.Desired(ctx, fleet, env)
+		before := map[string]check.HubSettings{}
+		if w.base.cfg != nil {
+			list, err := w.settingsOf(ctx, &w.base, e, touched)
 			if err != nil {
-				return fmt.Errorf("plan: %w", err)
+				return err
 			}
-			sides[env] = map[string]model.Desired{}
-			for _, d := range all {
-				sides[env][d.Target.Hub] = d
+			for _, h := range list {
+				before[h.Hub] = h
 			}
 		}
-		for _, h := range fleet.Hubs {
-			first, ok1 := sides[e.After][h.Name]
-			next, ok2 := sides[e.Name][h.Name]
-			if !ok1 || !ok2 || first.Invalid != "" || next.Invalid != "" {
-				continue
+		hubs, err := w.settingsOf(ctx, &w.head, e, nil)
+		if err != nil {
+			return err
+		}
+		for i := range hubs {
+			if was, ok := before[hubs[i].Hub]; ok {
+				hubs[i].Was = &was
 			}
-			settings, ok := w.hubSettings(h.Name, e, first, next)
-			if !ok {
-				continue
-			}
-			hubs = append(hubs, settings)
 		}
 		for _, p := range check.Parity(hubs) {
 			if slices.ContainsFunc(p.Releases, func(r string) bool {
@@ -335,29 +330,56 @@ func (w *work) parity(ctx context.Context) error {
 	return nil
 }
 
-// hubSettings are the values of a hub in two environments as they stand in its
-// files in the clear. False means that a file cannot be read.
-func (w *work) hubSettings(hub string, e model.Environment, first, next model.Desired) (check.HubSettings, bool) {
-	out := check.HubSettings{Hub: hub, First: e.After, Next: e.Name}
-	var ok bool
-	if out.Before, ok = w.filesMerged(first); !ok {
-		return out, false
+// settingsOf returns the settings of hubs in an environment and the one before
+// it, as they stand in files in the clear; only nil means all hubs.
+func (w *work) settingsOf(ctx context.Context, s *side, e model.Environment, only map[string]bool) ([]check.HubSettings, error) {
+	if _, ok := s.cfg.Fleet.Environment(e.Name); !ok {
+		return nil, nil
 	}
-	if out.After, ok = w.filesMerged(next); !ok {
-		return out, false
+	if _, ok := s.cfg.Fleet.Environment(e.After); !ok {
+		return nil, nil
 	}
-	for _, name := range next.Values {
-		if data, err := readTree(w.head.tree, name); err == nil {
-			out.Files = append(out.Files, check.ValuesFile{Name: name, Data: data})
+	first, err := w.o.Repository.Desired(ctx, s.cfg.Fleet, e.After)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	next, err := w.o.Repository.Desired(ctx, s.cfg.Fleet, e.Name)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	earlier := make(map[string]model.Desired, len(first))
+	for _, d := range first {
+		earlier[d.Target.Hub] = d
+	}
+	var out []check.HubSettings
+	for _, d := range next {
+		was, ok := earlier[d.Target.Hub]
+		if !ok || was.Invalid != "" || d.Invalid != "" || only != nil && !only[d.Target.Hub] {
+			continue
 		}
+		h := check.HubSettings{Hub: d.Target.Hub, First: e.After, Next: e.Name}
+		if h.Before, ok = w.filesMerged(s, was); !ok {
+			continue
+		}
+		if h.After, ok = w.filesMerged(s, d); !ok {
+			continue
+		}
+		for _, name := range d.Values {
+			if data, err := readTree(s.tree, name); err == nil {
+				h.Files = append(h.Files, check.ValuesFile{Name: name, Data: data})
+			}
+		}
+		out = append(out, h)
 	}
-	return out, true
+	return out, nil
 }
 
-func (w *work) filesMerged(d model.Desired) (map[string]any, bool) {
+// filesMerged merges a release's files in the clear. False means that one
+// cannot be read.
+func (w *work) filesMerged(s *side, d model.Desired) (map[string]any, bool) {
 	values := map[string]any{}
 	for _, name := range d.Values {
-		p := w.file(&w.head, name)
+		p := w.file(s, name)
 		if p.err != nil {
 			return nil, false
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -218,6 +219,7 @@ func (w *work) read(ctx context.Context, s *side, name string) error {
 	s.tree = tree
 	s.side, err = w.o.Repository.Side(ctx, s.commit)
 	var wrong *config.Error
+	var found []plan.Problem
 	switch {
 	case err == nil:
 		if s.cfg, err = w.o.Repository.Config(ctx, s.commit); err != nil {
@@ -228,19 +230,27 @@ func (w *work) read(ctx context.Context, s *side, name string) error {
 		return fmt.Errorf("plan: %w", context.Cause(ctx))
 	case errors.As(err, &wrong):
 		for _, p := range wrong.Problems {
-			w.problem(configProblem(p, plan.Error, ""))
+			found = append(found, configProblem(p, plan.Error, ""))
 		}
 	default:
-		w.problem(plan.Problem{Severity: plan.Error, Check: "configuration", Message: err.Error(), Hint: model.HintOf(err)})
-	}
-	if name == "base" {
-		// The head may be what mends it.
-		for i := range w.problems {
-			w.problems[i].Severity = plan.Notice
-			w.problems[i].Message = "the base could not be read, so that everything counts as new: " + w.problems[i].Message
-		}
+		found = append(found, plan.Problem{Severity: plan.Error, Check: "configuration", Message: err.Error(), Hint: model.HintOf(err)})
 	}
 	s.side = plan.Side{Commit: s.commit}
+	if name == "head" {
+		w.problems = append(w.problems, found...)
+		return nil
+	}
+	for _, p := range found {
+		if i := slices.IndexFunc(w.problems, func(q plan.Problem) bool {
+			return q.Check == p.Check && q.File == p.File && q.Message == p.Message
+		}); i >= 0 {
+			w.problems[i].Preexisting = true
+		} else if w.head.cfg != nil {
+			// The head may be what mends it.
+			p.Severity, p.Message = plan.Notice, "the base could not be read, so that everything counts as new: "+p.Message
+			w.problem(p)
+		}
+	}
 	return nil
 }
 
