@@ -312,14 +312,18 @@ type chartFile struct {
 	} `yaml:"dependencies"`
 }
 
+// hubCharts are the charts whose users are hubs: JupyterHub's, and those known
+// to contain it.
+var hubCharts = []string{"jupyterhub", "binderhub", "daskhub"}
+
 // chart finds the hubs' chart: the folder hub/, or the only one at the root, or
-// the one that depends on the chart jupyterhub.
+// the one that depends on one of hubCharts.
 func (h *hubployReader) chart() error {
 	found, err := fs.Glob(h.tree, "*/Chart.yaml")
 	if err != nil {
 		return fmt.Errorf("look for the chart: %w", err)
 	}
-	var hubCharts []string
+	var candidates []string
 	for _, file := range found {
 		dir := path.Dir(file)
 		if dir == "hub" || len(found) == 1 {
@@ -335,17 +339,18 @@ func (h *hubployReader) chart() error {
 			if slices.ContainsFunc(c.Dependencies, func(d struct {
 				Name string `yaml:"name"`
 			}) bool {
-				return d.Name == "jupyterhub"
+				return slices.Contains(hubCharts, d.Name)
 			}) {
-				hubCharts = append(hubCharts, dir)
+				candidates = append(candidates, dir)
+				break
 			}
 		}
 	}
-	if len(hubCharts) != 1 {
-		return model.WithHint(fmt.Errorf("which chart do the hubs use? there is no hub/Chart.yaml, and %d of the %d charts at the root depend on jupyterhub", len(hubCharts), len(found)),
+	if len(candidates) != 1 {
+		return model.WithHint(fmt.Errorf("which chart do the hubs use? there is no hub/Chart.yaml, and %d of the %d charts at the root depend on %s", len(candidates), len(found), oneOf(hubCharts)),
 			"name the chart's folder in a "+FileName)
 	}
-	h.fleet.Chart = hubCharts[0]
+	h.fleet.Chart = candidates[0]
 	return nil
 }
 

@@ -171,6 +171,7 @@ func TestHubployChart(t *testing.T) {
 	}{
 		"by its dependency":    {map[string]string{"a/Chart.yaml": "name: a\n", "b/Chart.yaml": "name: b\ndependencies: [{name: jupyterhub}]\n"}, "b"},
 		"by requirements.yaml": {map[string]string{"a/Chart.yaml": "name: a\n", "a/requirements.yaml": "dependencies: [{name: jupyterhub}]\n", "b/Chart.yaml": "name: b\n"}, "a"},
+		"by daskhub":           {map[string]string{"a/Chart.yaml": "name: a\n", "b/Chart.yaml": "name: b\ndependencies: [{name: daskhub}]\n", "b/requirements.yaml": "dependencies: [{name: jupyterhub}]\n"}, "b"},
 		"the only one":         {map[string]string{"x/Chart.yaml": "name: x\n"}, "x"},
 		"none":                 {nil, ""},
 		"two":                  {map[string]string{"a/Chart.yaml": "dependencies: [{name: jupyterhub}]\n", "b/Chart.yaml": "dependencies: [{name: jupyterhub}]\n"}, ""},
