@@ -124,35 +124,6 @@ func (w *work) checker(name string, judge func(name string, data []byte) []plan.
 	}
 }
 
-// credentials looks for credentials among the lines that the change adds.
-func (w *work) credentials(ctx context.Context) error {
-	added, err := w.git.AddedLines(ctx, w.base.commit, w.head.commit)
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	files := make([]check.File, 0, len(added))
-	for _, f := range added {
-		file := check.File{Name: f.Path}
-		for _, l := range f.Lines {
-			file.Added = append(file.Added, check.Line{Number: l.Number, Text: l.Text})
-		}
-		files = append(files, file)
-	}
-	// Of the base: a change must not excuse itself.
-	own := check.Gitleaks{}
-	if w.base.tree != nil {
-		for name, to := range map[string]*[]byte{".gitleaks.toml": &own.Config, ".gitleaksignore": &own.Ignore} {
-			if data, err := readTree(w.base.tree, name); err == nil {
-				*to = data
-			}
-		}
-	}
-	for _, p := range check.Credentials(ctx, files, own) {
-		w.problem(p)
-	}
-	return ctx.Err()
-}
-
 // packages compares what the changed images install.
 func (w *work) packages() {
 	for _, img := range w.plan.Images {
