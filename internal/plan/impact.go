@@ -252,12 +252,18 @@ func (j *judge) moved() {
 }
 
 // images looks at the images that the change gives to the release, unless the
-// objects told already that it is the one of users' servers.
+// objects told already that it is the one of users' servers. Where there are
+// objects, those tell what becomes of an image that the chart brings along.
 func (j *judge) images() {
 	if j.release.Change == Added || j.saidImage() {
 		return
 	}
+	rendered := j.around.Rendered && j.release.Unrendered == ""
 	for _, i := range j.own() {
+		given := i.Build || slices.ContainsFunc(i.Reasons, func(r Reason) bool { return r.Reason == HubSettingsRole })
+		if rendered && (!given || len(j.changes) == 0) {
+			continue
+		}
 		why := "image " + i.Name
 		if len(i.Reasons) > 0 {
 			why += ": " + i.Reasons[0].Path

@@ -215,6 +215,42 @@ func TestJudgeUnrendered(t *testing.T) {
 	}
 }
 
+// TestJudgeImages tells images of users' servers from those that the chart
+// brings along, where objects show what becomes of them.
+func TestJudgeImages(t *testing.T) {
+	chart := []Reason{{"hub/Chart.yaml", "chart"}}
+	own := []Reason{{"deployments/art/hubploy.yaml", HubSettingsRole}}
+	around := Surroundings{Rendered: true, Images: []Image{
+		{ID: "puller:2", Name: "puller", After: "puller:2", Hubs: []string{"art"}, Reasons: chart},
+		{ID: "art:2", Name: "art", After: "art:2", Hubs: []string{"art"}, Reasons: own},
+	}}
+	for name, tt := range map[string]struct {
+		changes  []Change
+		rendered bool
+		want     []string
+	}{
+		"rendered":          {[]Change{hubRestart}, true, []string{"art"}},
+		"nothing changes":   {nil, true, nil},
+		"it was told":       {[]Change{hubRestart, object("Secret", "hub", "hub", masked(`data["values.yaml"].singleuser.image.tag`))}, true, nil},
+		"without rendering": {nil, false, []string{"art", "puller"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			around.Rendered = tt.rendered
+			r := Release{Hub: "art", Environment: "prod", Change: Changed, Changes: tt.changes, Reasons: slices.Concat(chart, own)}
+			Judge(&r, around)
+			var got []string
+			for _, e := range r.Impact.Effects {
+				if image, ok := strings.CutPrefix(e.What, "a new image "); ok {
+					got = append(got, strings.Split(image, ";")[0])
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("images %q, want %q: %+v", got, tt.want, r.Impact.Effects)
+			}
+		})
+	}
+}
+
 func TestMergeProblems(t *testing.T) {
 	got := MergeProblems([]Problem{
 		{Severity: Notice, Check: "parity", Message: "m", Releases: []string{"b@prod"}},
