@@ -77,7 +77,7 @@ func (a *command) newPlanner(ctx context.Context, o planOptions) (*planner.Plann
 
 const (
 	planGC     = 400       // percent
-	planMemory = 220 << 20 // bytes
+	planMemory = 140 << 20 // bytes
 )
 
 // planFormats are the formats that a plan is printed in.

@@ -157,7 +157,7 @@ func (f *testFleet) commit(message string, changes map[string]string) string {
 		}
 		data[name] = []byte(text)
 	}
-	id, err := f.git.CommitFiles(f.tb.Context(), "staging", f.head, data, map[string]fs.FileMode{}, message, git.Identity{Name: "A", Email: "a@example.org"})
+	id, err := f.git.CommitFiles(f.tb.Context(), "staging", f.head, data, map[string]fs.FileMode{}, message, testAuthor)
 	if err != nil {
 		f.tb.Fatal(err)
 	}
@@ -174,3 +174,5 @@ func (f *testFleet) planner() *Planner {
 	}
 	return p
 }
+
+var testAuthor = git.Identity{Name: "A", Email: "a@example.org"}

@@ -76,16 +76,21 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 	if r.Change == plan.Removed {
 		wanted[1] = nil
 	}
+	if name := w.unreadable(sides, wanted); name != "" {
+		r.Unrendered = name + " changes and cannot be read here: what that does is not known"
+		return nil, nil
+	}
 	standIn := w.chooseStandIns(r, sides, wanted)
 	var values [2]map[string]any
 	var known []map[string]any // decrypted
 	var problems []plan.Problem
 	fail := func(n int, err error) {
+		// Which release it is stands beside the reason.
+		r.Unrendered = strings.TrimPrefix(err.Error(), "render "+r.Release+": ")
 		if n == 0 {
-			r.Unrendered = "the base does not render: " + err.Error()
+			r.Unrendered = "the base does not render: " + r.Unrendered
 			return
 		}
-		r.Unrendered = err.Error()
 		problems = append(problems, w.renderProblems(err, sides[n], *wanted[n], r.Key())...)
 	}
 	for n, s := range sides {
@@ -132,6 +137,14 @@ type fileError struct {
 	err  error
 }
 
+// newFileError names the file, unless the error does so itself.
+func newFileError(name string, err error) error {
+	if !strings.Contains(err.Error(), name) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return &fileError{name, err}
+}
+
 func (e *fileError) Error() string { return e.err.Error() }
 func (e *fileError) Unwrap() error { return e.err }
 
@@ -143,7 +156,7 @@ func (w *work) inputs(s *side, d model.Desired, standIn map[string]bool) (values
 	for _, name := range d.Values {
 		p := w.file(s, name)
 		if p.err != nil {
-			return nil, nil, &fileError{name, p.err}
+			return nil, nil, newFileError(name, p.err)
 		}
 		values = release.Merge(values, p.values)
 	}
@@ -151,7 +164,7 @@ func (w *work) inputs(s *side, d model.Desired, standIn map[string]bool) (values
 		o := w.encrypted(s, name)
 		switch {
 		case o.err != nil:
-			return nil, nil, &fileError{name, o.err}
+			return nil, nil, newFileError(name, o.err)
 		case standIn[name]:
 			values = release.Merge(values, o.standIns)
 		default:
@@ -160,6 +173,25 @@ func (w *work) inputs(s *side, d model.Desired, standIn map[string]bool) (values
 		}
 	}
 	return values, known, w.setImages(s, values, d)
+}
+
+// unreadable returns an encrypted file that differs between the sides, or is on
+// one alone, and of which nothing can be read; or "".
+func (w *work) unreadable(sides [2]*side, wanted [2]*model.Desired) string {
+	if wanted[0] == nil || wanted[1] == nil {
+		return ""
+	}
+	for _, name := range slices.Concat(wanted[0].Secrets, wanted[1].Secrets) {
+		if sides[0].id(name) == sides[1].id(name) {
+			continue
+		}
+		for _, s := range sides {
+			if s.id(name) != "" && w.encrypted(s, name).opaque {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // chooseStandIns decides which files of secrets are stood in for: those whose

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,12 @@ type parsed struct {
 type opened struct {
 	values   map[string]any // nil when the keys are not here
 	standIns map[string]any
+	opaque   bool  // not even the names of its values can be read
 	err      error // it has neither
 }
+
+// gitCrypt is what a file begins with that git-crypt encrypted as a whole.
+const gitCrypt = "\x00GITCRYPT\x00"
 
 // readTree reads a file of a tree within the bound.
 func readTree(t *git.Tree, name string) ([]byte, error) {
@@ -64,9 +69,7 @@ func (w *work) file(s *side, name string) *parsed {
 	if err == nil {
 		p.values, err = release.ParseValues(data)
 	}
-	if p.err = err; err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.err = fmt.Errorf("%s: %w", name, err)
-	}
+	p.err = err
 	if id != "" {
 		w.values.Add(id, p)
 	}
@@ -81,12 +84,15 @@ func (w *work) encrypted(s *side, name string) *opened {
 	}
 	o := &opened{}
 	data, err := readTree(s.tree, name)
-	if err == nil {
+	o.opaque = bytes.HasPrefix(data, []byte(gitCrypt))
+	if err == nil && !o.opaque {
 		o.standIns, err = secrets.StandIns(name, data)
 	}
 	switch {
 	case err != nil:
-		o.err = fmt.Errorf("%s: %w", name, err)
+		o.err = err
+	case o.opaque:
+		o.standIns = map[string]any{}
 	case !secrets.IsEncrypted(name, data):
 		o.values = o.standIns
 	case w.o.Decrypt != nil:
