@@ -24,6 +24,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"mark": func(s plan.Severity) string {
 		return map[plan.Severity]string{plan.Error: "bad", plan.Warning: "warn"}[s]
 	},
+	"byHand":  func() string { return byHand },
 	"bytes":   plan.Size,
 	"count":   count,
 	"join":    func(list []string) string { return strings.Join(list, ", ") },

@@ -252,7 +252,10 @@ func (m *markdown) images() string {
 		case img.Before == "":
 			what = "is new: " + code(img.After)
 		}
-		fmt.Fprintf(&b, "- %s %s, for %s", code(img.Name), what, plainText(few(img.Hubs, 8)))
+		if what += ", for " + plainText(few(img.Hubs, 8)); img.Build && len(img.Hubs) == 0 {
+			what = byHand
+		}
+		fmt.Fprintf(&b, "- %s %s", code(img.Name), what)
 		if img.Bytes > 0 {
 			fmt.Fprintf(&b, "; each node pulls %s", plan.Size(img.Bytes))
 		}
@@ -278,17 +281,22 @@ func (m *markdown) packages() string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("| | Package | File |\n|:--|:--|:--|\n")
-	for i, p := range m.plan.Packages {
+	b.WriteString("| | Package | Where |\n|:--|:--|:--|\n")
+	list := packs(m.plan.Packages)
+	for i, p := range list {
 		if i == 2*mdRows {
-			fmt.Fprintf(&b, "| | … and %s more | |\n", count(len(m.plan.Packages)-i, "package"))
+			fmt.Fprintf(&b, "| | … and %s more | |\n", count(len(list)-i, "change"))
 			break
 		}
 		mark := string(p.Change)
-		if loose(p) {
+		if p.Loose {
 			mark = "🟡 " + mark
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", mark, plainText(looseText(p)), cell(fmt.Sprintf("%s:%d", p.File, p.Line)))
+		where := cell(p.Place)
+		if len(p.Images) > 1 {
+			where = plainText(p.where())
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", mark, plainText(p.Text), where)
 	}
 	return folded("Packages: "+summaryText(m.packaged()), b.String())
 }

@@ -43,7 +43,7 @@ type block struct {
 	Releases int
 	Values   []plan.Field
 	Changes  []plan.Change
-	Labels   int    // objects that differ in the chart's version and checksums only
+	Labels   int    // objects that differ in what is told above, versions of the chart, and checksums only
 	Note     string // of releases that come or go
 }
 
@@ -86,7 +86,7 @@ func newView(p plan.Plan, o Options) *view {
 	for _, r := range p.Releases {
 		v.kinds[r.Key()] = r.Change
 	}
-	for _, b := range plan.Blocks(p.Releases) {
+	for _, b := range plan.Blocks(untold(p.Releases)) {
 		own := block{Where: v.where(b.Releases), Releases: len(b.Releases), Values: b.Values}
 		own.Note = v.note(b.Releases)
 		for _, c := range b.Changes {
@@ -249,17 +249,25 @@ func (v *view) users(keys []string) string {
 func (v *view) why() {
 	at, hidden := map[string]int{}, map[string]int{}
 	sets, gone := [][]string{}, [][]string{}
+	all := common(v.plan.Releases)
+	if len(all) > 0 {
+		sets = append(sets, v.keys())
+		v.reasons = append(v.reasons, reasons{Change: v.plan.Releases[0].Change, Reasons: all})
+	}
 	for i := range v.plan.Releases {
 		r := &v.plan.Releases[i]
-		key := fmt.Sprint(r.Change, r.Reasons)
+		own := slices.DeleteFunc(slices.Clone(r.Reasons), func(reason plan.Reason) bool { return slices.Contains(all, reason) })
+		key := fmt.Sprint(r.Change, own)
 		i, ok := at[key]
-		if !ok {
-			i = len(sets)
+		if !ok && (len(own) > 0 || len(all) == 0) {
+			i, ok = len(sets), true
 			at[key] = i
 			sets = append(sets, nil)
-			v.reasons = append(v.reasons, reasons{Change: r.Change, Reasons: r.Reasons})
+			v.reasons = append(v.reasons, reasons{Change: r.Change, Reasons: own})
 		}
-		sets[i] = append(sets[i], r.Key())
+		if ok {
+			sets[i] = append(sets[i], r.Key())
+		}
 		if r.Unrendered != "" {
 			why := r.Generic(r.Unrendered)
 			i, ok := hidden[why]

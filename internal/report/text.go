@@ -12,6 +12,7 @@ import (
 // Bounds of the text, so that a plan for a whole fleet can be read.
 const (
 	textProblems = 20
+	textOld      = 5
 	textEffects  = 12
 	textReasons  = 8
 	textPaths    = 5
@@ -36,9 +37,8 @@ func Text(w io.Writer, p plan.Plan, o Options) error {
 	t.images()
 	t.packages()
 	t.submodules()
-	t.causes()
 	t.objects()
-	t.standing()
+	t.causes()
 	t.unrelated()
 	if _, err := io.WriteString(w, t.b.String()); err != nil {
 		return fmt.Errorf("write the plan as text: %w", err)
@@ -121,24 +121,23 @@ func (t *text) summary() {
 }
 
 func (t *text) problems() {
-	if len(t.plan.Problems) == 0 {
-		return
+	var known, old []plan.Problem
+	for _, p := range t.plan.Problems {
+		if p.Preexisting {
+			old = append(old, p)
+		} else {
+			known = append(known, p)
+		}
 	}
-	t.head("Problems")
-	for i, p := range t.plan.Problems {
+	if len(known) > 0 {
+		t.head("Problems")
+	}
+	for i, p := range known {
 		if i == textProblems {
-			t.more(2, len(t.plan.Problems)-i, "problem")
+			t.more(2, len(known)-i, "problem")
 			break
 		}
-		code := map[plan.Severity]string{plan.Error: red, plan.Warning: yellow, plan.Notice: cyan}[p.Severity]
-		message := p.Message
-		if at := place(p); at != "" && !strings.HasPrefix(message, at) {
-			message = at + ": " + message
-		}
-		if p.Preexisting {
-			message += " (not new)"
-		}
-		t.put("  "+t.paint(code, pad(string(p.Severity), 8)), 10, "", message+" ["+p.Check+"]")
+		t.problem(p)
 		if len(p.Releases) > 0 {
 			t.put(pad("", 10), 10, dim, "in "+t.where(p.Releases))
 		}
@@ -146,6 +145,25 @@ func (t *text) problems() {
 			t.put(pad("", 10)+t.paint(cyan, "hint:")+" ", 16, "", p.Hint)
 		}
 	}
+	if len(old) > 0 {
+		t.head("Not new: what the base has, too")
+	}
+	for i, p := range old {
+		if i == textOld {
+			t.more(2, len(old)-i, "problem")
+			break
+		}
+		t.problem(p)
+	}
+}
+
+func (t *text) problem(p plan.Problem) {
+	code := map[plan.Severity]string{plan.Error: red, plan.Warning: yellow, plan.Notice: cyan}[p.Severity]
+	message := p.Message
+	if at := place(p); at != "" && !strings.HasPrefix(message, at) {
+		message = at + ": " + message
+	}
+	t.put("  "+t.paint(code, pad(string(p.Severity), 8)), 10, "", message+" ["+p.Check+"]")
 }
 
 func (t *text) felt() {
@@ -161,6 +179,11 @@ func (t *text) felt() {
 		what := e.What
 		if e.Allowed {
 			what += " (allowed by the commit)"
+		}
+		if !plan.Worse(e.Level, plan.Background) && !e.fails() {
+			// What nobody meets takes one line.
+			t.put("  "+t.paint(colour(e.Class()), pad(e.Word(), 13)), 15, "", what+" — "+e.Where)
+			continue
 		}
 		t.put("  "+t.paint(colour(e.Class()), pad(e.Word(), 13)), 15, "", what)
 		where := e.Where
@@ -192,6 +215,9 @@ func (t *text) images() {
 			what = "is new"
 		}
 		text := img.Name + " " + what + ", for " + few(img.Hubs, 6)
+		if img.Build && len(img.Hubs) == 0 {
+			text = img.Name + ": " + byHand
+		}
 		if img.Bytes > 0 {
 			text += "; each node pulls " + plan.Size(img.Bytes)
 		}
@@ -218,12 +244,13 @@ func (t *text) packages() {
 		return
 	}
 	t.head("Packages")
-	for i, p := range t.plan.Packages {
+	list := packs(t.plan.Packages)
+	for i, p := range list {
 		if i == textPackages {
-			t.more(2, len(t.plan.Packages)-i, "package")
+			t.more(2, len(list)-i, "change")
 			break
 		}
-		t.put("  "+sign(p.Change)+" ", 4, "", fmt.Sprintf("%s — %s:%d", looseText(p), p.File, p.Line))
+		t.put("  "+sign(p.Change)+" ", 4, "", p.Text+" — "+p.where())
 	}
 }
 
@@ -286,15 +313,6 @@ func (t *text) causes() {
 	}
 }
 
-func (t *text) standing() {
-	files := t.standIns()
-	if len(files) == 0 {
-		return
-	}
-	t.head("Encrypted files whose values are made up here")
-	t.put("  ", 2, dim, few(files, textPaths))
-}
-
 func (t *text) objects() {
 	if len(t.blocks) == 0 {
 		return
@@ -327,7 +345,7 @@ func (t *text) objects() {
 }
 
 func labels(n int) string {
-	return fmt.Sprintf("%s %s only in the chart's version and checksums", count(n, "object"), verb(n, "differs", "differ"))
+	return fmt.Sprintf("%s %s only in what follows from the settings, the chart's version and checksums", count(n, "object"), verb(n, "differs", "differ"))
 }
 
 func (t *text) change(c plan.Change) {

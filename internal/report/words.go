@@ -74,7 +74,7 @@ func (v *view) facts() []fact {
 		}
 	}
 	if files := v.standIns(); len(files) > 0 {
-		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("the keys of %s are not here: made-up values stand in for theirs, the same on both sides", count(len(files), "encrypted file"))})
+		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s without %s here: made-up values stand in, the same on both sides", count(len(files), "encrypted file"), verb(len(files), "its key", "their keys"))})
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
 		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
@@ -215,11 +215,13 @@ func levelWord(l plan.Level) string {
 }
 
 func (v *view) built() string {
-	var built, others, gone []string
+	var built, others, gone, manual []string
 	for _, i := range v.plan.Images {
 		switch {
 		case i.Change == plan.Removed:
 			gone = append(gone, path.Base(i.Name))
+		case i.Build && len(i.Hubs) == 0:
+			manual = append(manual, path.Base(i.Name))
 		case i.Build:
 			built = append(built, path.Base(i.Name))
 		default:
@@ -235,11 +237,17 @@ func (v *view) built() string {
 	if len(others) > 0 {
 		parts = append(parts, fmt.Sprintf("%s made elsewhere %s: %s", count(len(others), "image"), verb(len(others), "changes", "change"), few(others, 4)))
 	}
+	if len(manual) > 0 {
+		parts = append(parts, "to be built by hand: "+few(manual, 4))
+	}
 	if len(gone) > 0 {
 		parts = append(parts, "no longer used: "+few(gone, 4))
 	}
 	return strings.Join(parts, "; ")
 }
+
+// byHand says of an image that no release takes it from a build.
+const byHand = "its files change; it is built by hand, and runs where its tag is written into the values"
 
 func isAre(n int) string {
 	if n == 1 {
@@ -416,7 +424,7 @@ func packageText(p plan.Package) string {
 	case p.Change == plan.Removed, after == "":
 		text += before
 	default:
-		text += before + " → " + after
+		text += before + " → " + p.After // the name stands before the arrow
 	}
 	return text
 }
