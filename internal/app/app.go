@@ -147,7 +147,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return nil, err
 	}
-	plans, err := planner.New(planner.Options{
+	made, err := planner.New(planner.Options{
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
 		Decrypt:    decrypt,
@@ -157,7 +157,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		return nil, err
 	}
 	return ship.New(ctx, ship.Ports{
-		Previewer:  preview{plans},
+		Previewer:  preview{made, plans(p.Plans), o.Logger},
 		Repository: repository, Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
 	}, ship.Options{
@@ -172,7 +172,7 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return err
 	}
-	svc := service{engine}
+	svc := service{engine, plans(p.Plans)}
 	gitServer, err := local.New(local.Options{
 		Root: p.Repositories, Token: token, Log: o.Logger,
 		Protected: func(string) []string { return engine.Branches(ctx) },
@@ -223,7 +223,13 @@ func announce(ctx context.Context, svc service, settings install.Settings, updat
 }
 
 // service is the engine as the server sees it.
-type service struct{ *ship.Engine }
+type service struct {
+	*ship.Engine
+	plans plans
+}
+
+// Plan is the page of what a run was about to change.
+func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.read(id) }
 
 // Hosts lists the hubs that the HTTP port serves by name.
 func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {

@@ -26,6 +26,7 @@ type Paths struct {
 	Password     string // generated password of the try-out's accounts, 0600
 	History      string // database of runs and their logs
 	Workflows    string // database of the durable workflows
+	Plans        string // pages of what runs were about to change
 	Work         string // scratch space, emptied when the server starts
 	Logs         string // folder of logs
 }
@@ -39,7 +40,7 @@ func At(data string) Paths {
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
 		Repositories: in("git"), Repository: in("git", "deployment.git"),
 		GitToken: in("git-token"), AgeKey: in("age.key"), Password: in("tryout-password"),
-		History: in("history.db"), Workflows: in("workflows.db"), Work: in("work"), Logs: in("logs"),
+		History: in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
 	}
 }
 

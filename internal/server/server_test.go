@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -102,6 +103,10 @@ func (s *service) Cancel(ctx context.Context, id, by string) error {
 
 func (s *service) Pushed(context.Context, []forge.RefUpdate, string) ([]model.Run, error) {
 	return nil, nil
+}
+
+func (s *service) Plan(_ context.Context, id string) ([]byte, error) {
+	return nil, fmt.Errorf("plan of run %s: %w", id, fs.ErrNotExist)
 }
 
 func (s *service) Hosts(context.Context) (map[string]server.Route, error) {

@@ -23,6 +23,9 @@ type Service interface {
 	Run(ctx context.Context, id string) (model.Run, error)
 	// Lines returns lines with Seq greater than after, oldest first.
 	Lines(ctx context.Context, id string, after int64, limit int) ([]model.Line, error)
+	// Plan is the page that says what the run was about to change; the error
+	// is fs.ErrNotExist when it has none.
+	Plan(ctx context.Context, id string) ([]byte, error)
 	// Start enqueues a run and returns it at once.
 	Start(ctx context.Context, req model.RunRequest) (model.Run, error)
 	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)

@@ -39,6 +39,7 @@ type Source interface {
 	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
 	Run(ctx context.Context, id string) (model.Run, error)
 	Lines(ctx context.Context, id string, after int64, limit int) ([]model.Line, error)
+	Plan(ctx context.Context, id string) ([]byte, error)
 }
 
 // site serves the pages.
@@ -77,6 +78,7 @@ func New(source Source, version string, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /runs", s.page(s.runs))
 	mux.HandleFunc("GET /runs/{id}", s.page(s.run))
 	mux.HandleFunc("GET /runs/{id}/log", s.wholeLog)
+	mux.HandleFunc("GET /runs/{id}/plan", s.plan)
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("/", s.page(func(*http.Request) (view, error) {
 		return view{}, fmt.Errorf("there is no such page: %w", fs.ErrNotExist)
@@ -246,6 +248,7 @@ type runData struct {
 	Lines  []model.Line
 	Before int64 // lines that are not shown
 	After  int64 // Seq of the last line shown
+	Plan   bool  // it has a page that says what it changes
 }
 
 func (s *site) run(r *http.Request) (view, error) {
@@ -254,6 +257,8 @@ func (s *site) run(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	d := runData{Run: run}
+	_, err = s.source.Plan(r.Context(), run.ID)
+	d.Plan = err == nil
 	err = s.eachPage(r.Context(), run.ID, func(lines []model.Line) error {
 		d.Lines = append(d.Lines, lines...)
 		if over := len(d.Lines) - shownLines; over > 0 {
@@ -273,6 +278,26 @@ func (s *site) run(r *http.Request) (view, error) {
 		v.Refresh = 3
 	}
 	return v, nil
+}
+
+// plan serves what a run was about to change: a page of its own, without
+// scripts and with its style inside.
+func (s *site) plan(w http.ResponseWriter, r *http.Request) {
+	run, err := s.source.Run(r.Context(), r.PathValue("id"))
+	var page []byte
+	if err == nil {
+		page, err = s.source.Plan(r.Context(), run.ID)
+	}
+	if err != nil {
+		s.page(func(*http.Request) (view, error) { return view{}, fmt.Errorf("the run has no plan: %w", err) })(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(page) // the browser may be gone
 }
 
 // eachPage reads a whole log, a page at a time.

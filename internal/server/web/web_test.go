@@ -27,6 +27,8 @@ type source struct {
 	lines  []model.Line
 	err    error
 	asked  ship.RunFilter
+
+	planned string // the run that has a plan
 }
 
 func (s *source) Status(context.Context) (model.Status, error) { return s.status, s.err }
@@ -43,6 +45,13 @@ func (s *source) Run(_ context.Context, id string) (model.Run, error) {
 		}
 	}
 	return model.Run{}, fmt.Errorf("run %q is not known: %w", id, fs.ErrNotExist)
+}
+
+func (s *source) Plan(_ context.Context, id string) ([]byte, error) {
+	if id != s.planned {
+		return nil, fs.ErrNotExist
+	}
+	return []byte("<!doctype html><title>Plan</title><p>the hub restarts"), nil
 }
 
 func (s *source) Lines(_ context.Context, _ string, after int64, limit int) ([]model.Line, error) {
@@ -219,7 +228,7 @@ func TestFiltersAndErrors(t *testing.T) {
 	if s.asked.Limit != 50 {
 		t.Errorf("asked for %+v", s.asked)
 	}
-	for _, path := range []string{"/runs/unknown", "/runs/unknown/log", "/nothing", "/assets/nothing.js", "/assets/..%2fweb.go"} {
+	for _, path := range []string{"/runs/unknown", "/runs/unknown/log", "/runs/unknown/plan", "/runs/r2/plan", "/nothing", "/assets/nothing.js", "/assets/..%2fweb.go"} {
 		if res, _ := open(t, s, path); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, res.Status)
 		}
@@ -275,5 +284,20 @@ func TestWords(t *testing.T) {
 	}
 	if got := plain("a\x1b]0;title\x07b\x1b[2K\x1b[1Ac\td\re\x00"); got != "abc\tde" {
 		t.Errorf("plain() = %q", got)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	s := installation()
+	s.planned = "r1"
+	res, body := open(t, s, "/runs/r1/plan")
+	if res.StatusCode != http.StatusOK || !strings.Contains(body, "the hub restarts") || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") ||
+		!strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'unsafe-inline'") {
+		t.Errorf("%d %v\n%s", res.StatusCode, res.Header, body)
+	}
+	for path, want := range map[string]bool{"/runs/r1": true, "/runs/r2": false} {
+		if _, body := open(t, s, path); strings.Contains(body, path+"/plan") != want {
+			t.Errorf("%s: a link to a plan, %v expected:\n%s", path, want, body)
+		}
 	}
 }
