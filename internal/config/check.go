@@ -361,9 +361,14 @@ func (c *checker) mustExist(field, name string, dir bool, hint string) {
 	info, err := fs.Stat(c.tree, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if list, err := fs.ReadDir(c.tree, path.Dir(name)); err == nil && len(list) == 0 {
+			// Git keeps no empty folders.
+			c.problem(field, "commit the files themselves", "there is no %s %s: the folder is a submodule, whose files are not in this repository", want, name)
+			return
+		}
 		c.problem(field, hint, "there is no %s %s", want, name)
 	case err != nil:
-		c.problem(field, "", "cannot be read: %v", err)
+		c.problem(field, readHint, "cannot be read: %v", err)
 	case info.IsDir() != dir:
 		c.problem(field, hint, "%s is not a %s", name, want)
 	}

@@ -52,7 +52,7 @@ func layout(tree fs.FS) (reader, error) {
 	_, err := fs.Stat(tree, FileName)
 	switch {
 	case err == nil:
-		return readFile, nil
+		return readHubship, nil
 	case errors.Is(err, fs.ErrNotExist):
 		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
 			return readHubploy, nil
@@ -83,13 +83,14 @@ func Read(tree fs.FS, commit string) (*Config, error) {
 	return read(tree, commit)
 }
 
-// readFile reads a repository that has a hubship.yaml.
-func readFile(tree fs.FS, commit string) (*Config, error) {
-	data, err := fs.ReadFile(tree, FileName)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", FileName, err)
-	}
+// readHubship reads a repository that has a hubship.yaml.
+func readHubship(tree fs.FS, commit string) (*Config, error) {
 	found := &problems{}
+	data, err := readFile(tree, FileName)
+	if err != nil {
+		found.add(Problem{File: FileName, Message: "cannot be read: " + err.Error()})
+		return nil, found.err()
+	}
 	f, d := decode(FileName, data, found)
 	c := &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship, Registry: f.Registry}, hubProblems: map[string][]Problem{}}
 	c.header()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"reflect"
 	"regexp"
 	"sort"
@@ -16,6 +17,21 @@ import (
 
 // maxFile bounds the size of hubship.yaml, in bytes.
 const maxFile = 1 << 20
+
+// errTooLarge says that a file is not read because of its size.
+var errTooLarge = fmt.Errorf("the file is larger than %d KiB", maxFile>>10)
+
+// readFile reads a file of the tree within the bound.
+func readFile(tree fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(tree, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, errTooLarge
+	}
+	return fs.ReadFile(tree, name)
+}
 
 // position is a place in the file, counted from 1.
 type position struct{ line, column int }
@@ -34,10 +50,6 @@ type decoder struct {
 func decode(name string, data []byte, found *problems) (*file, *decoder) {
 	d := &decoder{name: name, found: found, at: map[string]position{}, order: map[string][]string{}}
 	out := &file{}
-	if len(data) > maxFile {
-		found.add(Problem{File: name, Message: fmt.Sprintf("the file is larger than %d KiB", maxFile>>10)})
-		return out, d
-	}
 	root := d.parse(data)
 	if root == nil {
 		return out, d

@@ -67,10 +67,8 @@ func readHubploy(tree fs.FS, commit string) (*Config, error) {
 	sort.Slice(h.fleet.Images, func(i, j int) bool { return h.fleet.Images[i].ID < h.fleet.Images[j].ID })
 	markInvalid(h.fleet, h.problems)
 	return &Config{
-		Fleet: h.fleet, Patterns: []string{"config/common.yaml", "config/{env}.yaml"}, HubProblems: h.problems,
-		// The second is for secrets kept in a submodule of their own.
-		secrets:  []string{"secrets/{env}.yaml", "/secrets/deployments/{hub}/secrets/{env}.yaml"},
-		optional: true, tree: tree,
+		Fleet: h.fleet, Patterns: hubployValues, HubProblems: h.problems,
+		secrets: hubploySecrets, optional: true, tree: tree,
 	}, nil
 }
 
@@ -99,6 +97,7 @@ func (h *hubployReader) hubs() error {
 			h.problem(name, Problem{File: dir, Message: "the name of the folder " + p, Hint: "rename the folder"})
 		}
 		h.file(&hub, file)
+		h.links(hub)
 		h.fleet.Hubs = append(h.fleet.Hubs, hub)
 	}
 	return nil
@@ -123,22 +122,48 @@ func (h *hubployReader) environmentsOf(dir string) []string {
 	return found
 }
 
+// hubployValues and hubploySecrets are the files of a release. The second of
+// the secrets is for those kept in a submodule of their own.
+var (
+	hubployValues  = []string{"config/common.yaml", "config/{env}.yaml"}
+	hubploySecrets = []string{"secrets/{env}.yaml", "/secrets/deployments/{hub}/secrets/{env}.yaml"}
+)
+
+// links holds back a hub with a file that leads out of the repository, or is
+// none.
+func (h *hubployReader) links(hub model.Hub) {
+	seen := map[string]bool{}
+	for _, env := range hubployEnvironments {
+		for _, pattern := range slices.Concat(hubployValues, hubploySecrets) {
+			name := fileOf(pattern, hub, env)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			info, err := fs.Stat(h.tree, name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				h.problem(hub.Name, Problem{File: name, Message: "cannot be read: " + err.Error(), Hint: readHint})
+			case !info.Mode().IsRegular():
+				h.problem(hub.Name, Problem{File: name, Message: "is not a file"})
+			}
+		}
+	}
+}
+
 // file reads one hubploy.yaml. What is wrong with it holds back its hub.
 func (h *hubployReader) file(hub *model.Hub, name string) {
 	wrong := func(line int, message, hint string) {
 		h.problem(hub.Name, Problem{File: name, Line: line, Message: message, Hint: hint})
 	}
-	data, err := fs.ReadFile(h.tree, name)
+	data, err := readFile(h.tree, name)
 	if err != nil {
 		wrong(0, "cannot be read: "+err.Error(), "")
 		return
 	}
 	found := &problems{}
 	d := &decoder{name: name, found: found}
-	if len(data) > maxFile {
-		wrong(0, fmt.Sprintf("the file is larger than %d KiB", maxFile>>10), "")
-		return
-	}
 	root := d.parse(data)
 	if root == nil {
 		h.problems[hub.Name] = append(h.problems[hub.Name], found.list...)
@@ -332,8 +357,8 @@ func (h *hubployReader) chart() error {
 		}
 		for _, name := range []string{file, path.Join(dir, "requirements.yaml")} {
 			var c chartFile
-			data, err := fs.ReadFile(h.tree, name)
-			if err != nil || len(data) > maxFile || yaml.Unmarshal(data, &c) != nil {
+			data, err := readFile(h.tree, name)
+			if err != nil || yaml.Unmarshal(data, &c) != nil {
 				continue // rendering says what is wrong with it
 			}
 			if slices.ContainsFunc(c.Dependencies, func(d struct {
@@ -372,8 +397,8 @@ type chartpressFile struct {
 // build. A chartpress.yaml that cannot be read adds none; it is none of
 // hubploy's files.
 func (h *hubployReader) chartpress() {
-	data, err := fs.ReadFile(h.tree, "chartpress.yaml")
-	if err != nil || len(data) > maxFile {
+	data, err := readFile(h.tree, "chartpress.yaml")
+	if err != nil {
 		return
 	}
 	var f chartpressFile

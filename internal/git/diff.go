@@ -11,6 +11,9 @@ import (
 // maxDiff bounds the text that AddedLines reads, in bytes.
 const maxDiff = 64 << 20
 
+// maxDiffFile bounds a file whose lines AddedLines reads, in bytes.
+const maxDiffFile = 16 << 20
+
 // AddedFile is what a change adds to one file.
 type AddedFile struct {
 	Path  string
@@ -24,7 +27,7 @@ type AddedLine struct {
 }
 
 // AddedLines returns the lines that head has and base has not, by file. Binary
-// files are left out, and so are those of the paths in skip. An empty base
+// files and those of more than 16 MiB are left out, and so are those of the paths in skip. An empty base
 // stands for an empty tree.
 func (r *Repo) AddedLines(ctx context.Context, base, head string, skip ...string) ([]AddedFile, error) {
 	for _, rev := range []string{base, head} {
@@ -40,6 +43,8 @@ func (r *Repo) AddedLines(ctx context.Context, base, head string, skip ...string
 		base = emptyTree
 	}
 	args := []string{
+		// What is larger counts as binary, and is not read.
+		"-c", "core.bigFileThreshold=" + strconv.Itoa(maxDiffFile),
 		"diff-tree", "-r", "-p", "--unified=0", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
 		"--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules=all", "--diff-filter=AM", base, head, "--", ".",
 	}
@@ -47,12 +52,9 @@ func (r *Repo) AddedLines(ctx context.Context, base, head string, skip ...string
 	for _, name := range skip {
 		args = append(args, ":(exclude,literal,top)"+name)
 	}
-	out, err := r.exec(ctx, command{args: args, env: env})
+	out, err := r.exec(ctx, command{args: args, env: env, limit: maxDiff})
 	if err != nil {
 		return nil, fmt.Errorf("compare %s and %s: %w", short(base), short(head), notFound(err))
-	}
-	if len(out) > maxDiff {
-		out = out[:maxDiff]
 	}
 	return parseAdded(out), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -65,8 +66,42 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (string, error) {
 			return r.existing(id, rev)
 		}
 	}
+	if err := r.ambiguous(ctx, base); err != nil {
+		return "", err
+	}
 	return "", r.unknown(rev)
 }
+
+var abbreviated = regexp.MustCompile(`^[0-9a-f]{4,39}$`)
+
+// ambiguous is the error of an abbreviation that several commits begin with, or
+// nil.
+func (r *Repo) ambiguous(ctx context.Context, rev string) error {
+	if !abbreviated.MatchString(rev) {
+		return nil
+	}
+	out, err := r.git(ctx, "rev-parse", "--disambiguate="+rev)
+	if err != nil {
+		return nil // it is not known, then
+	}
+	var commits []string
+	for _, id := range strings.Fields(string(out)) {
+		if kind, _, err := r.objects.info(id); err == nil && kind == "commit" {
+			commits = append(commits, short(id))
+		}
+	}
+	if len(commits) < 2 {
+		return nil
+	}
+	if n := len(commits) - maxAmbiguous; n > 0 {
+		commits = append(commits[:maxAmbiguous], fmt.Sprintf("%d more", n))
+	}
+	return model.WithHint(fmt.Errorf("revision %q is ambiguous: %w: it may be %s", rev, ErrNotFound, strings.Join(commits, ", ")), "give more of the commit id")
+}
+
+// maxAmbiguous is how many of the commits are named that an abbreviation may
+// stand for.
+const maxAmbiguous = 5
 
 func (r *Repo) existing(id, rev string) (string, error) {
 	kind, _, err := r.objects.info(id)

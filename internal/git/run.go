@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,6 +28,8 @@ type command struct {
 	args  []string
 	env   []string
 	stdin io.Reader
+	// limit bounds the output that is kept, in bytes; 0 keeps all.
+	limit int
 }
 
 // exitError is a git process that ended with a status other than zero.
@@ -104,19 +107,21 @@ func newCommand(ctx context.Context, args, env []string) *exec.Cmd {
 // runGit runs git to its end and returns its standard output.
 func runGit(ctx context.Context, c command) ([]byte, error) {
 	cmd := newCommand(ctx, c.args, c.env)
-	var stdout bytes.Buffer
-	stderr := &head{max: maxStderr}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, &stdout, stderr
+	stdout, stderr := &head{max: math.MaxInt}, &head{max: maxStderr}
+	if c.limit > 0 {
+		stdout.max = c.limit
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, stdout, stderr
 	err := cmd.Run()
 	if err == nil {
-		return stdout.Bytes(), nil
+		return stdout.buf.Bytes(), nil
 	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("git %s: %w", subcommand(c.args), context.Cause(ctx))
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return nil, &exitError{command: subcommand(c.args), code: exit.ExitCode(), stderr: firstLines(stderr.String()), stdout: stdout.Bytes()}
+		return nil, &exitError{command: subcommand(c.args), code: exit.ExitCode(), stderr: firstLines(stderr.String()), stdout: stdout.buf.Bytes()}
 	}
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, model.WithHint(fmt.Errorf("run git: %w", err), "install the Debian package git")

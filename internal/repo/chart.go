@@ -20,6 +20,9 @@ import (
 // maxCharts bounds the charts that one chart leads to.
 const maxCharts = 100
 
+// maxChartFile bounds a Chart.yaml, in bytes.
+const maxChartFile = 1 << 20
+
 // chartMeta is what of a Chart.yaml, or of an old requirements.yaml, leads to
 // other folders.
 type chartMeta struct {
@@ -86,10 +89,17 @@ func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
 	tree := s.tree.FS()
 	for _, file := range []string{"Chart.yaml", "requirements.yaml"} {
 		name := path.Join(dir, file)
-		data, err := fs.ReadFile(tree, name)
+		info, err := fs.Stat(tree, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Size() > maxChartFile {
+			return nil, fmt.Errorf("read %s: it has %d bytes; at most %d are read", name, info.Size(), int64(maxChartFile))
+		}
+		data, err := fs.ReadFile(tree, name)
 		if err != nil {
 			return nil, err
 		}
