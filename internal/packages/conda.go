@@ -127,7 +127,12 @@ func (e *environmentFile) dependency(n *yaml.Node) error {
 		if n.Tag == "!!null" {
 			return e.refuse(n, "an entry of `dependencies` is empty")
 		}
-		p, ok := parseMatch(n.Value)
+		match, extras := cutExtras(n.Value)
+		if extras != "" {
+			e.r.report(plan.Warning, e.name, n.Line, model.WithHint(fmt.Errorf("conda has no extras: %s of %q adds nothing", extras, abbreviate(n.Value)),
+				"list the packages that the extras stand for, or install it with pip"))
+		}
+		p, ok := parseMatch(match)
 		if !ok {
 			return e.refuse(n, "%q is not a conda package", abbreviate(n.Value))
 		}
@@ -182,6 +187,18 @@ var (
 	condaFile      = regexp.MustCompile(`(?i)\.(conda|tar\.bz2)$`)
 	bracketVersion = regexp.MustCompile(`version=['"]?([^'",\]]+)`)
 )
+
+// extrasOfPip are pip's way to ask for more than a package: "name[extra,other]". For
+// conda, what stands in brackets are settings, each with a value.
+var extrasOfPip = regexp.MustCompile(`^([^\[\]]+)(\[[A-Za-z0-9_., -]*\])([^\[\]]*)$`)
+
+// cutExtras takes pip's extras out of a match, which conda passes over.
+func cutExtras(match string) (bare, found string) {
+	if m := extrasOfPip.FindStringSubmatch(match); m != nil {
+		return m[1] + m[3], m[2]
+	}
+	return match, ""
+}
 
 // parseMatch reads what names a package to conda: "channel::name=1.2=build",
 // "name >=1,<2", "name 1.2 build", "name[version='>=1']" or the address of a

@@ -109,9 +109,10 @@ dependencies:
   - a=1
   - -r gone.txt
 - npm: [left-pad]
-`, want: `conda ok @environment.yml:6`, problems: `
+`, want: `conda dask @environment.yml:4
+conda ok @environment.yml:6`, problems: `
 error environment.yml:3 "numpy=>1" is not a conda package
-error environment.yml:4 "dask[complete]" is not a conda package
+warning environment.yml:4 conda has no extras: [complete] of "dask[complete]" adds nothing
 error environment.yml:5 an entry of ` + "`dependencies` is a package, or `pip`" + ` with a list
 error environment.yml:7 an entry of ` + "`dependencies`" + ` is empty
 error environment.yml:9 "a=1" is not a requirement
