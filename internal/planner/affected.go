@@ -49,6 +49,7 @@ func (w *work) hubProblems() {
 		return
 	}
 	w.chartProblems()
+	w.renamed()
 	for _, h := range cfg.Fleet.Hubs {
 		for _, found := range cfg.HubProblems[h.Name] {
 			p := configProblem(found, plan.Error, h.Name)
@@ -71,6 +72,29 @@ func (w *work) hubProblems() {
 			}
 			w.problem(p)
 		}
+	}
+}
+
+// renamed reports hubs that have another name: to Helm they are new ones.
+func (w *work) renamed() {
+	for _, h := range w.plan.Hubs {
+		if h.Change != plan.Renamed {
+			continue
+		}
+		p := plan.Problem{
+			Severity: plan.Warning, Check: "renamed",
+			Message: fmt.Sprintf("hub %s gets the name %s: a new hub is installed beside it, and neither its users nor what is stored in its volumes come along", h.From, h.Hub),
+			Hint:    "move users and data by hand, or keep the name of the folder",
+		}
+		for _, e := range w.plan.Releases {
+			if e.Hub == h.Hub || e.Hub == h.From {
+				p.Releases = append(p.Releases, e.Key())
+			}
+		}
+		if hub, ok := w.head.cfg.Fleet.Hub(h.Hub); ok {
+			p.File = hub.Path
+		}
+		w.problem(p)
 	}
 }
 

@@ -234,9 +234,11 @@ func (out chartVersions) read(s *side, dir string) {
 	}
 }
 
-// charts points out charts that go back to an older version (incident I2).
+// charts says which versions of charts change, and points out those that go
+// back to an older one (incident I2).
 func (w *work) charts() {
 	before, after := versions(&w.base), versions(&w.head)
+	w.chartReasons(before, after)
 	for _, key := range slices.SortedFunc(maps.Keys(after), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		now, name := after[key], key[1]
 		old, err1 := semver.NewVersion(before[key].version)
@@ -253,6 +255,26 @@ func (w *work) charts() {
 			Message: fmt.Sprintf("%s goes back from %s to %s", what, before[key].version, now.version),
 			Hint:    "bring the branch up to date with its base, unless going back is what is meant",
 		})
+	}
+}
+
+// chartReasons puts the versions of the charts that the hubs' own charts depend
+// on beside the files that say them.
+func (w *work) chartReasons(before, after chartVersions) {
+	words := map[string][]string{}
+	for _, key := range slices.SortedFunc(maps.Keys(after), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		was, is := before[key].version, after[key].version
+		if key[1] != "" && was != "" && was != is {
+			words[after[key].file] = append(words[after[key].file], fmt.Sprintf("%s %s → %s", key[1], was, is))
+		}
+	}
+	for i := range w.plan.Releases {
+		for n := range w.plan.Releases[i].Reasons {
+			r := &w.plan.Releases[i].Reasons[n]
+			if list := words[r.Path]; list != nil && r.Reason == "chart" {
+				r.Reason = "chart: " + strings.Join(list, ", ")
+			}
+		}
 	}
 }
 
