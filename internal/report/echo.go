@@ -70,3 +70,26 @@ func common(list []plan.Release) []plan.Reason {
 	}
 	return out
 }
+
+// ofAnyHub writes "{hub}" for the folder of a hub in paths, and in the names of
+// its images.
+func ofAnyHub(list []plan.Reason, hub string) []plan.Reason {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Path = strings.ReplaceAll("/"+out[i].Path+"/", "/"+hub+"/", "/{hub}/")
+		out[i].Path = out[i].Path[1 : len(out[i].Path)-1]
+		if name, ok := strings.CutPrefix(out[i].Reason, "image "+hub); ok && (name == "" || strings.ContainsAny(name[:1], "-_./")) {
+			out[i].Reason = "image {hub}" + name
+		}
+	}
+	return out
+}
+
+// built says that a block tells nothing but that releases get images which are
+// built: of those the plan tells the images.
+func (b block) built() bool {
+	return len(b.Values) > 0 && len(b.Changes) == 0 && !slices.ContainsFunc(b.Values, func(f plan.Field) bool {
+		tag, ok := f.After.(string)
+		return !ok || !strings.HasPrefix(tag, "inputs-") || !strings.HasSuffix(f.Path, ".tag")
+	})
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/hubship/hubship/internal/plan"
@@ -54,5 +55,35 @@ func TestUntold(t *testing.T) {
 	}
 	if len(in[0].Changes[0].Fields) != 2 || len(in[0].Changes[1].Fields) != 2 {
 		t.Error("the plan was changed")
+	}
+}
+
+// TestReasons says once what all releases have in common, and one path for what
+// is alike in every hub's folder.
+func TestReasons(t *testing.T) {
+	chart := plan.Reason{Path: "hub/Chart.yaml", Reason: "chart: jupyterhub 1 → 2"}
+	p := plan.Plan{Fleet: []string{"a@prod", "b@prod", "c@prod"}}
+	for _, hub := range []string{"a", "b", "c"} {
+		r := plan.Release{Hub: hub, Environment: "prod", Change: plan.Changed, Reasons: []plan.Reason{chart}}
+		if hub != "c" {
+			r.Reasons = append(r.Reasons, plan.Reason{Path: "deployments/" + hub + "/image/apt.txt", Reason: "image " + hub + "-user"})
+		}
+		p.Releases = append(p.Releases, r)
+	}
+	v := newView(p, Options{})
+	want := []reasons{
+		{Where: "all 3 hubs, prod", Reasons: []plan.Reason{chart}},
+		{Where: "a and b, prod", Reasons: []plan.Reason{{Path: "deployments/{hub}/image/apt.txt", Reason: "image {hub}-user"}}},
+	}
+	if len(v.reasons) != len(want) {
+		t.Fatalf("reasons %+v", v.reasons)
+	}
+	for i, r := range v.reasons {
+		if r.Where != want[i].Where || !slices.Equal(r.Reasons, want[i].Reasons) {
+			t.Errorf("got %+v, want %+v", r, want[i])
+		}
+	}
+	if got := v.charts(); len(got) != 1 || got[0] != "jupyterhub 1 → 2" {
+		t.Errorf("charts %q", got)
 	}
 }

@@ -60,6 +60,9 @@ type reasons struct {
 	Where   string
 	Change  plan.ChangeKind
 	Reasons []plan.Reason
+
+	hub     string        // of the first
+	generic []plan.Reason // with {hub} where its name stands
 }
 
 // Word is the effect's level in a word or two.
@@ -149,15 +152,17 @@ func quiet(b block) int {
 func weight(c plan.Change) int {
 	switch {
 	case c.Hook:
-		return 4
+		return 5
+	case c.Kind == "PersistentVolumeClaim" || c.Kind == "PersistentVolume":
+		return 0 // what is stored counts most
 	case c.Change == plan.Removed:
-		return 0
-	case slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "PersistentVolumeClaim", "Ingress", "Service"}, c.Kind):
 		return 1
-	case c.Kind == "Secret" || c.Kind == "ConfigMap":
+	case slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Ingress", "Service"}, c.Kind):
 		return 2
+	case c.Kind == "Secret" || c.Kind == "ConfigMap":
+		return 3
 	}
-	return 3
+	return 4
 }
 
 // noise says that a field only repeats which version of a chart it is of, or
@@ -257,16 +262,20 @@ func (v *view) why() {
 	for i := range v.plan.Releases {
 		r := &v.plan.Releases[i]
 		own := slices.DeleteFunc(slices.Clone(r.Reasons), func(reason plan.Reason) bool { return slices.Contains(all, reason) })
-		key := fmt.Sprint(r.Change, own)
+		generic := ofAnyHub(own, r.Hub)
+		key := fmt.Sprint(r.Change, generic)
 		i, ok := at[key]
 		if !ok && (len(own) > 0 || len(all) == 0) {
 			i, ok = len(sets), true
 			at[key] = i
 			sets = append(sets, nil)
-			v.reasons = append(v.reasons, reasons{Change: r.Change, Reasons: own})
+			v.reasons = append(v.reasons, reasons{Change: r.Change, Reasons: own, hub: r.Hub, generic: generic})
 		}
 		if ok {
 			sets[i] = append(sets[i], r.Key())
+			if v.reasons[i].hub != r.Hub && v.reasons[i].generic != nil {
+				v.reasons[i].Reasons = v.reasons[i].generic
+			}
 		}
 		if r.Unrendered != "" {
 			why := r.Generic(r.Unrendered)

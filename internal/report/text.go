@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,6 +18,8 @@ const (
 	textReasons  = 8
 	textPaths    = 5
 	textBlocks   = 8
+	textTags     = 3 // groups of releases with nothing but another tag
+	textBuilt    = 6 // images that are told with their paths
 	textObjects  = 10
 	textFields   = 6
 	textLines    = 16
@@ -225,7 +228,9 @@ func (t *text) images() {
 		if !img.Build && img.Before != "" && img.After != "" {
 			t.put(pad("", 4), 4, dim, img.Before+" → "+img.After)
 		}
-		t.paths(4, img.Reasons)
+		if len(t.plan.Images) <= textBuilt {
+			t.paths(4, img.Reasons)
+		}
 	}
 }
 
@@ -318,29 +323,53 @@ func (t *text) objects() {
 		return
 	}
 	t.head("What changes")
-	for i, b := range t.blocks {
+	blocks := t.blocks
+	if n := countBlocks(blocks, block.built); n > textTags {
+		// Which images are built stands above.
+		blocks = slices.DeleteFunc(slices.Clone(blocks), block.built)
+		t.put("  ", 2, "", fmt.Sprintf("the tags of the images that are built: %d groups of releases get another one each", n))
+	}
+	for i, b := range blocks {
 		if i == textBlocks {
-			t.more(2, len(t.blocks)-i, "group")
+			t.more(2, len(blocks)-i, "group")
 			break
 		}
-		t.put("  ", 2, bold, b.title())
-		for n, f := range b.Values {
-			if n == textObjects {
-				t.more(4, len(b.Values)-n, "setting")
-				break
-			}
-			t.field(4, "setting ", f)
+		if quiet(b) == 1 && i > 0 {
+			t.put("  ", 2, dim, b.title()+": "+labels(b.Labels))
+			continue
 		}
-		for n, c := range b.Changes {
-			if n == textObjects {
-				t.more(4, len(b.Changes)-n, "object")
-				break
-			}
-			t.change(c)
+		t.block(b)
+	}
+}
+
+func countBlocks(list []block, is func(block) bool) int {
+	n := 0
+	for _, b := range list {
+		if is(b) {
+			n++
 		}
-		if b.Labels > 0 {
-			t.put(pad("", 4), 4, dim, labels(b.Labels))
+	}
+	return n
+}
+
+func (t *text) block(b block) {
+	t.put("  ", 2, bold, b.title())
+	for n, f := range b.Values {
+		if n == textObjects {
+			t.more(4, len(b.Values)-n, "setting")
+			break
 		}
+		t.field(4, "setting ", f)
+	}
+	for n, c := range b.Changes {
+		if n == textObjects {
+			t.more(4, len(b.Changes)-n, "object")
+			break
+		}
+		t.change(c)
+	}
+	if b.Labels > 0 {
+		t.put(pad("", 4), 4, dim, labels(b.Labels))
 	}
 }
 

@@ -65,6 +65,9 @@ func (v *view) facts() []fact {
 	if len(v.plan.Images) > 0 || len(v.plan.Releases) > 0 {
 		out = append(out, fact{Label: "Images", Text: v.built()})
 	}
+	if charts := v.charts(); len(charts) > 0 {
+		out = append(out, fact{Label: "Chart", Text: strings.Join(charts, "; ")})
+	}
 	if text := v.packaged(); text != "" {
 		out = append(out, fact{Label: "Packages", Text: text})
 	}
@@ -78,6 +81,19 @@ func (v *view) facts() []fact {
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
 		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
+	}
+	return out
+}
+
+// charts are the charts whose version changes, as the reasons tell them.
+func (v *view) charts() []string {
+	var out []string
+	for _, r := range v.plan.Releases {
+		for _, reason := range r.Reasons {
+			if text, ok := strings.CutPrefix(reason.Reason, "chart: "); ok && strings.Contains(text, "→") && !slices.Contains(out, text) {
+				out = append(out, text)
+			}
+		}
 	}
 	return out
 }
@@ -392,7 +408,7 @@ func oneLine(v any) string {
 // looksOther says that a text would be taken for a number or a switch.
 func looksOther(s string) bool {
 	_, err := strconv.ParseFloat(s, 64)
-	return err == nil || s == "true" || s == "false" || s == "null"
+	return err == nil || s == "true" || s == "false" // "null" is how a plan tells a null
 }
 
 // place is where a problem is.
