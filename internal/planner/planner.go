@@ -138,6 +138,8 @@ type side struct {
 	tree   *git.Tree
 	cfg    *config.Config // nil when the repository describes nothing here
 	side   plan.Side
+	// desired are all releases by their keys, found out when first asked for.
+	desired map[string]model.Desired
 }
 
 // say reports progress.

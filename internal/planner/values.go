@@ -159,19 +159,23 @@ func (w *work) desired(ctx context.Context, s *side, r plan.Release) (model.Desi
 	if s.cfg == nil {
 		return model.Desired{}, false, nil
 	}
-	if _, ok := s.cfg.Fleet.Environment(r.Environment); !ok {
-		return model.Desired{}, false, nil
-	}
-	all, err := w.o.Repository.Desired(ctx, s.cfg.Fleet, r.Environment)
-	if err != nil {
-		return model.Desired{}, false, err
-	}
-	for _, d := range all {
-		if d.Target.Hub == r.Hub {
-			return d, true, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.desired == nil {
+		s.desired = map[string]model.Desired{}
+		for _, e := range s.cfg.Fleet.Environments {
+			all, err := w.o.Repository.Desired(ctx, s.cfg.Fleet, e.Name)
+			if err != nil {
+				s.desired = nil
+				return model.Desired{}, false, err
+			}
+			for _, d := range all {
+				s.desired[d.Target.Key()] = d
+			}
 		}
 	}
-	return model.Desired{}, false, nil
+	d, ok := s.desired[r.Key()]
+	return d, ok, nil
 }
 
 // settings fills in what each release is set to otherwise than before.
