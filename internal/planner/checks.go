@@ -140,8 +140,10 @@ func (w *work) packages() {
 		for _, p := range packages.Compare(before, after) {
 			p.Image = img.ID
 			w.plan.Packages = append(w.plan.Packages, p)
-			// Debian's own packages are pinned by the release of the base image.
-			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != packages.Apt {
+			// Debian's own packages are pinned by the release of the base image,
+			// and Python is by its series.
+			series := p.Ecosystem == packages.Conda && p.Name == "python" && strings.ContainsAny(p.After, "0123456789")
+			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != packages.Apt && !series {
 				loose = append(loose, p)
 			}
 		}

@@ -281,11 +281,11 @@ func verb(n int, one, many string) string {
 
 func (v *view) packaged() string {
 	n := map[plan.ChangeKind]int{}
-	loose := 0
+	free := 0
 	for _, p := range v.plan.Packages {
 		n[p.Change]++
-		if !p.Pinned && p.Change != plan.Removed {
-			loose++
+		if loose(p) {
+			free++
 		}
 	}
 	var parts []string
@@ -295,8 +295,8 @@ func (v *view) packaged() string {
 		}
 	}
 	text := strings.Join(parts, ", ")
-	if loose > 0 {
-		text += fmt.Sprintf("; %d of them not pinned to a version", loose)
+	if free > 0 {
+		text += fmt.Sprintf("; %d of them not pinned to a version", free)
 	}
 	return text
 }
@@ -453,8 +453,11 @@ func looseText(p plan.Package) string {
 	return packageText(p)
 }
 
-// loose says that a package's new specification names no version.
-func loose(p plan.Package) bool { return !p.Pinned && p.Change != plan.Removed }
+// loose says that a package's new specification names no version, where people
+// name one: Debian's packages are held by the release of the base image.
+func loose(p plan.Package) bool {
+	return !p.Pinned && p.Change != plan.Removed && p.Ecosystem != "apt"
+}
 
 // sign is the mark before something that came, went or changes.
 func sign(k plan.ChangeKind) string {
