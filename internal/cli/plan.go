@@ -218,12 +218,12 @@ func firstParent(ctx context.Context, r *repo.Repository, q *planner.Request) er
 	if err != nil {
 		return err
 	}
+	if r.Git().CutOff(commit) {
+		return model.WithHint(fmt.Errorf("the parent of %s is not in this clone", short(commit)), "the clone is shallow: get the rest of its history with `git fetch --unshallow`")
+	}
 	q.Head = commit
 	if len(commits[0].Parents) > 0 {
 		q.Base = commits[0].Parents[0]
-		if _, err := r.Resolve(ctx, q.Base); err != nil && r.Git().Shallow() {
-			return model.WithHint(fmt.Errorf("the parent of %s is not in this clone: %w", short(commit), err), "the clone is shallow: get the rest of its history with `git fetch --unshallow`")
-		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,13 @@ func Find(ctx context.Context, dir string) (r *Repo, root string, err error) {
 func (r *Repo) Shallow() bool {
 	_, err := os.Stat(filepath.Join(r.dir, "shallow"))
 	return err == nil
+}
+
+// CutOff says that the clone is shallow and ends at this commit: it has parents,
+// which are not here.
+func (r *Repo) CutOff(commit string) bool {
+	data, err := os.ReadFile(filepath.Join(r.dir, "shallow"))
+	return err == nil && isObjectID(commit) && slices.Contains(strings.Fields(string(data)), commit)
 }
 
 // MergeBase returns the best common ancestor of two commits; ErrNotFound says
