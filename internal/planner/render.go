@@ -39,10 +39,12 @@ func (w *work) render(ctx context.Context) error {
 	var done atomic.Int64
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(renderers)
+	charts := newChartRenders(gctx, w.o.Renderer)
+	defer charts.close()
 	for i := range w.plan.Releases {
 		group.Go(func() error {
 			r := &w.plan.Releases[i]
-			found, err := w.renderRelease(gctx, r, keys)
+			found, err := w.renderRelease(gctx, r, keys, charts)
 			if err != nil {
 				return fmt.Errorf("plan %s: %w", r.Key(), err)
 			}
@@ -58,7 +60,7 @@ func (w *work) render(ctx context.Context) error {
 
 // renderRelease fills in what changes in one release. An error is one of the
 // run as a whole; what is wrong with the release is a problem.
-func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[string]string) ([]plan.Problem, error) {
+func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[string]string, charts *chartRenders) ([]plan.Problem, error) {
 	if r.Unrendered != "" {
 		return nil, nil
 	}
@@ -84,14 +86,26 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 	var values [2]map[string]any
 	var known []map[string]any // decrypted
 	var problems []plan.Problem
+	without := "" // the chart that is missing at the base
 	fail := func(n int, err error) {
 		// Which release it is stands beside the reason.
 		r.Unrendered = strings.TrimPrefix(err.Error(), "render "+r.Release+": ")
+		var missing *helm.MissingChartError
 		if n == 0 {
 			r.Unrendered = "the base does not render: " + r.Unrendered
+			if errors.As(err, &missing) {
+				without = missing.Error()
+			}
 			return
 		}
-		problems = append(problems, w.renderProblems(err, sides[n], *wanted[n], r.Key())...)
+		found := w.renderProblems(err, sides[n], *wanted[n], r.Key())
+		for i := range found {
+			// A chart that is missing on both sides is no fault of the change.
+			if errors.As(err, &missing) && missing.Error() == without {
+				found[i].Severity, found[i].Preexisting = plan.Warning, true
+			}
+		}
+		problems = append(problems, found...)
 	}
 	for n, s := range sides {
 		if wanted[n] == nil {
@@ -110,7 +124,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		if values[n] == nil {
 			continue
 		}
-		out, err := w.o.Renderer.Render(ctx, helm.RenderRequest{
+		out, err := charts.render(helm.RenderRequest{
 			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n][wanted[n].Chart],
 			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true, Redact: red,
 		})
