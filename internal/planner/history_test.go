@@ -46,3 +46,38 @@ func TestRenamedHub(t *testing.T) {
 		t.Errorf("problems %+v, hubs %+v", p.Problems, p.Hubs)
 	}
 }
+
+// TestMissingChart has a dependency that is not to be had: a change that does
+// not touch it is not to blame, the one that asks for it is.
+func TestMissingChart(t *testing.T) {
+	f := newFleet(t, "math")
+	without := f.head
+	wanting := f.commit("want it", map[string]string{
+		"hub/requirements.yaml": "dependencies:\n- name: gone\n  version: 1.0.0\n  repository: https://127.0.0.1:1/charts\n",
+	})
+	later := f.commit("something else", map[string]string{"deployments/math/config/prod.yaml": "storage: 30Gi\n"})
+	for name, tt := range map[string]struct {
+		base, head string
+		severity   plan.Severity
+		old        bool
+	}{
+		"asks for it":    {without, wanting, plan.Error, false},
+		"something else": {wanting, later, plan.Warning, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := f.plan(Request{Base: tt.base, Head: tt.head, Render: true})
+			var found []plan.Problem
+			for _, problem := range p.Problems {
+				if problem.Check == "chart" {
+					found = append(found, problem)
+				}
+			}
+			if len(found) != 1 || found[0].Severity != tt.severity || found[0].Preexisting != tt.old {
+				t.Errorf("problems %+v", p.Problems)
+			}
+			if len(p.Releases) == 0 || p.Releases[0].Unrendered == "" {
+				t.Errorf("releases %+v", p.Releases)
+			}
+		})
+	}
+}
