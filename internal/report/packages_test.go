@@ -2,6 +2,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hubship/hubship/internal/plan"
@@ -85,5 +86,20 @@ func TestReasons(t *testing.T) {
 	}
 	if got := v.charts(); len(got) != 1 || got[0] != "jupyterhub 1 → 2" {
 		t.Errorf("charts %q", got)
+	}
+}
+
+// TestFeelOnce says an effect once that releases have for different reasons.
+func TestFeelOnce(t *testing.T) {
+	p := plan.Plan{Fleet: []string{"a@prod", "b@prod", "c@prod"}}
+	for hub, why := range map[string]string{"a": "x", "b": "y", "c": "y"} {
+		p.Releases = append(p.Releases, plan.Release{Hub: hub, Environment: "prod", Impact: plan.Impact{
+			Level: plan.HubRestart, Effects: []plan.Effect{{Level: plan.HubRestart, What: "the hub restarts", Why: why, Object: "Deployment hub"}},
+		}})
+	}
+	slices.SortFunc(p.Releases, func(a, b plan.Release) int { return strings.Compare(a.Hub, b.Hub) })
+	v := newView(p, Options{})
+	if len(v.effects) != 1 || v.effects[0].Why != "y; elsewhere 1 other reason" || v.effects[0].Where != "all 3 hubs, prod" {
+		t.Errorf("effects %+v", v.effects)
 	}
 }

@@ -193,12 +193,14 @@ func (v *view) keys() []string {
 	return out
 }
 
-// feel says each effect once, with all releases that have it.
+// feel says each effect once, with all releases that have it, and the reason
+// that most of them have.
 func (v *view) feel() {
 	v.active = map[string]*int{}
 	sets := map[plan.Effect][]string{}
 	first := map[plan.Effect]plan.Effect{}
 	differ := map[plan.Effect]bool{}
+	whys := map[plan.Effect][]cause{}
 	var order []plan.Effect
 	for i := range v.plan.Releases {
 		r := &v.plan.Releases[i]
@@ -206,13 +208,16 @@ func (v *view) feel() {
 		for _, e := range r.Impact.Effects {
 			// What differs in the release's own names only is said once.
 			k := e
-			k.What, k.Why, k.Object = r.Generic(e.What), r.Generic(e.Why), r.Generic(e.Object)
+			k.What, k.Object, k.Why = r.Generic(e.What), r.Generic(e.Object), ""
 			if _, ok := sets[k]; !ok {
 				order = append(order, k)
 				first[k] = e
 			}
-			differ[k] = differ[k] || first[k] != e
-			sets[k] = append(sets[k], r.Key())
+			differ[k] = differ[k] || first[k].What != e.What || first[k].Object != e.Object
+			if n := len(sets[k]); n == 0 || sets[k][n-1] != r.Key() {
+				sets[k] = append(sets[k], r.Key())
+			}
+			whys[k] = because(whys[k], e.Why, r.Generic(e.Why))
 		}
 	}
 	for _, k := range order {
@@ -220,6 +225,7 @@ func (v *view) feel() {
 		if differ[k] {
 			e = k
 		}
+		e.Why = most(whys[k])
 		v.effects = append(v.effects, effect{Effect: e, Where: v.where(sets[k]), Active: v.users(sets[k]), keys: sets[k]})
 	}
 	slices.SortStableFunc(v.effects, func(a, b effect) int {
@@ -231,6 +237,34 @@ func (v *view) feel() {
 		}
 		return len(b.keys) - len(a.keys)
 	})
+}
+
+// cause is why something is felt, as the first release has it and without what
+// names the release, and how many have it.
+type cause struct {
+	why, generic string
+	releases     int
+}
+
+func because(list []cause, why, generic string) []cause {
+	for i := range list {
+		if c := &list[i]; c.generic == generic {
+			if c.releases++; c.why != why {
+				c.why = generic
+			}
+			return list
+		}
+	}
+	return append(list, cause{why, generic, 1})
+}
+
+// most words the cause that most releases have, and how many others there are.
+func most(list []cause) string {
+	top := slices.MaxFunc(list, func(a, b cause) int { return a.releases - b.releases })
+	if n := len(list) - 1; n > 0 {
+		return fmt.Sprintf("%s; elsewhere %s", top.why, count(n, "other reason"))
+	}
+	return top.why
 }
 
 // users says how many users are active in releases; empty when none was asked.

@@ -335,8 +335,9 @@ func (t *text) objects() {
 			break
 		}
 		if quiet(b) == 1 && i > 0 {
-			t.put("  ", 2, dim, b.title()+": "+labels(b.Labels))
-			continue
+			// They stand last.
+			t.put("  ", 2, dim, "elsewhere objects differ only in what follows from that, the chart's version and checksums")
+			break
 		}
 		t.block(b)
 	}
