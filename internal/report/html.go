@@ -11,7 +11,7 @@ import (
 	"github.com/hubship/hubship/internal/plan"
 )
 
-const htmlValue = 400 // characters of a value; rows are bounded in the page
+const htmlValue = 1000 // characters of a value; rows are bounded in the page
 
 //go:embed page.html
 var pageText string

@@ -19,7 +19,7 @@ const (
 	mdObjects  = 40
 	mdFields   = 25
 	mdLines    = 60
-	mdValue    = 160
+	mdValue    = 300
 	mdBlock    = 12000 // characters of one group of releases
 )
 

@@ -21,7 +21,7 @@ const (
 	textTags     = 3 // groups of releases with nothing but another tag
 	textBuilt    = 6 // images that are told with their paths
 	textObjects  = 10
-	textFields   = 6
+	textFields   = 10
 	textLines    = 16
 	textPackages = 25
 	textValue    = 70
@@ -404,7 +404,7 @@ func (t *text) change(c plan.Change) {
 }
 
 func (t *text) field(indent int, prefix string, f plan.Field) {
-	text := fieldText(f, max(textValue, t.width-20))
+	text := fieldText(f, max(textValue, 3*t.width))
 	t.put(pad("", indent)+t.paint(dim, prefix), indent+2, "", f.Path+": "+text)
 	for i, l := range f.Lines {
 		if i == textLines {

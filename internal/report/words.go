@@ -22,9 +22,12 @@ type fact struct {
 // verdict says in one line whether the change may be deployed.
 func (v *view) verdict() fact {
 	n := map[plan.Severity]int{}
+	old := 0
 	for _, p := range v.plan.Problems {
 		if !p.Preexisting {
 			n[p.Severity]++
+		} else if p.Severity == plan.Error {
+			old++
 		}
 	}
 	destroys := slices.ContainsFunc(v.effects, func(e effect) bool { return e.Level == plan.Destructive })
@@ -43,6 +46,9 @@ func (v *view) verdict() fact {
 		text, class = "this change affects no hub", "good"
 	default:
 		text, class = "nothing was found that is wrong with it", "good"
+	}
+	if old > 0 && class == "good" {
+		text += "; " + count(old, "error") + " stood there before"
 	}
 	if len(v.plan.Releases) > 0 && class != "bad" {
 		switch {
