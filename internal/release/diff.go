@@ -207,6 +207,15 @@ func (c *comparison) maps(p place, a, b map[string]any) {
 		av, aok := a[key]
 		bv, bok := b[key]
 		if c.nulls && aok != bok {
+			// What comes or goes as a whole is told setting by setting.
+			if at, isMap := av.(map[string]any); isMap && len(at) > 0 && p.depth < maxDepth {
+				c.maps(p.below(key), at, nil)
+				continue
+			}
+			if bt, isMap := bv.(map[string]any); isMap && len(bt) > 0 && p.depth < maxDepth {
+				c.maps(p.below(key), nil, bt)
+				continue
+			}
 			c.leaf(p.below(key), null(av, aok), null(bv, bok))
 			continue
 		}
