@@ -70,6 +70,9 @@ func (e effect) Word() string {
 	if e.fails() {
 		return "fails"
 	}
+	if e.leaves() {
+		return "leaves"
+	}
 	return levelWord(e.Level)
 }
 

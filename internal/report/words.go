@@ -30,7 +30,7 @@ func (v *view) verdict() fact {
 			old++
 		}
 	}
-	destroys := slices.ContainsFunc(v.effects, func(e effect) bool { return e.Level == plan.Destructive })
+	destroys := slices.ContainsFunc(v.effects, func(e effect) bool { return e.Level == plan.Destructive && !e.leaves() })
 	var text, class string
 	switch {
 	case n[plan.Error] > 0:
@@ -187,6 +187,10 @@ func (v *view) felt() []fact {
 
 // fails says that it is no effect on users but the end of the upgrade.
 func (e effect) fails() bool { return strings.HasPrefix(e.What, plan.UpgradeFails) }
+
+// leaves says that it is about a hub that leaves the repository: it stays in
+// the cluster until somebody uninstalls it, so that nothing is destroyed yet.
+func (e effect) leaves() bool { return e.Level == plan.Destructive && e.Object == "" }
 
 // ordered puts keys into the order of the plan, each once.
 func (v *view) ordered(keys []string) []string {
