@@ -179,7 +179,7 @@ func TestCredentialsAreBounded(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	got = Credentials(ctx, []File{big}, Gitleaks{})
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("took %s", took)
 	}
 	if len(got) == 0 || !strings.Contains(got[0].Message, "not all of the change was searched") {

@@ -130,7 +130,7 @@ func TestDryRunOfAClusterThatIsNotThere(t *testing.T) {
 		start := time.Now()
 		got := DryRun(ctx, c, "x", parse(t, deployment+"---\n"+deployment))
 		cancel()
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("took %s", took)
 		}
 		want := "notice the cluster campus did not answer whether it takes Deployment hub, Deployment hub | make it reachable to have this checked\n"

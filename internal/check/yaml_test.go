@@ -127,7 +127,7 @@ func TestYAMLIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			got := YAML("v.yaml", []byte(test.in))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %s", took)
 			}
 			if len(got) == 0 || len(got) > maxYAMLProblems || !strings.Contains(got[0].Message, test.want) {
