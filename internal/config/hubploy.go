@@ -298,7 +298,7 @@ func (h *hubployReader) dockerfile(context string) string {
 	return ""
 }
 
-// place says where a hub's cluster is: "gcloud ucb-datahub-2018 us-central1 spring-2024".
+// place says where a hub's cluster is: "gcloud my-project us-central1 fall-cluster".
 func place(cluster map[string]any) string {
 	provider, _ := cluster["provider"].(string)
 	words := []string{provider}

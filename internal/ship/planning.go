@@ -108,9 +108,9 @@ func (e *Engine) planEnvironment(ctx context.Context, fleet *model.Fleet, r mode
 
 // planRelease decides about one release.
 func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, finder *imageFinder) (releasePlan, error) {
-	cluster, ok := fleet.Cluster(env.Cluster)
-	if !ok {
-		return releasePlan{}, fmt.Errorf("cluster %q is not in hubship.yaml", env.Cluster)
+	cluster, err := clusterOf(fleet, d.Target)
+	if err != nil {
+		return releasePlan{}, err
 	}
 	rel := releasePlan{Cluster: cluster, Desired: d}
 	if d.Invalid != "" {
@@ -169,6 +169,19 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 	return rel, err
 }
 
+// clusterOf returns the cluster that a release is on.
+func clusterOf(fleet *model.Fleet, t model.Target) (model.Cluster, error) {
+	cluster, ok := fleet.Cluster(t.Cluster)
+	switch {
+	case !ok && t.Cluster == "" && fleet.Layout == model.LayoutHubploy:
+		return cluster, model.WithHint(fmt.Errorf("which cluster %s is on is not known: hubploy.yaml names one in hubploy's terms", t.Key()),
+			"describe the clusters in a hubship.yaml; docs/plan.md says how")
+	case !ok:
+		return cluster, fmt.Errorf("cluster %q is not in hubship.yaml", t.Cluster)
+	}
+	return cluster, nil
+}
+
 // enter asks the gate of the environment.
 func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, before model.Observed) (model.HubVerdict, error) {
 	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force}
@@ -193,15 +206,11 @@ func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Enviro
 // proofFor gathers what the environment before says about the inputs.
 func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Environment, d model.Desired) (gate.Proof, error) {
 	proof := gate.Proof{Environment: env.After}
-	earlier, ok := fleet.Environment(env.After)
-	if !ok {
-		return proof, fmt.Errorf("environment %s comes after %q, which is not in hubship.yaml", env.Name, env.After)
-	}
-	cluster, ok := fleet.Cluster(earlier.Cluster)
-	if !ok {
-		return proof, fmt.Errorf("cluster %q is not in hubship.yaml", earlier.Cluster)
-	}
 	target, err := fleet.Target(d.Target.Hub, env.After)
+	if err != nil {
+		return proof, err
+	}
+	cluster, err := clusterOf(fleet, target)
 	if err != nil {
 		return proof, err
 	}

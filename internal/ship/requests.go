@@ -268,7 +268,7 @@ func refusal(p model.Promotion, hubs []string) string {
 
 // Resume clears a hub's halt.
 func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
-	fleet, environment, _, err := e.environment(ctx, env)
+	fleet, _, _, err := e.environment(ctx, env)
 	if err != nil {
 		return err
 	}
@@ -276,9 +276,9 @@ func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
 	if err != nil {
 		return model.Usage(err, "`hubship status` lists the hubs")
 	}
-	cluster, ok := fleet.Cluster(environment.Cluster)
-	if !ok {
-		return fmt.Errorf("cluster %q is not in hubship.yaml", environment.Cluster)
+	cluster, err := clusterOf(fleet, target)
+	if err != nil {
+		return err
 	}
 	halt, halted, err := e.Ledger.Halted(ctx, cluster, target)
 	if err != nil {

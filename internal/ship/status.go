@@ -57,12 +57,12 @@ func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.En
 	if err != nil {
 		return err
 	}
-	cluster, _ := fleet.Cluster(env.Cluster)
 	s.Releases = make([]model.ReleaseStanza, len(desired))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, d := range desired {
 		group.Go(func() error {
+			cluster, _ := fleet.Cluster(d.Target.Cluster)
 			s.Releases[i] = e.releaseStatus(ctx, cluster, d)
 			return nil
 		})
@@ -72,6 +72,10 @@ func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.En
 
 func (e *Engine) releaseStatus(ctx context.Context, cluster model.Cluster, d model.Desired) model.ReleaseStanza {
 	st := model.ReleaseStanza{Observed: model.Observed{Target: d.Target, Status: model.Absent}, URL: e.opts.HubURL(d.Target.Host)}
+	if d.Invalid != "" {
+		st.Error = d.Invalid
+		return st
+	}
 	obs, err := e.Releases.Observe(ctx, cluster, d.Target)
 	if err != nil {
 		st.Error = describe(err)
@@ -134,9 +138,9 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]Host, error) {
 		if err != nil {
 			continue // its hubs cannot be known
 		}
-		cluster, _ := at.Cluster(env.Cluster)
 		for _, hub := range at.Hubs {
-			if t, err := at.Target(hub.Name, env.Name); err == nil {
+			if t, err := at.Target(hub.Name, env.Name); err == nil && hub.In(env.Name) {
+				cluster, _ := at.Cluster(t.Cluster)
 				hosts[t.Host] = Host{Cluster: cluster, Target: t}
 			}
 		}
