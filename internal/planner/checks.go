@@ -140,15 +140,25 @@ func (w *work) packages() {
 		for _, p := range packages.Compare(before, after) {
 			p.Image = img.ID
 			w.plan.Packages = append(w.plan.Packages, p)
-			// Debian's own packages are pinned by the release of the base image,
-			// and Python is by its series.
-			series := p.Ecosystem == packages.Conda && p.Name == "python" && strings.ContainsAny(p.After, "0123456789")
-			if p.Change != plan.Removed && !p.Pinned && p.Ecosystem != packages.Apt && !series {
+			if p.Change != plan.Removed && !p.Pinned && !usuallyOpen(p) {
 				loose = append(loose, p)
 			}
 		}
 		w.unpinned(img, loose)
 	}
+}
+
+// usuallyOpen says that nobody would pin the package: Debian's own are held by
+// the release of the base image, Python by its series, and conda asks for pip
+// only to have it.
+func usuallyOpen(p plan.Package) bool {
+	switch {
+	case p.Ecosystem == packages.Apt:
+		return true
+	case p.Ecosystem != packages.Conda:
+		return false
+	}
+	return p.Name == "pip" || p.Name == "python" && strings.ContainsAny(p.After, "0123456789")
 }
 
 // unpinned points out packages of an image that the next build may install in

@@ -81,3 +81,22 @@ func TestMissingChart(t *testing.T) {
 		})
 	}
 }
+
+// TestUsuallyOpen tells packages that people pin from those that they do not.
+func TestUsuallyOpen(t *testing.T) {
+	for name, tt := range map[string]struct {
+		p    plan.Package
+		want bool
+	}{
+		"Debian":             {plan.Package{Ecosystem: "apt", Name: "vim"}, true},
+		"a series of Python": {plan.Package{Ecosystem: "conda", Name: "python", After: "==3.11.*"}, true},
+		"any Python":         {plan.Package{Ecosystem: "conda", Name: "python"}, false},
+		"pip of conda":       {plan.Package{Ecosystem: "conda", Name: "pip"}, true},
+		"a library":          {plan.Package{Ecosystem: "conda", Name: "numpy", After: ">=1.20"}, false},
+		"pip's own":          {plan.Package{Ecosystem: "pip", Name: "pip"}, false},
+	} {
+		if got := usuallyOpen(tt.p); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
