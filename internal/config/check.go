@@ -274,12 +274,6 @@ func (c *checker) hubEnvironments() {
 				h.Environments = append(h.Environments, e.Name)
 			}
 		}
-		if len(h.Environments) == 0 && len(c.fleet.Environments) > 0 {
-			c.hubProblems[h.Name] = append(c.hubProblems[h.Name], Problem{
-				File: h.Path, Message: "the hub has no file of its own for any environment, and so no release",
-				Hint: "commit one, or add the folder to hubs.exclude in " + FileName,
-			})
-		}
 	}
 }
 

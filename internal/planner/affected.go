@@ -57,6 +57,18 @@ func (w *work) hubProblems() {
 			p.Preexisting = w.base.cfg != nil && slices.Contains(w.base.cfg.HubProblems[h.Name], found)
 			w.problem(p)
 		}
+		if nowhere(h) {
+			p := plan.Problem{
+				Severity: plan.Notice, Check: "configuration", File: h.Path,
+				Message: fmt.Sprintf("hub %s has no file of its own for any environment, and so no release", h.Name),
+				Hint:    "commit one, or add the folder to hubs.exclude in " + config.FileName,
+			}
+			if w.base.cfg != nil {
+				old, ok := w.base.cfg.Fleet.Hub(h.Name)
+				p.Preexisting = ok && nowhere(old)
+			}
+			w.problem(p)
+		}
 		for _, e := range cfg.Fleet.Environments {
 			if e.After == "" || !h.In(e.Name) || h.In(e.After) {
 				continue
@@ -97,6 +109,9 @@ func (w *work) renamed() {
 		w.problem(p)
 	}
 }
+
+// nowhere says that a hub is in no environment.
+func nowhere(h model.Hub) bool { return h.Environments != nil && len(h.Environments) == 0 }
 
 // chartProblems reports charts of single hubs that cannot be read.
 func (w *work) chartProblems() {

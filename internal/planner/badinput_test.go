@@ -131,6 +131,38 @@ func TestSameContentTwice(t *testing.T) {
 	}
 }
 
+// TestNeverRendered has a template that fails on both sides: that is not new.
+func TestNeverRendered(t *testing.T) {
+	f := newFleet(t, "art")
+	base := f.commit("a failure", map[string]string{"hub/templates/x.yaml": `{{ fail "no" }}`})
+	f.commit("values", map[string]string{"deployments/art/config/prod.yaml": "storage: 30Gi\n"})
+	if got := problemsOf(f.plan(Request{Base: base, Render: true})); !strings.HasPrefix(got, "error template old hub/templates/x.yaml: ") {
+		t.Errorf("problems %q", got)
+	}
+	base = f.head
+	f.commit("another failure", map[string]string{"hub/templates/x.yaml": `{{ fail "not at all" }}`})
+	if got := problemsOf(f.plan(Request{Base: base, Render: true})); !strings.HasPrefix(got, "error template hub/templates/x.yaml: ") {
+		t.Errorf("problems %q", got)
+	}
+}
+
+// TestNoFileOfItsOwn has a folder that is a hub's to be: it has no release, and
+// nothing is wrong with it.
+func TestNoFileOfItsOwn(t *testing.T) {
+	f := newFleet(t, "art")
+	base := f.commit("described", map[string]string{"hubship.yaml": strings.Replace(twoCharts, "  charts: {art: other}\n", "", 1)})
+	f.commit("prepared", map[string]string{"deployments/math/config/common.yaml": "storage: 2Gi\n"})
+	p := f.plan(Request{Base: base, Render: true})
+	if got := problemsOf(p); got != "notice configuration deployments/math: hub math has no file of its own for any environment, and so no release " || releasesOfPlan(p) != "" {
+		t.Errorf("releases %q, problems %q", releasesOfPlan(p), got)
+	}
+	base = f.head
+	f.commit("nothing", map[string]string{"README.md": "x\n"})
+	if got := problemsOf(f.plan(Request{Base: base})); !strings.HasPrefix(got, "notice configuration old ") {
+		t.Errorf("problems %q", got)
+	}
+}
+
 // TestManyLoops plans a chart that loops for many hubs in the time of a few.
 func TestManyLoops(t *testing.T) {
 	f := newFleet(t, manyHubs(40)...)

@@ -86,26 +86,20 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 	var values [2]map[string]any
 	var known []map[string]any // decrypted
 	var problems []plan.Problem
-	without := "" // the chart that is missing at the base
+	var old error // why the base does not render
 	fail := func(n int, err error) {
 		// Which release it is stands beside the reason.
 		r.Unrendered = strings.TrimPrefix(err.Error(), "render "+r.Release+": ")
-		var missing *helm.MissingChartError
 		if n == 0 {
-			r.Unrendered = "the base does not render: " + r.Unrendered
-			if errors.As(err, &missing) {
-				without = missing.Error()
-			}
+			old, r.Unrendered = err, "the base does not render: "+r.Unrendered
 			return
 		}
-		found := w.renderProblems(err, sides[n], *wanted[n], r.Key())
-		for i := range found {
-			// A chart that is missing on both sides is no fault of the change.
-			if errors.As(err, &missing) && missing.Error() == without {
-				found[i].Severity, found[i].Preexisting = plan.Warning, true
+		for _, p := range w.renderProblems(err, sides[n], *wanted[n], r.Key()) {
+			if p.Preexisting = sameFailure(old, err); p.Preexisting && p.Check == "chart" {
+				p.Severity = plan.Warning // a chart that is missing on both sides is no fault of the change
 			}
+			problems = append(problems, p)
 		}
-		problems = append(problems, found...)
 	}
 	for n, s := range sides {
 		if wanted[n] == nil {
@@ -143,6 +137,18 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 	r.Changes = release.Compare(objects[0], objects[1])
 	redactChanges(r.Changes, red)
 	return append(problems, w.manifests(ctx, r, objects, red)...), nil
+}
+
+// sameFailure says that what hinders the head hinders the base in the same way.
+func sameFailure(base, head error) bool {
+	if base == nil {
+		return false
+	}
+	var before, after *helm.MissingChartError
+	if errors.As(base, &before) && errors.As(head, &after) {
+		return before.Error() == after.Error() // wherever it was tried first
+	}
+	return base.Error() == head.Error()
 }
 
 // fileError is a file that a release cannot be rendered without.
