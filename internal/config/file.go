@@ -45,7 +45,7 @@ type cluster struct {
 
 type environment struct {
 	Branch    string `json:"branch,omitempty" jsonschema_description:"Branch that drives the environment. Default: the name of the environment."`
-	Cluster   string `json:"cluster" jsonschema_description:"Cluster that the environment's releases are on."`
+	Cluster   string `json:"cluster" jsonschema_description:"Cluster that the environment's releases are on. With {hub} in it each hub has one of its own."`
 	Namespace string `json:"namespace,omitempty" jsonschema_description:"Namespace of a hub's release. Default: {hub}-{env}."`
 	Release   string `json:"release,omitempty" jsonschema_description:"Name of a hub's Helm release. Default: {hub}-{env}."`
 	Host      string `json:"host,omitempty" jsonschema_description:"Name under which hubship's HTTP port serves the hub. Default: {hub}.localhost in the last environment, {hub}-{env}.localhost in the others."`
