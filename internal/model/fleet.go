@@ -90,18 +90,18 @@ type Cluster struct {
 
 // Image is something built from the repository.
 type Image struct {
-	ID         string `json:"id"`            // "user" for a shared image, "datahub/user" for one of a hub
-	Name       string `json:"name"`          // its key in hubship.yaml: "user"
-	Hub        string `json:"hub,omitempty"` // the hub that owns it; empty when hubs share it
+	ID   string `json:"id"`            // "user" for a shared image, "datahub/user" for one of a hub
+	Name string `json:"name"`          // its key in hubship.yaml: "user"
+	Hub  string `json:"hub,omitempty"` // the hub that owns it; empty when hubs share it
 	// Hubs are the hubs that share it; nil means all, unless Hub names one.
 	Hubs []string `json:"hubs,omitempty"`
 	// Manual says that no release takes it from a build: its tag is written
 	// into the values by hand.
-	Manual bool `json:"manual,omitempty"`
-	Repository string `json:"repository"`    // path below the registry: "datahub/user"
-	Context    string `json:"context"`       // build context, from the root of the repository
-	Dockerfile string `json:"dockerfile"`    // build file, from the root of the repository; empty: the context is for repo2docker
-	Values     string `json:"values"`        // dotted path in the values that receives {name, tag}
+	Manual     bool   `json:"manual,omitempty"`
+	Repository string `json:"repository"` // path below the registry: "datahub/user"
+	Context    string `json:"context"`    // build context, from the root of the repository
+	Dockerfile string `json:"dockerfile"` // build file, from the root of the repository; empty: the context is for repo2docker
+	Values     string `json:"values"`     // dotted path in the values that receives {name, tag}
 }
 
 // VerifySettings say how a live release is tested.

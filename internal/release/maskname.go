@@ -144,8 +144,14 @@ var (
 	assignment = regexp.MustCompile(`([A-Za-z0-9_.\-]+)(["']?\]?\s*(?:=>|:=|=|:)\s*)("[^"\n]*"|'[^'\n]*'|[^\s,;}"']+)`)
 )
 
+// imageReference is an image in a registry with a host name, and a tag.
+var imageReference = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?$`)
+
 // scrub takes out of a text what looks like a secret, and returns it beside.
 func scrub(text string) (string, []string) {
+	if imageReference.MatchString(text) {
+		return text, nil // the name of an image may well speak of secrets
+	}
 	var hidden []string
 	hide := func(s string) string {
 		hidden = append(hidden, s)
