@@ -321,11 +321,11 @@ func TestPlanBadInput(t *testing.T) {
 				t.Error("something outside of the repository was read")
 			}
 			// A render may take 20 seconds; those of one chart end together.
-			if o.took > 35*time.Second || o.heap > 1<<30 {
+			if o.took > time.Minute || o.heap > 1<<30 {
 				t.Errorf("it took %s and %d MiB", o.took, o.heap>>20)
 			}
 			t.Logf("%s, %d MiB", o.took.Round(time.Millisecond), o.heap>>20)
-			if o.took > 10*time.Second {
+			if o.took > 15*time.Second {
 				return
 			}
 			refused := d.run(t.Context(), "plan", "--fail-on", "error", span).code == model.ExitRefused
@@ -459,7 +459,7 @@ func TestPlanRepositories(t *testing.T) {
 			d := &deployment{t: t, dir: t.TempDir()}
 			tc.make(d)
 			o := d.run(t.Context(), tc.args...)
-			if o.code != tc.code || !strings.Contains(o.errs, tc.want) || o.took > 10*time.Second {
+			if o.code != tc.code || !strings.Contains(o.errs, tc.want) || o.took > 15*time.Second {
 				t.Errorf("exit code %d after %s, want %d and %q: %s", o.code, o.took, tc.code, tc.want, o.errs)
 			}
 			if name == "nothing described" && !strings.Contains(o.problems(), "error configuration :0 the deployment repository describes no hubs") {
@@ -481,7 +481,7 @@ func TestPlanNames(t *testing.T) {
 	}
 	d.commit("many")
 	o := d.run(t.Context(), "plan", "HEAD~1..HEAD")
-	if o.code != 0 || o.releases() != "art@staging art@prod math@staging math@prod" || o.took > 20*time.Second {
+	if o.code != 0 || o.releases() != "art@staging art@prod math@staging math@prod" || o.took > time.Minute {
 		t.Errorf("exit code %d after %s, releases %s: %s", o.code, o.took, o.releases(), o.errs)
 	}
 	reasons := map[string]bool{}
@@ -515,7 +515,7 @@ func TestPlanCancelled(t *testing.T) {
 		o := d.run(ctx, args...)
 		timer.Stop()
 		cancel()
-		if o.code != model.ExitFailed || o.out != "" || o.took < 900*time.Millisecond || o.took > 4*time.Second {
+		if o.code != model.ExitFailed || o.out != "" || o.took < 900*time.Millisecond || o.took > 15*time.Second {
 			t.Errorf("%s: exit code %d after %s: %s", args[0], o.code, o.took, o.errs)
 		}
 	}

@@ -177,7 +177,7 @@ func TestManyLoops(t *testing.T) {
 	}
 	start := time.Now()
 	p, err := q.Plan(t.Context(), Request{Base: base, Head: f.head, Render: true})
-	if took := time.Since(start); err != nil || took > 2*slowRender {
+	if took := time.Since(start); err != nil || took > 6*slowRender {
 		t.Errorf("%s, %v", took, err)
 	}
 	if len(p.Releases) != 80 || len(p.Problems) != 1 || len(p.Problems[0].Releases) != 80 || !strings.Contains(p.Problems[0].Message, "does a template loop?") {
@@ -206,7 +206,7 @@ func TestCancelled(t *testing.T) {
 			continue // it was faster this time
 		}
 		ended++
-		if !errors.Is(err, context.DeadlineExceeded) || over.Sub(deadline) > time.Second {
+		if !errors.Is(err, context.DeadlineExceeded) || over.Sub(deadline) > 5*time.Second {
 			t.Errorf("after %s of its time: %v", over.Sub(deadline), err)
 		}
 	}
