@@ -72,6 +72,10 @@ func (w *world) Lines(_ context.Context, id string, after int64, _ int) ([]model
 	return out, nil
 }
 
+func (w *world) Plan(_ context.Context, id string) ([]byte, error) {
+	return nil, fmt.Errorf("plan of run %s: %w", id, fs.ErrNotExist)
+}
+
 func (w *world) Start(_ context.Context, req model.RunRequest) (model.Run, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
