@@ -180,7 +180,9 @@ func TestManyLoops(t *testing.T) {
 	if took := time.Since(start); err != nil || took > 6*slowRender {
 		t.Errorf("%s, %v", took, err)
 	}
-	if len(p.Releases) != 80 || len(p.Problems) != 1 || len(p.Problems[0].Releases) != 80 || !strings.Contains(p.Problems[0].Message, "does a template loop?") {
+	if len(p.Releases) != 80 || len(p.Problems) != 1 || len(p.Problems[0].Releases) != 80 ||
+		// Which bound is met first depends on the machine.
+		!strings.Contains(p.Problems[0].Message, "does a template loop?") && !strings.Contains(p.Problems[0].Message, "templates build texts of more than") {
 		t.Errorf("%d releases, problems %.500s", len(p.Releases), problemsOf(p))
 	}
 }

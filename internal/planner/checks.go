@@ -290,6 +290,9 @@ func (w *work) chartReasons(before, after chartVersions) {
 	}
 }
 
+// fewHubs is how many hubs it takes to know what is usual.
+const fewHubs = 3
+
 // parity compares the environments of the hubs that the change affects.
 func (w *work) parity(ctx context.Context) error {
 	if w.head.cfg == nil || len(w.plan.Releases) == 0 {
@@ -326,7 +329,9 @@ func (w *work) parity(ctx context.Context) error {
 		for _, p := range check.Parity(hubs) {
 			if slices.ContainsFunc(p.Releases, func(r string) bool {
 				hub, _, _ := strings.Cut(r, "@")
-				return touched[hub]
+				// Of a new hub only the others can tell what is unusual.
+				_, known := before[hub]
+				return touched[hub] && (known || len(hubs) >= fewHubs)
 			}) {
 				w.problem(p)
 			}

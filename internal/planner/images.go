@@ -35,7 +35,8 @@ func (w *work) references(r *plan.Release, before, after map[string]any) {
 func (w *work) rendered(r *plan.Release) {
 	for _, c := range r.Changes {
 		for _, f := range c.Fields {
-			if !strings.HasSuffix(f.Path, ".image") || f.Masked {
+			// Of a pod's containers: elsewhere "image" may be anything.
+			if !strings.HasSuffix(f.Path, "].image") || !strings.Contains(f.Path, "ontainers[") || f.Masked {
 				continue
 			}
 			was, _ := f.Before.(string)

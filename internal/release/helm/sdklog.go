@@ -10,11 +10,19 @@ import (
 // muteValues keeps values out of the program's log: the SDK warns there of
 // values that do not fit a chart's, and quotes them. There is no other way to
 // the SDK's warnings than the standard logger's output.
-var muteValues = sync.OnceFunc(func() { log.SetOutput(withoutValues{log.Writer()}) })
+var muteValues = sync.OnceFunc(func() { log.SetOutput(&withoutValues{next: log.Writer(), said: map[string]bool{}}) })
 
-// withoutValues cuts the value off the SDK's warnings. Each message is one
-// write.
-type withoutValues struct{ next io.Writer }
+// withoutValues cuts the value off the SDK's warnings, and says each once: the
+// releases of a fleet have the same. Each message is one write.
+type withoutValues struct {
+	next io.Writer
+
+	mu   sync.Mutex
+	said map[string]bool // at most maxSaid
+}
+
+// maxSaid bounds the different warnings that are said.
+const maxSaid = 50
 
 var (
 	quoting = [][]byte{[]byte("warning: cannot overwrite table with non table for "), []byte("is a table. Ignoring non-table value")}
@@ -22,16 +30,37 @@ var (
 )
 
 // Write passes a message on.
-func (w withoutValues) Write(p []byte) (int, error) {
+func (w *withoutValues) Write(p []byte) (int, error) {
 	for _, q := range quoting {
-		if bytes.Contains(p, q) {
-			head, _, cut := bytes.Cut(p, opening)
-			if cut {
-				head = append(bytes.Clone(head), '\n')
-			}
-			_, err := w.next.Write(head)
-			return len(p), err
+		at := bytes.Index(p, q)
+		if at < 0 {
+			continue
 		}
+		head, _, _ := bytes.Cut(p, opening)
+		head = append(bytes.Clone(bytes.TrimSuffix(head, []byte("\n"))), '\n')
+		if !w.first(head) {
+			return len(p), nil
+		}
+		_, err := w.next.Write(head)
+		return len(p), err
+	}
+	if bytes.Contains(p, []byte("Warning: ")) && !w.first(p) {
+		return len(p), nil
 	}
 	return w.next.Write(p)
+}
+
+// first says whether a warning, whatever its time, was not said before.
+func (w *withoutValues) first(line []byte) bool {
+	text := string(line)
+	if i := bytes.Index(line, []byte("arning:")); i >= 0 {
+		text = text[i:]
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.said[text] || len(w.said) >= maxSaid {
+		return false
+	}
+	w.said[text] = true
+	return true
 }
