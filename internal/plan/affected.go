@@ -103,11 +103,10 @@ func (a *affected) below(dir string) []string {
 		return a.changed
 	}
 	var out []string
-	i, found := slices.BinarySearch(a.changed, dir)
-	if found {
+	if _, found := slices.BinarySearch(a.changed, dir); found {
 		out = append(out, dir)
 	}
-	i, _ = slices.BinarySearch(a.changed, dir+"/")
+	i, _ := slices.BinarySearch(a.changed, dir+"/")
 	for ; i < len(a.changed) && strings.HasPrefix(a.changed[i], dir+"/"); i++ {
 		out = append(out, a.changed[i])
 	}

@@ -225,7 +225,7 @@ func templateCapabilities(version string) (*common.Capabilities, error) {
 	}
 	v, err := common.ParseKubeVersion(version)
 	if err != nil {
-		return nil, fmt.Errorf("Kubernetes version %q: %w", version, err) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("version %q of Kubernetes: %w", version, err)
 	}
 	caps.KubeVersion = *v
 	return caps, nil
