@@ -219,11 +219,16 @@ func (p *Process) probe(ctx context.Context) error {
 	if p.spec.Ready == nil {
 		return ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	asked, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	err := p.spec.Ready(ctx)
+	err := p.spec.Ready(asked)
 	if err != nil {
-		p.set(func() { p.lastErr = "not ready: " + err.Error() })
+		p.set(func() {
+			// Why the program ended says more than that it is not ready.
+			if ctx.Err() == nil {
+				p.lastErr = "not ready: " + err.Error()
+			}
+		})
 	}
 	return err
 }
