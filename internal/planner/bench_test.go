@@ -78,12 +78,12 @@ func benchmarkPlan(b *testing.B, planner func() *Planner, q Request, releases in
 }
 
 // BenchmarkHistory plans the merges of a real repository without rendering.
-// HUBSHIP_BENCH_REPO names its folder or git directory, HUBSHIP_BENCH_MERGES how
+// HUBSHIP_BENCH_HISTORY names its folder or git directory, HUBSHIP_BENCH_MERGES how
 // many of the newest merges (1,000).
 func BenchmarkHistory(b *testing.B) {
-	dir := os.Getenv("HUBSHIP_BENCH_REPO")
+	dir := os.Getenv("HUBSHIP_BENCH_HISTORY")
 	if dir == "" {
-		b.Skip("HUBSHIP_BENCH_REPO names no repository")
+		b.Skip("HUBSHIP_BENCH_HISTORY names no repository")
 	}
 	merges := os.Getenv("HUBSHIP_BENCH_MERGES")
 	if merges == "" {

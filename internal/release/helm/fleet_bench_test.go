@@ -129,11 +129,11 @@ func (f benchFleet) all(b *testing.B, objects bool, version string) map[string][
 // BenchmarkFleet renders a fleet of 54 releases from nothing, and says how
 // many times as long the command line takes, one `helm template` a release, if
 // HUBSHIP_BENCH_HELM names it. What both write is equal, or it fails.
-// HUBSHIP_BENCH_REPO names a folder with a real repository to do the same
+// HUBSHIP_BENCH_FLEET names a folder with a real repository to do the same
 // with.
 func BenchmarkFleet(b *testing.B) {
 	b.Run("generated", func(b *testing.B) { benchmarkFleet(b, generatedFleet(b)) })
-	if dir := os.Getenv("HUBSHIP_BENCH_REPO"); dir != "" {
+	if dir := os.Getenv("HUBSHIP_BENCH_FLEET"); dir != "" {
 		b.Run("repository", func(b *testing.B) { benchmarkFleet(b, preparedFleet(b, dir)) })
 	}
 }
