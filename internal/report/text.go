@@ -144,9 +144,7 @@ func (t *text) problems() {
 		if len(p.Releases) > 0 {
 			t.put(pad("", 10), 10, dim, "in "+t.where(p.Releases))
 		}
-		if p.Hint != "" {
-			t.put(pad("", 10)+t.paint(cyan, "hint:")+" ", 16, "", p.Hint)
-		}
+		t.hint(p)
 	}
 	if len(old) > 0 {
 		t.head("Not new: what the base has, too")
@@ -157,6 +155,17 @@ func (t *text) problems() {
 			break
 		}
 		t.problem(p)
+		if p.Check == "chart" {
+			// It is why there is nothing to read below, and the reader can
+			// mend it.
+			t.hint(p)
+		}
+	}
+}
+
+func (t *text) hint(p plan.Problem) {
+	if p.Hint != "" {
+		t.put(pad("", 10)+t.paint(cyan, "hint:")+" ", 16, "", p.Hint)
 	}
 }
 
