@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"internal/verify":         {"internal/model", "internal/ship"},
 	"internal/store":          {"internal/model", "internal/ship"},
 	"internal/forge/local":    {"internal/model", "internal/forge"},
+	"internal/forge/github":   {"internal/model", "internal/forge"},
 
 	// In front of the workflows.
 	"internal/api":    {"internal/model", "internal/ship"},
@@ -85,6 +86,7 @@ var owners = map[string][]string{
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
+	"github.com/google/go-github/":                {"internal/forge/github"},
 	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check"},
 	"modernc.org/sqlite":                          {"internal/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
