@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	gh "github.com/google/go-github/v89/github"
 
@@ -252,11 +253,11 @@ func said(r *gh.ErrorResponse) string {
 // maxSaid bounds the characters of what a server says that we repeat.
 const maxSaid = 500
 
-// plain is a text of the server's as one line without control characters,
-// which a terminal may take for orders.
+// plain is a text of the server's as one line without characters that a
+// terminal may take for orders, or that change the direction of writing.
 func plain(text string) string {
 	text = strings.Join(strings.Fields(strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u2028' || c == '\u2029' {
+		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return c
