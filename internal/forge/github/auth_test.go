@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -296,5 +297,21 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := New(opts); err == nil || strings.Contains(err.Error(), secretToken) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestForgeWithACertificateOfItsOwn(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := New(Options{URL: srv.URL + "/api/v3/", Repository: hubs, Token: secretToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.backoff = time.Millisecond
+	_, err = c.PullRequest(t.Context(), 7)
+	if !errors.Is(err, forge.ErrUnavailable) || !strings.Contains(model.HintOf(err), "trust") {
+		t.Errorf("%v (%s)", err, model.HintOf(err))
 	}
 }

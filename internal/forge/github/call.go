@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -195,6 +196,9 @@ func silent(err error) *failure {
 	case errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)), errors.Is(err, io.ErrUnexpectedEOF):
 		f.message = "the answer is not what GitHub's API answers"
 		f.hint = "check the URL of the API, and what is between here and there"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		f.message = plain(err.Error())
+		f.hint = "if the forge has a certificate of its own authority, let this machine trust that"
 	default:
 		f.message = plain(err.Error())
 	}
