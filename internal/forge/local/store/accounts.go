@@ -275,3 +275,9 @@ func (t Token) Allows(scope string) bool {
 		return scope == ScopeStatus && slices.Contains(have, ScopeRepo)
 	}
 }
+
+// AccountByEmail returns the user whose commits carry an address.
+func (s *Store) AccountByEmail(ctx context.Context, email string) (Account, error) {
+	a, err := accounts.get(ctx, s.db, "email = ? AND kind = ?", email, User)
+	return a, explain("read account", err)
+}
