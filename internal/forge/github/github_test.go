@@ -103,6 +103,7 @@ func answer(status int, body string, headers ...string) http.HandlerFunc {
 }
 
 const onePull = `{"number": 7, "state": "open", "title": "Add numpy", "user": {"login": "ada"}, "updated_at": "2026-03-01T10:00:00Z",
+	"merged": false, "merged_at": null, "merge_commit_sha": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
 	"head": {"ref": "numpy", "sha": "` + commitA + `", "repo": null}, "base": {"ref": "staging", "sha": "` + commitA + `", "repo": {"name": "hubs", "owner": {"login": "ada"}}}}`
 
 func TestPullRequestOfADeletedFork(t *testing.T) {
@@ -112,7 +113,7 @@ func TestPullRequestOfADeletedFork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Head.Repository != (forge.Repository{}) || !p.FromFork() || p.Head.Commit != commitA || p.Base.Repository != hubs || p.Mergeable != nil || p.Merged {
+	if p.Head.Repository != (forge.Repository{}) || !p.FromFork() || p.Head.Commit != commitA || p.Base.Repository != hubs || p.Mergeable != nil || p.Merged || p.MergeCommit != "" {
 		t.Errorf("%+v", p)
 	}
 	r := s.requests()[0]
@@ -526,5 +527,56 @@ func TestProtectionIsNotOverwritten(t *testing.T) {
 	}
 	if err := c.Protect(t.Context(), "prod", want); !errors.Is(err, forge.ErrConflict) || !strings.Contains(err.Error(), "linear history") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAnEndlessAnswerIsNotRead(t *testing.T) {
+	endless := &bounded{next: roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(zeros{})}, nil
+	})}
+	c, err := New(Options{Repository: hubs, Token: secretToken, Transport: endless})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.PullRequest(t.Context(), 7); !errors.Is(err, forge.ErrInvalid) || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("%v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestAMergeThatWasNone(t *testing.T) {
+	s := newServer(t)
+	s.on("PUT /pulls/7/merge", answer(200, `{"merged": false, "message": "not now"}`))
+	id, err := s.client().Merge(t.Context(), 7, forge.Merge{Head: commitA})
+	if !errors.Is(err, forge.ErrConflict) || id != "" || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("%q, %v", id, err)
+	}
+}
+
+func TestAnnotationsAreNotSentTwice(t *testing.T) {
+	s := newServer(t)
+	s.on("PATCH /check-runs/5", answer(502, ""))
+	check := forge.Check{ID: 5, Name: "x", Commit: commitA, State: forge.CheckInProgress, Title: "x", Summary: "x"}
+	c := s.client()
+	for _, want := range []int{attempts, attempts + 1} { // without, and then with annotations
+		if _, err := c.SetCheck(t.Context(), check); !errors.Is(err, forge.ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+		if n := len(s.requests()); n != want {
+			t.Errorf("%d requests, expected %d", n, want)
+		}
+		check.Annotations = []forge.Annotation{{Path: "a", Start: 1, Level: forge.Notice, Message: "x"}}
+	}
+}
+
+func TestDraftsOfReviewsAreNone(t *testing.T) {
+	s := newServer(t)
+	s.on("GET /pulls/7/reviews", answer(200, `[{"id": 1, "state": "PENDING", "user": {"login": "bob"}}, {"id": 2, "state": "APPROVED", "user": null}]`))
+	got, err := s.client().Reviews(t.Context(), 7)
+	if err != nil || len(got) != 1 || got[0].ID != 2 || got[0].Author != "ghost" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

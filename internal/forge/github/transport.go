@@ -127,7 +127,7 @@ func (e cached) again(now *http.Response) *http.Response {
 	_ = now.Body.Close()
 	header := e.header.Clone()
 	for name, values := range now.Header {
-		if name != "Link" && name != "Content-Type" && name != "Content-Length" && name != "Content-Encoding" {
+		if name != "Content-Type" && name != "Content-Length" && name != "Content-Encoding" {
 			header[name] = values
 		}
 	}

@@ -108,8 +108,11 @@ func TestDeliveriesThatAreRefused(t *testing.T) {
 		}},
 		"another secret": {401, func(r *http.Request) { r.Header.Set(signatureHeader, sign("another secret entirely", []byte(body))) }},
 		"no secret":      {401, func(r *http.Request) { r.Header.Set(signatureHeader, sign("", []byte(body))) }},
-		"part of it":     {401, func(r *http.Request) { r.Header.Set(signatureHeader, r.Header.Get(signatureHeader)[:40]) }},
-		"more than it":   {401, func(r *http.Request) { r.Header.Set(signatureHeader, r.Header.Get(signatureHeader)+"00") }},
+		"part of it": {401, func(r *http.Request) {
+			r.Header.Set(signatureHeader, r.Header.Get(signatureHeader)[:len("sha256=")+32])
+		}},
+		"nothing of it": {401, func(r *http.Request) { r.Header.Set(signatureHeader, "sha256=") }},
+		"more than it":  {401, func(r *http.Request) { r.Header.Set(signatureHeader, r.Header.Get(signatureHeader)+"00") }},
 		"without prefix": {401, func(r *http.Request) {
 			r.Header.Set(signatureHeader, strings.TrimPrefix(r.Header.Get(signatureHeader), "sha256="))
 		}},
