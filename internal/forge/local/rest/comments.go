@@ -13,16 +13,35 @@ import (
 
 func (a *API) commentRoutes() {
 	const issues = " /repos/{owner}/{repo}/issues"
-	a.handle("GET"+issues+"/{number}/comments", store.ScopeRead, (*call).listComments)
+	a.handle("GET"+issues+"/{a}/{b}", store.ScopeRead, (*call).issuePath)
+	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
 	a.handle("POST"+issues+"/{number}/comments", store.ScopeRepo, (*call).createComment)
-	a.handle("GET"+issues+"/comments/{id}", store.ScopeRead, (*call).getComment)
 	a.handle("PATCH"+issues+"/comments/{id}", store.ScopeRepo, (*call).editComment)
-	a.handle("DELETE"+issues+"/comments/{id}", store.ScopeRepo, (*call).deleteComment)
-	a.handle("GET"+issues+"/{number}/labels", store.ScopeRead, (*call).labels)
 	a.handle("POST"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
 	a.handle("PUT"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
-	a.handle("DELETE"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
 	a.handle("DELETE"+issues+"/{number}/labels/{name...}", store.ScopeRepo, (*call).labels)
+}
+
+// issuePath tells issues/NUMBER/comments from issues/comments/ID, which the
+// patterns of a mux cannot.
+func (c *call) issuePath() error {
+	first, second := c.r.PathValue("a"), c.r.PathValue("b")
+	get := c.r.Method == http.MethodGet
+	if first == "comments" {
+		c.r.SetPathValue("id", second)
+		if get {
+			return c.getComment()
+		}
+		return c.deleteComment()
+	}
+	c.r.SetPathValue("number", first)
+	switch {
+	case second == "labels":
+		return c.labels()
+	case second == "comments" && get:
+		return c.listComments()
+	}
+	return notFound()
 }
 
 func (a *API) comment(ctx context.Context, repo store.Repository, m store.Comment) (obj, error) {
