@@ -4,6 +4,7 @@ package forgetest
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -23,6 +24,11 @@ type Setup struct {
 	Contributor forge.Forge
 	// Fork is Contributor's own fork of it, where they push.
 	Fork forge.Forge
+	// Hook sets up a webhook of the repository that tells everything to a URL,
+	// signed with a secret.
+	Hook func(t *testing.T, url, secret string)
+	// Read reads a delivery that is signed with a secret.
+	Read func(r *http.Request, secret string) (forge.Event, error)
 	// Lacks names the capabilities that the forge does not have although its
 	// adapter does: Checks, Protections, Deployments, Labels.
 	Lacks []string
@@ -44,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) Setup) {
 	}{
 		{"accounts and branches", testAccounts},
 		{"from fork to merge", testForkToMerge},
+		{"promotion", testPromotion},
 		{"merge by squash and rebase", testMethods},
 		{"merge of what was not seen", testHeadMoved},
 		{"merges at once", testMergesAtOnce},
@@ -61,7 +68,9 @@ func Run(t *testing.T, open func(t *testing.T) Setup) {
 		{"what is not there", testNotThere},
 		{"what is not allowed", testNotAllowed},
 		{"head branch deleted", testHeadDeleted},
+		{"base branch deleted", testBaseDeleted},
 		{"poll", testPoll},
+		{"webhook", testWebhook},
 		{"checks", testChecks},
 		{"protection", testProtection},
 		{"required statuses", testRequiredStatuses},

@@ -1,7 +1,10 @@
 package forgetest_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +19,7 @@ import (
 	"github.com/hubship/hubship/internal/forge/forgetest"
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -37,11 +41,22 @@ func TestEmbeddedForge(t *testing.T) {
 		name := forge.Repository{Owner: "class", Name: repo.Name}
 		setup := forgetest.Setup{
 			Maintainer: e.client(name, mia), Elsewhere: e.client(name, mia), Contributor: e.client(name, carl),
-			Fork:  e.client(forge.Repository{Owner: "carl", Name: repo.Name}, carl),
+			Fork: e.client(forge.Repository{Owner: "carl", Name: repo.Name}, carl),
+			Hook: func(t *testing.T, url, secret string) {
+				e.post("/repos/"+name.String()+"/hooks", mia, http.StatusCreated, map[string]any{
+					"name": "web", "events": []string{"*"}, "config": map[string]string{"url": url, "secret": secret, "content_type": "json"}})
+			},
+			Read: func(r *http.Request, secret string) (forge.Event, error) {
+				hook, err := github.NewWebhook(name, secret)
+				if err != nil {
+					return nil, err
+				}
+				return hook.Read(r)
+			},
 			Lacks: []string{forgetest.Deployments},
 		}
 		e.seed(setup.Maintainer)
-		e.fork(name, carl)
+		e.post("/repos/"+name.String()+"/forks", carl, http.StatusAccepted, map[string]any{})
 		return setup
 	})
 }
@@ -78,10 +93,16 @@ func startEmbedded(t *testing.T) *embedded {
 	}
 	srv := httptest.NewUnstartedServer(nil)
 	e := &embedded{t: t, host: h, url: "http://" + srv.Listener.Addr().String()}
-	api, err := rest.New(rest.Options{Host: h, URL: e.url + "/api/v3", GitURL: e.url + "/git", WebURL: e.url, Log: log})
+	sender := hooks.New(h.Store, []time.Duration{10 * time.Millisecond}, log)
+	api, err := rest.New(rest.Options{Host: h, Sender: sender, URL: e.url + "/api/v3", GitURL: e.url + "/git", WebURL: e.url, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.Hear(api.Hear)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	sent := make(chan struct{})
+	go func() { defer close(sent); sender.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-sent })
 	mux := http.NewServeMux()
 	mux.Handle("/api/v3/", api)
 	mux.Handle("/git/", http.StripPrefix("/git", gitServer))
@@ -110,7 +131,7 @@ func (e *embedded) account(ctx context.Context, n store.NewAccount) store.Accoun
 
 func (e *embedded) token(ctx context.Context, a store.Account) string {
 	e.t.Helper()
-	_, secret, err := e.host.Store.CreateToken(ctx, a.ID, "test", []string{store.ScopeRepo}, time.Hour)
+	_, secret, err := e.host.Store.CreateToken(ctx, a.ID, "test", []string{store.ScopeRepo, store.ScopeHooks}, time.Hour)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -152,10 +173,14 @@ func (e *embedded) seed(as forge.Forge) {
 	}
 }
 
-// fork makes the token's account a fork, as a person would by the API.
-func (e *embedded) fork(repo forge.Repository, token string) {
+// post asks for something that the adapter does not, as a person may.
+func (e *embedded) post(path, token string, status int, body any) {
 	e.t.Helper()
-	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.url+"/api/v3/repos/"+repo.String()+"/forks", strings.NewReader("{}"))
+	raw, err := json.Marshal(body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.url+"/api/v3"+path, bytes.NewReader(raw))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -165,7 +190,8 @@ func (e *embedded) fork(repo forge.Repository, token string) {
 		e.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusAccepted {
-		e.t.Fatalf("fork %s: %s", repo, resp.Status)
+	if resp.StatusCode != status {
+		said, _ := io.ReadAll(resp.Body)
+		e.t.Fatalf("POST %s: %s: %s", path, resp.Status, said)
 	}
 }

@@ -94,6 +94,36 @@ func testForkToMerge(t *testing.T, w *world) {
 	wants(t, err, forge.ErrInvalid)
 }
 
+// A promotion is a pull request from a branch that lives on to another one.
+func testPromotion(t *testing.T, w *world) {
+	promote := forge.NewPullRequest{Title: "Promote", Head: "staging", Base: "prod"}
+	_, err := w.Maintainer.Open(t.Context(), promote)
+	wants(t, err, forge.ErrInvalid)
+	var last string
+	for _, round := range []string{"one", "two"} {
+		change := w.propose(round)
+		staging, err := w.Maintainer.Merge(t.Context(), w.mergeable(change.Number).Number, forge.Merge{Head: change.Head.Commit})
+		ok(t, err)
+		p, err := w.Maintainer.Open(t.Context(), promote)
+		ok(t, err)
+		same(t, "head", p.Head, forge.Ref{Repository: w.Maintainer.Repository(), Branch: "staging", Commit: staging})
+		same(t, "from a fork", p.FromFork(), false)
+		commits, err := w.Maintainer.Commits(t.Context(), p.Number)
+		ok(t, err)
+		same(t, "number of commits", len(commits), 2)
+		last, err = w.Maintainer.Merge(t.Context(), w.mergeable(p.Number).Number, forge.Merge{Head: staging})
+		ok(t, err)
+		_, err = w.Maintainer.Open(t.Context(), promote)
+		wants(t, err, forge.ErrInvalid) // staging has nothing that prod has not
+		found, err := w.Maintainer.PullRequests(t.Context(), forge.Filter{State: forge.All, Base: "prod", Head: w.Maintainer.Repository().Owner + ":staging"})
+		ok(t, err)
+		same(t, "the last promotion", found[0].MergeCommit, last)
+	}
+	prod, err := w.Maintainer.Branch(t.Context(), "prod")
+	ok(t, err)
+	same(t, "prod", prod, last)
+}
+
 func testMethods(t *testing.T, w *world) {
 	plain := w.propose("plain")
 	last, err := w.Maintainer.Merge(t.Context(), w.mergeable(plain.Number).Number, forge.Merge{Head: plain.Head.Commit})
@@ -370,6 +400,22 @@ func testHeadDeleted(t *testing.T, w *world) {
 	same(t, "head", now.Head.Commit, p.Head.Commit)
 	w.git(w.Maintainer, w.tree, "fetch", "--quiet", w.remote(w.Maintainer).URL, forge.PullHead(p.Number))
 	same(t, "the fetched head", w.git(w.Fork, w.tree, "rev-parse", "FETCH_HEAD"), p.Head.Commit)
+}
+
+func testBaseDeleted(t *testing.T, w *world) {
+	url := w.remote(w.Maintainer).URL
+	w.git(w.Maintainer, w.tree, "push", "--quiet", url, "origin/staging:refs/heads/short-lived")
+	w.commit("numpy", "Add numpy", map[string]*string{"numpy.yaml": text("x\n")})
+	w.push("numpy")
+	p, err := w.Contributor.Open(t.Context(), forge.NewPullRequest{Title: "x", Head: w.head("numpy"), Base: "short-lived"})
+	ok(t, err)
+	w.git(w.Maintainer, w.tree, "push", "--quiet", url, ":refs/heads/short-lived")
+	w.read(p.Number, "closed", func(p forge.PullRequest) bool { return p.State == forge.Closed && !p.Merged })
+	_, err = w.Maintainer.Merge(t.Context(), p.Number, forge.Merge{Head: p.Head.Commit})
+	wants(t, err, forge.ErrConflict)
+	files, err := w.Maintainer.Files(t.Context(), p.Number)
+	ok(t, err)
+	same(t, "number of files", len(files), 1)
 }
 
 func testPoll(t *testing.T, w *world) {
