@@ -13,7 +13,7 @@ import (
 )
 
 // hostile is what a title must come through as it is.
-const hostile = `<script>alert(1)</script> & "quotes" $(id) ‮ ünïcode 🎉 [x](javascript:x)`
+const hostile = `<script>alert(1)</script> & "quotes" $(id) ` + "\u202e" + ` ünïcode 🎉 [x](javascript:x)`
 
 func testAccounts(t *testing.T, w *world) {
 	maintainer, contributor := w.login(w.Maintainer), w.login(w.Contributor)
