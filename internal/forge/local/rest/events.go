@@ -52,7 +52,7 @@ func (a *API) ping(ctx context.Context, repo store.Repository, h store.Hook, who
 	if err != nil {
 		return err
 	}
-	r, err := a.hookedRepository(ctx, repo)
+	r, err := a.repository(ctx, repo)
 	if err != nil {
 		return err
 	}
@@ -64,17 +64,8 @@ func (a *API) ping(ctx context.Context, repo store.Repository, h store.Hook, who
 	return err
 }
 
-// hookedRepository is a repository as webhooks have it.
-func (a *API) hookedRepository(ctx context.Context, repo store.Repository) (obj, error) {
-	r, err := a.repository(ctx, repo)
-	if err == nil {
-		r["custom_properties"] = obj{}
-	}
-	return r, err
-}
-
 func (a *API) payload(ctx context.Context, e host.Event) ([]byte, error) {
-	r, err := a.hookedRepository(ctx, e.Repo)
+	r, err := a.repository(ctx, e.Repo)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +175,8 @@ func (a *API) statusPayload(ctx context.Context, e host.Event, o obj) error {
 	if err != nil {
 		return err
 	}
+	// The schema of the event is older than this field of the API.
+	delete(commit["commit"].(obj)["verification"].(obj), "verified_at")
 	at, err := a.placeOf(ctx, e.Repo)
 	if err != nil {
 		return err

@@ -72,8 +72,17 @@ var described = sync.OnceValues(func() (*description, error) {
 	d.compiler.DefaultDraft(jsonschema.Draft4)
 	d.compiler.AssertFormat()
 	d.hooks.AssertFormat()
+	// The library's own takes /{x}/ for one, not {/x}, which GitHub writes.
+	d.hooks.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(v any) error {
+		if s, ok := v.(string); ok && !addressTemplate.MatchString(s) {
+			return errors.New("no address with places to fill in")
+		}
+		return nil
+	}})
 	return d, errors.Join(d.compiler.AddResource(partsURL, map[string]any{"components": d.parts}), d.hooks.AddResource(hooksURL, events))
 })
+
+var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?+]?[a-z_,]+\}|[^{} ])*$`)
 
 // installDescription installs the packages, once per content of their lock
 // file, in the user's cache folder or HUBSHIP_TEST_VENV, and keeps of their
@@ -201,6 +210,7 @@ func (d *description) check(method, path string, status int, header http.Header,
 				schema = body["schema"]
 			}
 		}
+	case status == http.StatusNotModified: // whatever is read, though not described everywhere
 	case status >= 400:
 		// Not every failure of every operation is described.
 		schema = map[string]any{"$ref": partsURL + "#/components/schemas/basic-error"}

@@ -119,7 +119,7 @@ func (a *API) repository(ctx context.Context, r store.Repository) (obj, error) {
 		"default_branch": r.DefaultBranch, "forks": len(forks), "forks_count": len(forks), "open_issues": open, "open_issues_count": open,
 		"has_issues": false, "has_projects": false, "has_wiki": false, "has_pages": false, "has_discussions": false, "has_downloads": false,
 		"archived": false, "disabled": false, "size": 0, "stargazers_count": 0, "watchers": 0, "watchers_count": 0,
-		"is_template": false, "topics": []string{}, "web_commit_signoff_required": false, "allow_forking": true,
+		"is_template": false, "topics": []string{}, "web_commit_signoff_required": false, "allow_forking": true, "custom_properties": obj{},
 		"created_at": stamp(r.Created), "updated_at": stamp(r.Pushed), "pushed_at": stamp(r.Pushed),
 	}
 	for name, path := range repositoryURLs {
