@@ -105,6 +105,7 @@ func testRequiredStatuses(t *testing.T, w *world) {
 	review(forge.ChangesRequested)
 	wants(t, merge(), forge.ErrConflict) // no approval any more
 	review(forge.Approved)
+	review(forge.Commented) // which takes nothing back
 	ok(t, merge())
 }
 

@@ -445,6 +445,14 @@ func testPoll(t *testing.T, w *world) {
 		t.Errorf("a comment and a new pull request: found %v", got)
 	}
 	time.Sleep(1100 * time.Millisecond)
+	_, err = w.Maintainer.Review(t.Context(), a.Number, forge.NewReview{State: forge.Approved})
+	ok(t, err)
+	second, err = w.Maintainer.Poll(t.Context(), second.Next.Add(time.Second))
+	ok(t, err)
+	if len(second.PullRequests) != 1 || second.PullRequests[0].Number != a.Number {
+		t.Errorf("a review: found %+v", second.PullRequests)
+	}
+	time.Sleep(1100 * time.Millisecond)
 	w.mergeable(b.Number)
 	merged, err := w.Maintainer.Merge(t.Context(), b.Number, forge.Merge{Head: b.Head.Commit})
 	ok(t, err)
