@@ -62,12 +62,19 @@ func (r *Repo) RebaseCommits(ctx context.Context, base, head string, committer I
 	if err != nil {
 		return "", err
 	}
+	missing, err := r.notIn(ctx, base, head)
+	if err != nil {
+		return "", err
+	}
 	var todo []Detail // oldest first
 	for i := len(commits) - 1; i >= 0; i-- {
 		switch len(commits[i].Parents) {
 		case 0:
 			return "", fmt.Errorf("rebase: commit %s has no parent", short(commits[i].ID))
 		case 1:
+			if !missing[commits[i].ID] {
+				continue
+			}
 			todo = append(todo, commits[i])
 		}
 	}
@@ -93,6 +100,20 @@ func (r *Repo) RebaseCommits(ctx context.Context, base, head string, committer I
 		ontoTree = tree
 	}
 	return onto, nil
+}
+
+// notIn returns the commits of head whose changes base does not have, under
+// whatever id.
+func (r *Repo) notIn(ctx context.Context, base, head string) (map[string]bool, error) {
+	out, err := r.git(ctx, "rev-list", "--cherry-pick", "--right-only", "--no-merges", "--end-of-options", base+"..."+head, "--")
+	if err != nil {
+		return nil, fmt.Errorf("compare %s and %s: %w", short(base), short(head), notFound(err))
+	}
+	set := map[string]bool{}
+	for id := range strings.FieldsSeq(string(out)) {
+		set[id] = true
+	}
+	return set, nil
 }
 
 // pick returns the tree that applying one commit to another tree results in:

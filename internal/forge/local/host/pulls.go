@@ -202,6 +202,9 @@ func (h *Host) refreshLocked(ctx context.Context, repo store.Repository, p store
 	if err != nil {
 		return p, nil, err
 	}
+	if p.MergeSHA == "" && baseSHA != "" && p.TestBase == baseSHA && p.TestHead == headSHA && p.BaseSHA == baseSHA && p.HeadSHA == headSHA {
+		return p, nil, nil // nothing happened
+	}
 	if baseSHA != "" {
 		commit, gone, err := mergedBy(ctx, base, p, baseSHA, headSHA)
 		switch {
@@ -341,9 +344,6 @@ func (h *Host) track(ctx context.Context, repo store.Repository, base *git.Repo,
 	if err := moveRef(ctx, base, MergeRef(p.Number), test); err != nil {
 		return p, nil, err
 	}
-	if p.HeadSHA == headSHA && p.BaseSHA == baseSHA && p.TestBase == baseSHA && p.TestHead == headSHA && p.MergeSHA == "" {
-		return p, nil, nil
-	}
 	p, err := h.Store.EditPull(ctx, repo.ID, p.Number, func(p *store.Pull) error {
 		p.BaseSHA, p.HeadSHA, p.TestBase, p.TestHead, p.TestSHA, p.MergeSHA = baseSHA, headSHA, baseSHA, headSHA, test, ""
 		if before != headSHA {
@@ -395,8 +395,9 @@ func (h *Host) RefreshAll(ctx context.Context, repo store.Repository, by store.A
 	return errors.Join(append(errs, err)...)
 }
 
-// Look is Refresh where nobody in particular caused what is found: it counts
-// as the author's.
+// Look is Refresh for who reads: what is found counts as the author's, and a
+// pull request whose branches cannot be read, because a fork is damaged, is
+// returned as it was last seen.
 func (h *Host) Look(ctx context.Context, repo store.Repository, number int64) (store.Pull, error) {
 	p, err := h.Store.Pull(ctx, repo.ID, number)
 	if err != nil || !p.Open() {
@@ -406,7 +407,12 @@ func (h *Host) Look(ctx context.Context, repo store.Repository, number int64) (s
 	if err != nil {
 		return p, err
 	}
-	return h.Refresh(ctx, repo, number, author)
+	fresh, err := h.Refresh(ctx, repo, number, author)
+	if err != nil && ctx.Err() == nil {
+		h.opts.Log.Error("embedded forge: a pull request is shown as it was last seen", "repository", repo.Name, "number", number, "error", err)
+		return p, nil
+	}
+	return fresh, err
 }
 
 // ClosePull closes an open pull request without merging it.
