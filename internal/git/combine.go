@@ -27,12 +27,12 @@ func (r *Repo) MergeCommit(ctx context.Context, base, head, message string, auth
 // SquashCommit writes one commit on base that holds all that head brings, and
 // returns it. No reference moves. It is a *ConflictError if the two do not go
 // together.
-func (r *Repo) SquashCommit(ctx context.Context, base, head, message string, author Identity) (string, error) {
+func (r *Repo) SquashCommit(ctx context.Context, base, head, message string, author, committer Identity) (string, error) {
 	tree, err := r.combined(ctx, base, head)
 	if err != nil {
 		return "", err
 	}
-	return r.commitTree(ctx, tree, []string{base}, message, author)
+	return r.writeCommit(ctx, tree, base, message, Signature{author, time.Now()}, committer)
 }
 
 func (r *Repo) combined(ctx context.Context, base, head string) (string, error) {

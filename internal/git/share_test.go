@@ -197,7 +197,7 @@ func TestRebaseAndSquash(t *testing.T) {
 	if err != nil || len(list) != 2 || list[1].Parents[0] != base || list[0].Committer.Name != "M" || list[0].Author.Name == "M" {
 		t.Errorf("rebased: %+v, %v", list, err)
 	}
-	squashed, err := r.SquashCommit(ctx, base, t2, "All", by)
+	squashed, err := r.SquashCommit(ctx, base, t2, "All", by, by)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRebaseAndSquash(t *testing.T) {
 	clash := commit(t, r, "staging", base, map[string]string{"b": "other\n"}, nil)
 	for name, fn := range map[string]func() (string, error){
 		"rebase": func() (string, error) { return r.RebaseCommits(ctx, clash, t2, by) },
-		"squash": func() (string, error) { return r.SquashCommit(ctx, clash, t2, "x", by) },
+		"squash": func() (string, error) { return r.SquashCommit(ctx, clash, t2, "x", by, by) },
 		"merge":  func() (string, error) { return r.MergeCommit(ctx, clash, t2, "x", by) },
 	} {
 		if _, err := fn(); !IsConflict(err) {

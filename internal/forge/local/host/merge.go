@@ -148,10 +148,7 @@ func (h *Host) mergeCommit(ctx context.Context, repo store.Repository, g *git.Re
 		if message == "" {
 			message = p.Body
 		}
-		if author.ID != by.ID {
-			message += fmt.Sprintf("\n\nCo-authored-by: %s <%s>", author.Name, author.Email)
-		}
-		return g.SquashCommit(ctx, p.TestBase, p.HeadSHA, commitMessage(title, message), who)
+		return g.SquashCommit(ctx, p.TestBase, p.HeadSHA, commitMessage(title, message), git.Identity{Name: author.Name, Email: author.Email}, who)
 	}
 	if title == "" {
 		owner, err := h.Store.Account(ctx, p.HeadOwner)

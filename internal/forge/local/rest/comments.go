@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -237,16 +238,14 @@ func (c *call) changeLabels(p store.Pull) error {
 		}
 		return &httpError{status: http.StatusNotFound, message: "Label does not exist"}
 	}
-	var in struct {
-		Labels []string `json:"labels"`
-	}
-	if err := c.read(&in); err != nil {
+	names, err := c.readLabels()
+	if err != nil {
 		return err
 	}
-	if len(in.Labels) > 100 {
+	if len(names) > 100 {
 		return invalid("Label", "labels", "invalid", "")
 	}
-	for _, name := range in.Labels {
+	for _, name := range names {
 		if strings.TrimSpace(name) == "" || len([]rune(name)) > 50 {
 			return invalid("Label", "name", "invalid", "")
 		}
@@ -256,7 +255,7 @@ func (c *call) changeLabels(p store.Pull) error {
 			return err
 		}
 	}
-	for _, name := range in.Labels {
+	for _, name := range names {
 		l, err := c.store.EnsureLabel(c.ctx, c.repo.ID, name)
 		if err == nil {
 			err = c.store.AddPullLabel(c.ctx, p.ID, l.ID)
@@ -266,4 +265,38 @@ func (c *call) changeLabels(p store.Pull) error {
 		}
 	}
 	return nil
+}
+
+// readLabels reads {"labels": [...]} or the list alone, of names or of objects
+// with a name.
+func (c *call) readLabels() ([]string, error) {
+	var raw json.RawMessage
+	if err := c.read(&raw); err != nil {
+		return nil, err
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		var whole struct {
+			Labels []json.RawMessage `json:"labels"`
+		}
+		if err := json.Unmarshal(raw, &whole); err != nil {
+			return nil, invalid("Label", "labels", "invalid", "")
+		}
+		list = whole.Labels
+	}
+	names := make([]string, 0, len(list))
+	for _, item := range list {
+		var name string
+		if err := json.Unmarshal(item, &name); err != nil {
+			var label struct {
+				Name string `json:"name"`
+			}
+			if err := json.Unmarshal(item, &label); err != nil {
+				return nil, invalid("Label", "labels", "invalid", "")
+			}
+			name = label.Name
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }

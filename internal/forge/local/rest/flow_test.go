@@ -153,7 +153,7 @@ func TestMergeMethods(t *testing.T) {
 		w.git("mia", other, "push", "--quiet", "origin", "HEAD:staging")
 		w.want(http.StatusOK, "ben", http.MethodPut, base+"/pulls/"+n+"/merge", obj{"merge_method": method})
 		after := w.clone("ben", "hub/deployment")
-		want := map[string]string{"squash": "ben ben\nada ada", "rebase": "ada ben\nada ben\nada ada"}[method]
+		want := map[string]string{"squash": "ada ben\nada ada", "rebase": "ada ben\nada ben\nada ada"}[method]
 		if got := w.git("ben", after, "log", "--format=%an %cn", before+"..HEAD"); got != want {
 			t.Errorf("%s: %q", method, got)
 		}

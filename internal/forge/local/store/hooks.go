@@ -132,12 +132,12 @@ func (s *Store) PullLabels(ctx context.Context, pull int64) ([]Label, error) {
 
 // AddPullLabel puts a label on a pull request; twice is once.
 func (s *Store) AddPullLabel(ctx context.Context, pull, label int64) error {
-	return explain("label pull request", s.exec(ctx, "INSERT OR IGNORE INTO pull_labels (pull, label) VALUES (?, ?)", pull, label))
+	return explain("label pull request", s.change(ctx, pull, "INSERT OR IGNORE INTO pull_labels (pull, label) VALUES (?, ?)", pull, label))
 }
 
 // RemovePullLabel takes a label, or all of them if the name is empty, off a
 // pull request.
 func (s *Store) RemovePullLabel(ctx context.Context, pull int64, name string) error {
-	return explain("unlabel pull request", s.exec(ctx,
+	return explain("unlabel pull request", s.change(ctx, pull,
 		"DELETE FROM pull_labels WHERE pull = ? AND (? = '' OR label IN (SELECT id FROM labels WHERE name = ?))", pull, name, name))
 }

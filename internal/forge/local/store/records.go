@@ -161,14 +161,31 @@ func (s *Store) RequestedReviewers(ctx context.Context, pull int64) ([]Account, 
 	return list, explain("list requested reviewers", err)
 }
 
+// touch notes that something happened to a pull request, by which those who
+// poll find it.
+func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
+	_, err := tx.ExecContext(ctx, "UPDATE pulls SET updated = ? WHERE "+where, append([]any{Now()}, args...)...)
+	return err
+}
+
+// change runs one statement about a pull request, and touches it.
+func (s *Store) change(ctx context.Context, pull int64, query string, args ...any) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "id = ?", pull)
+	})
+}
+
 // RequestReview asks for a review; asking twice is asking once.
 func (s *Store) RequestReview(ctx context.Context, pull, account int64) error {
-	return explain("request a review", s.exec(ctx, "INSERT OR IGNORE INTO review_requests (pull, account) VALUES (?, ?)", pull, account))
+	return explain("request a review", s.change(ctx, pull, "INSERT OR IGNORE INTO review_requests (pull, account) VALUES (?, ?)", pull, account))
 }
 
 // UnrequestReview takes the request back.
 func (s *Store) UnrequestReview(ctx context.Context, pull, account int64) error {
-	return explain("take a request back", s.exec(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", pull, account))
+	return explain("take a request back", s.change(ctx, pull, "DELETE FROM review_requests WHERE pull = ? AND account = ?", pull, account))
 }
 
 // AddReview records a review. One that is submitted answers the request for it.
@@ -181,12 +198,15 @@ func (s *Store) AddReview(ctx context.Context, r *Review) error {
 	}))
 }
 
+// answerRequest notes that somebody gave the review that they were asked for.
 func answerRequest(ctx context.Context, tx *sql.Tx, r *Review) error {
 	if r.State == Pending {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", r.Pull, r.Author)
-	return err
+	if _, err := tx.ExecContext(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", r.Pull, r.Author); err != nil {
+		return err
+	}
+	return touch(ctx, tx, "id = ?", r.Pull)
 }
 
 // EditReview changes a review as it is now, like EditPull.
@@ -223,7 +243,12 @@ func (s *Store) Reviews(ctx context.Context, pull int64) ([]Review, error) {
 func (s *Store) AddComment(ctx context.Context, c *Comment) error {
 	c.Created = Now()
 	c.Updated = c.Created
-	return add(ctx, s, comments, "record comment", c)
+	return explain("record comment", s.write(ctx, func(tx *sql.Tx) error {
+		if err := comments.insert(ctx, tx, c); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "repository = ? AND number = ?", c.Repository, c.Number)
+	}))
 }
 
 // Comment returns one of a repository's comments.
@@ -235,7 +260,12 @@ func (s *Store) Comment(ctx context.Context, repository, id int64) (Comment, err
 // PutComment stores a comment that has changed.
 func (s *Store) PutComment(ctx context.Context, c *Comment) error {
 	c.Updated = Now()
-	return put(ctx, s, comments, "change comment", c)
+	return explain("change comment", s.write(ctx, func(tx *sql.Tx) error {
+		if err := comments.update(ctx, tx, c); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "repository = ? AND number = ?", c.Repository, c.Number)
+	}))
 }
 
 // DeleteComment removes a comment.
