@@ -51,9 +51,12 @@ func (r *Repo) Changes(ctx context.Context, base, head string) ([]FileChange, er
 		}
 		return out, nil
 	}
-	out, err := run(0, "-z", "--raw", "--numstat")
+	out, err := run(maxDiff, "-z", "--raw", "--numstat")
 	if err != nil {
 		return nil, err
+	}
+	if len(out) == maxDiff {
+		return nil, fmt.Errorf("compare %s and %s: too many files differ", short(base), short(head))
 	}
 	files, err := parseChanges(string(out))
 	if err != nil {

@@ -25,6 +25,10 @@ type Detail struct {
 
 const detailFormat = "--format=%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
 
+// maxHistory bounds what Details reads at once, in bytes: a message may be of
+// any length.
+const maxHistory = 64 << 20
+
 // DetailOptions choose commits.
 type DetailOptions struct {
 	Base  string // commits that this one has are left out; empty for none
@@ -56,9 +60,12 @@ func (r *Repo) Details(ctx context.Context, head string, opts DetailOptions) ([]
 	if opts.Path != "" {
 		args = append(args, opts.Path) // literal: see the environment of every git
 	}
-	out, err := r.git(ctx, args...)
+	out, err := r.exec(ctx, command{args: args, limit: maxHistory})
 	if err != nil {
 		return nil, fmt.Errorf("read history of %s: %w", short(head), notFound(err))
+	}
+	if len(out) == maxHistory {
+		return nil, fmt.Errorf("read history of %s: its messages have more than %d bytes", short(head), maxHistory)
 	}
 	return parseDetails(string(out))
 }

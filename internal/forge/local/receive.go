@@ -46,7 +46,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, use
 	}
 	var extra []setting
 	if s.protects(e.repository, commands) {
-		extra = []setting{{"receive.denyNonFastForwards", "true"}, {"receive.denyDeletes", "true"}}
+		extra = []setting{{"receive.denyNonFastForwards", "true"}}
+		// Whether an account may delete, Authorize knows branch by branch.
+		if login == "" || s.opts.Authorize == nil {
+			extra = append(extra, setting{"receive.denyDeletes", "true"})
+		}
 	}
 	whole := &boundBody{Reader: io.MultiReader(bytes.NewReader(head), body), Closer: body}
 	answer := &reportWriter{ResponseWriter: w, header: w.Header(), report: map[string]bool{}}

@@ -78,6 +78,10 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 		return p, events, err
 	}
 	if err := g.SetRef(ctx, "refs/heads/"+p.BaseRef, commit, p.TestBase); err != nil {
+		// A call that was cut off may have moved it nevertheless.
+		if head, headErr := g.Head(context.WithoutCancel(ctx), p.BaseRef); headErr != nil || head == commit {
+			return p, events, errors.Join(fmt.Errorf("merge pull request %d: it may be merged, the next look will tell: %w", p.Number, err), headErr)
+		}
 		_, undo := h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 			p.MergeSHA, p.MergedBy = "", nil
 			return nil

@@ -67,6 +67,16 @@ func TestProcess(t *testing.T) {
 	if list := w.want(http.StatusOK, "ada", http.MethodGet, base+"/check-runs/"+id+"/annotations", nil).list(t); len(list) != 1 {
 		t.Errorf("annotations: %v", list)
 	}
+	labels := base + "/issues/" + n + "/labels"
+	w.want(http.StatusForbidden, "ada", http.MethodPost, labels, obj{"labels": []string{"x"}})
+	w.want(http.StatusOK, "ben", http.MethodPost, labels, []string{"hub: data8", "a/b"})
+	w.want(http.StatusOK, "ben", http.MethodPut, labels, obj{"labels": []obj{{"name": "a/b"}, {"name": "c"}}})
+	w.want(http.StatusOK, "ben", http.MethodDelete, labels+"/c", nil)
+	if list := w.want(http.StatusOK, "ada", http.MethodGet, labels, nil).list(t); len(list) != 1 || list[0]["name"] != "a/b" {
+		t.Errorf("labels: %v", list)
+	}
+	w.want(http.StatusNotFound, "ben", http.MethodDelete, labels+"/c", nil)
+	w.want(http.StatusNoContent, "ben", http.MethodDelete, labels, nil)
 	comment := w.want(http.StatusCreated, "ada", http.MethodPost, base+"/issues/"+n+"/comments", obj{"body": "<b>please</b>"}).object(t)
 	w.want(http.StatusOK, "ada", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "thanks"})
 	w.want(http.StatusForbidden, "ben", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "no"})
@@ -116,6 +126,13 @@ func TestPushes(t *testing.T) {
 		t.Errorf("a protected branch was deleted:\n%s", out)
 	}
 	w.git("ben", clone, "push", upstream, "HEAD:refs/heads/own")
+	// A rule may let a branch be deleted and not rewritten.
+	w.want(http.StatusOK, "mia", http.MethodPut, base+"/branches/own/protection", obj{"required_status_checks": nil, "enforce_admins": true,
+		"required_pull_request_reviews": nil, "restrictions": nil, "allow_deletions": true})
+	if out, err := w.try("ben", clone, "push", "--force", upstream, "HEAD~1:refs/heads/own"); err == nil {
+		t.Errorf("rewritten:\n%s", out)
+	}
+	w.git("ben", clone, "push", "--quiet", upstream, ":own")
 	// Who may write to the base may work on the head, while its author allows.
 	w.git("ben", clone, "commit", "--quiet", "--allow-empty", "-m", "Help")
 	w.git("ben", clone, "push", "--quiet", "origin", "HEAD:x")
