@@ -267,3 +267,59 @@ func TestForks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A pull request that is pointed elsewhere while it is merged is not merged
+// into where nobody allowed it.
+func TestMergeAndNewBase(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	g, err := b.Git(b.repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := g.Head(ctx, "staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.SetBranch(ctx, "prod", start, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SetProtection(ctx, b.repo, "prod", &Protection{Lock: true}); err != nil {
+		t.Fatal(err)
+	}
+	p := b.propose(t, "x")
+	done := make(chan error, 1)
+	go func() {
+		for range 200 {
+			for _, base := range []string{"prod", "staging"} {
+				if _, err := b.EditPull(ctx, b.repo, p.Number, func(p *store.Pull) error {
+					if p.Open() {
+						p.BaseRef = base
+					}
+					return nil
+				}); err != nil {
+					done <- err
+					return
+				}
+			}
+		}
+		done <- nil
+	}()
+	for range 50 {
+		if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotMergeable) {
+			t.Error(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil && !errors.Is(err, ErrNotMergeable) {
+		t.Error(err)
+	}
+	if head, err := g.Head(ctx, "prod"); err != nil || head != start {
+		t.Errorf("prod moved to %s, %v", head, err)
+	}
+	if p, err = b.Look(ctx, b.repo, p.Number); err != nil || p.Merged.IsZero() || p.BaseRef != "staging" {
+		t.Errorf("merged %v into %s, %v", !p.Merged.IsZero(), p.BaseRef, err)
+	}
+}

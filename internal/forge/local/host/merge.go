@@ -71,11 +71,15 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 	}
 	// The intent is stored first: if the process ends after the branch moved,
 	// the next look at the pull request finds it merged by this commit.
+	judged := p
 	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
+		if !p.Open() || p.BaseRef != judged.BaseRef || p.HeadSHA != judged.HeadSHA || p.TestBase != judged.TestBase {
+			return fail(ErrConflict, "The pull request was changed meanwhile. Review and try the merge again.")
+		}
 		p.MergeSHA, p.MergedBy = commit, &by.ID
 		return nil
 	}); err != nil {
-		return p, events, err
+		return judged, events, err
 	}
 	if err := g.SetRef(ctx, "refs/heads/"+p.BaseRef, commit, p.TestBase); err != nil {
 		// A call that was cut off may have moved it nevertheless.

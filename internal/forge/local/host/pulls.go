@@ -16,8 +16,10 @@ const (
 	MaxBody  = 65536 // characters, as on GitHub
 )
 
-// HeadRef and MergeRef are where a pull request's head and its test merge are.
-func HeadRef(number int64) string  { return fmt.Sprintf("refs/pull/%d/head", number) }
+// HeadRef is where a pull request's head is, in the repository of its base.
+func HeadRef(number int64) string { return fmt.Sprintf("refs/pull/%d/head", number) }
+
+// MergeRef is where its test merge is, if head and base go together.
 func MergeRef(number int64) string { return fmt.Sprintf("refs/pull/%d/merge", number) }
 
 // NewPull are the settings of a pull request that is opened.
@@ -413,6 +415,13 @@ func (h *Host) Look(ctx context.Context, repo store.Repository, number int64) (s
 		return p, nil
 	}
 	return fresh, err
+}
+
+// EditPull changes a pull request while nothing else happens to it, a merge
+// above all.
+func (h *Host) EditPull(ctx context.Context, repo store.Repository, number int64, edit func(*store.Pull) error) (store.Pull, error) {
+	defer h.lock(repo.ID)()
+	return h.Store.EditPull(ctx, repo.ID, number, edit)
 }
 
 // ClosePull closes an open pull request without merging it.

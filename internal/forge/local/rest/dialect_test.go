@@ -135,8 +135,14 @@ func TestPagesAndTags(t *testing.T) {
 func TestLimit(t *testing.T) {
 	l := newLimiter(2)
 	h := http.Header{}
-	if !l.take(h, 1) || !l.take(h, 1) || l.take(h, 1) || !l.take(h, 2) {
-		t.Error("an account has two requests, and its own")
+	for i, c := range []struct {
+		account int64
+		ok      bool
+		left    string
+	}{{1, true, "1"}, {1, true, "0"}, {1, false, "0"}, {2, true, "1"}} {
+		if got := l.take(h, c.account); got != c.ok || h.Get("X-RateLimit-Remaining") != c.left {
+			t.Errorf("request %d: %v, %s left", i, got, h.Get("X-RateLimit-Remaining"))
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 // The whole way of a change, every answer held against GitHub's description.
@@ -126,6 +128,22 @@ func TestPushes(t *testing.T) {
 		t.Errorf("a protected branch was deleted:\n%s", out)
 	}
 	w.git("ben", clone, "push", upstream, "HEAD:refs/heads/own")
+	// A token that reads does not push, and one that is revoked does nothing.
+	reads, secret, err := w.host.Store.CreateToken(t.Context(), w.id["mia"], "reads", []string{store.ScopeRead}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.token["reader"] = secret
+	w.git("reader", clone, "fetch", "--quiet", upstream, "staging")
+	if out, err := w.try("reader", clone, "push", upstream, "HEAD:refs/heads/read"); err == nil {
+		t.Errorf("pushed to read:\n%s", out)
+	}
+	if err := w.host.Store.RevokeToken(t.Context(), w.id["mia"], reads.ID); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.try("reader", clone, "fetch", upstream, "staging"); err == nil {
+		t.Errorf("fetched with a revoked token:\n%s", out)
+	}
 	// A rule may let a branch be deleted and not rewritten.
 	w.want(http.StatusOK, "mia", http.MethodPut, base+"/branches/own/protection", obj{"required_status_checks": nil, "enforce_admins": true,
 		"required_pull_request_reviews": nil, "restrictions": nil, "allow_deletions": true})

@@ -333,7 +333,10 @@ func (c *call) updatePull() error {
 		}
 	}
 	edited := in.Title != nil || in.Body != nil || in.Base != nil
-	if p, err = c.store.EditPull(c.ctx, c.repo.ID, p.Number, func(p *store.Pull) error {
+	if p, err = c.host.EditPull(c.ctx, c.repo, p.Number, func(p *store.Pull) error {
+		if in.Base != nil && !p.Open() {
+			return invalid("PullRequest", "base", "invalid", "")
+		}
 		set(&p.Title, in.Title)
 		set(&p.Body, in.Body)
 		set(&p.BaseRef, in.Base)
