@@ -436,3 +436,35 @@ func TestDraftsOfReviewsAreNone(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+func TestDeploymentsAreRecordedOnly(t *testing.T) {
+	s := newServer(t)
+	s.on("POST /deployments", answer(201, `{"id": 42}`))
+	s.on("POST /deployments/42/statuses", answer(201, `{"id": 1}`))
+	c := s.client()
+	id, err := c.StartDeployment(t.Context(), forge.Deployment{Commit: commitA, Environment: "prod", Description: strings.Repeat("x", 200), Production: true})
+	if err != nil || id != 42 {
+		t.Fatalf("%d, %v", id, err)
+	}
+	if err := c.SetDeployment(t.Context(), id, forge.DeploymentStatus{State: forge.Success, URL: "https://hubship.example/runs/1", Site: "https://hub.example"}); err != nil {
+		t.Fatal(err)
+	}
+	var started, status map[string]any
+	for i, into := range []*map[string]any{&started, &status} {
+		if err := json.Unmarshal([]byte(s.bodies()[i]), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The forge merges nothing for it, and asks for no statuses of its own.
+	required, sent := started["required_contexts"].([]any)
+	if started["auto_merge"] != false || !sent || len(required) != 0 || started["ref"] != commitA || started["environment"] != "prod" || started["production_environment"] != true ||
+		len([]rune(started["description"].(string))) != forge.MaxDescription {
+		t.Errorf("%v", started)
+	}
+	if status["state"] != "success" || status["log_url"] != "https://hubship.example/runs/1" || status["environment_url"] != "https://hub.example" {
+		t.Errorf("%v", status)
+	}
+	if _, err := c.StartDeployment(t.Context(), forge.Deployment{Commit: "main"}); !errors.Is(err, forge.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}
