@@ -57,7 +57,8 @@ var allowed = map[string][]string{
 	"internal/release/ready":  {"internal/model", "internal/release", "internal/cluster"},
 	"internal/verify":         {"internal/model", "internal/ship"},
 	"internal/store":          {"internal/model", "internal/ship"},
-	"internal/forge/local":    {"internal/model", "internal/forge"},
+	"internal/forge/local":    {"internal/model", "internal/forge", "internal/git"},
+	"internal/forge/github":   {"internal/model", "internal/forge"},
 
 	// In front of the workflows.
 	"internal/api":    {"internal/model", "internal/ship"},
@@ -85,8 +86,9 @@ var owners = map[string][]string{
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
+	"github.com/google/go-github/":                {"internal/forge/github"},
 	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check"},
-	"modernc.org/sqlite":                          {"internal/store"},
+	"modernc.org/sqlite":                          {"internal/store", "internal/forge/local/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
 	"golang.org/x/term":                           {"internal/term"},

@@ -28,8 +28,9 @@ type command struct{ old, new, ref string }
 var commandLine = regexp.MustCompile(`^([0-9a-f]{40}) ([0-9a-f]{40}) (\S+)$`)
 
 // receive answers a push. It reads what the client wants to move, lets git do
-// it, and tells OnPush what moved before the client's git ends.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, user string) {
+// it, and tells OnPush what moved before the client's git ends. The login is
+// empty for whoever has the server's own token.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, user, login string) {
 	body, err := openBody(w, r, s.opts.MaxPush)
 	if err != nil {
 		http.Error(w, "hubship: "+err.Error(), http.StatusBadRequest)
@@ -40,9 +41,16 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, use
 		http.Error(w, "hubship: the push is not understood: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	if done := s.refuse(w, r, e, login, commands, head, body); done {
+		return
+	}
 	var extra []setting
 	if s.protects(e.repository, commands) {
-		extra = []setting{{"receive.denyNonFastForwards", "true"}, {"receive.denyDeletes", "true"}}
+		extra = []setting{{"receive.denyNonFastForwards", "true"}}
+		// Whether an account may delete, Authorize knows branch by branch.
+		if login == "" || s.opts.Authorize == nil {
+			extra = append(extra, setting{"receive.denyDeletes", "true"})
+		}
 	}
 	whole := &boundBody{Reader: io.MultiReader(bytes.NewReader(head), body), Closer: body}
 	answer := &reportWriter{ResponseWriter: w, header: w.Header(), report: map[string]bool{}}
@@ -74,7 +82,7 @@ func (s *Server) protects(repository string, commands []command) bool {
 	}
 	protected := s.opts.Protected(repository)
 	return slices.ContainsFunc(commands, func(c command) bool {
-		return slices.Contains(protected, strings.TrimPrefix(c.ref, branches))
+		return slices.Contains(protected, AllBranches) || slices.Contains(protected, strings.TrimPrefix(c.ref, branches))
 	})
 }
 

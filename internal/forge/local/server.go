@@ -38,8 +38,19 @@ type Options struct {
 	// kept.
 	Token string
 	// Protected returns the branches that move forward only, without
-	// refs/heads/: those of the environments. Nil protects all.
+	// refs/heads/: those of the environments; AllBranches stands for every one.
+	// Nil protects all.
 	Protected func(repository string) []string
+	// Authenticate returns the login of the account that a secret opens the
+	// repositories for; write says that it is to push. Nil: Token alone does.
+	Authenticate func(ctx context.Context, secret string, write bool) (login string, ok bool)
+	// Find returns the repository, by its path below Root without .git, that is
+	// asked for as OWNER/NAME.git. Nil: there are none of that form.
+	Find func(ctx context.Context, owner, name string) (repository string, ok bool)
+	// Authorize says, before git sees anything of a push by an account, why
+	// references may not move, by reference. If it gives a reason for any, none
+	// of them moves. Nil allows all.
+	Authorize func(ctx context.Context, repository, login string, moves []Move) (map[string]string, error)
 	// OnPush is called after a push that moved branches, before the pusher's
 	// git ends. What it returns is shown there, one line each, after
 	// "remote: ". The context does not end when the pusher goes away.
@@ -50,6 +61,13 @@ type Options struct {
 	// Log receives what went wrong; nil means slog.Default.
 	Log *slog.Logger
 }
+
+// AllBranches in a list of branches stands for all of them: no branch can have
+// this name.
+const AllBranches = "*"
+
+// Move is a reference that a push wants to move.
+type Move struct{ Ref, Old, New string }
 
 // Validate says what is wrong with the options.
 func (o Options) Validate() error {
@@ -106,7 +124,8 @@ var repositoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // endpoint is what a request asks for.
 type endpoint struct {
-	repository string
+	owner      string // empty where the path names none
+	repository string // below Root, once it is found
 	path       string // within the repository
 	service    string // git-upload-pack or git-receive-pack
 }
@@ -115,10 +134,14 @@ type endpoint struct {
 // else, the files of the dumb protocol above all, does not exist.
 func endpointOf(r *http.Request) (endpoint, bool) {
 	name, rest, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), ".git/")
-	if !found || !repositoryName.MatchString(name) {
+	owner, base, owned := strings.Cut(name, "/")
+	if !owned {
+		owner, base = "", name
+	}
+	if !found || !repositoryName.MatchString(base) || (owned && !repositoryName.MatchString(owner)) {
 		return endpoint{}, false
 	}
-	e := endpoint{repository: name, path: "/" + rest}
+	e := endpoint{owner: owner, repository: base, path: "/" + rest}
 	switch {
 	case rest == "info/refs" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		e.service = r.URL.Query().Get("service")
@@ -134,18 +157,30 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// Who asks comes before what exists: without the token nothing is told.
 	user, token, given := r.BasicAuth()
-	if !given || !s.token.matches(token) {
+	e, ok := endpointOf(r)
+	login, known := "", given && s.token.matches(token)
+	if given && !known && s.opts.Authenticate != nil {
+		if login, known = s.opts.Authenticate(r.Context(), token, e.service == "git-receive-pack"); known {
+			user = login
+		}
+	}
+	if !known {
 		w.Header().Set("WWW-Authenticate", `Basic realm="hubship", charset="UTF-8"`)
 		http.Error(w, "hubship: a token is needed as the password, with any user name; hubship status says where it is", http.StatusUnauthorized)
 		return
 	}
-	e, ok := endpointOf(r)
+	if ok && e.owner != "" {
+		ok = s.opts.Find != nil
+		if ok {
+			e.repository, ok = s.opts.Find(r.Context(), e.owner, e.repository)
+		}
+	}
 	if !ok {
 		http.Error(w, "hubship: there is no such repository or service here", http.StatusNotFound)
 		return
 	}
 	// A link could point out of Root.
-	dir := filepath.Join(s.opts.Root, e.repository+".git")
+	dir := filepath.Join(s.opts.Root, filepath.FromSlash(e.repository)+".git")
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
 		http.Error(w, "hubship: there is no such repository here", http.StatusNotFound)
 		return
@@ -157,7 +192,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodPost && e.service == "git-receive-pack" {
-		s.receive(w, r, e, userName(user))
+		s.receive(w, r, e, userName(user), login)
 		return
 	}
 	body, err := openBody(w, r, s.opts.MaxPush)
@@ -205,6 +240,7 @@ func (s *Server) backendFor(e endpoint, user string, extra []setting) *cgi.Handl
 		{"gc.autoDetach", "false"}, // no process outlives its request
 		{"receive.maxInputSize", fmt.Sprint(s.opts.MaxPush)},
 		{"transfer.hideRefs", "refs/hubship"},
+		{"receive.hideRefs", "refs/pull"}, // the forge's own: fetched, never pushed
 		{"uploadpack.allowFilter", "true"},
 		{"pack.threads", "1"},
 		{"protocol.version", "2"},

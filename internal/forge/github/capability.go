@@ -1,0 +1,293 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	gh "github.com/google/go-github/v89/github"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// SetCheck implements forge.Checks.
+func (c *Client) SetCheck(ctx context.Context, check forge.Check) (forge.Check, error) {
+	what := fmt.Sprintf("report check %s on commit %.12s of %s", check.Name, check.Commit, c.repo)
+	if err := validCheck(check); err != nil {
+		return forge.Check{}, invalid(what, err)
+	}
+	rest := check.Annotations
+	first := rest[:min(len(rest), forge.MaxAnnotations)]
+	rest = rest[len(first):]
+	var done *gh.CheckRun
+	var err error
+	if check.ID == 0 {
+		done, err = call(ctx, c, once, what, func(ctx context.Context) (*gh.CheckRun, *gh.Response, error) {
+			return c.api.Checks.CreateCheckRun(ctx, c.repo.Owner, c.repo.Name, gh.CreateCheckRunOptions{
+				Name: check.Name, HeadSHA: check.Commit, DetailsURL: optional(check.URL), ExternalID: optional(check.ExternalID),
+				Status: &check.State, Conclusion: optional(check.Conclusion), StartedAt: stamp(check.Started), CompletedAt: stamp(check.Completed),
+				Output: output(check, first),
+			})
+		})
+	} else {
+		done, err = c.updateCheck(ctx, what, check, first)
+	}
+	for err == nil && len(rest) > 0 {
+		more := rest[:min(len(rest), forge.MaxAnnotations)]
+		rest = rest[len(more):]
+		check.ID = done.GetID()
+		done, err = c.updateCheck(ctx, what, check, more)
+	}
+	if err != nil {
+		return forge.Check{}, err
+	}
+	return checkRun(done), nil
+}
+
+// updateCheck is not sent twice when it has annotations, which add up.
+func (c *Client) updateCheck(ctx context.Context, what string, check forge.Check, annotations []forge.Annotation) (*gh.CheckRun, error) {
+	does := repeatable
+	if len(annotations) > 0 {
+		does = once
+	}
+	return call(ctx, c, does, what, func(ctx context.Context) (*gh.CheckRun, *gh.Response, error) {
+		return c.api.Checks.UpdateCheckRun(ctx, c.repo.Owner, c.repo.Name, check.ID, gh.UpdateCheckRunOptions{
+			Name: check.Name, DetailsURL: optional(check.URL), ExternalID: optional(check.ExternalID),
+			Status: &check.State, Conclusion: optional(check.Conclusion), CompletedAt: stamp(check.Completed),
+			Output: output(check, annotations),
+		})
+	})
+}
+
+func validCheck(check forge.Check) error {
+	completed := check.State == forge.CheckCompleted
+	switch {
+	case check.Name == "":
+		return fmt.Errorf("%w: it has no name", forge.ErrInvalid)
+	case !slices.Contains([]string{forge.CheckQueued, forge.CheckInProgress, forge.CheckCompleted}, check.State):
+		return fmt.Errorf("%w: there is no state %q", forge.ErrInvalid, check.State)
+	case completed != (check.Conclusion != ""):
+		return fmt.Errorf("%w: a check has a conclusion when it is completed, and only then", forge.ErrInvalid)
+	case (check.Title == "") != (check.Summary == ""), check.Title == "" && (check.Text != "" || len(check.Annotations) > 0):
+		return fmt.Errorf("%w: a report needs a title and a summary", forge.ErrInvalid)
+	}
+	return firstOf(forge.CheckCommit(check.Commit), forge.CheckLength("the summary", check.Summary, forge.MaxCheckText),
+		forge.CheckLength("the text", check.Text, forge.MaxCheckText))
+}
+
+func output(check forge.Check, annotations []forge.Annotation) *gh.CheckRunOutput {
+	if check.Title == "" {
+		return nil
+	}
+	return &gh.CheckRunOutput{Title: &check.Title, Summary: &check.Summary, Text: optional(check.Text),
+		Annotations: converted(annotations, func(a forge.Annotation) *gh.CheckRunAnnotation {
+			end := max(a.End, a.Start)
+			return &gh.CheckRunAnnotation{Path: &a.Path, StartLine: &a.Start, EndLine: &end, AnnotationLevel: &a.Level, Title: optional(a.Title), Message: &a.Message}
+		})}
+}
+
+func stamp(t time.Time) *gh.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return &gh.Timestamp{Time: t.UTC().Truncate(time.Second)}
+}
+
+func checkRun(r *gh.CheckRun) forge.Check {
+	return forge.Check{ID: r.GetID(), Name: r.GetName(), Commit: r.GetHeadSHA(), ExternalID: r.GetExternalID(), URL: r.GetDetailsURL(),
+		State: r.GetStatus(), Conclusion: r.GetConclusion(), Title: r.GetOutput().GetTitle(), Summary: r.GetOutput().GetSummary(),
+		Text: r.GetOutput().GetText(), Started: r.GetStartedAt().Time, Completed: r.GetCompletedAt().Time}
+}
+
+// CheckRuns implements forge.Checks.
+func (c *Client) CheckRuns(ctx context.Context, commit string) ([]forge.Check, error) {
+	what := fmt.Sprintf("list the checks of commit %.12s of %s", commit, c.repo)
+	if err := forge.CheckCommit(commit); err != nil {
+		return nil, invalid(what, err)
+	}
+	items, err := list(ctx, c, what, 0, func(ctx context.Context, page gh.ListOptions) ([]*gh.CheckRun, *gh.Response, error) {
+		found, resp, err := c.api.Checks.ListCheckRunsForRef(ctx, c.repo.Owner, c.repo.Name, commit, &gh.ListCheckRunsOptions{ListOptions: page})
+		if err != nil {
+			return nil, resp, err
+		}
+		return found.CheckRuns, resp, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return converted(items, checkRun), nil
+}
+
+// Annotations implements forge.Checks.
+func (c *Client) Annotations(ctx context.Context, id int64) ([]forge.Annotation, error) {
+	what := fmt.Sprintf("list the annotations of check %d of %s", id, c.repo)
+	items, err := list(ctx, c, what, 0, func(ctx context.Context, page gh.ListOptions) ([]*gh.CheckRunAnnotation, *gh.Response, error) {
+		return c.api.Checks.ListCheckRunAnnotations(ctx, c.repo.Owner, c.repo.Name, id, &page)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return converted(items, func(a *gh.CheckRunAnnotation) forge.Annotation {
+		return forge.Annotation{Path: a.GetPath(), Start: a.GetStartLine(), End: a.GetEndLine(), Level: a.GetAnnotationLevel(), Title: a.GetTitle(), Message: a.GetMessage()}
+	}), nil
+}
+
+func (c *Client) readProtection(ctx context.Context, what, branch string) (*gh.Protection, error) {
+	return call(ctx, c, reads, what, func(ctx context.Context) (*gh.Protection, *gh.Response, error) {
+		p, resp, err := c.api.Repositories.GetBranchProtection(ctx, c.repo.Owner, c.repo.Name, branch)
+		if errors.Is(err, gh.ErrBranchNotProtected) {
+			err = &failure{kind: forge.ErrNotFound, message: "the branch is not protected", status: statusOf(resp.Response), hint: "protect it on the forge"}
+		}
+		return p, resp, err
+	})
+}
+
+// Protection implements forge.Protections.
+func (c *Client) Protection(ctx context.Context, branch string) (forge.Protection, error) {
+	what := fmt.Sprintf("read the protection of branch %s of %s", branch, c.repo)
+	if err := forge.CheckBranch(branch); err != nil {
+		return forge.Protection{}, invalid(what, err)
+	}
+	p, err := c.readProtection(ctx, what, branch)
+	if err != nil {
+		return forge.Protection{}, err
+	}
+	return protection(p), nil
+}
+
+func protection(p *gh.Protection) forge.Protection {
+	out := forge.Protection{Admins: p.EnforceAdmins != nil && p.EnforceAdmins.Enabled}
+	if s := p.RequiredStatusChecks; s != nil {
+		out.UpToDate = s.Strict
+		if s.Checks != nil {
+			for _, check := range *s.Checks {
+				out.Statuses = append(out.Statuses, check.Context)
+			}
+		} else if s.Contexts != nil {
+			out.Statuses = *s.Contexts
+		}
+		slices.Sort(out.Statuses)
+	}
+	if r := p.RequiredPullRequestReviews; r != nil {
+		out.Approvals, out.DismissStale = r.RequiredApprovingReviewCount, r.DismissStaleReviews
+	}
+	return out
+}
+
+// Protect implements forge.Protections.
+func (c *Client) Protect(ctx context.Context, branch string, want forge.Protection) error {
+	what := fmt.Sprintf("protect branch %s of %s", branch, c.repo)
+	if err := forge.CheckBranch(branch); err != nil {
+		return invalid(what, err)
+	}
+	if want.Approvals < 0 || want.Approvals > 6 {
+		return invalid(what, fmt.Errorf("%w: %d approvals cannot be required, 0 to 6 can", forge.ErrInvalid, want.Approvals))
+	}
+	now, err := c.readProtection(ctx, what, branch)
+	if err != nil && !errors.Is(err, forge.ErrNotFound) {
+		return err
+	}
+	if lost := beyond(now); lost != "" {
+		return model.WithHint(fmt.Errorf("%s: %w: it is protected already, and %s would be lost", what, forge.ErrConflict, lost),
+			"change the protection on the forge by hand")
+	}
+	checks := converted(want.Statuses, func(name string) *gh.RequiredStatusCheck { return &gh.RequiredStatusCheck{Context: name} })
+	_, err = call(ctx, c, repeatable, what, func(ctx context.Context) (*gh.Protection, *gh.Response, error) {
+		return c.api.Repositories.UpdateBranchProtection(ctx, c.repo.Owner, c.repo.Name, branch, &gh.ProtectionRequest{
+			RequiredStatusChecks:       &gh.RequiredStatusChecks{Strict: want.UpToDate, Checks: &checks},
+			RequiredPullRequestReviews: &gh.PullRequestReviewsEnforcementRequest{RequiredApprovingReviewCount: want.Approvals, DismissStaleReviews: want.DismissStale},
+			EnforceAdmins:              want.Admins,
+		})
+	})
+	return err
+}
+
+// beyond names a setting of a protection that forge.Protection cannot say, or
+// is empty.
+func beyond(p *gh.Protection) string {
+	if p == nil {
+		return ""
+	}
+	r := p.RequiredPullRequestReviews
+	for _, s := range []struct {
+		set  bool
+		name string
+	}{
+		{p.Restrictions != nil, "who may push"},
+		{p.RequireLinearHistory != nil && p.RequireLinearHistory.Enabled, "its linear history"},
+		{p.AllowForcePushes != nil && p.AllowForcePushes.Enabled, "that it may be rewritten"},
+		{p.AllowDeletions != nil && p.AllowDeletions.Enabled, "that it may be deleted"},
+		{p.RequiredConversationResolution != nil && p.RequiredConversationResolution.Enabled, "that conversations must be resolved"},
+		{p.BlockCreations.GetEnabled(), "that branches may not be made"},
+		{p.LockBranch.GetEnabled(), "its lock"},
+		{r != nil && r.RequireCodeOwnerReviews, "the code owners' review"},
+		{r != nil && r.RequireLastPushApproval, "the approval of the last push"},
+		{r != nil && r.DismissalRestrictions != nil, "who may dismiss reviews"},
+		{r != nil && r.BypassPullRequestAllowances != nil, "who may do without a pull request"},
+	} {
+		if s.set {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// StartDeployment implements forge.Deployments. The statuses that GitHub would
+// ask for are hubship's own to judge.
+func (c *Client) StartDeployment(ctx context.Context, d forge.Deployment) (int64, error) {
+	what := fmt.Sprintf("record the deployment of commit %.12s of %s to %s", d.Commit, c.repo, d.Environment)
+	if err := forge.CheckCommit(d.Commit); err != nil {
+		return 0, invalid(what, err)
+	}
+	done, err := call(ctx, c, once, what, func(ctx context.Context) (*gh.Deployment, *gh.Response, error) {
+		return c.api.Repositories.CreateDeployment(ctx, c.repo.Owner, c.repo.Name, gh.DeploymentRequest{
+			Ref: d.Commit, Environment: optional(d.Environment), Description: optional(forge.Shorten(d.Description, forge.MaxDescription)),
+			AutoMerge: gh.Ptr(false), RequiredContexts: []string{}, ProductionEnvironment: &d.Production,
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return done.GetID(), nil
+}
+
+// SetDeployment implements forge.Deployments.
+func (c *Client) SetDeployment(ctx context.Context, id int64, s forge.DeploymentStatus) error {
+	what := fmt.Sprintf("set the status of deployment %d of %s", id, c.repo)
+	_, err := call(ctx, c, repeatable, what, func(ctx context.Context) (*gh.DeploymentStatus, *gh.Response, error) {
+		return c.api.Repositories.CreateDeploymentStatus(ctx, c.repo.Owner, c.repo.Name, id, gh.DeploymentStatusRequest{
+			State: s.State, Description: optional(forge.Shorten(s.Description, forge.MaxDescription)), LogURL: optional(s.URL), EnvironmentURL: optional(s.Site),
+		})
+	})
+	return err
+}
+
+// AddLabels implements forge.Labels.
+func (c *Client) AddLabels(ctx context.Context, number int, labels ...string) error {
+	_, err := call(ctx, c, repeatable, c.pull("label", number), func(ctx context.Context) ([]*gh.Label, *gh.Response, error) {
+		return c.api.Issues.AddLabelsToIssue(ctx, c.repo.Owner, c.repo.Name, number, labels)
+	})
+	return err
+}
+
+// RemoveLabel implements forge.Labels.
+func (c *Client) RemoveLabel(ctx context.Context, number int, label string) error {
+	what := c.pull("take label "+label+" from", number)
+	if label == "" || label == "." || label == ".." {
+		return invalid(what, fmt.Errorf("%w: %q is no label", forge.ErrInvalid, label))
+	}
+	_, err := call(ctx, c, repeatable, what, func(ctx context.Context) (struct{}, *gh.Response, error) {
+		resp, err := c.api.Issues.RemoveLabelForIssue(ctx, c.repo.Owner, c.repo.Name, number, url.PathEscape(label))
+		return struct{}{}, resp, err
+	})
+	if !errors.Is(err, forge.ErrNotFound) {
+		return err
+	}
+	// Either the label is not there, or the pull request.
+	_, err = c.PullRequest(ctx, number)
+	return err
+}

@@ -1,0 +1,253 @@
+// Package host is what the embedded forge does, apart from how it is asked: it
+// owns the repositories and the database, and holds the rules about who may do
+// what, which pull requests go together with their bases, and what protects a
+// branch.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Errors that callers tell apart with errors.Is, besides those of store.
+var (
+	// ErrForbidden says that the account may not do this.
+	ErrForbidden = errors.New("not allowed")
+	// ErrInvalid says that the request makes no sense as it is.
+	ErrInvalid = errors.New("not valid")
+	// ErrConflict says that something moved, or does not go together.
+	ErrConflict = errors.New("conflict")
+	// ErrNotMergeable says that a rule or a conflict prevents the merge.
+	ErrNotMergeable = errors.New("not mergeable")
+)
+
+// failure is an error whose text is for the person who asked.
+type failure struct {
+	kind error
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.kind }
+
+func fail(kind error, format string, args ...any) error {
+	return &failure{kind, fmt.Sprintf(format, args...)}
+}
+
+// Options are the settings of a Host.
+type Options struct {
+	Root     string // folder of the bare repositories
+	Database string // file, outside of Root
+	// Moved hears of branches that the host itself moved, by a merge or an
+	// update; pushes come through the Git server. It may be nil.
+	Moved func(ctx context.Context, repository store.Repository, updates []forge.RefUpdate, by string)
+	Log   *slog.Logger // nil for slog.Default
+}
+
+// Host is safe for concurrent use and must be closed.
+type Host struct {
+	Store *store.Store
+	opts  Options
+
+	mu    sync.Mutex
+	repos map[int64]*git.Repo
+	locks map[int64]*sync.Mutex
+	hear  func(context.Context, Event)
+}
+
+// Open opens the database and returns a Host.
+func Open(ctx context.Context, opts Options) (*Host, error) {
+	if !filepath.IsAbs(opts.Root) {
+		return nil, fmt.Errorf("open the embedded forge: the folder %q is not absolute", opts.Root)
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
+		return nil, model.WithHint(fmt.Errorf("open the embedded forge: %w", err), "check that the data folder can be written")
+	}
+	s, err := store.Open(ctx, opts.Database)
+	if err != nil {
+		return nil, err
+	}
+	return &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}, nil
+}
+
+// Close ends everything.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	for _, r := range h.repos {
+		errs = append(errs, r.Close())
+	}
+	h.repos = map[int64]*git.Repo{}
+	return errors.Join(append(errs, h.Store.Close())...)
+}
+
+// Hear sets who is told of events, once they are in the database. It is called
+// before the Host is used.
+func (h *Host) Hear(fn func(context.Context, Event)) { h.hear = fn }
+
+// Event is something that happened, for webhooks.
+type Event struct {
+	Name   string // as GitHub calls it: push, pull_request, ...
+	Action string
+	Repo   store.Repository
+	Sender store.Account
+
+	Pull    *store.Pull
+	Before  string // of a synchronized pull request, the head that it had
+	Review  *store.Review
+	Comment *store.Comment
+	Status  *store.Status
+	Check   *store.Check
+	Update  *forge.RefUpdate // of a push
+	Asked   *store.Account   // who is asked for a review
+}
+
+func (h *Host) tell(ctx context.Context, events ...Event) {
+	if h.hear == nil {
+		return
+	}
+	for _, e := range events {
+		h.hear(context.WithoutCancel(ctx), e)
+	}
+}
+
+// Tell tells of an event that a caller brought about in the Store itself.
+func (h *Host) Tell(ctx context.Context, e Event) { h.tell(ctx, e) }
+
+// Git returns the opened repository. It is the Host's, not to be closed.
+func (h *Host) Git(repo store.Repository) (*git.Repo, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, ok := h.repos[repo.ID]; ok {
+		return r, nil
+	}
+	r, err := git.Open(h.Path(repo))
+	if err != nil {
+		return nil, err
+	}
+	h.repos[repo.ID] = r
+	return r, nil
+}
+
+// Path is the folder of a repository.
+func (h *Host) Path(repo store.Repository) string {
+	return filepath.Join(h.opts.Root, filepath.FromSlash(repo.Dir)+".git")
+}
+
+// lock serialises what changes a repository's pull requests.
+func (h *Host) lock(id int64) (unlock func()) {
+	h.mu.Lock()
+	l, ok := h.locks[id]
+	if !ok {
+		l = &sync.Mutex{}
+		h.locks[id] = l
+	}
+	h.mu.Unlock()
+	l.Lock()
+	return l.Unlock
+}
+
+var repositoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// NewRepository are the settings of a repository that is made.
+type NewRepository struct {
+	Name          string
+	DefaultBranch string
+	Description   string
+	// Dir is the folder of a repository that is there already, below Root and
+	// without .git; empty makes a new one.
+	Dir string
+}
+
+// CreateRepository makes a repository, or takes over one that is there.
+func (h *Host) CreateRepository(ctx context.Context, owner store.Account, n NewRepository) (store.Repository, error) {
+	if !repositoryName.MatchString(n.Name) {
+		return store.Repository{}, fail(ErrInvalid, "%q is no name for a repository: use lower case letters, digits and hyphens", n.Name)
+	}
+	repo := store.Repository{Owner: owner.ID, Name: n.Name, Dir: n.Dir, DefaultBranch: n.DefaultBranch, Description: n.Description}
+	if repo.Dir == "" {
+		repo.Dir = owner.Login + "/" + n.Name
+	} else if !repositoryName.MatchString(repo.Dir) {
+		return store.Repository{}, fail(ErrInvalid, "%q is no folder of a repository", repo.Dir)
+	}
+	if _, err := h.Store.RepositoryByName(ctx, owner.Login, n.Name); err == nil {
+		return store.Repository{}, fmt.Errorf("make repository %s: %w", n.Name, store.ErrExists)
+	}
+	r, err := git.Init(ctx, h.Path(repo), git.InitOptions{Bare: true, DefaultBranch: n.DefaultBranch})
+	if err != nil {
+		return store.Repository{}, err
+	}
+	if repo.DefaultBranch == "" {
+		if repo.DefaultBranch, err = r.DefaultBranch(ctx); err != nil {
+			return store.Repository{}, errors.Join(err, r.Close())
+		}
+	}
+	return repo, errors.Join(h.Store.AddRepository(ctx, &repo), r.Close())
+}
+
+// Find returns a repository by its owner's login and its name.
+func (h *Host) Find(ctx context.Context, owner, name string) (store.Repository, error) {
+	return h.Store.RepositoryByName(ctx, owner, name)
+}
+
+// Fork returns the fork that an account has of a repository, made now if there
+// is none.
+func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Account, name string) (store.Repository, error) {
+	if repo.Owner == owner.ID {
+		return store.Repository{}, fail(ErrForbidden, "The repository is your own: push a branch to it instead of forking it.")
+	}
+	if name == "" {
+		name = repo.Name
+	}
+	if !repositoryName.MatchString(name) {
+		return store.Repository{}, fail(ErrInvalid, "%q is no name for a repository: use lower case letters, digits and hyphens", name)
+	}
+	defer h.lock(repo.ID)()
+	forks, err := h.Store.Forks(ctx, repo.ID)
+	if err != nil {
+		return store.Repository{}, err
+	}
+	for _, f := range forks {
+		if f.Owner == owner.ID {
+			return f, nil
+		}
+	}
+	if _, err := h.Store.RepositoryByName(ctx, owner.Login, name); err == nil {
+		return store.Repository{}, fail(ErrInvalid, "You have a repository %s already that is no fork of this one: give the fork another name.", name)
+	}
+	source, err := h.Git(repo)
+	if err != nil {
+		return store.Repository{}, err
+	}
+	fork := store.Repository{Owner: owner.ID, Name: name, Dir: owner.Login + "/" + name, Parent: &repo.ID, DefaultBranch: repo.DefaultBranch, Description: repo.Description}
+	// What a crash left of an earlier attempt was never recorded, and nobody
+	// could push to it.
+	if _, err := h.Store.RepositoryByDir(ctx, fork.Dir); errors.Is(err, store.ErrNotFound) {
+		if err := os.RemoveAll(h.Path(fork)); err != nil {
+			return store.Repository{}, fmt.Errorf("fork %s: %w", repo.Name, err)
+		}
+	}
+	r, err := source.Fork(ctx, h.Path(fork))
+	if err != nil {
+		return store.Repository{}, err
+	}
+	if err := errors.Join(r.Close(), h.Store.AddRepository(ctx, &fork)); err != nil {
+		return store.Repository{}, errors.Join(err, os.RemoveAll(h.Path(fork)))
+	}
+	return fork, nil
+}

@@ -1,0 +1,216 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hubship/hubship/internal/forge/local/store"
+)
+
+// Verdict is whether a pull request can be merged.
+type Verdict struct {
+	// Mergeable says whether base and head go together; nil if that is not
+	// known.
+	Mergeable *bool
+	// State is clean, dirty, blocked, behind, unstable, draft or unknown, as
+	// in GitHub's mergeable_state.
+	State string
+	// Reasons say what a blocked one lacks.
+	Reasons []string
+}
+
+// Green says whether all statuses and check runs of a commit by context: true
+// is success, false anything else. The newest of a context counts.
+func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (map[string]bool, error) {
+	statuses, err := h.Store.Statuses(ctx, repo.ID, sha)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := h.Store.Checks(ctx, repo.ID, sha)
+	if err != nil {
+		return nil, err
+	}
+	green := map[string]bool{}
+	for _, s := range statuses { // newest first
+		if _, ok := green[s.Context]; !ok {
+			green[s.Context] = s.State == "success"
+		}
+	}
+	seen := map[string]bool{}
+	for _, c := range runs {
+		if seen[c.Name] {
+			continue
+		}
+		seen[c.Name] = true
+		ok := c.Status == "completed" && slices.Contains([]string{"success", "neutral", "skipped"}, c.Conclusion)
+		if old, both := green[c.Name]; both {
+			ok = ok && old // a status and a check run of one name: both count
+		}
+		green[c.Name] = ok
+	}
+	return green, nil
+}
+
+func (h *Host) missingChecks(ctx context.Context, repo store.Repository, p *Protection, sha string) ([]string, error) {
+	green, err := h.Green(ctx, repo, sha)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, c := range p.Checks.Contexts {
+		if !green[c] {
+			missing = append(missing, c)
+		}
+	}
+	return missing, nil
+}
+
+// Opinions returns the newest review of each reviewer that approves, asks for
+// changes or was dismissed, by author, of those whose reviews count.
+func (h *Host) Opinions(ctx context.Context, repo store.Repository, p store.Pull) (map[int64]store.Review, error) {
+	list, err := h.Store.Reviews(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	opinions := map[int64]store.Review{}
+	for _, r := range list {
+		if r.State == store.Pending || r.State == store.Commented || r.Author == p.Author {
+			continue
+		}
+		if _, ok := opinions[r.Author]; !ok {
+			a, err := h.Store.Account(ctx, r.Author)
+			if err != nil {
+				return nil, err
+			}
+			role, err := h.Role(a, repo)
+			if err != nil {
+				return nil, err
+			}
+			if !Writes(role) || a.Disabled {
+				continue
+			}
+		}
+		// The order is that of the submission, not of the first draft.
+		if old, ok := opinions[r.Author]; !ok || !r.Submitted.Before(old.Submitted.Time) {
+			opinions[r.Author] = r
+		}
+	}
+	return opinions, nil
+}
+
+// Judge says whether an open pull request can be merged, as it was last looked
+// at (see Refresh).
+func (h *Host) Judge(ctx context.Context, repo store.Repository, p store.Pull) (Verdict, error) {
+	if !p.Open() || p.TestBase == "" {
+		return Verdict{State: "unknown"}, nil
+	}
+	ok := p.TestSHA != ""
+	v := Verdict{Mergeable: &ok, State: "clean"}
+	if !ok {
+		v.State = "dirty"
+		v.Reasons = []string{"Pull Request has merge conflicts"}
+		return v, nil
+	}
+	if p.Draft {
+		v.State = "draft"
+		v.Reasons = []string{"Pull Request is still a draft"}
+		return v, nil
+	}
+	rules, err := h.Protection(ctx, repo, p.BaseRef)
+	if err != nil {
+		return v, err
+	}
+	if err := h.judgeRules(ctx, repo, p, rules, &v); err != nil {
+		return v, err
+	}
+	if v.State != "clean" {
+		return v, nil
+	}
+	green, err := h.Green(ctx, repo, p.HeadSHA)
+	if err != nil {
+		return v, err
+	}
+	for _, success := range green {
+		if !success {
+			v.State = "unstable"
+		}
+	}
+	return v, nil
+}
+
+func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pull, rules *Protection, v *Verdict) error {
+	if rules == nil {
+		return nil
+	}
+	block := func(format string, args ...any) {
+		v.State = "blocked"
+		v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
+	}
+	if rules.Lock {
+		block("The branch %s is locked", p.BaseRef)
+	}
+	if rules.Reviews != nil {
+		opinions, err := h.Opinions(ctx, repo, p)
+		if err != nil {
+			return err
+		}
+		approvals, against := 0, 0
+		for _, r := range opinions {
+			switch {
+			case r.State == store.ChangesRequested:
+				against++
+			case r.State == store.Approved && (!rules.Reviews.LastPush || r.SHA == p.HeadSHA):
+				approvals++
+			}
+		}
+		if against > 0 {
+			block("Changes have been requested")
+		}
+		if need := rules.Reviews.Count; approvals < need {
+			block("At least %d approving review is required by reviewers with write access", need)
+		}
+	}
+	if rules.Checks == nil {
+		return nil
+	}
+	missing, err := h.missingChecks(ctx, repo, rules, p.HeadSHA)
+	if err != nil {
+		return err
+	}
+	for _, name := range missing {
+		block("Required status check %q is expected", name)
+	}
+	if !rules.Checks.Strict {
+		return nil
+	}
+	g, err := h.Git(repo)
+	if err != nil {
+		return err
+	}
+	upToDate, err := g.IsAncestor(ctx, p.TestBase, p.HeadSHA)
+	if err != nil {
+		return err
+	}
+	if !upToDate {
+		v.Reasons = append(v.Reasons, "Head branch is out of date with the base branch")
+		if v.State == "clean" {
+			v.State = "behind"
+		}
+	}
+	return nil
+}
+
+// mayBypass says whether an account is above the rules of a branch.
+func (h *Host) mayBypass(ctx context.Context, repo store.Repository, branch string, by store.Account) (bool, error) {
+	rules, err := h.Protection(ctx, repo, branch)
+	if err != nil || rules == nil {
+		return false, err
+	}
+	role, err := h.Role(by, repo)
+	return role == store.Maintainer && !rules.EnforceAdmins && !rules.Lock, err
+}
+
+// IsNotFound says that an error is about something that does not exist.
+func IsNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }

@@ -1,0 +1,425 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+)
+
+// MergeOptions say how a pull request is merged.
+type MergeOptions struct {
+	Method  string // merge, squash or rebase; empty for merge
+	SHA     string // the head has to be here; empty for wherever it is
+	Title   string // of the commit; empty for one that names the pull request
+	Message string // after the title
+}
+
+// Merge merges a pull request into its base and returns the commit that the
+// base is at then. Of several at once one wins, and so it is between a merge
+// and a push. The error is ErrConflict when a branch moved, ErrNotMergeable when
+// a rule or a conflict is in the way.
+func (h *Host) Merge(ctx context.Context, repo store.Repository, number int64, by store.Account, o MergeOptions) (store.Pull, error) {
+	if o.Method == "" {
+		o.Method = "merge"
+	}
+	if !slices.Contains([]string{"merge", "squash", "rebase"}, o.Method) {
+		return store.Pull{}, fail(ErrInvalid, "merge_method has to be merge, squash or rebase")
+	}
+	if err := h.RequireRole(by, repo, store.Reviewer); err != nil {
+		return store.Pull{}, err
+	}
+	p, events, err := h.mergeLocked(ctx, repo, number, by, o)
+	if err != nil {
+		h.tell(ctx, events...)
+		return p, err
+	}
+	update := forge.RefUpdate{Branch: p.BaseRef, Old: p.BaseSHA, New: p.MergeSHA}
+	h.tell(ctx, append(events, Event{Name: "push", Repo: repo, Sender: by, Update: &update})...)
+	h.moved(ctx, repo, by, update)
+	return p, nil
+}
+
+func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number int64, by store.Account, o MergeOptions) (store.Pull, []Event, error) {
+	unlock := h.lock(repo.ID)
+	defer unlock()
+	p, err := h.Store.Pull(ctx, repo.ID, number)
+	if err != nil {
+		return p, nil, err
+	}
+	p, events, err := h.refreshLocked(ctx, repo, p, by)
+	if err != nil {
+		return p, events, err
+	}
+	if err := h.mayMerge(ctx, repo, p, by, o); err != nil {
+		return p, events, err
+	}
+	g, err := h.Git(repo)
+	if err != nil {
+		return p, events, err
+	}
+	commit, err := h.mergeCommit(ctx, repo, g, p, by, o)
+	if git.IsConflict(err) {
+		return p, events, fail(ErrNotMergeable, "This branch can't be rebased")
+	} else if err != nil {
+		return p, events, err
+	}
+	// The intent is stored first: if the process ends after the branch moved,
+	// the next look at the pull request finds it merged by this commit.
+	judged := p
+	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
+		if !p.Open() || p.BaseRef != judged.BaseRef || p.HeadSHA != judged.HeadSHA || p.TestBase != judged.TestBase {
+			return fail(ErrConflict, "The pull request was changed meanwhile. Review and try the merge again.")
+		}
+		p.MergeSHA, p.MergedBy = commit, &by.ID
+		return nil
+	}); err != nil {
+		return judged, events, err
+	}
+	if err := g.SetRef(ctx, "refs/heads/"+p.BaseRef, commit, p.TestBase); err != nil {
+		// A call that was cut off may have moved it nevertheless.
+		if head, headErr := g.Head(context.WithoutCancel(ctx), p.BaseRef); headErr != nil || head == commit {
+			return p, events, errors.Join(fmt.Errorf("merge pull request %d: it may be merged, the next look will tell: %w", p.Number, err), headErr)
+		}
+		_, undo := h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
+			p.MergeSHA, p.MergedBy = "", nil
+			return nil
+		})
+		if errors.Is(err, git.ErrMoved) && undo == nil {
+			return p, events, fail(ErrConflict, "Base branch was modified. Review and try the merge again.")
+		}
+		return p, events, errors.Join(err, undo)
+	}
+	p, more, err := h.markMerged(context.WithoutCancel(ctx), repo, p, commit, by)
+	return p, append(events, more...), err
+}
+
+// mayMerge says why a pull request cannot be merged now.
+func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull, by store.Account, o MergeOptions) error {
+	if !p.Open() {
+		return fail(ErrNotMergeable, "Pull Request is not mergeable: it is closed")
+	}
+	if o.SHA != "" && o.SHA != p.HeadSHA {
+		return fail(ErrConflict, "Head branch was modified. Review and try the merge again.")
+	}
+	v, err := h.Judge(ctx, repo, p)
+	if err != nil {
+		return err
+	}
+	rules, err := h.Protection(ctx, repo, p.BaseRef)
+	if err != nil {
+		return err
+	}
+	above, err := h.mayBypass(ctx, repo, p.BaseRef, by)
+	if err != nil {
+		return err
+	}
+	switch {
+	case v.State == "dirty" || v.State == "draft" || v.State == "unknown":
+		return fail(ErrNotMergeable, "%s", strings.Join(append(v.Reasons, "Pull Request is not mergeable")[:1], ""))
+	case above:
+		return nil
+	case v.State == "blocked" || v.State == "behind":
+		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
+	case rules != nil && rules.LinearHistory && o.Method == "merge":
+		return fail(ErrNotMergeable, "Merge commits are not allowed on this branch: squash or rebase.")
+	case rules != nil && rules.Restrictions != nil && !slices.ContainsFunc(rules.Restrictions.Users, func(u string) bool { return strings.EqualFold(u, by.Login) }):
+		return fail(ErrForbidden, "You are not among those who may merge into %s.", p.BaseRef)
+	}
+	return nil
+}
+
+// mergeCommit writes what the base will be at.
+func (h *Host) mergeCommit(ctx context.Context, repo store.Repository, g *git.Repo, p store.Pull, by store.Account, o MergeOptions) (string, error) {
+	who := git.Identity{Name: by.Name, Email: by.Email}
+	title, message := o.Title, o.Message
+	switch o.Method {
+	case "rebase":
+		commit, err := g.RebaseCommits(ctx, p.TestBase, p.HeadSHA, who)
+		if err == nil && commit == p.TestBase {
+			return "", fail(ErrNotMergeable, "Nothing is left of the commits after a rebase")
+		}
+		return commit, err
+	case "squash":
+		author, err := h.Store.Account(ctx, p.Author)
+		if err != nil {
+			return "", err
+		}
+		if title == "" {
+			title = fmt.Sprintf("%s (#%d)", p.Title, p.Number)
+		}
+		if message == "" {
+			message = p.Body
+		}
+		return g.SquashCommit(ctx, p.TestBase, p.HeadSHA, commitMessage(title, message), git.Identity{Name: author.Name, Email: author.Email}, who)
+	}
+	if title == "" {
+		owner, err := h.Store.Account(ctx, p.HeadOwner)
+		if err != nil {
+			return "", err
+		}
+		title = fmt.Sprintf("Merge pull request #%d from %s/%s", p.Number, owner.Login, p.HeadRef)
+	}
+	if message == "" {
+		message = p.Title
+	}
+	return g.MergeCommit(ctx, p.TestBase, p.HeadSHA, commitMessage(title, message), who)
+}
+
+func commitMessage(title, message string) string {
+	text := strings.TrimSpace(title)
+	if message = strings.TrimSpace(message); message != "" {
+		text += "\n\n" + message
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\x00", "")
+}
+
+// moved tells of branches that the host moved, and looks at the pull requests
+// that they concern.
+func (h *Host) moved(ctx context.Context, repo store.Repository, by store.Account, update forge.RefUpdate) {
+	ctx = context.WithoutCancel(ctx)
+	if h.opts.Moved != nil {
+		h.opts.Moved(ctx, repo, []forge.RefUpdate{update}, by.Login)
+	}
+	if err := h.refreshAround(ctx, repo, by, update.Branch); err != nil {
+		h.opts.Log.Error("embedded forge: pull requests are not up to date; the next look at them will be", "repository", repo.Name, "error", err)
+	}
+}
+
+// refreshAround looks at the open pull requests whose head or base is a branch.
+func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by store.Account, branch string) error {
+	to, _, err := h.Store.Pulls(ctx, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"})
+	if err != nil {
+		return err
+	}
+	from, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range append(to, from...) {
+		base, err := h.Store.Repository(ctx, p.Repository)
+		if err == nil {
+			_, err = h.Refresh(ctx, base, p.Number, by)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Pushed is told of a push that went through.
+func (h *Host) Pushed(ctx context.Context, repo store.Repository, updates []forge.RefUpdate, by store.Account) error {
+	errs := []error{h.Store.SetPushed(ctx, repo.ID)}
+	for _, u := range updates {
+		h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &u})
+		errs = append(errs, h.refreshAround(ctx, repo, by, u.Branch))
+	}
+	return errors.Join(errs...)
+}
+
+// Sync brings a branch of a fork up to date with the branch of the same name
+// that it was forked from, and says how: none, fast-forward or merge.
+func (h *Host) Sync(ctx context.Context, fork store.Repository, branch string, by store.Account) (how string, err error) {
+	if fork.Parent == nil {
+		return "", fail(ErrInvalid, "This repository is no fork.")
+	}
+	if err := h.RequireRole(by, fork, store.Reviewer); err != nil {
+		return "", err
+	}
+	if git.CheckBranchName(branch) != nil {
+		return "", fail(ErrInvalid, "%q is no name of a branch.", branch)
+	}
+	parent, err := h.Store.Repository(ctx, *fork.Parent)
+	if err != nil {
+		return "", err
+	}
+	upstream, err := h.Git(parent)
+	if err != nil {
+		return "", err
+	}
+	g, err := h.Git(fork)
+	if err != nil {
+		return "", err
+	}
+	theirs, err := upstream.Head(ctx, branch)
+	if err != nil {
+		return "", err
+	}
+	ours, err := g.Head(ctx, branch)
+	if err != nil {
+		return "", err
+	}
+	if theirs == "" {
+		return "", fail(ErrInvalid, "The branch %q does not exist upstream.", branch)
+	}
+	owner, err := h.Store.Account(ctx, parent.Owner)
+	if err != nil {
+		return "", err
+	}
+	title := fmt.Sprintf("Merge branch '%s:%s' into %s", owner.Login, branch, branch)
+	return h.bring(ctx, fork, g, upstream, bringOptions{branch: branch, ours: ours, theirs: theirs, title: title, by: by})
+}
+
+// bringOptions say what to bring into a branch.
+type bringOptions struct {
+	branch       string // that moves
+	ours, theirs string // where it is, and what it gets
+	title        string // of a merge
+	always       bool   // merge even where a fast-forward would do
+	by           store.Account
+}
+
+// bring moves a branch to contain a commit of another repository.
+func (h *Host) bring(ctx context.Context, repo store.Repository, g, from *git.Repo, o bringOptions) (how string, err error) {
+	if o.ours == o.theirs {
+		return "none", nil
+	}
+	if err := g.CopyObjects(ctx, from, o.theirs); err != nil {
+		return "", err
+	}
+	next, how := o.theirs, "fast-forward"
+	if o.ours != "" {
+		if contained, err := g.IsAncestor(ctx, o.theirs, o.ours); err != nil || contained {
+			return "none", err
+		}
+		forward, err := g.IsAncestor(ctx, o.ours, o.theirs)
+		if err != nil {
+			return "", err
+		}
+		if !forward || o.always {
+			how = "merge"
+			next, err = g.MergeCommit(ctx, o.ours, o.theirs, o.title, git.Identity{Name: o.by.Name, Email: o.by.Email})
+			if git.IsConflict(err) {
+				return "", fail(ErrConflict, "There are merge conflicts: merge the two in a clone.")
+			} else if err != nil {
+				return "", err
+			}
+		}
+	}
+	if err := g.SetRef(ctx, "refs/heads/"+o.branch, next, o.ours); errors.Is(err, git.ErrMoved) {
+		return "", fail(ErrConflict, "The branch moved meanwhile: try again.")
+	} else if err != nil {
+		return "", err
+	}
+	update := forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next}
+	if o.ours == "" {
+		update.Old = forge.ZeroID
+	}
+	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: o.by, Update: &update})
+	h.moved(ctx, repo, o.by, update)
+	return how, nil
+}
+
+// UpdateBranch merges the base of a pull request into its head.
+func (h *Host) UpdateBranch(ctx context.Context, repo store.Repository, number int64, by store.Account, expected string) error {
+	p, err := h.Refresh(ctx, repo, number, by)
+	if err != nil {
+		return err
+	}
+	if !p.Open() || p.HeadRepo == nil {
+		return fail(ErrInvalid, "The pull request is closed.")
+	}
+	if expected != "" && expected != p.HeadSHA {
+		return fail(ErrInvalid, "expected head sha didn't match current head ref.")
+	}
+	head, err := h.Store.Repository(ctx, *p.HeadRepo)
+	if err != nil {
+		return err
+	}
+	move := RefMove{Ref: "refs/heads/" + p.HeadRef, Old: p.HeadSHA}
+	if refused, err := h.AllowPush(ctx, head, by, []RefMove{move}); err != nil || len(refused) > 0 {
+		return errors.Join(err, fail(ErrForbidden, "You may not push to the head branch: %s.", refused[move.Ref]))
+	}
+	g, err := h.Git(head)
+	if err != nil {
+		return err
+	}
+	upstream, err := h.Git(repo)
+	if err != nil {
+		return err
+	}
+	how, err := h.bring(ctx, head, g, upstream, bringOptions{branch: p.HeadRef, ours: p.HeadSHA, theirs: p.TestBase, always: true, by: by,
+		title: fmt.Sprintf("Merge branch '%s' into %s", p.BaseRef, p.HeadRef)})
+	if errors.Is(err, ErrConflict) {
+		return fail(ErrInvalid, "merge conflict between base and head")
+	}
+	if err == nil && how == "none" {
+		return fail(ErrInvalid, "There are no new commits on the base branch.")
+	}
+	return err
+}
+
+// MoveRef moves, makes or deletes a branch or a tag by the rules of a push. An
+// empty Old in the move makes the reference; a zero New deletes it.
+func (h *Host) MoveRef(ctx context.Context, repo store.Repository, by store.Account, m RefMove, force bool) error {
+	if refused, err := h.AllowPush(ctx, repo, by, []RefMove{m}); err != nil {
+		return err
+	} else if reason := refused[m.Ref]; reason != "" {
+		return fail(ErrForbidden, "%s", reason)
+	}
+	g, err := h.Git(repo)
+	if err != nil {
+		return err
+	}
+	branch, isBranch := strings.CutPrefix(m.Ref, "refs/heads/")
+	if m.New == forge.ZeroID {
+		ref, err := g.Ref(ctx, m.Ref)
+		if err != nil {
+			return err
+		}
+		m.Old = ref.ID
+		err = g.DeleteRef(ctx, m.Ref, ref.ID)
+		if err != nil {
+			return err
+		}
+	} else {
+		if err := h.mayRewrite(ctx, repo, g, m, branch, force); err != nil {
+			return err
+		}
+		if err := g.SetRef(ctx, m.Ref, m.New, m.Old); errors.Is(err, git.ErrMoved) {
+			return fail(ErrConflict, "The reference moved meanwhile: try again.")
+		} else if err != nil {
+			return err
+		}
+	}
+	if !isBranch {
+		return nil
+	}
+	update := forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New}
+	if update.Old == "" {
+		update.Old = forge.ZeroID
+	}
+	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &update})
+	h.moved(ctx, repo, by, update)
+	return nil
+}
+
+// mayRewrite refuses to lose commits of a branch without force, and those of a
+// protected one at all.
+func (h *Host) mayRewrite(ctx context.Context, repo store.Repository, g *git.Repo, m RefMove, branch string, force bool) error {
+	if m.Old == "" {
+		return nil
+	}
+	forward, err := g.IsAncestor(ctx, m.Old, m.New)
+	if err != nil || forward {
+		return err
+	}
+	if !force {
+		return fail(ErrInvalid, "Update is not a fast forward")
+	}
+	p, err := h.Protection(ctx, repo, branch)
+	if err == nil && p != nil && !p.AllowForce {
+		return fail(ErrForbidden, "the branch is protected: it cannot be rewritten")
+	}
+	return err
+}
+
+// Related returns the repository of an owner that has the same root.
+func (h *Host) Related(ctx context.Context, repo store.Repository, owner string) (store.Repository, error) {
+	return h.headRepository(ctx, repo, owner, "")
+}

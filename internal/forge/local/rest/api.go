@@ -1,0 +1,360 @@
+// Package rest serves the embedded forge in the dialect of GitHub's REST API,
+// as far as hubship and its neighbours need it: what is served is answered as
+// GitHub describes it, what is not is a 404.
+package rest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge/local/hooks"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+)
+
+// maxRequest bounds the body of a request, in bytes.
+const maxRequest = 4 << 20
+
+// Options are the settings of an API.
+type Options struct {
+	Host   *host.Host
+	Sender *hooks.Sender
+	// URL is what the API is reached at, such as http://localhost:8080/api/v3;
+	// GitURL that of the repositories, to which OWNER/NAME.git is added; WebURL
+	// that of the pages. None ends in a slash.
+	URL, GitURL, WebURL string
+	// Limit is how many requests an account has in an hour; 0 for 15,000.
+	Limit int
+	Log   *slog.Logger // nil for slog.Default
+}
+
+// API answers requests whose paths begin with the path of its URL.
+type API struct {
+	host  *host.Host
+	store *store.Store
+	opts  Options
+	mux   *http.ServeMux
+	limit *limiter
+}
+
+// New returns an API.
+func New(opts Options) (*API, error) {
+	for _, s := range []string{opts.URL, opts.GitURL, opts.WebURL} {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || strings.HasSuffix(s, "/") {
+			return nil, fmt.Errorf("embedded forge: %q is no address without a slash at its end", s)
+		}
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.Limit == 0 {
+		opts.Limit = 15_000
+	}
+	a := &API{host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), limit: newLimiter(opts.Limit)}
+	a.repositoryRoutes()
+	a.gitRoutes()
+	a.pullRoutes()
+	a.reviewRoutes()
+	a.commentRoutes()
+	a.statusRoutes()
+	a.hookRoutes()
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, a.authenticateOnly(w, r, notFound()))
+	})
+	return a, nil
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, max-age=60, s-maxage=60")
+	h.Set("Vary", "Accept, Authorization")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-GitHub-Media-Type", "github.v3; format=json")
+	h.Set("X-GitHub-Api-Version-Selected", "2022-11-28")
+	u, _ := url.Parse(a.opts.URL) // New has tried it
+	if !strings.HasPrefix(r.URL.Path, u.Path+"/") && r.URL.Path != u.Path {
+		a.fail(w, r, notFound())
+		return
+	}
+	http.StripPrefix(u.Path, a.mux).ServeHTTP(w, r)
+}
+
+// call is one request of somebody who is known.
+type call struct {
+	*API
+	w     http.ResponseWriter
+	r     *http.Request
+	ctx   context.Context
+	who   store.Account
+	token store.Token
+	repo  store.Repository // of a path below /repos/{owner}/{repo}
+}
+
+// handle serves a route to those whose token has the scope.
+func (a *API) handle(pattern, scope string, fn func(*call) error) {
+	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c := &call{API: a, w: w, r: r, ctx: r.Context()}
+		err := c.begin(scope)
+		if err == nil {
+			err = fn(c)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// begin finds out who asks, whether they may, and of which repository.
+func (c *call) begin(scope string) error {
+	who, token, err := c.authenticate(c.r)
+	if err != nil {
+		return err
+	}
+	c.who, c.token = who, token
+	c.w.Header().Set("X-OAuth-Scopes", strings.ReplaceAll(token.Scopes, ",", ", "))
+	c.w.Header().Set("X-Accepted-OAuth-Scopes", scope)
+	if !c.limit.take(c.w.Header(), who.ID) {
+		return &httpError{status: http.StatusForbidden, message: "API rate limit exceeded for user ID " + strconv.FormatInt(who.ID, 10) + "."}
+	}
+	if !token.Allows(scope) {
+		return &httpError{status: http.StatusForbidden, message: "Resource not accessible by personal access token: it needs the scope " + scope}
+	}
+	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxRequest)
+	if owner := c.r.PathValue("owner"); owner != "" {
+		if c.repo, err = c.host.Find(c.ctx, owner, c.r.PathValue("repo")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// authenticate takes "Authorization: token X", "Bearer X", and Basic with the
+// token as the password.
+func (a *API) authenticate(r *http.Request) (store.Account, store.Token, error) {
+	secret := ""
+	if kind, value, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && (strings.EqualFold(kind, "token") || strings.EqualFold(kind, "bearer")) {
+		secret = strings.TrimSpace(value)
+	} else if _, password, ok := r.BasicAuth(); ok {
+		secret = password
+	}
+	if secret == "" {
+		return store.Account{}, store.Token{}, &httpError{status: http.StatusUnauthorized, message: "Requires authentication"}
+	}
+	who, token, err := a.store.Bearer(r.Context(), secret)
+	if errors.Is(err, store.ErrDenied) {
+		err = &httpError{status: http.StatusUnauthorized, message: "Bad credentials"}
+	}
+	return who, token, err
+}
+
+// authenticateOnly returns what is wrong with who asks, or else err.
+func (a *API) authenticateOnly(_ http.ResponseWriter, r *http.Request, err error) error {
+	if _, _, denied := a.authenticate(r); denied != nil {
+		return denied
+	}
+	return err
+}
+
+// httpError is an error in the form of an answer.
+type httpError struct {
+	status  int
+	message string
+	errors  []obj
+}
+
+func (e *httpError) Error() string { return e.message }
+
+func notFound() error { return &httpError{status: http.StatusNotFound, message: "Not Found"} }
+
+// invalid is a 422 about a field; code is one of GitHub's: missing,
+// missing_field, invalid, already_exists, custom.
+func invalid(resource, field, code, message string) error {
+	detail := obj{"resource": resource, "field": field, "code": code}
+	if message != "" {
+		detail["message"] = message
+	}
+	return &httpError{status: http.StatusUnprocessableEntity, message: "Validation Failed", errors: []obj{detail}}
+}
+
+// plain is a 422 of the few operations whose errors are texts.
+func plain(message string) error {
+	return &httpError{status: http.StatusUnprocessableEntity, message: message}
+}
+
+// fail answers with an error.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var e *httpError
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &tooBig):
+		e = &httpError{status: http.StatusRequestEntityTooLarge, message: "Payload too big: this supports bodies of up to 4 MiB"}
+	case errors.Is(err, host.ErrForbidden):
+		e = &httpError{status: http.StatusForbidden, message: err.Error()}
+	case errors.Is(err, host.ErrConflict):
+		e = &httpError{status: http.StatusConflict, message: err.Error()}
+	case errors.Is(err, host.ErrNotMergeable):
+		e = &httpError{status: http.StatusMethodNotAllowed, message: err.Error()}
+	case errors.Is(err, host.ErrInvalid):
+		e = &httpError{status: http.StatusUnprocessableEntity, message: "Validation Failed", errors: []obj{{"resource": "Request", "code": "custom", "message": err.Error()}}}
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, git.ErrNotFound):
+		e = &httpError{status: http.StatusNotFound, message: "Not Found"}
+	case r.Context().Err() != nil:
+		return // nobody listens
+	default:
+		a.opts.Log.Error("embedded forge", "method", r.Method, "path", r.URL.Path, "error", err)
+		e = &httpError{status: http.StatusInternalServerError, message: "Server Error"}
+	}
+	if e.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="hubship", charset="UTF-8"`)
+	}
+	body := obj{"message": e.message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(e.status)}
+	if e.errors != nil {
+		body["errors"] = e.errors
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	write(w, e.status, body)
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		status, raw = http.StatusInternalServerError, []byte(`{"message":"Server Error"}`)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(raw) // a client that went away needs no answer
+}
+
+// answer sends a body. What is read carries an ETag, and is not sent to whom
+// has it already.
+func (c *call) answer(status int, body any) error {
+	if (c.r.Method != http.MethodGet && c.r.Method != http.MethodHead) || status != http.StatusOK {
+		write(c.w, status, body)
+		return nil
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	sum := sha256.Sum256(append(raw, c.w.Header().Get("Link")...))
+	tag := `"` + hex.EncodeToString(sum[:]) + `"`
+	c.w.Header().Set("ETag", "W/"+tag)
+	for known := range strings.SplitSeq(c.r.Header.Get("If-None-Match"), ",") {
+		if known = strings.TrimSpace(known); known == "*" || strings.TrimPrefix(known, "W/") == tag {
+			c.w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
+	c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = c.w.Write(raw)
+	return nil
+}
+
+// none answers without a body.
+func (c *call) none() error {
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// read decodes the body. Fields that are not known are ignored, as GitHub
+// does; an empty body is an empty object.
+func (c *call) read(into any) error {
+	raw, err := io.ReadAll(c.r.Body)
+	if err != nil {
+		return err
+	}
+	if len(strings.TrimSpace(string(raw))) == 0 {
+		raw = []byte("{}")
+	}
+	var wrongType *json.UnmarshalTypeError
+	err = json.Unmarshal(raw, into)
+	switch {
+	case errors.As(err, &wrongType):
+		return invalid("Request", wrongType.Field, "invalid", fmt.Sprintf("a JSON %s is not what is expected here", wrongType.Value))
+	case err != nil:
+		return &httpError{status: http.StatusBadRequest, message: "Problems parsing JSON"}
+	}
+	return nil
+}
+
+// number reads a number of the path; anything else does not exist.
+func (c *call) number(name string) (int64, error) {
+	n, err := strconv.ParseInt(c.r.PathValue(name), 10, 64)
+	if err != nil || n < 1 {
+		return 0, notFound()
+	}
+	return n, nil
+}
+
+// page is which part of a list is asked for.
+type page struct{ number, size int }
+
+func (c *call) page() page {
+	get := func(name string, def, limit int) int {
+		n, err := strconv.Atoi(c.r.URL.Query().Get(name))
+		if err != nil || n < 1 {
+			return def
+		}
+		return min(n, limit)
+	}
+	return page{get("page", 1, 1<<20), get("per_page", 30, 100)}
+}
+
+func (p page) offset() int { return (p.number - 1) * p.size }
+
+// link sets the Link header of a page of a list of so many.
+func (c *call) link(p page, total int) {
+	last := max(1, (total+p.size-1)/p.size)
+	var links []string
+	add := func(number int, rel string) {
+		q := c.r.URL.Query()
+		q.Set("page", strconv.Itoa(number))
+		links = append(links, fmt.Sprintf(`<%s%s?%s>; rel="%s"`, c.opts.URL, c.r.URL.EscapedPath(), q.Encode(), rel))
+	}
+	if p.number > 1 {
+		add(min(p.number-1, last), "prev")
+	}
+	if p.number < last {
+		add(p.number+1, "next")
+		add(last, "last")
+	}
+	if p.number > 1 {
+		add(1, "first")
+	}
+	if len(links) > 0 {
+		c.w.Header().Set("Link", strings.Join(links, ", "))
+	}
+}
+
+// cut returns the page of a whole list.
+func cut[T any](c *call, list []T) []T {
+	p := c.page()
+	c.link(p, len(list))
+	return list[min(p.offset(), len(list)):min(p.offset()+p.size, len(list))]
+}
+
+// each renders a list.
+func each[T any](list []T, render func(T) (obj, error)) ([]obj, error) {
+	out := make([]obj, 0, len(list))
+	for _, v := range list {
+		o, err := render(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}

@@ -1,0 +1,302 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+)
+
+func (a *API) commentRoutes() {
+	const issues = " /repos/{owner}/{repo}/issues"
+	a.handle("GET"+issues+"/{a}/{b}", store.ScopeRead, (*call).issuePath)
+	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
+	a.handle("POST"+issues+"/{number}/comments", store.ScopeRepo, (*call).createComment)
+	a.handle("PATCH"+issues+"/comments/{id}", store.ScopeRepo, (*call).editComment)
+	a.handle("POST"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
+	a.handle("PUT"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
+	a.handle("DELETE"+issues+"/{number}/labels/{name...}", store.ScopeRepo, (*call).labels)
+}
+
+// issuePath tells issues/NUMBER/comments from issues/comments/ID, which the
+// patterns of a mux cannot.
+func (c *call) issuePath() error {
+	first, second := c.r.PathValue("a"), c.r.PathValue("b")
+	get := c.r.Method == http.MethodGet
+	if first == "comments" {
+		c.r.SetPathValue("id", second)
+		if get {
+			return c.getComment()
+		}
+		return c.deleteComment()
+	}
+	c.r.SetPathValue("number", first)
+	switch {
+	case second == "labels":
+		return c.labels()
+	case second == "comments" && get:
+		return c.listComments()
+	}
+	return notFound()
+}
+
+func (a *API) comment(ctx context.Context, repo store.Repository, m store.Comment) (obj, error) {
+	at, err := a.placeOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	author, err := a.store.Account(ctx, m.Author)
+	if err != nil {
+		return nil, err
+	}
+	association, err := a.association(repo, author)
+	return obj{
+		"id": m.ID, "node_id": nodeID("IssueComment", m.ID), "url": fmt.Sprintf("%s/issues/comments/%d", at, m.ID), "body": m.Body, "user": a.user(author),
+		"html_url": fmt.Sprintf("%s/pull/%d#issuecomment-%d", a.htmlOf(at), m.Number, m.ID), "issue_url": fmt.Sprintf("%s/issues/%d", at, m.Number),
+		"created_at": stamp(m.Created), "updated_at": stamp(m.Updated), "author_association": association, "performed_via_github_app": nil,
+	}, err
+}
+
+func (c *call) listComments() error {
+	n, err := c.number("number")
+	if err != nil {
+		return err
+	}
+	if _, err := c.store.Pull(c.ctx, c.repo.ID, n); err != nil {
+		return err
+	}
+	var since time.Time
+	if s := c.r.URL.Query().Get("since"); s != "" {
+		if since, err = time.Parse(time.RFC3339, s); err != nil {
+			return invalid("IssueComment", "since", "invalid", "")
+		}
+	}
+	all, err := c.store.Comments(c.ctx, c.repo.ID, n, since)
+	if err != nil {
+		return err
+	}
+	list, err := each(cut(c, all), func(m store.Comment) (obj, error) { return c.comment(c.ctx, c.repo, m) })
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// readBody reads the text of a comment.
+func (c *call) readBody() (string, error) {
+	var in struct {
+		Body *string `json:"body"`
+	}
+	if err := c.read(&in); err != nil {
+		return "", err
+	}
+	switch {
+	case in.Body == nil:
+		return "", invalid("IssueComment", "body", "missing_field", "")
+	case strings.TrimSpace(*in.Body) == "":
+		return "", invalid("IssueComment", "body", "custom", "body can't be blank")
+	case len([]rune(*in.Body)) > host.MaxBody:
+		return "", invalid("IssueComment", "body", "custom", fmt.Sprintf("body is too long (maximum is %d characters)", host.MaxBody))
+	}
+	return *in.Body, nil
+}
+
+func (c *call) createComment() error {
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	n, err := c.number("number")
+	if err != nil {
+		return err
+	}
+	p, err := c.store.Pull(c.ctx, c.repo.ID, n)
+	if err != nil {
+		return err
+	}
+	m := store.Comment{Repository: c.repo.ID, Number: n, Author: c.who.ID, Body: body}
+	if err := c.store.AddComment(c.ctx, &m); err != nil {
+		return err
+	}
+	c.host.Tell(c.ctx, host.Event{Name: "issue_comment", Action: "created", Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m})
+	return c.answerComment(http.StatusCreated, m)
+}
+
+func (c *call) answerComment(status int, m store.Comment) error {
+	o, err := c.comment(c.ctx, c.repo, m)
+	if err != nil {
+		return err
+	}
+	return c.answer(status, o)
+}
+
+func (c *call) commentOf() (store.Comment, error) {
+	id, err := c.number("id")
+	if err != nil {
+		return store.Comment{}, err
+	}
+	return c.store.Comment(c.ctx, c.repo.ID, id)
+}
+
+func (c *call) getComment() error {
+	m, err := c.commentOf()
+	if err != nil {
+		return err
+	}
+	return c.answerComment(http.StatusOK, m)
+}
+
+// ownComment returns a comment that the caller may change: theirs, or any for
+// a maintainer.
+func (c *call) ownComment() (store.Comment, error) {
+	m, err := c.commentOf()
+	if err == nil && m.Author != c.who.ID {
+		err = c.host.RequireRole(c.who, c.repo, store.Maintainer)
+	}
+	return m, err
+}
+
+func (c *call) editComment() error {
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	m, err := c.ownComment()
+	if err != nil {
+		return err
+	}
+	m.Body = body
+	if err := c.store.PutComment(c.ctx, &m); err != nil {
+		return err
+	}
+	return c.answerComment(http.StatusOK, m)
+}
+
+func (c *call) deleteComment() error {
+	m, err := c.ownComment()
+	if err != nil {
+		return err
+	}
+	if err := c.store.DeleteComment(c.ctx, c.repo.ID, m.ID); err != nil {
+		return err
+	}
+	return c.none()
+}
+
+// labels lists, adds, replaces and removes the labels of a pull request.
+func (c *call) labels() error {
+	n, err := c.number("number")
+	if err != nil {
+		return err
+	}
+	p, err := c.store.Pull(c.ctx, c.repo.ID, n)
+	if err != nil {
+		return err
+	}
+	if c.r.Method != http.MethodGet {
+		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+			return err
+		}
+		if err := c.changeLabels(p); err != nil {
+			return err
+		}
+	}
+	if c.r.Method == http.MethodDelete && c.r.PathValue("name") == "" {
+		return c.none()
+	}
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	carried, err := c.store.PullLabels(c.ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	list, _ := each(cut(c, carried), func(l store.Label) (obj, error) { return label(at, l), nil })
+	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) changeLabels(p store.Pull) error {
+	if c.r.Method == http.MethodDelete {
+		name := c.r.PathValue("name")
+		carried, err := c.store.PullLabels(c.ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		for _, l := range carried {
+			if name == "" || strings.EqualFold(l.Name, name) {
+				return c.store.RemovePullLabel(c.ctx, p.ID, name)
+			}
+		}
+		if name == "" {
+			return nil
+		}
+		return &httpError{status: http.StatusNotFound, message: "Label does not exist"}
+	}
+	names, err := c.readLabels()
+	if err != nil {
+		return err
+	}
+	if len(names) > 100 {
+		return invalid("Label", "labels", "invalid", "")
+	}
+	for _, name := range names {
+		if strings.TrimSpace(name) == "" || len([]rune(name)) > 50 {
+			return invalid("Label", "name", "invalid", "")
+		}
+	}
+	if c.r.Method == http.MethodPut {
+		if err := c.store.RemovePullLabel(c.ctx, p.ID, ""); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		l, err := c.store.EnsureLabel(c.ctx, c.repo.ID, name)
+		if err == nil {
+			err = c.store.AddPullLabel(c.ctx, p.ID, l.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readLabels reads {"labels": [...]} or the list alone, of names or of objects
+// with a name.
+func (c *call) readLabels() ([]string, error) {
+	var raw json.RawMessage
+	if err := c.read(&raw); err != nil {
+		return nil, err
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		var whole struct {
+			Labels []json.RawMessage `json:"labels"`
+		}
+		if err := json.Unmarshal(raw, &whole); err != nil {
+			return nil, invalid("Label", "labels", "invalid", "")
+		}
+		list = whole.Labels
+	}
+	names := make([]string, 0, len(list))
+	for _, item := range list {
+		var name string
+		if err := json.Unmarshal(item, &name); err != nil {
+			var label struct {
+				Name string `json:"name"`
+			}
+			if err := json.Unmarshal(item, &label); err != nil {
+				return nil, invalid("Label", "labels", "invalid", "")
+			}
+			name = label.Name
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}

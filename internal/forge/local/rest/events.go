@@ -1,0 +1,297 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/hooks"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+)
+
+// maxPushCommits bounds the commits that a push event lists.
+const maxPushCommits = 100
+
+// Hear turns an event into the payload that GitHub would send, and queues it
+// for the webhooks that want it. Set it with Host.Hear.
+func (a *API) Hear(ctx context.Context, e host.Event) {
+	if err := a.hear(ctx, e); err != nil {
+		a.opts.Log.Error("embedded forge: webhooks do not hear of an event", "event", e.Name, "action", e.Action, "error", err)
+	}
+}
+
+func (a *API) hear(ctx context.Context, e host.Event) error {
+	all, err := a.store.Hooks(ctx, e.Repo.ID)
+	if err != nil {
+		return err
+	}
+	var payload []byte
+	for _, h := range all {
+		if !hooks.Wants(h, e.Name) {
+			continue
+		}
+		if payload == nil { // made once, and only if somebody wants it
+			if payload, err = a.payload(ctx, e); err != nil {
+				return err
+			}
+		}
+		if _, err := a.opts.Sender.Queue(ctx, h, e.Name, e.Action, payload, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *API) ping(ctx context.Context, repo store.Repository, h store.Hook, who store.Account) error {
+	at, err := a.placeOf(ctx, repo)
+	if err != nil {
+		return err
+	}
+	r, err := a.repository(ctx, repo)
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(obj{"zen": "Staging first.", "hook_id": h.ID, "hook": a.hook(at, h, nil), "repository": r, "sender": a.user(who)})
+	if err != nil {
+		return err
+	}
+	_, err = a.opts.Sender.Queue(ctx, h, "ping", "", payload, "")
+	return err
+}
+
+func (a *API) payload(ctx context.Context, e host.Event) ([]byte, error) {
+	r, err := a.repository(ctx, e.Repo)
+	if err != nil {
+		return nil, err
+	}
+	o := obj{"repository": r, "sender": a.user(e.Sender)}
+	if e.Action != "" {
+		o["action"] = e.Action
+	}
+	switch e.Name {
+	case "push":
+		err = a.pushPayload(ctx, e, o)
+	case "pull_request":
+		err = a.pullPayload(ctx, e, o)
+	case "pull_request_review":
+		err = a.reviewPayload(ctx, e, o)
+	case "issue_comment":
+		err = a.commentPayload(ctx, e, o)
+	case "status":
+		err = a.statusPayload(ctx, e, o)
+	default:
+		err = fmt.Errorf("event %q has no payload", e.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(o)
+}
+
+func (a *API) pullPayload(ctx context.Context, e host.Event, o obj) (err error) {
+	o["number"] = e.Pull.Number
+	if o["pull_request"], err = a.pull(ctx, e.Repo, *e.Pull); err != nil {
+		return err
+	}
+	switch {
+	case e.Action == "synchronize":
+		o["before"], o["after"] = e.Before, e.Pull.HeadSHA
+	case e.Action == "edited":
+		o["changes"] = obj{}
+	case e.Asked != nil:
+		o["requested_reviewer"] = a.user(*e.Asked)
+	}
+	return nil
+}
+
+func (a *API) reviewPayload(ctx context.Context, e host.Event, o obj) (err error) {
+	if o["pull_request"], err = a.simplePull(ctx, e.Repo, *e.Pull); err != nil {
+		return err
+	}
+	review, err := a.review(ctx, e.Repo, *e.Pull, *e.Review)
+	if err != nil {
+		return err
+	}
+	review["state"] = strings.ToLower(e.Review.State)
+	o["review"] = review
+	if e.Action == "edited" {
+		o["changes"] = obj{}
+	}
+	return nil
+}
+
+func (a *API) commentPayload(ctx context.Context, e host.Event, o obj) error {
+	comment, err := a.comment(ctx, e.Repo, *e.Comment)
+	if err != nil {
+		return err
+	}
+	pull, err := a.simplePull(ctx, e.Repo, *e.Pull)
+	if err != nil {
+		return err
+	}
+	at, err := a.placeOf(ctx, e.Repo)
+	if err != nil {
+		return err
+	}
+	count, err := a.store.Comments(ctx, e.Repo.ID, e.Pull.Number, time.Time{})
+	if err != nil {
+		return err
+	}
+	self := fmt.Sprintf("%s/issues/%d", at, e.Pull.Number)
+	reactions := func(of string) obj {
+		r := obj{"url": of + "/reactions", "total_count": 0}
+		for _, kind := range []string{"+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"} {
+			r[kind] = 0
+		}
+		return r
+	}
+	comment["reactions"] = reactions(comment["url"].(string))
+	issue := obj{"url": self, "repository_url": at, "labels_url": self + "/labels{/name}", "comments_url": self + "/comments", "events_url": self + "/events",
+		"comments": len(count), "reactions": reactions(self), "state_reason": nil, "timeline_url": self + "/timeline", "performed_via_github_app": nil,
+		"pull_request": obj{"url": pull["url"], "html_url": pull["html_url"], "diff_url": pull["diff_url"], "patch_url": pull["patch_url"], "merged_at": pull["merged_at"]}}
+	for _, same := range []string{"html_url", "id", "node_id", "number", "title", "user", "labels", "state", "locked", "assignee", "assignees", "milestone",
+		"created_at", "updated_at", "closed_at", "author_association", "active_lock_reason", "body", "draft"} {
+		issue[same] = pull[same]
+	}
+	o["comment"], o["issue"] = comment, issue
+	return nil
+}
+
+func (a *API) statusPayload(ctx context.Context, e host.Event, o obj) error {
+	g, err := a.host.Git(e.Repo)
+	if err != nil {
+		return err
+	}
+	d, err := one(ctx, g, e.Status.SHA)
+	if err != nil {
+		return err
+	}
+	commit, err := a.commit(ctx, e.Repo, d)
+	if err != nil {
+		return err
+	}
+	// The schema of the event is older than this field of the API.
+	delete(commit["commit"].(obj)["verification"].(obj), "verified_at")
+	at, err := a.placeOf(ctx, e.Repo)
+	if err != nil {
+		return err
+	}
+	branches := []obj{}
+	heads, err := g.Refs(ctx, "refs/heads/")
+	if err != nil {
+		return err
+	}
+	for _, ref := range heads {
+		if ref.ID == e.Status.SHA && len(branches) < 10 {
+			branches = append(branches, obj{"name": strings.TrimPrefix(ref.Name, "refs/heads/"), "commit": obj{"sha": ref.ID, "url": at + "/commits/" + ref.ID}, "protected": false})
+		}
+	}
+	s := e.Status
+	o["id"], o["sha"], o["name"], o["context"], o["state"] = s.ID, s.SHA, o["repository"].(obj)["full_name"], s.Context, s.State
+	o["target_url"], o["description"], o["commit"], o["branches"], o["avatar_url"] = orNull(s.Target), orNull(s.Description), commit, branches, nil
+	o["created_at"], o["updated_at"] = stamp(s.Created), stamp(s.Created)
+	return nil
+}
+
+func (a *API) pushPayload(ctx context.Context, e host.Event, o obj) error {
+	u := e.Update
+	at, err := a.placeOf(ctx, e.Repo)
+	if err != nil {
+		return err
+	}
+	g, err := a.host.Git(e.Repo)
+	if err != nil {
+		return err
+	}
+	forced, commits := false, []obj{}
+	o["head_commit"] = nil
+	if !u.Deleted() {
+		if !u.Created() {
+			forward, err := g.IsAncestor(ctx, u.Old, u.New)
+			if err != nil {
+				return err
+			}
+			forced = !forward
+		}
+		if commits, err = a.pushedCommits(ctx, g, at, *u); err != nil {
+			return err
+		}
+		if d, err := one(ctx, g, u.New); err != nil {
+			return err
+		} else if o["head_commit"], err = a.pushedCommit(ctx, g, at, d); err != nil {
+			return err
+		}
+	}
+	o["ref"], o["before"], o["after"], o["base_ref"] = "refs/heads/"+u.Branch, u.Old, u.New, nil
+	o["created"], o["deleted"], o["forced"] = u.Created(), u.Deleted(), forced
+	o["compare"] = a.htmlOf(at) + "/compare/" + u.Old + "..." + u.New
+	o["commits"] = commits
+	o["pusher"] = obj{"name": e.Sender.Login, "email": e.Sender.Email}
+	return nil
+}
+
+// pushedCommits are those that a push brought, oldest first; of a branch that
+// is new, those that the default branch does not have.
+func (a *API) pushedCommits(ctx context.Context, g *git.Repo, at string, u forge.RefUpdate) ([]obj, error) {
+	base := u.Old
+	if u.Created() {
+		base = ""
+		if name, err := g.DefaultBranch(ctx); err == nil && name != u.Branch {
+			if base, err = g.Head(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	details, err := g.Details(ctx, u.New, git.DetailOptions{Base: base, Limit: maxPushCommits})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]obj, 0, len(details))
+	for i := len(details) - 1; i >= 0; i-- {
+		o, err := a.pushedCommit(ctx, g, at, details[i])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+func (a *API) pushedCommit(ctx context.Context, g *git.Repo, at string, d git.Detail) (obj, error) {
+	parent := ""
+	if len(d.Parents) > 0 {
+		parent = d.Parents[0]
+	}
+	files, err := g.Changes(ctx, parent, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	lists := map[string][]string{"added": {}, "removed": {}, "modified": {}}
+	for _, f := range files {
+		switch f.Status {
+		case "added", "copied":
+			lists["added"] = append(lists["added"], f.Path)
+		case "removed":
+			lists["removed"] = append(lists["removed"], f.Path)
+		case "renamed":
+			lists["added"], lists["removed"] = append(lists["added"], f.Path), append(lists["removed"], f.Previous)
+		default:
+			lists["modified"] = append(lists["modified"], f.Path)
+		}
+	}
+	by := func(s git.Signature) obj {
+		o := obj{"name": s.Name, "email": s.Email, "date": s.When.Format(time.RFC3339)}
+		if u, err := a.store.AccountByEmail(ctx, s.Email); err == nil {
+			o["username"] = u.Login
+		}
+		return o
+	}
+	return obj{"id": d.ID, "tree_id": d.Tree, "distinct": true, "message": d.Message, "timestamp": d.Committer.When.Format(time.RFC3339),
+		"url": a.htmlOf(at) + "/commit/" + d.ID, "author": by(d.Author), "committer": by(d.Committer),
+		"added": lists["added"], "removed": lists["removed"], "modified": lists["modified"]}, nil
+}

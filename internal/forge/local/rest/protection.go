@@ -1,0 +1,190 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+)
+
+func (c *call) getProtection(branch string) error {
+	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		return notFound() // as on GitHub: rules are shown to those who write
+	}
+	p, err := c.host.Protection(c.ctx, c.repo, branch)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return &httpError{status: http.StatusNotFound, message: "Branch not protected"}
+	}
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p))
+}
+
+func (c *call) protection(at, branch string, p *host.Protection) obj {
+	enabled := func(on bool) obj { return obj{"enabled": on} }
+	o := obj{
+		"url": at, "enforce_admins": obj{"url": at + "/enforce_admins", "enabled": p.EnforceAdmins},
+		"required_linear_history": enabled(p.LinearHistory), "allow_force_pushes": enabled(p.AllowForce), "allow_deletions": enabled(p.AllowDeletions),
+		"block_creations": enabled(false), "required_conversation_resolution": enabled(false), "lock_branch": enabled(p.Lock), "allow_fork_syncing": enabled(false),
+		"required_signatures": obj{"url": at + "/required_signatures", "enabled": false},
+	}
+	if p.Checks != nil {
+		checks := []obj{}
+		for _, name := range p.Checks.Contexts {
+			checks = append(checks, obj{"context": name, "app_id": nil})
+		}
+		o["required_status_checks"] = obj{"url": at + "/required_status_checks", "contexts_url": at + "/required_status_checks/contexts",
+			"strict": p.Checks.Strict, "contexts": p.Checks.Contexts, "checks": checks}
+	}
+	if p.Reviews != nil {
+		o["required_pull_request_reviews"] = obj{"url": at + "/required_pull_request_reviews", "dismiss_stale_reviews": p.Reviews.DismissStale,
+			"require_code_owner_reviews": false, "require_last_push_approval": p.Reviews.LastPush, "required_approving_review_count": p.Reviews.Count}
+	}
+	if p.Restrictions != nil {
+		users := []obj{}
+		for _, login := range p.Restrictions.Users {
+			if u, err := c.store.AccountByLogin(c.ctx, login); err == nil {
+				users = append(users, c.user(u))
+			}
+		}
+		o["restrictions"] = obj{"url": at + "/restrictions", "users_url": at + "/restrictions/users", "teams_url": at + "/restrictions/teams",
+			"apps_url": at + "/restrictions/apps", "users": users, "teams": []obj{}, "apps": []obj{}}
+	}
+	return o
+}
+
+// protectionInput is GitHub's. Its four first fields have to be there, null or
+// not; rules that hubship cannot keep are refused rather than forgotten.
+type protectionInput struct {
+	Checks *struct {
+		Strict   bool     `json:"strict"`
+		Contexts []string `json:"contexts"`
+		Checks   []struct {
+			Context string `json:"context"`
+		} `json:"checks"`
+	} `json:"required_status_checks"`
+	EnforceAdmins *bool `json:"enforce_admins"`
+	Reviews       *struct {
+		DismissStale bool `json:"dismiss_stale_reviews"`
+		CodeOwners   bool `json:"require_code_owner_reviews"`
+		Count        *int `json:"required_approving_review_count"`
+		LastPush     bool `json:"require_last_push_approval"`
+	} `json:"required_pull_request_reviews"`
+	Restrictions *struct {
+		Users []string `json:"users"`
+		Teams []string `json:"teams"`
+		Apps  []string `json:"apps"`
+	} `json:"restrictions"`
+	LinearHistory  bool  `json:"required_linear_history"`
+	AllowForce     *bool `json:"allow_force_pushes"`
+	AllowDeletions bool  `json:"allow_deletions"`
+	BlockCreations bool  `json:"block_creations"`
+	Conversations  bool  `json:"required_conversation_resolution"`
+	Lock           bool  `json:"lock_branch"`
+}
+
+func (c *call) putProtection(branch string) error {
+	var raw map[string]json.RawMessage
+	if err := c.read(&raw); err != nil {
+		return err
+	}
+	for _, field := range []string{"required_status_checks", "enforce_admins", "required_pull_request_reviews", "restrictions"} {
+		if _, ok := raw[field]; !ok {
+			return plain("Invalid request. \"" + field + "\" wasn't supplied.")
+		}
+	}
+	whole, err := json.Marshal(raw)
+	if err != nil {
+		return err
+	}
+	var in protectionInput
+	if err := json.Unmarshal(whole, &in); err != nil {
+		return plain("Invalid request. A field has a value of the wrong type.")
+	}
+	if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
+		return err
+	}
+	p, err := c.protectionFrom(in)
+	if err != nil {
+		return err
+	}
+	if err := c.host.SetProtection(c.ctx, c.repo, branch, p); err != nil {
+		return err
+	}
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p))
+}
+
+func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {
+	p := &host.Protection{EnforceAdmins: in.EnforceAdmins != nil && *in.EnforceAdmins, LinearHistory: in.LinearHistory,
+		AllowForce: in.AllowForce != nil && *in.AllowForce, AllowDeletions: in.AllowDeletions, Lock: in.Lock}
+	if in.BlockCreations || in.Conversations || (in.Reviews != nil && in.Reviews.CodeOwners) {
+		return nil, plain("This forge has no code owners, no conversations to resolve and no rule for new branches.")
+	}
+	if in.Checks != nil {
+		names := append([]string{}, in.Checks.Contexts...)
+		for _, k := range in.Checks.Checks {
+			names = append(names, k.Context)
+		}
+		p.Checks = &host.RequiredChecks{Strict: in.Checks.Strict, Contexts: []string{}}
+		seen := map[string]bool{}
+		for _, name := range names {
+			if strings.TrimSpace(name) == "" || len(name) > 1000 || len(seen) > 100 {
+				return nil, plain("A status check has no name, or there are too many.")
+			}
+			if !seen[name] {
+				p.Checks.Contexts = append(p.Checks.Contexts, name)
+			}
+			seen[name] = true
+		}
+	}
+	if in.Reviews != nil {
+		p.Reviews = &host.RequiredReviews{Count: 1, DismissStale: in.Reviews.DismissStale, LastPush: in.Reviews.LastPush}
+		set(&p.Reviews.Count, in.Reviews.Count)
+		if p.Reviews.Count < 0 || p.Reviews.Count > 6 {
+			return nil, plain("required_approving_review_count is a number from 0 to 6.")
+		}
+	}
+	if in.Restrictions == nil {
+		return p, nil
+	}
+	if len(in.Restrictions.Teams) > 0 || len(in.Restrictions.Apps) > 0 {
+		return nil, plain("This forge has no teams and no apps.")
+	}
+	p.Restrictions = &host.Restrictions{Users: []string{}}
+	for _, login := range in.Restrictions.Users {
+		u, err := c.store.AccountByLogin(c.ctx, login)
+		if host.IsNotFound(err) {
+			return nil, plain("There is no user " + login + ".")
+		} else if err != nil {
+			return nil, err
+		}
+		p.Restrictions.Users = append(p.Restrictions.Users, u.Login)
+	}
+	return p, nil
+}
+
+func (c *call) deleteProtection(branch string) error {
+	if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
+		return err
+	}
+	if p, err := c.host.Protection(c.ctx, c.repo, branch); err != nil {
+		return err
+	} else if p == nil {
+		return &httpError{status: http.StatusNotFound, message: "Branch not protected"}
+	}
+	if err := c.host.SetProtection(c.ctx, c.repo, branch, nil); err != nil {
+		return err
+	}
+	return c.none()
+}

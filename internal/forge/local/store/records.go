@@ -1,0 +1,363 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// AddRepository records a repository and sets its id.
+func (s *Store) AddRepository(ctx context.Context, r *Repository) error {
+	r.Created = Now()
+	r.Pushed = r.Created
+	return add(ctx, s, repositories, "record repository "+r.Name, r)
+}
+
+// Repository returns one by its id.
+func (s *Store) Repository(ctx context.Context, id int64) (Repository, error) {
+	r, err := repositories.get(ctx, s.db, "id = ?", id)
+	return r, explain(fmt.Sprintf("read repository %d", id), err)
+}
+
+// RepositoryByName returns one by its owner's login and its name.
+func (s *Store) RepositoryByName(ctx context.Context, owner, name string) (Repository, error) {
+	r, err := repositories.get(ctx, s.db, "owner = (SELECT id FROM accounts WHERE login = ?) AND name = ?", owner, name)
+	return r, explain("read repository", err)
+}
+
+// RepositoryByDir returns the one in a folder below the root.
+func (s *Store) RepositoryByDir(ctx context.Context, dir string) (Repository, error) {
+	r, err := repositories.get(ctx, s.db, "dir = ?", dir)
+	return r, explain("read repository", err)
+}
+
+// Repositories returns all of them, in the order they were made.
+func (s *Store) Repositories(ctx context.Context) ([]Repository, error) {
+	list, err := repositories.list(ctx, s.db, "ORDER BY id")
+	return list, explain("list repositories", err)
+}
+
+// Forks returns the direct forks of a repository, newest first.
+func (s *Store) Forks(ctx context.Context, id int64) ([]Repository, error) {
+	list, err := repositories.list(ctx, s.db, "WHERE parent = ? ORDER BY id DESC", id)
+	return list, explain("list forks", err)
+}
+
+// SetPushed notes when a repository was pushed to.
+func (s *Store) SetPushed(ctx context.Context, id int64) error {
+	return explain("note a push", s.exec(ctx, "UPDATE repositories SET pushed = ? WHERE id = ?", Now(), id))
+}
+
+// AddPull records a pull request under the next number of its repository. The
+// error is ErrExists when an open one has the same head and base.
+func (s *Store) AddPull(ctx context.Context, p *Pull) error {
+	p.Created = Now()
+	p.Updated = p.Created
+	return explain("record pull request", s.write(ctx, func(tx *sql.Tx) error {
+		same, err := pulls.list(ctx, tx, "WHERE repository = ? AND base_ref = ? AND head_repo = ? AND head_ref = ? AND closed = 0",
+			p.Repository, p.BaseRef, p.HeadRepo, p.HeadRef)
+		if err != nil {
+			return err
+		}
+		if len(same) > 0 {
+			return ErrExists
+		}
+		err = tx.QueryRowContext(ctx, "UPDATE repositories SET last_number = last_number + 1 WHERE id = ? RETURNING last_number", p.Repository).Scan(&p.Number)
+		if err != nil {
+			return err
+		}
+		return pulls.insert(ctx, tx, p)
+	}))
+}
+
+// Pull returns one by its number.
+func (s *Store) Pull(ctx context.Context, repository, number int64) (Pull, error) {
+	p, err := pulls.get(ctx, s.db, "repository = ? AND number = ?", repository, number)
+	return p, explain(fmt.Sprintf("read pull request %d", number), err)
+}
+
+// EditPull changes a pull request as it is in the database now: what two
+// change at once is not lost. An error of edit changes nothing and is returned.
+func (s *Store) EditPull(ctx context.Context, repository, number int64, edit func(*Pull) error) (Pull, error) {
+	var p Pull
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		var err error
+		if p, err = pulls.get(ctx, tx, "repository = ? AND number = ?", repository, number); err != nil {
+			return err
+		}
+		if err := edit(&p); err != nil {
+			return err
+		}
+		return pulls.update(ctx, tx, &p)
+	})
+	return p, explain(fmt.Sprintf("change pull request %d", number), err)
+}
+
+// PullFilter chooses pull requests; zero values choose all.
+type PullFilter struct {
+	Repository int64
+	HeadRepo   int64
+	HeadOwner  int64
+	HeadRef    string
+	HeadSHA    string
+	BaseRef    string
+	State      string // open, closed, or all
+	Sort       string // created or updated
+	Ascending  bool
+	Limit      int // 0 for all
+	Offset     int
+}
+
+// Pulls returns the pull requests that a filter chooses, and how many there
+// are without its limit.
+func (s *Store) Pulls(ctx context.Context, f PullFilter) ([]Pull, int, error) {
+	var where []string
+	var args []any
+	is := func(column string, value any, set bool) {
+		if set {
+			where, args = append(where, column+" = ?"), append(args, value)
+		}
+	}
+	is("repository", f.Repository, f.Repository != 0)
+	is("head_repo", f.HeadRepo, f.HeadRepo != 0)
+	is("head_owner", f.HeadOwner, f.HeadOwner != 0)
+	is("head_ref", f.HeadRef, f.HeadRef != "")
+	is("head_sha", f.HeadSHA, f.HeadSHA != "")
+	is("base_ref", f.BaseRef, f.BaseRef != "")
+	switch f.State {
+	case "open":
+		where = append(where, "closed = 0")
+	case "closed":
+		where = append(where, "closed > 0")
+	}
+	tail := ""
+	if len(where) > 0 {
+		tail = " WHERE " + strings.Join(where, " AND ")
+	}
+	var total int
+	if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM pulls"+tail, args...).Scan(&total); err != nil {
+		return nil, 0, explain("count pull requests", err)
+	}
+	order, direction := "created", "DESC"
+	if f.Sort == "updated" {
+		order = "updated"
+	}
+	if f.Ascending {
+		direction = "ASC"
+	}
+	tail += " ORDER BY " + order + " " + direction + ", number " + direction
+	if f.Limit > 0 {
+		tail += fmt.Sprintf(" LIMIT %d OFFSET %d", f.Limit, f.Offset)
+	}
+	list, err := pulls.list(ctx, s.db, tail, args...)
+	return list, total, explain("list pull requests", err)
+}
+
+// RequestedReviewers returns who was asked for a review and has not given it.
+func (s *Store) RequestedReviewers(ctx context.Context, pull int64) ([]Account, error) {
+	list, err := accounts.list(ctx, s.db, "WHERE id IN (SELECT account FROM review_requests WHERE pull = ?) ORDER BY id", pull)
+	return list, explain("list requested reviewers", err)
+}
+
+// touch notes that something happened to a pull request, by which those who
+// poll find it.
+func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
+	_, err := tx.ExecContext(ctx, "UPDATE pulls SET updated = ? WHERE "+where, append([]any{Now()}, args...)...)
+	return err
+}
+
+// change runs one statement about a pull request, and touches it.
+func (s *Store) change(ctx context.Context, pull int64, query string, args ...any) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "id = ?", pull)
+	})
+}
+
+// RequestReview asks for a review; asking twice is asking once.
+func (s *Store) RequestReview(ctx context.Context, pull, account int64) error {
+	return explain("request a review", s.change(ctx, pull, "INSERT OR IGNORE INTO review_requests (pull, account) VALUES (?, ?)", pull, account))
+}
+
+// UnrequestReview takes the request back.
+func (s *Store) UnrequestReview(ctx context.Context, pull, account int64) error {
+	return explain("take a request back", s.change(ctx, pull, "DELETE FROM review_requests WHERE pull = ? AND account = ?", pull, account))
+}
+
+// AddReview records a review. One that is submitted answers the request for it.
+func (s *Store) AddReview(ctx context.Context, r *Review) error {
+	return explain("record review", s.write(ctx, func(tx *sql.Tx) error {
+		if err := reviews.insert(ctx, tx, r); err != nil {
+			return err
+		}
+		return answerRequest(ctx, tx, r)
+	}))
+}
+
+// answerRequest notes that somebody gave the review that they were asked for.
+func answerRequest(ctx context.Context, tx *sql.Tx, r *Review) error {
+	if r.State == Pending {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", r.Pull, r.Author); err != nil {
+		return err
+	}
+	return touch(ctx, tx, "id = ?", r.Pull)
+}
+
+// EditReview changes a review as it is now, like EditPull.
+func (s *Store) EditReview(ctx context.Context, pull, id int64, edit func(*Review) error) (Review, error) {
+	var r Review
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		var err error
+		if r, err = reviews.get(ctx, tx, "id = ? AND pull = ?", id, pull); err != nil {
+			return err
+		}
+		if err := edit(&r); err != nil {
+			return err
+		}
+		if err := reviews.update(ctx, tx, &r); err != nil {
+			return err
+		}
+		return answerRequest(ctx, tx, &r)
+	})
+	return r, explain("change review", err)
+}
+
+// DeleteReview removes a review that is pending still.
+func (s *Store) DeleteReview(ctx context.Context, pull, id int64) error {
+	return explain("delete review", s.exec(ctx, "DELETE FROM reviews WHERE id = ? AND pull = ? AND state = ?", id, pull, Pending))
+}
+
+// Reviews returns those of a pull request, oldest first.
+func (s *Store) Reviews(ctx context.Context, pull int64) ([]Review, error) {
+	list, err := reviews.list(ctx, s.db, "WHERE pull = ? ORDER BY id", pull)
+	return list, explain("list reviews", err)
+}
+
+// AddComment records a comment.
+func (s *Store) AddComment(ctx context.Context, c *Comment) error {
+	c.Created = Now()
+	c.Updated = c.Created
+	return explain("record comment", s.write(ctx, func(tx *sql.Tx) error {
+		if err := comments.insert(ctx, tx, c); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "repository = ? AND number = ?", c.Repository, c.Number)
+	}))
+}
+
+// Comment returns one of a repository's comments.
+func (s *Store) Comment(ctx context.Context, repository, id int64) (Comment, error) {
+	c, err := comments.get(ctx, s.db, "id = ? AND repository = ?", id, repository)
+	return c, explain("read comment", err)
+}
+
+// PutComment stores a comment that has changed.
+func (s *Store) PutComment(ctx context.Context, c *Comment) error {
+	c.Updated = Now()
+	return explain("change comment", s.write(ctx, func(tx *sql.Tx) error {
+		if err := comments.update(ctx, tx, c); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "repository = ? AND number = ?", c.Repository, c.Number)
+	}))
+}
+
+// DeleteComment removes a comment.
+func (s *Store) DeleteComment(ctx context.Context, repository, id int64) error {
+	return explain("delete comment", s.exec(ctx, "DELETE FROM comments WHERE id = ? AND repository = ?", id, repository))
+}
+
+// Comments returns those of a pull request since a time, oldest first.
+func (s *Store) Comments(ctx context.Context, repository, number int64, since time.Time) ([]Comment, error) {
+	list, err := comments.list(ctx, s.db, "WHERE repository = ? AND number = ? AND updated >= ? ORDER BY id", repository, number, Time{since})
+	return list, explain("list comments", err)
+}
+
+// maxStatuses bounds the statuses of one commit in one context, as GitHub does.
+const maxStatuses = 1000
+
+// ErrTooMany says that a bound of what is kept was reached.
+var ErrTooMany = fmt.Errorf("there are %d already", maxStatuses)
+
+// AddStatus records a status.
+func (s *Store) AddStatus(ctx context.Context, v *Status) error {
+	v.Created = Now()
+	return explain("record status", s.write(ctx, func(tx *sql.Tx) error {
+		var n int
+		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM statuses WHERE repository = ? AND sha = ? AND context = ?", v.Repository, v.SHA, v.Context).Scan(&n)
+		if err != nil {
+			return err
+		}
+		if n >= maxStatuses {
+			return ErrTooMany
+		}
+		return statuses.insert(ctx, tx, v)
+	}))
+}
+
+// Statuses returns all statuses of a commit, newest first.
+func (s *Store) Statuses(ctx context.Context, repository int64, sha string) ([]Status, error) {
+	list, err := statuses.list(ctx, s.db, "WHERE repository = ? AND sha = ? ORDER BY id DESC", repository, sha)
+	return list, explain("list statuses", err)
+}
+
+// AddCheck records a check run.
+func (s *Store) AddCheck(ctx context.Context, c *Check) error {
+	return add(ctx, s, checks, "record check run", c)
+}
+
+// EditCheck changes a check run as it is now, like EditPull.
+func (s *Store) EditCheck(ctx context.Context, repository, id int64, edit func(*Check) error) (Check, error) {
+	var c Check
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		var err error
+		if c, err = checks.get(ctx, tx, "id = ? AND repository = ?", id, repository); err != nil {
+			return err
+		}
+		if err := edit(&c); err != nil {
+			return err
+		}
+		return checks.update(ctx, tx, &c)
+	})
+	return c, explain("change check run", err)
+}
+
+// Check returns a check run.
+func (s *Store) Check(ctx context.Context, repository, id int64) (Check, error) {
+	c, err := checks.get(ctx, s.db, "id = ? AND repository = ?", id, repository)
+	return c, explain("read check run", err)
+}
+
+// Checks returns the check runs of a commit, newest first.
+func (s *Store) Checks(ctx context.Context, repository int64, sha string) ([]Check, error) {
+	list, err := checks.list(ctx, s.db, "WHERE repository = ? AND sha = ? ORDER BY id DESC", repository, sha)
+	return list, explain("list check runs", err)
+}
+
+// Protection returns what holds for a branch; ErrNotFound when nothing does.
+func (s *Store) Protection(ctx context.Context, repository int64, branch string) (Protection, error) {
+	p, err := protections.get(ctx, s.db, "repository = ? AND branch = ?", repository, branch)
+	return p, explain("read branch protection", err)
+}
+
+// Protections returns those of all branches of a repository.
+func (s *Store) Protections(ctx context.Context, repository int64) ([]Protection, error) {
+	list, err := protections.list(ctx, s.db, "WHERE repository = ? ORDER BY branch", repository)
+	return list, explain("list branch protections", err)
+}
+
+// SetProtection replaces what holds for a branch; an empty body removes it.
+func (s *Store) SetProtection(ctx context.Context, repository int64, branch, body string) error {
+	return explain("set branch protection", s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM protections WHERE repository = ? AND branch = ?", repository, branch); err != nil || body == "" {
+			return err
+		}
+		return protections.insert(ctx, tx, &Protection{Repository: repository, Branch: branch, Body: body})
+	}))
+}
