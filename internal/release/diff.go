@@ -64,38 +64,6 @@ func Compare(before, after []Object) []plan.Change {
 // when the release has it no more.
 const keepPolicy = "helm.sh/resource-policy"
 
-// CompareManifests compares two manifests as Compare does, and returns also
-// the objects of the new one whose text differs. Documents that are the same
-// on both sides are not even parsed. An error names the document, and quotes
-// nothing of it.
-func CompareManifests(before, after []byte) (changes []plan.Change, changed []Object, err error) {
-	old, now := documents(before), documents(after)
-	restOld, err := parseDocuments(without(old, now))
-	if err != nil {
-		return nil, nil, fmt.Errorf("compare manifests: old side: %w", err)
-	}
-	restNow, err := parseDocuments(without(now, old))
-	if err != nil {
-		return nil, nil, fmt.Errorf("compare manifests: new side: %w", err)
-	}
-	return Compare(restOld, restNow), restNow, nil
-}
-
-// without returns the documents that the other side does not have.
-func without(docs, other []document) []document {
-	have := make(map[string]bool, len(other))
-	for _, d := range other {
-		have[string(d.text)] = true
-	}
-	var out []document
-	for _, d := range docs {
-		if !have[string(d.text)] {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
 // CompareValues returns the settings that differ between two sets of values,
 // in the order of their paths. Settings with a name like a secret's are masked.
 // A null, which removes a chart's own default, is told as the text "null".

@@ -49,14 +49,34 @@ func (o Object) String() string {
 // flattened, empty documents dropped. An object without a kind or a name is an
 // error.
 func ParseManifest(manifest []byte) ([]Object, error) {
-	return parseDocuments(documents(manifest))
+	var out []Object
+	for _, doc := range documents(manifest) {
+		content, err := parseMap(doc.text)
+		if err != nil {
+			// The parser's message may quote the document, which may hold a
+			// Secret.
+			return nil, fmt.Errorf("document %d of the manifest is not a YAML map", doc.place)
+		}
+		if len(content) == 0 {
+			continue
+		}
+		objects, err := flatten(content)
+		if err != nil {
+			return nil, fmt.Errorf("document %d of the manifest: %w", doc.place, err)
+		}
+		for i := range objects {
+			objects[i].Template = doc.template
+		}
+		out = append(out, objects...)
+	}
+	return out, nil
 }
 
 // document is one document of a manifest as text.
 type document struct {
 	place    int    // from 1
 	template string // the chart's file, from Helm's comment
-	text     []byte // without the marker before it and white space around it
+	text     []byte // without the marker and the empty lines before it
 }
 
 // documents cuts a manifest at its "---" lines, without reading the YAML. No
@@ -66,7 +86,8 @@ func documents(manifest []byte) []document {
 	place, start := 0, 0
 	add := func(end int) {
 		place++
-		if text := bytes.TrimSpace(manifest[start:end]); len(text) > 0 {
+		// White space at the end may be part of a block text.
+		if text := bytes.TrimLeft(manifest[start:end], "\r\n"); len(bytes.TrimSpace(text)) > 0 {
 			out = append(out, document{place: place, template: source(text), text: text})
 		}
 	}
@@ -96,30 +117,6 @@ func source(text []byte) string {
 		return ""
 	}
 	return string(bytes.TrimSpace(file))
-}
-
-func parseDocuments(docs []document) ([]Object, error) {
-	var out []Object
-	for _, doc := range docs {
-		content, err := parseMap(doc.text)
-		if err != nil {
-			// The parser's message may quote the document, which may hold a
-			// Secret.
-			return nil, fmt.Errorf("document %d of the manifest is not a YAML map", doc.place)
-		}
-		if len(content) == 0 {
-			continue
-		}
-		objects, err := flatten(content)
-		if err != nil {
-			return nil, fmt.Errorf("document %d of the manifest: %w", doc.place, err)
-		}
-		for i := range objects {
-			objects[i].Template = doc.template
-		}
-		out = append(out, objects...)
-	}
-	return out, nil
 }
 
 func flatten(content map[string]any) ([]Object, error) {

@@ -55,3 +55,17 @@ func TestParseManifestKeepsLastLine(t *testing.T) {
 		}
 	}
 }
+
+// The end of a block text belongs to it, and what stands first in a document
+// may be indented.
+func TestParseManifestKeepsTexts(t *testing.T) {
+	objects, err := ParseManifest([]byte("---\n\n  kind: ConfigMap\n  metadata: {name: a}\n  data:\n    k: |\n      text\n---\nkind: ConfigMap\nmetadata: {name: b}\ndata:\n  k: |+\n    text\n\n"))
+	if err != nil || len(objects) != 2 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	for i, want := range []string{"text\n", "text\n\n"} {
+		if data, _ := objects[i].Content["data"].(map[string]any); data["k"] != want {
+			t.Errorf("%s: %q, want %q", objects[i], data["k"], want)
+		}
+	}
+}
