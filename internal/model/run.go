@@ -26,16 +26,17 @@ type RunKind string
 
 // The kinds of run.
 const (
-	Deploy   RunKind = "deploy"
-	Verify   RunKind = "verify"
-	Rollback RunKind = "rollback"
+	Deploy    RunKind = "deploy"
+	Verify    RunKind = "verify"
+	Rollback  RunKind = "rollback"
+	CheckPull RunKind = "check" // of a pull request; it has no environment
 )
 
 // Run is one durable execution of a workflow.
 type Run struct {
 	ID          string          `json:"id"` // sortable by time
 	Kind        RunKind         `json:"kind"`
-	Environment string          `json:"environment"`
+	Environment string          `json:"environment"`    // empty for a check of a pull request
 	Hubs        []string        `json:"hubs,omitempty"` // restricted to these; empty means all
 	Commit      string          `json:"commit"`
 	Subject     string          `json:"subject"` // first line of the commit message
@@ -49,6 +50,8 @@ type Run struct {
 	Images      []Built         `json:"images,omitempty"`
 	Releases    []ReleaseResult `json:"releases,omitempty"`
 	Durations   Durations       `json:"durations"`
+	// Pull is what a run of kind CheckPull found out; nil for other kinds.
+	Pull *PullCheck `json:"pull,omitempty"`
 }
 
 // Durations say where a run's time went. All are wall-clock, in nanoseconds.

@@ -148,6 +148,60 @@ type History interface {
 type RunFilter struct {
 	Environment string
 	Hub         string
+	Kind        model.RunKind
+	Pull        int  // number of a pull request
 	Active      bool // queued or running only
 	Limit       int  // 0 means 50
+}
+
+// Assessor reads changes without running anything of theirs.
+type Assessor interface {
+	// Credentials searches what head adds to base for credentials. None is
+	// told in what it returns.
+	Credentials(ctx context.Context, base, head string) ([]model.Remark, error)
+	// Assess plans what merging head into base does, and keeps the plan under
+	// the run's id for the pages and for reports. What is wrong with the
+	// change is in the Assessment, and no error.
+	Assess(ctx context.Context, q AssessRequest) (Assessment, error)
+}
+
+// AssessRequest is what to plan.
+type AssessRequest struct {
+	Run        string
+	Base, Head string // full commit ids
+	// Environments whose releases are looked at; nil means all.
+	Environments []string
+}
+
+// Assessment is the part of a plan that a check decides by.
+type Assessment struct {
+	Merged   string   // commit that the merge makes; empty when the two conflict
+	Errors   int      // problems that the change brings and that forbid to deploy it
+	Warnings int      // that the change brings
+	Conflict bool     // the two do not go together
+	Summary  string   // one line, at most 140 characters
+	Changed  []string // paths that differ between base and Merged
+	Lines    []string // the plan in words, for the run's log
+	// Packages are the distributions of Python that the change adds or alters
+	// in an image, by the image's ID.
+	Packages map[string][]Package
+}
+
+// Sandbox runs what a change brings, in isolation and without credentials.
+type Sandbox interface {
+	// TestKey identifies the outcome of a test: the same key, the same
+	// outcome. files is a digest of what the test sees.
+	TestKey(ctx context.Context, test model.Test, files string) (string, error)
+	// Test runs a test on a folder. A test that fails is no error.
+	Test(ctx context.Context, dir string, test model.Test, log io.Writer) (model.TestResult, error)
+	// Smoke tries an image that users' servers run. An image that fails is no
+	// error.
+	Smoke(ctx context.Context, built model.Built, q model.SmokeRequest, log io.Writer) (model.SmokeResult, error)
+}
+
+// Results remember which tests passed, by their keys. Losing them costs time
+// alone.
+type Results interface {
+	Passed(ctx context.Context, key string) (model.TestResult, bool, error)
+	SetPassed(ctx context.Context, key string, r model.TestResult) error
 }

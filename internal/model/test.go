@@ -1,0 +1,53 @@
+package model
+
+import "time"
+
+// DefaultTestTimeout bounds a Test that names no timeout.
+const DefaultTestTimeout = 10 * time.Minute
+
+// Test is one of the repository's own tests (`checks` in hubship.yaml), run on
+// pull requests in a sandbox.
+type Test struct {
+	Name    string        `json:"name"`
+	Image   string        `json:"image"`             // reference of the image that it runs in
+	Command []string      `json:"command"`           // with its arguments; a text in hubship.yaml is run by sh -c
+	Paths   []string      `json:"paths,omitempty"`   // patterns of the files that it sees; empty: all
+	Timeout time.Duration `json:"timeout,omitempty"` // 0 means DefaultTestTimeout
+}
+
+// TestResult is how a Test went.
+type TestResult struct {
+	Name    string        `json:"name"`
+	Key     string        `json:"key"` // identifies what it ran on: the same key, the same outcome
+	Passed  bool          `json:"passed"`
+	Skipped string        `json:"skipped,omitempty"` // why it did not run: the change touches nothing that it sees
+	Cached  bool          `json:"cached,omitempty"`  // it passed on the same content before
+	Reason  string        `json:"reason,omitempty"`  // why it failed, one line
+	Took    time.Duration `json:"took"`              // nanoseconds
+	Log     string        `json:"log,omitempty"`     // last lines, when it failed
+}
+
+// SmokeRequest says what to try in an image.
+type SmokeRequest struct {
+	Packages []SmokePackage `json:"packages"` // to import
+}
+
+// SmokePackage is a distribution that is to be imported.
+type SmokePackage struct {
+	Name string `json:"name"`           // of the distribution: "scikit-learn"
+	Spec string `json:"spec,omitempty"` // as its list names it: "==1.5.2"
+}
+
+// SmokeResult is how an image fared.
+type SmokeResult struct {
+	Passed bool    `json:"passed"`
+	Reason string  `json:"reason,omitempty"` // why not, one line
+	Checks []Check `json:"checks"`
+}
+
+// BuildOptions say how an image is built.
+type BuildOptions struct {
+	// Untrusted is a build of what somebody proposes who may not write to the
+	// repository. It shares nothing with other builds that one could poison.
+	Untrusted bool `json:"untrusted,omitempty"`
+}
