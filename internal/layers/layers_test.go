@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"internal/forge/github":   {"internal/model", "internal/forge"},
 
 	// In front of the workflows.
+	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship"},
@@ -87,7 +88,7 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
 	"github.com/google/go-github/":                {"internal/forge/github"},
-	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check"},
+	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check", "internal/pulls"}, // pulls: its work queue alone
 	"modernc.org/sqlite":                          {"internal/store", "internal/forge/local/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},

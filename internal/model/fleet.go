@@ -20,6 +20,20 @@ type Fleet struct {
 	Chart        string        // path of the chart of hubs that name no other, from the root of the repository
 	Registry     string        // registry that images go to; empty means the installation's own
 	Verify       VerifySettings
+	Tests        []Test         // the repository's own, run on pull requests
+	Review       ReviewSettings // what a pull request needs
+	Revert       string         // what happens to a change that fails in the first environment: RevertPropose or RevertAuto
+}
+
+// What happens to a change that fails.
+const (
+	RevertPropose = "propose" // a pull request takes it back, and a person merges that
+	RevertAuto    = "auto"    // the pull request is merged by itself once its checks have passed
+)
+
+// ReviewSettings say what a pull request needs besides green checks.
+type ReviewSettings struct {
+	Approvals int `json:"approvals"` // by others than its author, 0 to 6; 0 is for a team of one
 }
 
 // The layouts of deployment repositories.
@@ -77,6 +91,7 @@ type Environment struct {
 	Release   string `json:"release"`         // pattern with {hub} and {env}
 	Host      string `json:"host"`            // pattern with {hub} and {env}: the name under which hubship's HTTP port serves the hub
 	After     string `json:"after,omitempty"` // environment whose evidence a deploy here requires; empty means none
+	Push      bool   `json:"push,omitempty"`  // the branch may be pushed to directly, without a pull request
 }
 
 // Cluster is a Kubernetes cluster, always named: no current context is ever

@@ -62,6 +62,7 @@ type Promotion struct {
 	Into    string       `json:"into"`
 	Head    string       `json:"head"`              // commit of the source branch
 	Merge   string       `json:"merge,omitempty"`   // merge commit; empty when refused, nothing to do or dry run
+	Pull    int          `json:"pull,omitempty"`    // number of the pull request that was merged
 	Run     *Run         `json:"run,omitempty"`     // the run that ships it
 	Commits []string     `json:"commits"`           // "abc1234 subject (author)", newest first
 	Hubs    []HubVerdict `json:"hubs"`              // every hub that the promotion changes

@@ -24,7 +24,7 @@ const (
 )
 
 // Markdown writes the plan as a comment on a pull request: the summary in the
-// open, all else folded. It never exceeds what GitHub takes; what matters least
+// open, all else folded. It never exceeds what GitHub takes, or the options' limit; what matters least
 // is left out first, and the comment says so.
 func Markdown(w io.Writer, p plan.Plan, o Options) error {
 	m := &markdown{view: newView(p, o)}
@@ -32,7 +32,11 @@ func Markdown(w io.Writer, p plan.Plan, o Options) error {
 	parts = append(parts, m.blocksApart()...)
 	parts = append(parts, m.standing(), m.unrelated())
 	const note = "\n_%s left out here, as a comment has no room for them; `hubship plan -o html` shows all._\n"
-	room := markdownLimit - len(note) - 40
+	limit := o.Limit
+	if limit <= 0 {
+		limit = markdownLimit
+	}
+	room := limit - len(note) - 40
 	var b strings.Builder
 	size, left := 0, 0
 	for _, part := range parts {
@@ -55,9 +59,9 @@ func Markdown(w io.Writer, p plan.Plan, o Options) error {
 
 type markdown struct{ *view }
 
-// plainText escapes a text, so that Markdown shows it as it is, in one line. Names
+// Escape escapes a text, so that Markdown shows it as it is, in one line. Names
 // of people and numbers of issues become no links.
-func plainText(s string) string {
+func Escape(s string) string {
 	var b strings.Builder
 	for _, r := range line(s) {
 		switch {
@@ -81,12 +85,12 @@ func plainText(s string) string {
 	return strings.NewReplacer("://", ":\u200b//", "www.", "www\u200b.").Replace(b.String())
 }
 
-// cell writes a text as code within a table, where a "|" ends the cell even in
+// Cell writes a text as code within a table, where a "|" ends the cell even in
 // code.
-func cell(s string) string { return strings.ReplaceAll(code(s), "|", `\|`) }
+func Cell(s string) string { return strings.ReplaceAll(Code(s), "|", `\|`) }
 
-// code writes a text as code, in one line.
-func code(s string) string {
+// Code writes a text as code, in one line.
+func Code(s string) string {
 	s = line(s)
 	if s == "" {
 		return ""
@@ -118,7 +122,7 @@ var mdMarks = map[string]string{"bad": "🔴 ", "warn": "🟡 ", "good": "🟢 "
 func (m *markdown) summary() string {
 	var b strings.Builder
 	verdict := m.verdict()
-	fmt.Fprintf(&b, "### %sPlan: %s\n\n", mdMarks[verdict.Class], plainText(verdict.Text))
+	fmt.Fprintf(&b, "### %sPlan: %s\n\n", mdMarks[verdict.Class], Escape(verdict.Text))
 	b.WriteString("| | |\n|:--|:--|\n")
 	label := ""
 	for _, f := range m.facts()[1:] {
@@ -133,9 +137,9 @@ func (m *markdown) summary() string {
 		if name != "" {
 			name = "**" + name + "**"
 		}
-		fmt.Fprintf(&b, "| %s | %s%s |\n", name, mark, plainText(f.Text))
+		fmt.Fprintf(&b, "| %s | %s%s |\n", name, mark, Escape(f.Text))
 	}
-	commits := cell(short(m.plan.Base))
+	commits := Cell(short(m.plan.Base))
 	if commits == "" {
 		commits = "nothing"
 	}
@@ -143,7 +147,7 @@ func (m *markdown) summary() string {
 	if m.plan.Merged != "" {
 		merged = ", merged into the base"
 	}
-	fmt.Fprintf(&b, "| **Commits** | %s → %s%s |\n", commits, cell(short(m.plan.Head)), merged)
+	fmt.Fprintf(&b, "| **Commits** | %s → %s%s |\n", commits, Cell(short(m.plan.Head)), merged)
 	return b.String()
 }
 
@@ -201,14 +205,14 @@ func (m *markdown) problem(p plan.Problem) string {
 	mark := map[plan.Severity]string{plan.Error: "🔴 **error**", plan.Warning: "🟡 **warning**", plan.Notice: "🔵 notice"}[p.Severity]
 	text := "- " + mark
 	if at := place(p); at != "" {
-		text += " " + code(at)
+		text += " " + Code(at)
 	}
-	text += ": " + plainText(p.Message) + " (" + plainText(p.Check) + ")"
+	text += ": " + Escape(p.Message) + " (" + Escape(p.Check) + ")"
 	if len(p.Releases) > 0 {
-		text += " — " + plainText(m.where(p.Releases))
+		text += " — " + Escape(m.where(p.Releases))
 	}
 	if p.Hint != "" {
-		text += "<br>_Hint:_ " + plainText(p.Hint)
+		text += "<br>_Hint:_ " + Escape(p.Hint)
 	}
 	return text + "\n"
 }
@@ -224,14 +228,14 @@ func (m *markdown) felt() string {
 			fmt.Fprintf(&b, "| | … and %s more | | |\n", count(len(m.effects)-i, "effect"))
 			break
 		}
-		what, where := plainText(e.What), plainText(e.Where)
+		what, where := Escape(e.What), Escape(e.Where)
 		if e.Allowed {
 			what += " (allowed by the commit)"
 		}
 		if e.Active != "" && plan.Worse(e.Level, plan.NextStart) {
-			where += "; " + plainText(e.Active)
+			where += "; " + Escape(e.Active)
 		}
-		fmt.Fprintf(&b, "| %s%s | %s | %s | %s |\n", mdMarks[e.Class()], e.Word(), what, where, plainText(e.Why))
+		fmt.Fprintf(&b, "| %s%s | %s | %s | %s |\n", mdMarks[e.Class()], e.Word(), what, where, Escape(e.Why))
 	}
 	return folded("What users feel, and why", b.String())
 }
@@ -243,19 +247,19 @@ func (m *markdown) images() string {
 			b.WriteString(mdMore(len(m.plan.Images)-i, "image"))
 			break
 		}
-		what := "changes: " + code(img.Before) + " → " + code(img.After)
+		what := "changes: " + Code(img.Before) + " → " + Code(img.After)
 		switch {
 		case img.Change == plan.Removed:
 			what = "no longer used"
 		case img.Build:
 			what = "is built"
 		case img.Before == "":
-			what = "is new: " + code(img.After)
+			what = "is new: " + Code(img.After)
 		}
-		if what += ", for " + plainText(few(img.Hubs, 8)); img.Build && len(img.Hubs) == 0 {
+		if what += ", for " + Escape(few(img.Hubs, 8)); img.Build && len(img.Hubs) == 0 {
 			what = byHand
 		}
-		fmt.Fprintf(&b, "- %s %s", code(img.Name), what)
+		fmt.Fprintf(&b, "- %s %s", Code(img.Name), what)
 		if img.Bytes > 0 {
 			fmt.Fprintf(&b, "; each node pulls %s", plan.Size(img.Bytes))
 		}
@@ -271,7 +275,7 @@ func paths(indent string, list []plan.Reason) string {
 			b.WriteString(indent + mdMore(len(list)-i, "path"))
 			break
 		}
-		fmt.Fprintf(&b, "%s- %s: %s\n", indent, code(r.Path), plainText(r.Reason))
+		fmt.Fprintf(&b, "%s- %s: %s\n", indent, Code(r.Path), Escape(r.Reason))
 	}
 	return b.String()
 }
@@ -292,11 +296,11 @@ func (m *markdown) packages() string {
 		if p.Loose {
 			mark = "🟡 " + mark
 		}
-		where := cell(p.Place)
+		where := Cell(p.Place)
 		if len(p.Images) > 1 {
-			where = plainText(p.where())
+			where = Escape(p.where())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", mark, plainText(p.Text), where)
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", mark, Escape(p.Text), where)
 	}
 	return folded("Packages: "+summaryText(m.packaged()), b.String())
 }
@@ -312,13 +316,13 @@ func (m *markdown) submodules() string {
 		if s.Back {
 			mark = "🟡 "
 		}
-		fmt.Fprintf(&b, "- %s%s\n", mark, plainText(submoduleText(s)))
+		fmt.Fprintf(&b, "- %s%s\n", mark, Escape(submoduleText(s)))
 		for i, c := range s.Commits {
 			if i == mdRows/2 {
 				b.WriteString("  " + mdMore(len(s.Commits)-i, "commit"))
 				break
 			}
-			fmt.Fprintf(&b, "  - %s\n", plainText(c))
+			fmt.Fprintf(&b, "  - %s\n", Escape(c))
 		}
 	}
 	return folded(count(len(m.plan.Submodules), "submodule"), b.String())
@@ -335,13 +339,13 @@ func (m *markdown) causes() string {
 		if r.Change != plan.Changed {
 			where += " (" + string(r.Change) + ")"
 		}
-		fmt.Fprintf(&b, "- %s\n%s", plainText(where), paths("  ", r.Reasons))
+		fmt.Fprintf(&b, "- %s\n%s", Escape(where), paths("  ", r.Reasons))
 	}
 	for i, d := range m.dark {
 		if i == mdRows {
 			break
 		}
-		fmt.Fprintf(&b, "- 🟡 not rendered: %s: %s\n", plainText(d.Where), plainText(d.Why))
+		fmt.Fprintf(&b, "- 🟡 not rendered: %s: %s\n", Escape(d.Where), Escape(d.Why))
 	}
 	return folded("Why these hubs", b.String())
 }
@@ -397,7 +401,7 @@ func mdChange(c plan.Change) string {
 	if c.Hook {
 		hook = ", a hook"
 	}
-	fmt.Fprintf(&b, "\n**%s** (%s%s)\n", plainText(c.Object()), c.Change, hook)
+	fmt.Fprintf(&b, "\n**%s** (%s%s)\n", Escape(c.Object()), c.Change, hook)
 	if c.Change != plan.Changed {
 		return b.String()
 	}
@@ -416,17 +420,17 @@ func mdChange(c plan.Change) string {
 }
 
 func mdField(indent string, f plan.Field) string {
-	text := indent + "- " + code(f.Path)
+	text := indent + "- " + Code(f.Path)
 	switch {
 	case f.Masked || f.Digest || f.Lines == nil && f.Before == nil && f.After == nil:
 		return text + " " + fieldText(f, mdValue) + "\n"
 	case f.Lines == nil && f.Before == nil:
-		return text + " added: " + code(value(f.After, mdValue)) + "\n"
+		return text + " added: " + Code(value(f.After, mdValue)) + "\n"
 	case f.Lines == nil && f.After == nil:
-		return text + " removed: " + code(value(f.Before, mdValue)) + "\n"
+		return text + " removed: " + Code(value(f.Before, mdValue)) + "\n"
 	case f.Lines == nil:
 		before, after := pair(f.Before, f.After, mdValue)
-		return text + ": " + code(before) + " → " + code(after) + "\n"
+		return text + ": " + Code(before) + " → " + Code(after) + "\n"
 	}
 	return text + "\n" + fence(indent+"  ", f.Lines)
 }
@@ -459,7 +463,7 @@ func (m *markdown) standing() string {
 			b.WriteString(mdMore(len(files)-i, "file"))
 			break
 		}
-		b.WriteString("- " + code(f) + "\n")
+		b.WriteString("- " + Code(f) + "\n")
 	}
 	return folded(count(len(files), "encrypted file")+" whose values are made up here", b.String())
 }
@@ -471,7 +475,7 @@ func (m *markdown) unrelated() string {
 			b.WriteString(mdMore(len(m.plan.Unrelated)-i, "path"))
 			break
 		}
-		b.WriteString("- " + code(f) + "\n")
+		b.WriteString("- " + Code(f) + "\n")
 	}
 	return folded(count(len(m.plan.Unrelated), "path")+" not part of any hub", b.String())
 }

@@ -22,6 +22,9 @@ type Options struct {
 	// Title is what the change is called, such as a pull request's title; may
 	// be empty.
 	Title string
+	// Limit bounds the characters, for Markdown only; 0 means what GitHub
+	// takes for a comment.
+	Limit int
 }
 
 // view is a plan as it is written, in any format.

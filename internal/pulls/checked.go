@@ -1,0 +1,142 @@
+package pulls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+)
+
+// checkName is what hubship's check run is known by, beside its statuses.
+const checkName = "hubship"
+
+// report brings what a check found to the forge: a status for each part, one
+// check run with remarks on lines, one comment.
+func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.Run) error {
+	if r.Pull == nil || r.State == model.Superseded {
+		return nil
+	}
+	var errs []error
+	for _, part := range r.Pull.Parts {
+		errs = append(errs, c.status(ctx, r.Pull.Head, forge.Status{
+			Context: statusOf(part.Name), State: partStates[part.State], Description: part.Summary, URL: c.o.RunURL(r.ID),
+		}))
+	}
+	made, err := c.o.Plans.Plan(ctx, r.ID)
+	planned := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	var remarks []forge.Annotation
+	if r.State.Final() {
+		remarks = annotations(r, made)
+	}
+	errs = append(errs, c.checkRun(ctx, r, remarks))
+	if talkative(r) {
+		w := writer{c: c, run: r}
+		if planned {
+			w.plan = &made
+		}
+		errs = append(errs, c.comment(ctx, pr.Number, "check", w.check()))
+	}
+	return errors.Join(errs...)
+}
+
+// talkative says that a check has found out enough for a comment.
+func talkative(r model.Run) bool {
+	p := r.Pull.Part(model.PartPlan)
+	return r.State.Final() || p != nil && p.State.Final()
+}
+
+var partStates = map[model.PartState]string{
+	model.PartWaiting: forge.Pending, model.PartRunning: forge.Pending,
+	model.PartPassed: forge.Success, model.PartFailed: forge.Failure, model.PartErrored: forge.Errored,
+}
+
+// checkRun shows a check as a check run, where the forge has such and lets us.
+func (c *Controller) checkRun(ctx context.Context, r model.Run, remarks []forge.Annotation) error {
+	checks, ok := c.o.Forge.(forge.Checks)
+	if !ok {
+		return nil
+	}
+	check := forge.Check{
+		Name: checkName, Commit: r.Pull.Head, ExternalID: r.ID, URL: c.o.RunURL(r.ID), State: forge.CheckInProgress,
+		Title: headline(r), Summary: forge.Shorten(summary(r), forge.MaxCheckText), Started: r.Started, Completed: r.Finished, Annotations: remarks,
+	}
+	switch {
+	case r.State == model.Queued:
+		check.State = forge.CheckQueued
+	case r.State.Final():
+		check.State, check.Conclusion = forge.CheckCompleted, conclusion(r.State)
+	}
+	content := fmt.Sprint(check.State, check.Conclusion, check.Title, check.Summary, len(remarks))
+	return c.once(ctx, "check/"+r.ID, content, func(ref string) (string, error) {
+		if ref == notAllowed {
+			return ref, nil
+		}
+		_, _ = fmt.Sscan(ref, &check.ID) // no id: a new one
+		done, err := checks.SetCheck(ctx, check)
+		switch {
+		case errors.Is(err, forge.ErrForbidden):
+			return notAllowed, nil // statuses and the comment say the same
+		case gone(err):
+			c.o.Logger.Warn("pull requests: a check run is left out", "run", r.ID, "error", err)
+			return ref, nil
+		}
+		return fmt.Sprint(done.ID), err
+	})
+}
+
+// notAllowed stands for the id of a check run that the account may not make.
+const notAllowed = "not allowed"
+
+func conclusion(s model.RunState) string {
+	switch s {
+	case model.Done, model.Unchanged:
+		return forge.CheckSuccess
+	case model.Refused:
+		return forge.CheckActionRequired
+	case model.Cancelled, model.Superseded:
+		return forge.CheckCancelled
+	}
+	return forge.CheckFailure
+}
+
+// maxAnnotations bounds the remarks on lines of one check.
+const maxAnnotations = 200
+
+// annotations are the remarks on lines of the change: the plan's problems, and
+// what the parts found themselves.
+func annotations(r model.Run, p plan.Plan) []forge.Annotation {
+	var out []forge.Annotation
+	add := func(a forge.Annotation) {
+		if a.Path != "" && len(out) < maxAnnotations {
+			a.Start = max(a.Start, 1)
+			out = append(out, a)
+		}
+	}
+	for _, part := range r.Pull.Parts {
+		for _, m := range part.Problems {
+			add(forge.Annotation{Path: m.Path, Start: m.Line, Level: forge.Problem, Title: "hubship " + part.Name, Message: withHint(m.Message, m.Hint)})
+		}
+	}
+	levels := map[plan.Severity]string{plan.Error: forge.Problem, plan.Warning: forge.Warning, plan.Notice: forge.Notice}
+	for _, m := range p.Problems {
+		if !m.Preexisting {
+			add(forge.Annotation{Path: m.File, Start: m.Line, Level: levels[m.Severity], Title: "hubship " + m.Check, Message: withHint(m.Message, m.Hint)})
+		}
+	}
+	return out
+}
+
+func withHint(text, hint string) string {
+	if hint == "" {
+		return text
+	}
+	return strings.TrimSuffix(text, ".") + ".\n" + hint
+}

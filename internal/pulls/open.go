@@ -1,0 +1,246 @@
+package pulls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// pull looks at one pull request, whatever its state.
+func (c *Controller) pull(ctx context.Context, number int) error {
+	pr, err := c.o.Forge.PullRequest(ctx, number)
+	if errors.Is(err, forge.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.note(pr)
+	switch {
+	case pr.State == forge.Open:
+		return c.openPull(ctx, pr)
+	case pr.Merged:
+		if err := c.over(ctx, pr, "the pull request was merged"); err != nil {
+			return err
+		}
+		if err := c.o.Repository.Fetch(ctx); err != nil {
+			return err
+		}
+		return c.landed(ctx, pr)
+	default:
+		return c.over(ctx, pr, "the pull request was closed")
+	}
+}
+
+// over ends the checks of a pull request that is not open any more. What is
+// said about its head is said anew for another one with the same.
+func (c *Controller) over(ctx context.Context, pr forge.PullRequest, why string) error {
+	runs, err := c.checks(ctx, pr.Number)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if !r.State.Final() {
+			if err := c.o.Engine.Supersede(ctx, r.ID, why); err != nil {
+				return err
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n, other := range c.open {
+		if other.Head.Commit == pr.Head.Commit {
+			c.queue.Add(key{kind: lookPull, number: n})
+		}
+	}
+	return nil
+}
+
+// checks are the newest checks of a pull request, the newest first.
+func (c *Controller) checks(ctx context.Context, number int) ([]model.Run, error) {
+	return c.o.Engine.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 20})
+}
+
+// openPull has an open pull request checked, unless just this was, and reports
+// what is known.
+func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
+	if err := c.seen(ctx, pr); err != nil {
+		return err
+	}
+	if err := c.o.Repository.Fetch(ctx, pr.Number); err != nil {
+		return err
+	}
+	base, err := c.o.Repository.Head(ctx, pr.Base.Branch)
+	if err != nil || base == "" {
+		return err // the forge closes what has no base any more
+	}
+	fleet, err := c.o.Repository.Fleet(ctx, base)
+	if err != nil {
+		return c.unreadable(ctx, pr, err)
+	}
+	env, ok := fleet.EnvironmentOfBranch(pr.Base.Branch)
+	if !ok {
+		return nil // work among people, with which hubship has nothing to do
+	}
+	runs, err := c.checks(ctx, pr.Number)
+	if err != nil {
+		return err
+	}
+	want, err := c.wanted(ctx, pr, base)
+	if err != nil {
+		return err
+	}
+	talk, err := c.talkAbout(ctx, pr)
+	if err != nil {
+		return err
+	}
+	current, cause := choose(runs, want, talk.again)
+	if cause != "" {
+		if current, err = c.check(ctx, runs, want, cause); err != nil {
+			return err
+		}
+	}
+	if err := c.report(ctx, pr, current); err != nil {
+		return err
+	}
+	if env.After != "" {
+		c.queue.Add(key{kind: lookPromotion, name: env.Name})
+	}
+	return c.mergeByItself(ctx, pr, fleet, current)
+}
+
+// seen says at once that a head which nobody has seen before is looked at.
+func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
+	at := statusKey(pr.Head.Commit, statusOf(model.PartPolicy))
+	if digest, _, err := c.o.Memory.Reported(ctx, at); err != nil || digest != "" {
+		return err
+	}
+	c.mu.Lock()
+	branch := pr.Base.Branch
+	_, known := c.branches[branch]
+	drives := !known // before the first look at the branches all may
+	c.mu.Unlock()
+	if !drives {
+		head, err := c.o.Repository.Head(ctx, branch)
+		if err != nil || head == "" {
+			return err
+		}
+		fleet, err := c.o.Repository.Fleet(ctx, head)
+		if err != nil {
+			return nil // told below
+		}
+		if _, drives = fleet.EnvironmentOfBranch(branch); !drives {
+			return nil
+		}
+	}
+	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Pending, Context: statusOf(model.PartPolicy), Description: "hubship looks at the change"})
+}
+
+// unreadable says that the base does not describe itself, so that nothing can
+// be judged.
+func (c *Controller) unreadable(ctx context.Context, pr forge.PullRequest, why error) error {
+	if ctx.Err() != nil {
+		return why
+	}
+	c.mu.Lock()
+	_, relevant := c.branches[pr.Base.Branch]
+	c.mu.Unlock()
+	if !relevant {
+		return nil
+	}
+	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Errored, Context: statusOf(model.PartPolicy),
+		Description: fmt.Sprintf("hubship cannot read branch %s: %s", pr.Base.Branch, describe(why))})
+}
+
+// wanted is what a check of the pull request would be about now.
+func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base string) (model.PullRequest, error) {
+	want := model.PullRequest{
+		Number: pr.Number, Title: pr.Title, Author: pr.Author, URL: pr.URL,
+		Head: pr.Head.Commit, HeadOwner: pr.Head.Repository.Owner, HeadBranch: pr.Head.Branch, Fork: pr.FromFork(),
+		Base: pr.Base.Branch, BaseCommit: base,
+	}
+	hold, err := c.hold(ctx, pr)
+	if err != nil {
+		return want, err
+	}
+	want.Hold, want.Trusted = hold, hold == ""
+	return want, nil
+}
+
+// choose returns the check that says what is wanted or, with a cause, that a
+// new one is needed. A check that was interrupted for good is made again.
+func choose(runs []model.Run, want model.PullRequest, again func(model.Run) string) (model.Run, string) {
+	for _, r := range runs {
+		if r.Pull == nil || r.State == model.Superseded {
+			continue
+		}
+		switch {
+		case !r.Pull.Tried(want):
+			return model.Run{}, changed(r.Pull.PullRequest, want)
+		case again(r) != "":
+			return model.Run{}, again(r)
+		case interrupted(r) && tries(runs, want) < maxTries:
+			return model.Run{}, "again, after it was interrupted"
+		}
+		return r, ""
+	}
+	return model.Run{}, fmt.Sprintf("pull request #%d by %s", want.Number, want.Author)
+}
+
+// maxTries bounds how often one check begins by itself.
+const maxTries = 3
+
+// interrupted says that a check ended without an answer, and not by a person.
+func interrupted(r model.Run) bool {
+	if r.State != model.FailedRun {
+		return false
+	}
+	for _, p := range r.Pull.Parts {
+		if !p.State.Final() {
+			return true
+		}
+	}
+	return false
+}
+
+func tries(runs []model.Run, want model.PullRequest) int {
+	n := 0
+	for _, r := range runs {
+		if r.Pull != nil && r.Pull.Tried(want) {
+			n++
+		}
+	}
+	return n
+}
+
+// changed is the cause of a new check.
+func changed(was, want model.PullRequest) string {
+	switch {
+	case was.Head != want.Head:
+		return "push to " + strings.TrimPrefix(want.HeadOwner+":", ":") + want.HeadBranch
+	case was.Base != want.Base:
+		return "the base is " + want.Base + " now"
+	case was.BaseCommit != want.BaseCommit:
+		return "push to " + want.Base
+	default:
+		return "somebody approved what is run"
+	}
+}
+
+// check starts a check and ends those that it makes needless.
+func (c *Controller) check(ctx context.Context, runs []model.Run, want model.PullRequest, cause string) (model.Run, error) {
+	for _, r := range runs {
+		if r.State.Final() {
+			continue
+		}
+		if err := c.o.Engine.Supersede(ctx, r.ID, "superseded: "+cause); err != nil {
+			return model.Run{}, err
+		}
+	}
+	return c.o.Engine.Check(ctx, want, cause)
+}

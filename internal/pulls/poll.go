@@ -1,0 +1,155 @@
+package pulls
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// poll finds what changed at the forge since the last time, and has it looked
+// at.
+func (c *Controller) poll(ctx context.Context) error {
+	err := c.pollOnce(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trouble = err; err == nil {
+		c.polled = time.Now()
+	}
+	return err
+}
+
+func (c *Controller) pollOnce(ctx context.Context) error {
+	c.mu.Lock()
+	since, known := c.since, maps.Clone(c.branches)
+	c.mu.Unlock()
+	changes, err := c.o.Forge.Poll(ctx, since)
+	if err != nil {
+		return err
+	}
+	if since.IsZero() {
+		// After a start, what was merged lately may not have been reported.
+		lately, err := c.o.Forge.PullRequests(ctx, forge.Filter{State: forge.Closed, UpdatedSince: time.Now().AddDate(0, 0, -recentDays)})
+		if err != nil {
+			return err
+		}
+		changes.PullRequests = append(changes.PullRequests, lately...)
+	}
+	var moved []forge.RefUpdate
+	for _, branch := range slices.Sorted(maps.Keys(changes.Branches)) {
+		if commit := changes.Branches[branch]; known[branch] != commit {
+			moved = append(moved, forge.RefUpdate{Branch: branch, Old: known[branch], New: commit})
+		}
+	}
+	if len(moved) > 0 {
+		if err := c.branchesMoved(ctx, moved, len(known) > 0); err != nil {
+			return err
+		}
+	}
+	for _, pr := range changes.PullRequests {
+		c.note(pr)
+		c.queue.Add(key{kind: lookPull, number: pr.Number})
+	}
+	// Last, so that what failed on the way is found once more.
+	c.mu.Lock()
+	c.since, c.branches = changes.Next, changes.Branches
+	c.mu.Unlock()
+	return nil
+}
+
+// note remembers a pull request as it was seen.
+func (c *Controller) note(pr forge.PullRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, pr.Number)
+	delete(c.merged, pr.Number)
+	switch {
+	case pr.State == forge.Open:
+		c.open[pr.Number] = pr
+	case pr.Merged && time.Since(pr.MergedAt) < recentDays*24*time.Hour:
+		c.merged[pr.Number] = pr
+	}
+}
+
+// branchesMoved has everything looked at that depends on branches, and where
+// the repository is a mirror brings them here.
+func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known bool) error {
+	if err := c.o.Repository.Fetch(ctx); err != nil {
+		return err
+	}
+	if c.o.Mirrors && known {
+		for i := range moved {
+			if moved[i].Old == "" {
+				moved[i].Old = forge.ZeroID
+			}
+		}
+		if _, err := c.o.Engine.Pushed(ctx, moved, c.o.Forge.Repository().Owner); err != nil {
+			// The next reconcile pass of the engine finds it too.
+			c.o.Logger.Warn("pull requests: a push is not deployed yet", "error", err)
+		}
+	} else if c.o.Mirrors {
+		c.o.Engine.Kick()
+	}
+	c.mu.Lock()
+	for n, pr := range c.open {
+		if slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == pr.Base.Branch }) {
+			c.queue.Add(key{kind: lookPull, number: n})
+		}
+	}
+	c.mu.Unlock()
+	fleet, err := c.fleet(ctx, moved)
+	if err != nil || fleet == nil {
+		return err
+	}
+	for _, env := range fleet.Environments {
+		if env.After != "" {
+			c.queue.Add(key{kind: lookPromotion, name: env.Name})
+		}
+	}
+	return nil
+}
+
+// fleet is what the first of the moved branches describes that drives an
+// environment; nil when none does. A branch that describes nothing readable is
+// told by the engine.
+func (c *Controller) fleet(ctx context.Context, moved []forge.RefUpdate) (*model.Fleet, error) {
+	for _, u := range moved {
+		if u.Deleted() {
+			continue
+		}
+		fleet, err := c.o.Repository.Fleet(ctx, u.New)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			continue
+		}
+		if _, ok := fleet.EnvironmentOfBranch(u.Branch); ok {
+			return fleet, nil
+		}
+	}
+	return nil, nil
+}
+
+// recent returns the pull requests that were merged lately into a branch, in
+// the order that they were merged.
+func (c *Controller) recent(branch string) []forge.PullRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []forge.PullRequest
+	for _, pr := range c.merged {
+		if pr.Base.Branch == branch {
+			out = append(out, pr)
+		}
+	}
+	slices.SortFunc(out, func(a, b forge.PullRequest) int {
+		if d := a.MergedAt.Compare(b.MergedAt); d != 0 {
+			return d
+		}
+		return a.Number - b.Number
+	})
+	return out
+}

@@ -1,0 +1,195 @@
+// Package pulls carries the process of changes by pull requests at a forge: it
+// has them checked, reports what was found and what became of them, keeps the
+// pull request that promotes what was proved, and takes back what failed.
+//
+// It observes, decides and acts, level by level: what is to be said follows
+// from the forge, from Git and from the history of runs alone, so that an event
+// that was lost, came twice or came late changes nothing but the moment. What
+// was said already is remembered by its digest; when the forge is down, it is
+// said later.
+package pulls
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// Engine runs what the controller asks for; ship.Engine is one.
+type Engine interface {
+	// Check queues a check of a pull request and returns it at once.
+	Check(ctx context.Context, p model.PullRequest, cause string) (model.Run, error)
+	// Supersede ends a check that is not needed any more. No error when it has
+	// ended already.
+	Supersede(ctx context.Context, id, reason string) error
+	// Runs returns the newest runs first.
+	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	// Promote says what a promotion would be; the controller never asks for
+	// more than a dry run. A refusal is in the Promotion.
+	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
+	// Pushed queues the runs that moved branches ask for.
+	Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error)
+	// Kick asks for a reconcile pass soon.
+	Kick()
+}
+
+// Repository is the deployment repository as this machine has it.
+type Repository interface {
+	// Fetch brings all branches of the forge's repository, and the heads of
+	// these pull requests. It does nothing where the repository is the
+	// forge's own.
+	Fetch(ctx context.Context, pulls ...int) error
+	// Head returns the commit of a branch, or "" if there is no such branch.
+	Head(ctx context.Context, branch string) (string, error)
+	// Fleet reads what the repository describes at the commit.
+	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
+	// IsAncestor says whether old is new or one of its ancestors. The error
+	// is fs.ErrNotExist when the repository does not have one of them.
+	IsAncestor(ctx context.Context, old, new string) (bool, error)
+	// Changed names the files of the hub that differ between two commits.
+	Changed(ctx context.Context, base, head, hub string) ([]string, error)
+	// Landed is the history that a merge put on its base branch: the commits
+	// at which the branch was before and after. commits is how many the pull
+	// request had.
+	Landed(ctx context.Context, merge string, commits []forge.Commit) (before, after string, err error)
+	// Revert pushes to the forge, as a new branch, a commit on top of another
+	// one that takes back what changed between two, and returns it. The error
+	// says so when later changes are in the way. A branch of that name that
+	// has just this is taken as it is; any other is an error.
+	Revert(ctx context.Context, q Revert) (commit string, err error)
+}
+
+// Revert is a branch that takes something back.
+type Revert struct {
+	Branch        string // new
+	Onto          string // commit that it begins at
+	Before, After string // commits: what changed between them is taken back
+	Message       string // of the commit
+}
+
+// Plans returns the plan that a check made.
+type Plans interface {
+	// Plan is the plan of a run; the error is fs.ErrNotExist when it has none.
+	Plan(ctx context.Context, run string) (plan.Plan, error)
+}
+
+// Memory remembers what was reported. Losing it means that everything that is
+// recent is reported once more.
+type Memory interface {
+	// Reported returns a digest of what was reported under a key, and the
+	// forge's id of it; both are "" when nothing was.
+	Reported(ctx context.Context, key string) (digest, ref string, err error)
+	SetReported(ctx context.Context, key, digest, ref string) error
+}
+
+// Options configure a Controller.
+type Options struct {
+	Forge      forge.Forge
+	Engine     Engine
+	Repository Repository
+	Plans      Plans
+	Memory     Memory
+	// RunURL is the address of a run's page, PlanURL that of its plan.
+	RunURL, PlanURL func(run string) string
+	// HubURL is where a hub of that host name answers.
+	HubURL func(host string) string
+	// Mirrors says that Repository is a copy, so that moved branches become
+	// known here first: the controller then queues their deployments.
+	Mirrors bool
+	// Poll is the time between two looks for what no event told; 30 seconds
+	// when 0.
+	Poll   time.Duration
+	Logger *slog.Logger
+}
+
+// Controller keeps the forge in line with what happens. Run does the work; its
+// other methods are safe for concurrent use.
+type Controller struct {
+	o     Options
+	queue workqueue.TypedRateLimitingInterface[key]
+
+	mu       sync.Mutex
+	since    time.Time                 // the next poll goes on from here
+	polled   time.Time                 // last poll that went well
+	trouble  error                     // of the last poll; nil when it went well
+	branches map[string]string         // as last seen
+	open     map[int]forge.PullRequest // as last seen, those into environments' branches or not
+	merged   map[int]forge.PullRequest // lately, by number
+	heads    map[string]int            // of open ones, by commit: which was seen last
+	login    string
+}
+
+// Bounds of what is looked at.
+const (
+	workers     = 4
+	recentDays  = 30 // a merged pull request is reported about for so long
+	keptRuns    = 200
+	defaultPoll = 30 * time.Second
+)
+
+// New returns a controller. It asks nothing of anybody yet.
+func New(o Options) (*Controller, error) {
+	switch {
+	case o.Forge == nil, o.Engine == nil, o.Repository == nil, o.Plans == nil, o.Memory == nil:
+		return nil, errors.New("pull requests: a part of the options is missing")
+	case o.RunURL == nil, o.PlanURL == nil, o.HubURL == nil:
+		return nil, errors.New("pull requests: an address of the options is missing")
+	}
+	if o.Poll == 0 {
+		o.Poll = defaultPoll
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Controller{
+		o: o, queue: newQueue(),
+		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{}, heads: map[string]int{},
+	}, nil
+}
+
+// State is how the controller stands with the forge.
+type State struct {
+	Repository forge.Repository
+	Polled     time.Time // last time that the forge was read to the end; zero for never
+	Trouble    string    // why the last look failed, one line; empty when it did not
+	Waiting    int       // things that are to be looked at or reported
+	Open       int       // pull requests
+}
+
+// State returns how the controller stands with the forge.
+func (c *Controller) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := State{Repository: c.o.Forge.Repository(), Polled: c.polled, Waiting: c.queue.Len(), Open: len(c.open)}
+	if c.trouble != nil {
+		s.Trouble = describe(c.trouble)
+	}
+	return s
+}
+
+// self is hubship's own login at the forge.
+func (c *Controller) self(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	login := c.login
+	c.mu.Unlock()
+	if login != "" {
+		return login, nil
+	}
+	login, err := c.o.Forge.Login(ctx)
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	c.login = login
+	c.mu.Unlock()
+	return login, nil
+}

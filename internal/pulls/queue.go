@@ -1,0 +1,154 @@
+package pulls
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// key names something to look at. Two requests for one key that nobody has
+// begun on are one; a key that is being looked at is looked at again after.
+type key struct {
+	kind   string
+	number int    // of a pull request
+	name   string // of an environment
+}
+
+func (k key) String() string {
+	if k.number > 0 {
+		return fmt.Sprintf("%s #%d", k.kind, k.number)
+	}
+	return strings.TrimSpace(k.kind + " " + k.name)
+}
+
+// Kinds of keys.
+const (
+	lookForge       = "forge"        // what no event told
+	lookPull        = "pull request" // one, open or not
+	lookEnvironment = "environment"  // what its runs mean for pull requests
+	lookPromotion   = "promotion"    // into an environment
+)
+
+// The pause after a failure doubles up to the longest.
+const (
+	firstPause   = time.Second
+	longestPause = time.Minute
+	lookLimit    = 5 * time.Minute // of one look
+)
+
+func newQueue() workqueue.TypedRateLimitingInterface[key] {
+	return workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[key](firstPause, longestPause))
+}
+
+// Run works until ctx ends. It begins with a look at everything.
+func (c *Controller) Run(ctx context.Context) {
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	c.queue.Add(key{kind: lookForge})
+	tick := time.NewTicker(c.o.Poll)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			c.queue.Add(key{kind: lookForge})
+		}
+	}
+	c.queue.ShutDown()
+	group.Wait()
+}
+
+// next looks at one key; false when there will be none any more.
+func (c *Controller) next(ctx context.Context) bool {
+	k, down := c.queue.Get()
+	if down {
+		return false
+	}
+	defer c.queue.Done(k)
+	inner, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	err := c.look(inner, k)
+	switch {
+	case err == nil:
+		c.queue.Forget(k)
+	case ctx.Err() != nil:
+	default:
+		c.later(k, err)
+	}
+	return true
+}
+
+// later has a key looked at again after a failure.
+func (c *Controller) later(k key, err error) {
+	until, passing := forge.Temporary(err)
+	if c.queue.NumRequeues(k) == 0 || !passing {
+		c.o.Logger.Warn("pull requests: to be tried again", "what", k.String(), "error", err)
+	}
+	if wait := time.Until(until); wait > 0 {
+		c.queue.AddAfter(k, wait)
+		return
+	}
+	c.queue.AddRateLimited(k)
+}
+
+func (c *Controller) look(ctx context.Context, k key) error {
+	switch k.kind {
+	case lookForge:
+		return c.poll(ctx)
+	case lookPull:
+		return c.pull(ctx, k.number)
+	case lookEnvironment:
+		return c.environment(ctx, k.name)
+	case lookPromotion:
+		return c.promotion(ctx, k.name)
+	}
+	return fmt.Errorf("there is no look at %q", k.kind)
+}
+
+// Handle takes an event of the forge and returns at once. An event only says
+// where to look.
+func (c *Controller) Handle(e forge.Event) {
+	switch e := e.(type) {
+	case forge.PullRequestEvent:
+		c.queue.Add(key{kind: lookPull, number: e.Number})
+	case forge.ReviewEvent:
+		c.queue.Add(key{kind: lookPull, number: e.Number})
+	case forge.CommentEvent:
+		c.queue.Add(key{kind: lookPull, number: e.Number})
+	case forge.PushEvent:
+		c.queue.Add(key{kind: lookForge})
+	case forge.CheckEvent:
+		go c.again(e)
+	}
+}
+
+// Changed takes a run whose record changed and returns at once.
+func (c *Controller) Changed(r model.Run) {
+	switch {
+	case r.Kind == model.CheckPull && r.Pull != nil:
+		c.queue.Add(key{kind: lookPull, number: r.Pull.Number})
+	case r.Environment != "" && r.Kind != model.Verify:
+		c.queue.Add(key{kind: lookEnvironment, name: r.Environment})
+	}
+}
+
+// describe is an error with its hint in one line.
+func describe(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	if hint := model.HintOf(err); hint != "" {
+		return text + " (" + hint + ")"
+	}
+	return text
+}

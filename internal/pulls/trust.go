@@ -1,0 +1,183 @@
+package pulls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Commands that people write as comments, each on a line of its own.
+var (
+	approveCommand = regexp.MustCompile(`(?m)^\s*/hubship approve ([0-9a-f]{7,64})\s*$`)
+	againCommand   = regexp.MustCompile(`(?m)^\s*/hubship check\s*$`)
+)
+
+// Approval is the comment that lets hubship run what a head brings.
+func Approval(head string) string { return "/hubship approve " + head }
+
+// Again is the comment that has a check made once more.
+const Again = "/hubship check"
+
+// hold says what the check of a pull request waits for, or "" when it need not
+// wait: its head is a branch of the repository itself, or its author may write
+// there, or had a pull request merged before; or somebody who may write
+// approved just this head, by a comment or a review.
+func (c *Controller) hold(ctx context.Context, pr forge.PullRequest) (string, error) {
+	if !pr.FromFork() {
+		return "", nil
+	}
+	if known, err := c.writes(ctx, pr.Author); err != nil || known {
+		return "", err
+	}
+	if digest, _, err := c.o.Memory.Reported(ctx, trustKey(pr.Author)); err != nil || digest != "" {
+		return "", err
+	}
+	approved, err := c.approved(ctx, pr)
+	if err != nil || approved {
+		return "", err
+	}
+	return fmt.Sprintf("waits for a maintainer: the first pull request of %s", pr.Author), nil
+}
+
+func trustKey(login string) string { return "trusted/" + strings.ToLower(login) }
+
+// trust remembers that somebody had a pull request merged.
+func (c *Controller) trust(ctx context.Context, login string) error {
+	return c.o.Memory.SetReported(ctx, trustKey(login), "merged", "")
+}
+
+// writes says whether somebody may write to the repository.
+func (c *Controller) writes(ctx context.Context, login string) (bool, error) {
+	p, err := c.o.Forge.Permission(ctx, login)
+	if errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrInvalid) {
+		return false, nil
+	}
+	return err == nil && p.Includes(forge.Write), err
+}
+
+// approved says whether somebody who may write approved the very head.
+func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, error) {
+	comments, err := c.o.Forge.Comments(ctx, pr.Number)
+	if err != nil {
+		return false, err
+	}
+	for _, comment := range comments {
+		for _, m := range approveCommand.FindAllStringSubmatch(comment.Body, -1) {
+			if comment.Author == pr.Author || !strings.HasPrefix(pr.Head.Commit, m[1]) {
+				continue
+			}
+			if ok, err := c.writes(ctx, comment.Author); err != nil || ok {
+				return ok, err
+			}
+		}
+	}
+	reviews, err := c.o.Forge.Reviews(ctx, pr.Number)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range forge.Verdicts(reviews) {
+		if r.State != forge.Approved || r.Commit != pr.Head.Commit || r.Author == pr.Author {
+			continue
+		}
+		if ok, err := c.writes(ctx, r.Author); err != nil || ok {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// talk is what people asked for in the conversation of a pull request.
+type talk struct {
+	asked time.Time // newest request for another check; zero for none
+	by    string
+}
+
+// talkAbout reads the conversation. The newest request counts; whoever may
+// write or is the author may ask.
+func (c *Controller) talkAbout(ctx context.Context, pr forge.PullRequest) (talk, error) {
+	comments, err := c.o.Forge.Comments(ctx, pr.Number)
+	if err != nil {
+		return talk{}, err
+	}
+	for i := len(comments) - 1; i >= 0; i-- {
+		comment := comments[i]
+		if !againCommand.MatchString(comment.Body) {
+			continue
+		}
+		may := comment.Author == pr.Author
+		if !may {
+			if may, err = c.writes(ctx, comment.Author); err != nil {
+				return talk{}, err
+			}
+		}
+		if may {
+			return talk{asked: comment.Created, by: comment.Author}, nil
+		}
+	}
+	return talk{}, nil
+}
+
+// again is why a check is made once more, or "".
+func (t talk) again(r model.Run) string {
+	// Forges tell times to the second.
+	if t.asked.IsZero() || !t.asked.After(r.Created.Truncate(time.Second)) {
+		return ""
+	}
+	return "asked for by " + t.by
+}
+
+// Rerun has the newest check of a pull request made once more.
+func (c *Controller) Rerun(ctx context.Context, number int, by string) error {
+	pr, err := c.o.Forge.PullRequest(ctx, number)
+	if err != nil {
+		return err
+	}
+	if pr.State != forge.Open {
+		return model.Usage(fmt.Errorf("pull request #%d is not open", number), "open it again first")
+	}
+	runs, err := c.checks(ctx, number)
+	if err != nil {
+		return err
+	}
+	if err := c.o.Repository.Fetch(ctx, number); err != nil {
+		return err
+	}
+	base, err := c.o.Repository.Head(ctx, pr.Base.Branch)
+	if err != nil {
+		return err
+	}
+	want, err := c.wanted(ctx, pr, base)
+	if err != nil {
+		return err
+	}
+	if _, err := c.check(ctx, runs, want, "asked for by "+by); err != nil {
+		return err
+	}
+	c.queue.Add(key{kind: lookPull, number: number})
+	return nil
+}
+
+// again makes the check once more that somebody asked for at the forge.
+func (c *Controller) again(e forge.CheckEvent) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	defer cancel()
+	c.mu.Lock()
+	var numbers []int
+	for n, pr := range c.open {
+		if pr.Head.Commit == e.Commit {
+			numbers = append(numbers, n)
+		}
+	}
+	c.mu.Unlock()
+	for _, n := range numbers {
+		if err := c.Rerun(ctx, n, e.Sender); err != nil {
+			c.o.Logger.Warn("pull requests: a check is not made again", "number", n, "error", err)
+		}
+	}
+}
