@@ -269,7 +269,7 @@ func TestClient(t *testing.T) {
 	if _, err := c.Start(ctx, model.RunRequest{Kind: model.Verify, Environment: "staging"}); err != nil || strings.HasSuffix(svc.last(), "by ") {
 		t.Errorf("a request without a name: %v; %s", err, svc.last())
 	}
-	if runs, err := c.Runs(ctx, ship.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Active:true Limit:7}" {
+	if runs, err := c.Runs(ctx, ship.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Kind: Pull:0 Active:true Limit:7}" {
 		t.Errorf("Runs() = %v, %v; %s", runs, err, svc.last())
 	}
 	if got, err := c.Run(ctx, "started"); err != nil || got.Environment != "staging" {
