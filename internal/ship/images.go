@@ -84,7 +84,9 @@ func (e *Engine) buildImages(ctx dbos.Context, r *model.Run, p runPlan) (map[str
 	channels := make([]<-chan dbos.StepOutcome[builtImage], len(p.Build))
 	for i, src := range p.Build {
 		ch, err := dbos.Go(ctx, func(ctx context.Context) (builtImage, error) {
-			return attempt(ctx, e, r.ID, func(ctx context.Context) (model.Built, error) { return e.buildImage(ctx, r.ID, r.Commit, src) })
+			return attempt(ctx, e, r.ID, func(ctx context.Context) (model.Built, error) {
+				return e.buildImage(ctx, r.ID, r.Commit, src, model.BuildOptions{})
+			})
 		}, dbos.WithStepName("image "+src.ID))
 		if err != nil {
 			return nil, err
@@ -108,7 +110,7 @@ func (e *Engine) buildImages(ctx dbos.Context, r *model.Run, p runPlan) (map[str
 }
 
 // buildImage checks the build context out and builds it.
-func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.Source) (model.Built, error) {
+func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.Source, opts model.BuildOptions) (model.Built, error) {
 	scope := "image " + src.ID
 	dir, err := os.MkdirTemp(e.opts.WorkDir, "build-")
 	if err != nil {
@@ -126,7 +128,7 @@ func (e *Engine) buildImage(ctx context.Context, run, commit string, src model.S
 	}
 	e.say(run, scope, model.LevelInfo, "building from %s at %.12s", src.Context, commit)
 	log := &lineLog{emit: func(text string) { e.say(run, scope, model.LevelDebug, "%s", text) }}
-	built, err := e.Images.Build(ctx, dir, src, log)
+	built, err := e.Images.Build(ctx, dir, src, opts, log)
 	log.flush()
 	if err != nil {
 		for _, text := range strings.Split(err.Error(), "\n") {

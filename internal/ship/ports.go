@@ -53,9 +53,10 @@ type Images interface {
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
 	// Exists says whether exactly this image is still in the registry.
 	Exists(ctx context.Context, built model.Built) (bool, error)
-	// Build builds the source from a context folder on disk and pushes it.
+	// Build builds the source from a context folder on disk and pushes it; a
+	// source that is in the registry already is found instead.
 	// Progress and the build's output go to log, one line at a time.
-	Build(ctx context.Context, dir string, src model.Source, log io.Writer) (model.Built, error)
+	Build(ctx context.Context, dir string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error)
 }
 
 // Upgrade says what a release is to become.

@@ -227,7 +227,7 @@ func (w *world) Exists(_ context.Context, b model.Built) (bool, error) {
 	return ok, nil
 }
 
-func (w *world) Build(_ context.Context, _ string, src model.Source, log io.Writer) (model.Built, error) {
+func (w *world) Build(_ context.Context, _ string, src model.Source, _ model.BuildOptions, log io.Writer) (model.Built, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Fprintln(log, "building")

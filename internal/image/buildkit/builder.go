@@ -93,7 +93,7 @@ func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 // repository, and is not changed. What happens goes to log, a line at a time.
 // Callers that ask for the same image at the same time share one build. A
 // failed instruction is a *BuildError.
-func (b *Builder) Build(ctx context.Context, dir string, src model.Source, log io.Writer) (model.Built, error) {
+func (b *Builder) Build(ctx context.Context, dir string, src model.Source, _ model.BuildOptions, log io.Writer) (model.Built, error) {
 	out := newLineWriter(log)
 	defer out.Flush()
 	dockerfile, err := readBuildFile(dir, src)
