@@ -1,0 +1,125 @@
+// Package localtest runs an embedded forge for tests, over HTTP as its users
+// reach it.
+package localtest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
+	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/forge/local/hooks"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/rest"
+	"github.com/hubship/hubship/internal/forge/local/store"
+)
+
+// Forge is a running embedded forge. It ends with its test.
+type Forge struct {
+	Host *host.Host
+	Dir  string // of repositories and database
+	URL  string // without a slash at its end
+
+	t    *testing.T
+	down atomic.Bool
+}
+
+// Start runs an embedded forge. moved hears of branches that the forge moved;
+// it may be nil.
+func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.RefUpdate, string)) *Forge {
+	t.Helper()
+	f := &Forge{t: t, Dir: t.TempDir()}
+	log := slog.New(slog.NewTextHandler(&lines{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var err error
+	f.Host, err = host.Open(t.Context(), host.Options{
+		Root: filepath.Join(f.Dir, "repositories"), Database: filepath.Join(f.Dir, "forge.db"), Moved: moved, Log: log,
+	})
+	f.ok(err)
+	t.Cleanup(func() {
+		if err := f.Host.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	token, err := local.NewToken(filepath.Join(f.Dir, "token"))
+	f.ok(err)
+	opts := local.Options{Token: token, Log: log}
+	if moved != nil {
+		opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
+			repo, err := f.Host.Store.RepositoryByDir(ctx, dir)
+			if err == nil {
+				moved(ctx, repo, updates, by)
+			}
+			return nil
+		}
+	}
+	f.Host.Serve(&opts)
+	git, err := local.New(opts)
+	f.ok(err)
+	srv := httptest.NewUnstartedServer(nil)
+	f.URL = "http://" + srv.Listener.Addr().String()
+	sender := hooks.New(f.Host.Store, []time.Duration{10 * time.Millisecond}, log)
+	api, err := rest.New(rest.Options{Host: f.Host, Sender: sender, URL: f.URL + "/api/v3", GitURL: f.URL + "/git", WebURL: f.URL + "/forge", Log: log})
+	f.ok(err)
+	f.Host.Hear(api.Hear)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	sent := make(chan struct{})
+	go func() { defer close(sent); sender.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-sent })
+	mux := http.NewServeMux()
+	mux.Handle("/api/v3/", api)
+	mux.Handle("/git/", http.StripPrefix("/git", git))
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.down.Load() {
+			http.Error(w, "down", http.StatusBadGateway)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return f
+}
+
+// SetDown lets every request fail, or lets it be answered again.
+func (f *Forge) SetDown(down bool) { f.down.Store(down) }
+
+func (f *Forge) ok(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// Account makes an account.
+func (f *Forge) Account(n store.NewAccount) store.Account {
+	f.t.Helper()
+	a, err := f.Host.Store.CreateAccount(f.t.Context(), n)
+	f.ok(err)
+	return a
+}
+
+// Client is the adapter, for an account at a repository.
+func (f *Forge) Client(a store.Account, repo forge.Repository) *github.Client {
+	f.t.Helper()
+	_, secret, err := f.Host.Store.CreateToken(f.t.Context(), a.ID, "test", []string{store.ScopeRepo, store.ScopeHooks}, time.Hour)
+	f.ok(err)
+	c, err := github.New(github.Options{URL: f.URL + "/api/v3/", Repository: repo, Token: secret, Patience: time.Second})
+	f.ok(err)
+	return c
+}
+
+// lines is the log of a test.
+type lines struct{ t *testing.T }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
