@@ -8,8 +8,8 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/planner"
-	"github.com/hubship/hubship/internal/report"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/report"
 	"github.com/hubship/hubship/internal/ship"
 )
 
