@@ -84,19 +84,31 @@ var described = sync.OnceValues(func() (*description, error) {
 
 var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?+]?[a-z_,]+\}|[^{} ])*$`)
 
-// installDescription installs the packages, once per content of their lock
-// file, in the user's cache folder or HUBSHIP_TEST_VENV, and keeps of their
-// 400 MB the two files that are read.
+// installDescription installs GitHub's description, and keeps of its 400 MB the
+// two files that are read.
 func installDescription(ctx context.Context) (string, error) {
+	return installPackages(ctx, "openapi", func(dir string) error {
+		modules := filepath.Join(dir, "node_modules")
+		return errors.Join(
+			os.Rename(filepath.Join(modules, "@octokit", "openapi", "generated", "api.github.com.json"), filepath.Join(dir, "api.github.com.json")),
+			os.Rename(filepath.Join(modules, "@octokit", "webhooks-schemas", "schema.json"), filepath.Join(dir, "webhooks.json")),
+			os.RemoveAll(modules))
+	})
+}
+
+// installPackages installs what a folder of testdata locks, once per content of
+// its lock file, in the user's cache folder or HUBSHIP_TEST_VENV. After the
+// installation, finish is called.
+func installPackages(ctx context.Context, name string, finish func(dir string) error) (string, error) {
 	sum := sha256.New()
 	files := map[string][]byte{}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		data, err := os.ReadFile(filepath.Join("testdata", "openapi", name))
+	for _, file := range []string{"package.json", "package-lock.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name, file))
 		if err != nil {
 			return "", err
 		}
 		sum.Write(data)
-		files[name] = data
+		files[file] = data
 	}
 	root := os.Getenv("HUBSHIP_TEST_VENV")
 	if root == "" {
@@ -106,7 +118,7 @@ func installDescription(ctx context.Context) (string, error) {
 		}
 		root = filepath.Join(cache, "hubship-test")
 	}
-	dir := filepath.Join(root, fmt.Sprintf("openapi-%x", sum.Sum(nil)[:8]))
+	dir := filepath.Join(root, fmt.Sprintf("%s-%x", name, sum.Sum(nil)[:8]))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -121,8 +133,8 @@ func installDescription(ctx context.Context) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
 		return dir, nil
 	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+	for file, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -131,12 +143,10 @@ func installDescription(ctx context.Context) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm ci (Debian: apt-get install nodejs npm): %w\n%s", err, out)
 	}
-	modules := filepath.Join(dir, "node_modules")
-	return dir, errors.Join(
-		os.Rename(filepath.Join(modules, "@octokit", "openapi", "generated", "api.github.com.json"), filepath.Join(dir, "api.github.com.json")),
-		os.Rename(filepath.Join(modules, "@octokit", "webhooks-schemas", "schema.json"), filepath.Join(dir, "webhooks.json")),
-		os.RemoveAll(modules),
-		os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644))
+	if err := finish(dir); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644)
 }
 
 // toSchema makes JSON Schema of OpenAPI 3.0's dialect: nullable is a type of
