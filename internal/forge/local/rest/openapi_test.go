@@ -73,16 +73,22 @@ var described = sync.OnceValues(func() (*description, error) {
 	d.compiler.AssertFormat()
 	d.hooks.AssertFormat()
 	// The library's own takes /{x}/ for one, not {/x}, which GitHub writes.
-	d.hooks.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(v any) error {
+	template := &jsonschema.Format{Name: "uri-template", Validate: func(v any) error {
 		if s, ok := v.(string); ok && !addressTemplate.MatchString(s) {
 			return errors.New("no address with places to fill in")
 		}
 		return nil
-	}})
+	}}
+	d.compiler.RegisterFormat(template)
+	d.hooks.RegisterFormat(template)
+	// Where the fork was deleted GitHub answers null, which its description of
+	// lists knows and that of one pull request does not.
+	head := d.parts["schemas"].(map[string]any)["pull-request"].(map[string]any)["properties"].(map[string]any)["head"].(map[string]any)["properties"].(map[string]any)
+	head["repo"] = map[string]any{"anyOf": []any{head["repo"], map[string]any{"type": "null"}}}
 	return d, errors.Join(d.compiler.AddResource(partsURL, map[string]any{"components": d.parts}), d.hooks.AddResource(hooksURL, events))
 })
 
-var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?+]?[a-z_,]+\}|[^{} ])*$`)
+var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?&+]?[a-z_,]+\}|[^{} ])*$`)
 
 // installDescription installs GitHub's description, and keeps of its 400 MB the
 // two files that are read.
@@ -163,6 +169,9 @@ func toSchema(v any) any {
 		}
 		if ref, ok := v["$ref"].(string); ok && strings.HasPrefix(ref, "#/components/schemas/") {
 			v["$ref"] = partsURL + ref
+		}
+		if v["default"] == "" && v["format"] == "uri" {
+			delete(v, "format") // no address, then
 		}
 		if v["nullable"] != true {
 			return v
