@@ -28,7 +28,7 @@ import (
 // branch staging, and with ada (contributor), ben (reviewer) and mia
 // (maintainer).
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	desc  *description
 	host  *host.Host
 	repo  store.Repository
@@ -40,7 +40,7 @@ type world struct {
 	moved []forge.RefUpdate
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, desc: describedOrSkip(t), token: map[string]string{}, id: map[string]int64{}}
 	ctx := t.Context()
@@ -158,14 +158,14 @@ type answer struct {
 }
 
 // is the answer as an object.
-func (a answer) object(t *testing.T) obj {
+func (a answer) object(t testing.TB) obj {
 	t.Helper()
 	var o obj
 	decode(t, a.body, &o)
 	return o
 }
 
-func (a answer) list(t *testing.T) []obj {
+func (a answer) list(t testing.TB) []obj {
 	t.Helper()
 	var o []obj
 	decode(t, a.body, &o)

@@ -304,7 +304,7 @@ func (d *description) checkEvent(event string, body []byte) error {
 	return nil
 }
 
-func describedOrSkip(t *testing.T) *description {
+func describedOrSkip(t testing.TB) *description {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("skipped: -short, and this test installs GitHub's description of its API")
@@ -316,7 +316,7 @@ func describedOrSkip(t *testing.T) *description {
 	return d
 }
 
-func decode(t *testing.T, body []byte, into any) {
+func decode(t testing.TB, body []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(body, into); err != nil {
 		t.Fatalf("%v\n%s", err, body)

@@ -143,19 +143,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.host.Git(repo)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := pullChanges(ctx, g, p)
-	if err != nil {
-		return nil, err
-	}
-	additions, deletions := 0, 0
-	for _, f := range changes {
-		additions, deletions = additions+f.Additions, deletions+f.Deletions
-	}
-	ahead, _, err := g.AheadBehind(ctx, p.BaseSHA, p.HeadSHA)
+	size, err := a.sizeOf(ctx, repo, p)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +153,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	}
 	o["merged"], o["mergeable"], o["rebaseable"], o["mergeable_state"] = !p.Merged.IsZero(), mergeable, mergeable, v.State
 	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), 0, p.CanModify
-	o["commits"], o["additions"], o["deletions"], o["changed_files"] = ahead, additions, deletions, len(changes)
+	o["commits"], o["additions"], o["deletions"], o["changed_files"] = size.commits, size.additions, size.deletions, size.files
 	return o, nil
 }
 
