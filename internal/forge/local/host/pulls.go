@@ -389,13 +389,7 @@ func (h *Host) dismissStale(ctx context.Context, repo store.Repository, p store.
 
 // RefreshAll is Refresh for all open pull requests of a repository.
 func (h *Host) RefreshAll(ctx context.Context, repo store.Repository, by store.Account) error {
-	list, _, err := h.Store.Pulls(ctx, store.PullFilter{Repository: repo.ID, State: "open"})
-	var errs []error
-	for _, p := range list {
-		_, err := h.Refresh(ctx, repo, p.Number, by)
-		errs = append(errs, err)
-	}
-	return errors.Join(append(errs, err)...)
+	return h.refreshThose(ctx, store.PullFilter{Repository: repo.ID, State: "open"}, by)
 }
 
 // Look is Refresh for who reads: what is found counts as the author's, and a
