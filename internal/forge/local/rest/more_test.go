@@ -77,7 +77,15 @@ func TestDeployments(t *testing.T) {
 // What clients ask for before anything else, and what is not there.
 func TestClientsBegin(t *testing.T) {
 	w := newWorld(t)
-	_, sha, n := w.proposal("feature/x")
+	clone, sha, n := w.proposal("feature/x")
+	w.git("mia", clone, "tag", "-a", "-m", "one", "v1")
+	w.git("mia", clone, "tag", "v2")
+	w.git("mia", clone, "push", "--quiet", w.url+"/git/hub/deployment.git", "v1", "v2")
+	for _, tag := range w.want(200, "ada", "GET", base+"/tags", nil).list(t) {
+		if tag["commit"].(map[string]any)["sha"] != sha {
+			t.Errorf("%v", tag)
+		}
+	}
 	for path, status := range map[string]int{
 		"/": 200, "/meta": 200, "/rate_limit": 200, "/user": 200, "/user/repos": 200, "/users/ada": 200, "/users/ada/repos": 200, "/orgs/hub/repos": 200,
 		base + "/collaborators": 200, base + "/collaborators/ben/permission": 200, base + "/tags": 200, base + "/labels": 200, base + "/labels/nothing": 404,
