@@ -92,7 +92,7 @@ func TestClientsBegin(t *testing.T) {
 		base + "/commits": 200, base + "/commits/staging": 200, base + "/commits/staging/status": 200, base + "/commits/" + sha + "/pulls": 200,
 		base + "/commits/" + sha + "/branches-where-head": 200, base + "/issues/" + n: 200, base + "/issues/99": 404, base + "/pulls/" + n + "/comments": 200,
 		base + "/git/commits/" + sha: 200, base + "/git/commits/" + strings.Repeat("0", 40): 404, base + "/git/trees/staging?recursive=1": 200,
-		base + "/git/trees/nothing": 404, base + "/git/blobs/" + sha: 404, base + "/branches/staging/protection/enforce_admins": 404,
+		base + "/commits/" + sha + "/check-suites": 404, base + "/git/trees/nothing": 404, base + "/git/blobs/" + sha: 404, base + "/branches/staging/protection/enforce_admins": 404,
 	} {
 		a := w.want(status, "mia", "GET", path, nil)
 		if status != 200 {
