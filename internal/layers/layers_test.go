@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"internal/store":                 {"internal/model", "internal/ship"},
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
-	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
+	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/pages", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
@@ -88,7 +88,7 @@ var owners = map[string][]string{
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
-	"github.com/google/go-github/":                {"internal/forge/github"},
+	"github.com/google/go-github/":                {"internal/forge/github", "internal/forge/local/pages"},                      // pages: a client of the API like any other
 	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check", "internal/pulls"}, // pulls: its work queue alone
 	"modernc.org/sqlite":                          {"internal/store", "internal/forge/local/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},

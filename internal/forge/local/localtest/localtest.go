@@ -18,6 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/forge/local"
 	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
@@ -76,6 +77,9 @@ func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.R
 	mux := http.NewServeMux()
 	mux.Handle("/api/v3/", api)
 	mux.Handle("/git/", http.StripPrefix("/git", git))
+	people, err := pages.New(pages.Options{Host: f.Host, API: api, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Log: log})
+	f.ok(err)
+	mux.Handle("/forge/", people)
 	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.down.Load() {
 			http.Error(w, "down", http.StatusBadGateway)

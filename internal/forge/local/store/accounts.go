@@ -99,13 +99,16 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, explain("list accounts", err)
 }
 
-// SetPassword replaces an account's password.
+// SetPassword replaces an account's password, and ends its sessions.
 func (s *Store) SetPassword(ctx context.Context, id int64, password string) error {
 	hash, err := hashPassword(password)
 	if err != nil {
 		return err
 	}
-	return explain("set a password", s.exec(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User))
+	if err := s.exec(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
+		return explain("set a password", err)
+	}
+	return s.EndSessions(ctx, id)
 }
 
 // SetRole replaces an account's role.

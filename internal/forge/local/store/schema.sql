@@ -19,6 +19,14 @@ CREATE TABLE tokens (
 	created INTEGER NOT NULL,
 	expires INTEGER NOT NULL
 );
+CREATE TABLE sessions (
+	hash    TEXT    NOT NULL PRIMARY KEY, -- SHA-256 of the cookie, which has 256 random bits
+	account INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	form    TEXT    NOT NULL, -- what every form of the session repeats
+	created INTEGER NOT NULL,
+	seen    INTEGER NOT NULL
+);
+CREATE INDEX sessions_account ON sessions (account);
 CREATE TABLE repositories (
 	id             INTEGER PRIMARY KEY AUTOINCREMENT,
 	owner          INTEGER NOT NULL REFERENCES accounts (id),

@@ -1,0 +1,118 @@
+package pages
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	gh "github.com/google/go-github/v89/github"
+)
+
+// Bounds of what a page shows of a change.
+const (
+	shownFiles = 500    // of a change; Git knows all
+	openFiles  = 60     // that are unfolded
+	shownRows  = 400    // of one file, unfolded
+	maxRows    = 20_000 // of all files
+)
+
+// fileDiff is one file's change, side by side.
+type fileDiff struct {
+	Path, Previous, Status string
+	Additions, Deletions   int
+	Rows                   []row
+	Note                   string // why there are no rows
+	Folded                 bool
+}
+
+// row is a line of a side-by-side diff, or the heading of a hunk.
+type row struct {
+	Hunk        string
+	Left, Right line
+}
+
+// line is a line of one side; the zero line is none.
+type line struct {
+	Number int
+	Kind   string // add, del or empty
+	Text   string
+}
+
+var hunkHead = regexp.MustCompile(`^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@`)
+
+// diffs turns the files of a change into tables of two sides.
+func diffs(files []*gh.CommitFile) []fileDiff {
+	var all []fileDiff
+	total := 0
+	for i, f := range files {
+		if i == shownFiles {
+			break
+		}
+		d := fileDiff{Path: f.GetFilename(), Previous: f.GetPreviousFilename(), Status: f.GetStatus(), Additions: f.GetAdditions(), Deletions: f.GetDeletions()}
+		switch {
+		case f.GetPatch() == "" && f.GetChanges() == 0:
+			d.Note = "only its mode or name changes, or it is binary"
+		case f.GetPatch() == "":
+			d.Note = "binary, or too large to be shown"
+		case total > maxRows:
+			d.Note = "not shown: the change is too large"
+		default:
+			d.Rows = sides(f.GetPatch())
+			total += len(d.Rows)
+		}
+		d.Folded = i >= openFiles || len(d.Rows) > shownRows
+		all = append(all, d)
+	}
+	return all
+}
+
+// sides reads a unified diff. Lines that were removed stand beside those that
+// took their place.
+func sides(patch string) []row {
+	var rows []row
+	var gone, came []line
+	left, right := 0, 0
+	flush := func() {
+		for i := range max(len(gone), len(came)) {
+			var r row
+			if i < len(gone) {
+				r.Left = gone[i]
+			}
+			if i < len(came) {
+				r.Right = came[i]
+			}
+			rows = append(rows, r)
+		}
+		gone, came = nil, nil
+	}
+	for text := range strings.SplitSeq(strings.TrimSuffix(patch, "\n"), "\n") {
+		if m := hunkHead.FindStringSubmatch(text); m != nil {
+			flush()
+			left, _ = strconv.Atoi(m[1])
+			right, _ = strconv.Atoi(m[2])
+			rows = append(rows, row{Hunk: text})
+			continue
+		}
+		kind, rest := "", text
+		if text != "" {
+			kind, rest = text[:1], text[1:]
+		}
+		switch kind {
+		case "-":
+			gone = append(gone, line{left, "del", rest})
+			left++
+		case "+":
+			came = append(came, line{right, "add", rest})
+			right++
+		case "\\":
+			// "\ No newline at end of file" is about the line before.
+		default:
+			flush()
+			rows = append(rows, row{Left: line{left, "", rest}, Right: line{right, "", rest}})
+			left++
+			right++
+		}
+	}
+	flush()
+	return rows
+}

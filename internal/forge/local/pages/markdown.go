@@ -1,0 +1,77 @@
+package pages
+
+import (
+	"bytes"
+	"html/template"
+	"regexp"
+
+	"github.com/microcosm-cc/bluemonday"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/renderer/html"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
+)
+
+// maxMarkdown bounds the text that is rendered, in bytes; the rest is left out.
+const maxMarkdown = 1 << 18
+
+// policy is what is left of the HTML that people write: no script, no style, no
+// form, nothing of another site but links.
+var policy = func() *bluemonday.Policy {
+	p := bluemonday.UGCPolicy()
+	p.AllowAttrs("class").Matching(regexp.MustCompile(`^task-list-item$`)).OnElements("li")
+	p.AllowAttrs("type").Matching(regexp.MustCompile(`^checkbox$`)).OnElements("input")
+	p.AllowAttrs("checked", "disabled").OnElements("input")
+	p.RequireNoFollowOnLinks(true)
+	p.RequireNoReferrerOnLinks(true)
+	return p
+}()
+
+// markdown renders what people, and hubship, write on a repository's pages.
+// repo is the path of the repository's page, to which #7 leads.
+func markdown(repo, source string) template.HTML {
+	if len(source) > maxMarkdown {
+		source = source[:maxMarkdown]
+	}
+	md := goldmark.New(
+		goldmark.WithExtensions(extension.GFM),
+		goldmark.WithParserOptions(parser.WithInlineParsers(util.Prioritized(numbers{repo}, 500))),
+		// What is unsafe is taken out below, of what people write as HTML and
+		// of what comes of Markdown alike.
+		goldmark.WithRendererOptions(html.WithUnsafe(), html.WithHardWraps()),
+	)
+	var b bytes.Buffer
+	if err := md.Convert([]byte(source), &b); err != nil {
+		return template.HTML("<pre>" + template.HTMLEscapeString(source) + "</pre>")
+	}
+	return template.HTML(policy.SanitizeBytes(b.Bytes()))
+}
+
+// numbers makes links of #7.
+type numbers struct{ repo string }
+
+var number = regexp.MustCompile(`^#([1-9][0-9]{0,8})\b`)
+
+// Trigger implements parser.InlineParser.
+func (numbers) Trigger() []byte { return []byte{'#'} }
+
+// Parse implements parser.InlineParser.
+func (n numbers) Parse(_ ast.Node, block text.Reader, _ parser.Context) ast.Node {
+	before := block.PrecendingCharacter()
+	if before != ' ' && before != '\n' && before != '(' && before != '[' && before != ',' && before != '\u200b' {
+		return nil
+	}
+	line, _ := block.PeekLine()
+	m := number.FindSubmatch(line)
+	if m == nil {
+		return nil
+	}
+	block.Advance(len(m[0]))
+	link := ast.NewLink()
+	link.Destination = []byte(n.repo + "/pull/" + string(m[1]))
+	link.AppendChild(link, ast.NewString(m[0]))
+	return link
+}
