@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 
 	// Around the process: machine and terminal.
 	"internal/proc":    {},
-	"internal/install": {"internal/model"},
+	"internal/install": {"internal/model", "internal/forge"},
 	"internal/node":    {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":    {"internal/model"},
 
