@@ -118,6 +118,13 @@ func (c *Client) Resume(ctx context.Context, env, hub, by string) error {
 	return c.post(ctx, "resume "+hub+" in "+env, "/resume", ResumeRequest{Environment: env, Hub: hub, By: by}, nil)
 }
 
+// Revert opens a pull request that takes a merged one back, or finds the one
+// that is open already.
+func (c *Client) Revert(ctx context.Context, number int, by string) (model.Reversion, error) {
+	var r model.Reversion
+	return r, c.post(ctx, fmt.Sprintf("take back pull request #%d", number), fmt.Sprintf("/pulls/%d/revert", number), RevertRequest{By: by}, &r)
+}
+
 // Cancel ends a run.
 func (c *Client) Cancel(ctx context.Context, id, by string) error {
 	return c.post(ctx, "cancel run "+id, "/runs/"+url.PathEscape(id)+"/cancel", CancelRequest{By: by}, nil)
