@@ -115,6 +115,11 @@ type Event struct {
 	Check   *store.Check
 	Update  *forge.RefUpdate // of a push
 	Asked   *store.Account   // who is asked for a review
+	Label   *store.Label     // that a pull request got or lost
+	Fork    *store.Repository
+
+	Deployment       *store.Deployment
+	DeploymentStatus *store.DeploymentStatus
 }
 
 func (h *Host) tell(ctx context.Context, events ...Event) {
@@ -249,5 +254,63 @@ func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Acco
 	if err := errors.Join(r.Close(), h.Store.AddRepository(ctx, &fork)); err != nil {
 		return store.Repository{}, errors.Join(err, os.RemoveAll(h.Path(fork)))
 	}
+	h.tell(ctx, Event{Name: "fork", Repo: repo, Sender: owner, Fork: &fork})
 	return fork, nil
+}
+
+// DeleteRepository removes a fork with its pull requests. Those that came from
+// it to another repository are closed there, and keep their commits.
+func (h *Host) DeleteRepository(ctx context.Context, repo store.Repository, by store.Account) error {
+	if by.ID != repo.Owner {
+		return fail(ErrForbidden, "Only its owner deletes a repository.")
+	}
+	if repo.Parent == nil {
+		return fail(ErrForbidden, "Only forks are deleted here.")
+	}
+	sent, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, State: "open"})
+	if err != nil {
+		return err
+	}
+	if err := h.deleteFork(ctx, repo); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	for _, p := range sent {
+		if p.Repository == repo.ID {
+			continue // gone with it
+		}
+		base, err := h.Store.Repository(ctx, p.Repository)
+		if err == nil {
+			_, err = h.Refresh(ctx, base, p.Number, by)
+		}
+		if err != nil {
+			h.opts.Log.Error("embedded forge: close a pull request whose fork was deleted; the next look at it will", "number", p.Number, "error", err)
+		}
+	}
+	return nil
+}
+
+func (h *Host) deleteFork(ctx context.Context, repo store.Repository) error {
+	defer h.lock(*repo.Parent)() // as Fork does: nobody forks into the folder meanwhile
+	forks, err := h.Store.Forks(ctx, repo.ID)
+	if err != nil {
+		return err
+	}
+	if len(forks) > 0 {
+		return fail(ErrConflict, "The repository has forks, which share its objects: delete those first.")
+	}
+	if err := h.Store.DeleteRepository(ctx, repo.ID); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	g := h.repos[repo.ID]
+	delete(h.repos, repo.ID)
+	h.mu.Unlock()
+	if g != nil {
+		err = g.Close()
+	}
+	if err := errors.Join(err, os.RemoveAll(h.Path(repo))); err != nil {
+		return fmt.Errorf("delete the folder of repository %s: %w", repo.Name, err)
+	}
+	return nil
 }

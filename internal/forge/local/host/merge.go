@@ -40,8 +40,8 @@ func (h *Host) Merge(ctx context.Context, repo store.Repository, number int64, b
 		return p, err
 	}
 	update := forge.RefUpdate{Branch: p.BaseRef, Old: p.BaseSHA, New: p.MergeSHA}
-	h.tell(ctx, append(events, Event{Name: "push", Repo: repo, Sender: by, Update: &update})...)
-	h.moved(ctx, repo, by, update)
+	h.tell(ctx, events...)
+	h.pushedHere(ctx, repo, by, update)
 	return p, nil
 }
 
@@ -115,20 +115,20 @@ func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull
 	if err != nil {
 		return err
 	}
-	above, err := h.mayBypass(ctx, repo, p.BaseRef, by)
+	above, err := h.mayBypass(repo, rules, by)
 	if err != nil {
 		return err
 	}
 	switch {
-	case v.State == "dirty" || v.State == "draft" || v.State == "unknown":
-		return fail(ErrNotMergeable, "%s", strings.Join(append(v.Reasons, "Pull Request is not mergeable")[:1], ""))
+	case v.State == "unknown":
+		return fail(ErrNotMergeable, "Pull Request is not mergeable")
+	case len(v.Reasons) > 0 && (!above || v.Barred || v.State == "dirty" || v.State == "draft"):
+		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
 	case above:
 		return nil
-	case v.State == "blocked" || v.State == "behind":
-		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
 	case rules != nil && rules.LinearHistory && o.Method == "merge":
 		return fail(ErrNotMergeable, "Merge commits are not allowed on this branch: squash or rebase.")
-	case rules != nil && rules.Restrictions != nil && !slices.ContainsFunc(rules.Restrictions.Users, func(u string) bool { return strings.EqualFold(u, by.Login) }):
+	case rules != nil && rules.Restrictions != nil && !contains(rules.Restrictions.Users, by.Login):
 		return fail(ErrForbidden, "You are not among those who may merge into %s.", p.BaseRef)
 	}
 	return nil
@@ -216,7 +216,7 @@ func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by stor
 func (h *Host) Pushed(ctx context.Context, repo store.Repository, updates []forge.RefUpdate, by store.Account) error {
 	errs := []error{h.Store.SetPushed(ctx, repo.ID)}
 	for _, u := range updates {
-		h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &u})
+		h.tell(ctx, pushEvents(repo, by, u)...)
 		errs = append(errs, h.refreshAround(ctx, repo, by, u.Branch))
 	}
 	return errors.Join(errs...)
@@ -306,12 +306,7 @@ func (h *Host) bring(ctx context.Context, repo store.Repository, g, from *git.Re
 	} else if err != nil {
 		return "", err
 	}
-	update := forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next}
-	if o.ours == "" {
-		update.Old = forge.ZeroID
-	}
-	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: o.by, Update: &update})
-	h.moved(ctx, repo, o.by, update)
+	h.pushedHere(ctx, repo, o.by, forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next})
 	return how, nil
 }
 
@@ -387,15 +382,9 @@ func (h *Host) MoveRef(ctx context.Context, repo store.Repository, by store.Acco
 			return err
 		}
 	}
-	if !isBranch {
-		return nil
+	if isBranch {
+		h.pushedHere(ctx, repo, by, forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New})
 	}
-	update := forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New}
-	if update.Old == "" {
-		update.Old = forge.ZeroID
-	}
-	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &update})
-	h.moved(ctx, repo, by, update)
 	return nil
 }
 

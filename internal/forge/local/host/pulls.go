@@ -87,6 +87,7 @@ func (h *Host) OpenPull(ctx context.Context, repo store.Repository, by store.Acc
 
 // newPull checks what is asked for, as far as the database knows.
 func (h *Host) newPull(ctx context.Context, repo store.Repository, by store.Account, n NewPull) (store.Pull, error) {
+	n.Title = OneLine(n.Title)
 	p := store.Pull{Repository: repo.ID, Title: n.Title, Body: n.Body, Author: by.ID, Draft: n.Draft, BaseRef: n.Base, CanModify: n.CanModify}
 	if err := CheckText(n.Title, n.Body); err != nil {
 		return p, err
@@ -204,8 +205,8 @@ func (h *Host) refreshLocked(ctx context.Context, repo store.Repository, p store
 	if err != nil {
 		return p, nil, err
 	}
-	if p.MergeSHA == "" && baseSHA != "" && p.TestBase == baseSHA && p.TestHead == headSHA && p.BaseSHA == baseSHA && p.HeadSHA == headSHA {
-		return p, nil, nil // nothing happened
+	if settled(p, baseSHA, headSHA) {
+		return p, nil, nil
 	}
 	if baseSHA != "" {
 		commit, gone, err := mergedBy(ctx, base, p, baseSHA, headSHA)
@@ -456,6 +457,9 @@ func (h *Host) ReopenPull(ctx context.Context, repo store.Repository, number int
 	}
 	if len(same) > 0 {
 		return p, fail(ErrInvalid, "A pull request for these branches is open already: #%d.", same[0].Number)
+	}
+	if p.HeadRepo == nil {
+		return p, fail(ErrInvalid, "The pull request cannot be reopened: the repository that it came from was deleted.")
 	}
 	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 		p.Closed, p.Updated = store.Time{}, store.Now()

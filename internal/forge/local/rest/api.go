@@ -68,6 +68,7 @@ func New(opts Options) (*API, error) {
 	a.reviewRoutes()
 	a.commentRoutes()
 	a.statusRoutes()
+	a.deploymentRoutes()
 	a.hookRoutes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, a.authenticateOnly(w, r, notFound()))

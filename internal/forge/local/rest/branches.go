@@ -8,34 +8,10 @@ import (
 )
 
 func (c *call) listBranches() error {
-	g, err := c.git()
-	if err != nil {
-		return err
-	}
-	refs, err := g.Refs(c.ctx, "refs/heads/")
-	if err != nil {
-		return err
-	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	rules, err := c.store.Protections(c.ctx, c.repo.ID)
-	if err != nil {
-		return err
-	}
-	protected := map[string]bool{}
-	for _, p := range rules {
-		protected[p.Branch] = true
-	}
-	list := []obj{}
 	only := c.r.URL.Query().Get("protected")
-	for _, ref := range refs {
-		name := strings.TrimPrefix(ref.Name, "refs/heads/")
-		if only != "" && (only == "true") != protected[name] {
-			continue
-		}
-		list = append(list, obj{"name": name, "commit": obj{"sha": ref.ID, "url": at + "/commits/" + ref.ID}, "protected": protected[name]})
+	list, err := c.branches(func(_ git.Ref, protected bool) bool { return only == "" || (only == "true") == protected })
+	if err != nil {
+		return err
 	}
 	return c.answer(http.StatusOK, cut(c, list))
 }

@@ -213,13 +213,10 @@ func (c *call) listPulls() error {
 		return err
 	}
 	c.link(p, total)
-	list, err := each(found, func(p store.Pull) (obj, error) {
-		p, err := c.host.Look(c.ctx, c.repo, p.Number)
-		if err != nil {
-			return nil, err
-		}
-		return c.simplePull(c.ctx, c.repo, p)
-	})
+	if found, err = c.host.LookAll(c.ctx, c.repo, found); err != nil {
+		return err
+	}
+	list, err := each(found, func(p store.Pull) (obj, error) { return c.simplePull(c.ctx, c.repo, p) })
 	if err != nil {
 		return err
 	}
@@ -338,6 +335,7 @@ func (c *call) updatePull() error {
 			return invalid("PullRequest", "base", "invalid", "")
 		}
 		set(&p.Title, in.Title)
+		p.Title = host.OneLine(p.Title)
 		set(&p.Body, in.Body)
 		set(&p.BaseRef, in.Base)
 		set(&p.CanModify, in.Modify)

@@ -16,6 +16,9 @@ func (a *API) repositoryRoutes() {
 		return c.answer(http.StatusOK, obj{"current_user_url": c.opts.URL + "/user", "rate_limit_url": c.opts.URL + "/rate_limit",
 			"repository_url": c.opts.URL + "/repos/{owner}/{repo}", "user_url": c.opts.URL + "/users/{user}"})
 	})
+	a.handle("GET /meta", store.ScopeRead, func(c *call) error {
+		return c.answer(http.StatusOK, obj{"verifiable_password_authentication": false})
+	})
 	a.handle("GET /user", store.ScopeRead, func(c *call) error { return c.answer(http.StatusOK, c.fullUser(c.who)) })
 	a.handle("GET /users/{login}", store.ScopeRead, func(c *call) error {
 		u, err := c.store.AccountByLogin(c.ctx, c.r.PathValue("login"))
@@ -35,6 +38,12 @@ func (a *API) repositoryRoutes() {
 			return err
 		}
 		return c.answer(http.StatusOK, o)
+	})
+	a.handle("DELETE /repos/{owner}/{repo}", store.ScopeRepo, func(c *call) error {
+		if err := c.host.DeleteRepository(c.ctx, c.repo, c.who); err != nil {
+			return err
+		}
+		return c.none()
 	})
 	a.handle("GET /repos/{owner}/{repo}/collaborators/{login}/permission", store.ScopeRead, (*call).permission)
 	a.handle("GET /repos/{owner}/{repo}/forks", store.ScopeRead, (*call).listForks)

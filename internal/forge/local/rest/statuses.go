@@ -22,6 +22,7 @@ func (a *API) statusRoutes() {
 	a.handle("GET"+repo+"/check-runs/{id}", store.ScopeRead, (*call).getCheck)
 	a.handle("PATCH"+repo+"/check-runs/{id}", store.ScopeStatus, (*call).updateCheck)
 	a.handle("GET"+repo+"/check-runs/{id}/annotations", store.ScopeRead, (*call).annotations)
+	a.handle("POST"+repo+"/check-runs/{id}/rerequest", store.ScopeStatus, (*call).rerequest)
 }
 
 func (a *API) status(at string, s store.Status) obj {
@@ -87,12 +88,15 @@ func (c *call) createStatus() error {
 	if err := c.commitOf(s.SHA); err != nil {
 		return err
 	}
-	if err := c.store.AddStatus(c.ctx, &s); errors.Is(err, store.ErrTooMany) {
-		return invalid("Status", "context", "custom", "This SHA and context has reached the maximum number of statuses.")
+	recorded, err := c.store.AddStatus(c.ctx, &s)
+	if errors.Is(err, store.ErrTooMany) {
+		return invalid("Status", "context", "custom", "This SHA has reached the maximum number of contexts.")
 	} else if err != nil {
 		return err
 	}
-	c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
+	if recorded {
+		c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
+	}
 	at, err := c.placeOf(c.ctx, c.repo)
 	if err != nil {
 		return err
@@ -224,7 +228,7 @@ func (in checkInput) apply(k *store.Check) error {
 	switch {
 	case strings.TrimSpace(k.Name) == "" || len([]rune(k.Name)) > 255:
 		return invalid("CheckRun", "name", "invalid", "")
-	case !slices.Contains([]string{"queued", "in_progress", "completed", "waiting", "requested", "pending"}, k.Status):
+	case !slices.Contains([]string{"queued", "in_progress", "completed"}, k.Status):
 		return invalid("CheckRun", "status", "invalid", "")
 	case k.Status == "completed" && !slices.Contains(conclusions, k.Conclusion):
 		return invalid("CheckRun", "conclusion", "invalid", "")
@@ -316,6 +320,10 @@ func (c *call) createCheck() error {
 	if err := c.store.AddCheck(c.ctx, &k); err != nil {
 		return err
 	}
+	c.tellCheck("created", k)
+	if k.Status == "completed" {
+		c.tellCheck("completed", k)
+	}
 	return c.answerCheck(http.StatusCreated, k)
 }
 
@@ -331,11 +339,35 @@ func (c *call) updateCheck() error {
 	if err != nil {
 		return err
 	}
-	k, err := c.store.EditCheck(c.ctx, c.repo.ID, id, in.apply)
+	ran := false
+	k, err := c.store.EditCheck(c.ctx, c.repo.ID, id, func(k *store.Check) error {
+		ran = k.Status != "completed"
+		return in.apply(k)
+	})
 	if err != nil {
 		return err
 	}
+	if ran && k.Status == "completed" {
+		c.tellCheck("completed", k)
+	}
 	return c.answerCheck(http.StatusOK, k)
+}
+
+func (c *call) tellCheck(action string, k store.Check) {
+	c.host.Tell(c.ctx, host.Event{Name: "check_run", Action: action, Repo: c.repo, Sender: c.who, Check: &k})
+}
+
+// rerequest tells whoever made a check run that somebody wants it again.
+func (c *call) rerequest() error {
+	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		return err
+	}
+	k, err := c.checkOf()
+	if err != nil {
+		return err
+	}
+	c.tellCheck("rerequested", k)
+	return c.answer(http.StatusCreated, obj{})
 }
 
 func (c *call) checkOf() (store.Check, error) {

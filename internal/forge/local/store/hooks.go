@@ -68,9 +68,7 @@ func (s *Store) AddDelivery(ctx context.Context, d *Delivery) error {
 		if err := deliveries.insert(ctx, tx, d); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM deliveries WHERE hook = ? AND id <= (SELECT id FROM deliveries WHERE hook = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-			d.Hook, d.Hook, KeepDeliveries)
-		return err
+		return dropOld(ctx, tx, "deliveries", "hook = ?", KeepDeliveries, d.Hook)
 	}))
 }
 
@@ -140,4 +138,15 @@ func (s *Store) AddPullLabel(ctx context.Context, pull, label int64) error {
 func (s *Store) RemovePullLabel(ctx context.Context, pull int64, name string) error {
 	return explain("unlabel pull request", s.change(ctx, pull,
 		"DELETE FROM pull_labels WHERE pull = ? AND (? = '' OR label IN (SELECT id FROM labels WHERE name = ?))", pull, name, name))
+}
+
+// Labels returns those of a repository, by name.
+func (s *Store) Labels(ctx context.Context, repository int64) ([]Label, error) {
+	list, err := labels.list(ctx, s.db, "WHERE repository = ? ORDER BY name", repository)
+	return list, explain("list labels", err)
+}
+
+// AddLabel makes a label. The error is ErrExists when the name is taken.
+func (s *Store) AddLabel(ctx context.Context, l *Label) error {
+	return add(ctx, s, labels, "make label", l)
 }
