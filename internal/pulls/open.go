@@ -25,13 +25,8 @@ func (c *Controller) pull(ctx context.Context, number int) error {
 	case pr.State == forge.Open:
 		return c.openPull(ctx, pr)
 	case pr.Merged:
-		if err := c.over(ctx, pr, "the pull request was merged"); err != nil {
-			return err
-		}
-		if err := c.o.Repository.Fetch(ctx); err != nil {
-			return err
-		}
-		return c.landed(ctx, pr)
+		c.queue.Add(key{kind: lookLanded, number: number})
+		return c.over(ctx, pr, "the pull request was merged")
 	default:
 		return c.over(ctx, pr, "the pull request was closed")
 	}
