@@ -46,6 +46,7 @@ type API struct {
 	opts  Options
 	mux   *http.ServeMux
 	limit *limiter
+	sizes sizes
 }
 
 // New returns an API.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/git"
@@ -18,7 +19,11 @@ func (c *call) listBranches() error {
 
 // branchPath answers what is about one branch.
 func (c *call) branchPath() error {
-	name, isProtection := strings.CutSuffix(c.r.PathValue("rest"), "/protection")
+	rest, part := c.r.PathValue("rest"), ""
+	if name, after, ok := strings.Cut(rest, "/protection/"); ok && c.r.Method == http.MethodGet && slices.Contains(protectionParts, after) {
+		rest, part = name+"/protection", after
+	}
+	name, isProtection := strings.CutSuffix(rest, "/protection")
 	if git.CheckBranchName(name) != nil {
 		return notFound()
 	}
@@ -35,7 +40,7 @@ func (c *call) branchPath() error {
 	}
 	switch {
 	case isProtection && c.r.Method == http.MethodGet:
-		return c.getProtection(name)
+		return c.getProtection(name, part)
 	case isProtection && c.r.Method == http.MethodPut:
 		return c.putProtection(name)
 	case isProtection && c.r.Method == http.MethodDelete:

@@ -21,6 +21,7 @@ func (a *API) commentRoutes() {
 	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
 	a.handle("GET"+issues+"/{number}", store.ScopeRead, (*call).getIssue)
 	a.handle("GET /repos/{owner}/{repo}/labels", store.ScopeRead, (*call).listLabels)
+	a.handle("GET /repos/{owner}/{repo}/labels/{name...}", store.ScopeRead, (*call).getLabel)
 	a.handle("POST /repos/{owner}/{repo}/labels", store.ScopeRepo, (*call).createLabel)
 	a.handle("POST"+issues+"/{number}/comments", store.ScopeRepo, (*call).createComment)
 	a.handle("PATCH"+issues+"/comments/{id}", store.ScopeRepo, (*call).editComment)
@@ -270,6 +271,23 @@ func (c *call) listLabels() error {
 	}
 	list, _ := each(cut(c, all), func(l store.Label) (obj, error) { return label(at, l), nil })
 	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) getLabel() error {
+	all, err := c.store.Labels(c.ctx, c.repo.ID)
+	if err != nil {
+		return err
+	}
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if strings.EqualFold(l.Name, c.r.PathValue("name")) {
+			return c.answer(http.StatusOK, label(at, l))
+		}
+	}
+	return notFound()
 }
 
 var color = regexp.MustCompile(`^[0-9a-fA-F]{6}$`)

@@ -251,7 +251,7 @@ func (c *call) commitFile(g *git.Repo, f file, status int, data []byte) error {
 			return fmt.Errorf("commit %s does not have the file that it adds", id)
 		}
 		content := c.entry(at, f.in.Branch, e)
-		content["size"] = len(data)
+		content["size"], content["download_url"] = len(data), c.htmlOf(at)+"/raw/"+escape(f.in.Branch)+"/"+escape(f.name)
 		o["content"] = content
 	}
 	return c.answer(status, o)

@@ -269,12 +269,7 @@ func (a *API) pushPayload(ctx context.Context, e host.Event, o obj) error {
 			}
 			forced = !forward
 		}
-		if commits, err = a.pushedCommits(ctx, g, at, *u); err != nil {
-			return err
-		}
-		if d, err := one(ctx, g, u.New); err != nil {
-			return err
-		} else if o["head_commit"], err = a.pushedCommit(ctx, g, at, d); err != nil {
+		if commits, o["head_commit"], err = a.pushedCommits(ctx, g, at, *u); err != nil {
 			return err
 		}
 	}
@@ -286,55 +281,39 @@ func (a *API) pushPayload(ctx context.Context, e host.Event, o obj) error {
 	return nil
 }
 
-// pushedCommits are those that a push brought, oldest first; of a branch that
-// is new, those that the default branch does not have.
-func (a *API) pushedCommits(ctx context.Context, g *git.Repo, at string, u forge.RefUpdate) ([]obj, error) {
+// pushedCommits are those that a push brought, oldest first, of a branch that is
+// new those that the default branch does not have; and the one that the branch
+// is at.
+func (a *API) pushedCommits(ctx context.Context, g *git.Repo, at string, u forge.RefUpdate) (list []obj, head obj, err error) {
 	base := u.Old
 	if u.Created() {
 		base = ""
 		if name, err := g.DefaultBranch(ctx); err == nil && name != u.Branch {
 			if base, err = g.Head(ctx, name); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
 	details, err := g.Details(ctx, u.New, git.DetailOptions{Base: base, Limit: maxPushCommits})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	list := make([]obj, 0, len(details))
+	newest, err := one(ctx, g, u.New)
+	if err != nil {
+		return nil, nil, err
+	}
+	touched, err := g.Touched(ctx, append([]git.Detail{newest}, details...))
+	if err != nil {
+		return nil, nil, err
+	}
+	list = make([]obj, 0, len(details))
 	for i := len(details) - 1; i >= 0; i-- {
-		o, err := a.pushedCommit(ctx, g, at, details[i])
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, o)
+		list = append(list, a.pushedCommit(ctx, at, details[i], touched))
 	}
-	return list, nil
+	return list, a.pushedCommit(ctx, at, newest, touched), nil
 }
 
-func (a *API) pushedCommit(ctx context.Context, g *git.Repo, at string, d git.Detail) (obj, error) {
-	parent := ""
-	if len(d.Parents) > 0 {
-		parent = d.Parents[0]
-	}
-	files, err := g.Changes(ctx, parent, d.ID)
-	if err != nil {
-		return nil, err
-	}
-	lists := map[string][]string{"added": {}, "removed": {}, "modified": {}}
-	for _, f := range files {
-		switch f.Status {
-		case "added", "copied":
-			lists["added"] = append(lists["added"], f.Path)
-		case "removed":
-			lists["removed"] = append(lists["removed"], f.Path)
-		case "renamed":
-			lists["added"], lists["removed"] = append(lists["added"], f.Path), append(lists["removed"], f.Previous)
-		default:
-			lists["modified"] = append(lists["modified"], f.Path)
-		}
-	}
+func (a *API) pushedCommit(ctx context.Context, at string, d git.Detail, touched map[string]git.Touched) obj {
 	by := func(s git.Signature) obj {
 		o := obj{"name": s.Name, "email": s.Email, "date": s.When.Format(time.RFC3339)}
 		if u, err := a.store.AccountByEmail(ctx, s.Email); err == nil {
@@ -342,7 +321,9 @@ func (a *API) pushedCommit(ctx context.Context, g *git.Repo, at string, d git.De
 		}
 		return o
 	}
+	t := touched[d.ID]
+	paths := func(list []string) []string { return append([]string{}, list...) } // null is no list
 	return obj{"id": d.ID, "tree_id": d.Tree, "distinct": true, "message": d.Message, "timestamp": d.Committer.When.Format(time.RFC3339),
 		"url": a.htmlOf(at) + "/commit/" + d.ID, "author": by(d.Author), "committer": by(d.Committer),
-		"added": lists["added"], "removed": lists["removed"], "modified": lists["modified"]}, nil
+		"added": paths(t.Added), "removed": paths(t.Removed), "modified": paths(t.Modified)}
 }

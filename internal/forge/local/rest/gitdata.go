@@ -37,6 +37,9 @@ func (a *API) gitRoutes() {
 	a.handle("PUT"+repo+"/contents/{path...}", store.ScopeRepo, (*call).putContents)
 	a.handle("DELETE"+repo+"/contents/{path...}", store.ScopeRepo, (*call).deleteContents)
 	a.handle("GET"+repo+"/git/commits/{sha}", store.ScopeRead, (*call).getGitCommit)
+	a.handle("GET"+repo+"/git/trees/{sha...}", store.ScopeRead, (*call).getTree)
+	a.handle("GET"+repo+"/git/blobs/{sha}", store.ScopeRead, (*call).getBlob)
+	a.handle("GET"+repo+"/tags", store.ScopeRead, (*call).listTags)
 }
 
 func (c *call) git() (*git.Repo, error) { return c.host.Git(c.repo) }

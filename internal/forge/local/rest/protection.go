@@ -9,7 +9,11 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
-func (c *call) getProtection(branch string) error {
+// protectionParts are those that are read by themselves, too.
+var protectionParts = []string{"required_status_checks", "required_pull_request_reviews", "enforce_admins", "restrictions"}
+
+// getProtection answers with what holds for a branch, or a part of it.
+func (c *call) getProtection(branch, part string) error {
 	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
 		return notFound() // as on GitHub: rules are shown to those who write
 	}
@@ -24,7 +28,14 @@ func (c *call) getProtection(branch string) error {
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p))
+	whole := c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p)
+	if part == "" {
+		return c.answer(http.StatusOK, whole)
+	}
+	if whole[part] == nil {
+		return &httpError{status: http.StatusNotFound, message: "The branch has no such protection"}
+	}
+	return c.answer(http.StatusOK, whole[part])
 }
 
 func (c *call) protection(at, branch string, p *host.Protection) obj {

@@ -18,6 +18,10 @@ import (
 func (a *API) statusRoutes() {
 	const repo = " /repos/{owner}/{repo}"
 	a.handle("POST"+repo+"/statuses/{sha}", store.ScopeStatus, (*call).createStatus)
+	a.handle("GET"+repo+"/statuses/{ref...}", store.ScopeRead, func(c *call) error { // the older name of commits/REF/statuses
+		c.r.SetPathValue("rest", c.r.PathValue("ref")+"/statuses")
+		return c.commitPath()
+	})
 	a.handle("POST"+repo+"/check-runs", store.ScopeStatus, (*call).createCheck)
 	a.handle("GET"+repo+"/check-runs/{id}", store.ScopeRead, (*call).getCheck)
 	a.handle("PATCH"+repo+"/check-runs/{id}", store.ScopeStatus, (*call).updateCheck)
@@ -285,7 +289,7 @@ func (a *API) check(at string, k store.Check) (obj, error) {
 	return obj{
 		"id": k.ID, "node_id": nodeID("CheckRun", k.ID), "head_sha": k.SHA, "name": k.Name, "external_id": k.External, "url": self,
 		"html_url": fmt.Sprintf("%s/runs/%d", a.htmlOf(at), k.ID), "details_url": orNull(k.Details), "status": k.Status, "conclusion": orNull(k.Conclusion),
-		"started_at": stamp(k.Started), "completed_at": stamp(k.Completed), "check_suite": nil, "app": nil, "pull_requests": []obj{},
+		"started_at": stamp(k.Started), "completed_at": stamp(k.Completed), "check_suite": obj{"id": 1}, "app": nil, "pull_requests": []obj{},
 		"output": obj{"title": orNull(k.Title), "summary": orNull(k.Summary), "text": orNull(k.Text), "annotations_count": len(all), "annotations_url": self + "/annotations"},
 	}, err
 }
