@@ -196,7 +196,7 @@ func TestChangeByPullRequest(t *testing.T) {
 		check = runs[0]
 		return check.Pull.Head == head && check.Pull.Trusted
 	})
-	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{}); !errors.Is(err, forge.ErrConflict) {
+	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head}); !errors.Is(err, forge.ErrConflict) {
 		t.Fatalf("merged before it was checked: %v", err)
 	}
 	w.engine.pass(check.ID)
@@ -210,12 +210,12 @@ func TestChangeByPullRequest(t *testing.T) {
 		}
 		return err == nil && green == len(changeContexts)
 	})
-	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{}); !errors.Is(err, forge.ErrConflict) {
+	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head}); !errors.Is(err, forge.ErrConflict) {
 		t.Fatalf("merged without a review: %v", err)
 	}
 	_, err = admin.Review(t.Context(), pr.Number, forge.NewReview{Commit: head, State: forge.Approved})
 	w.ok(err)
-	merge, err := admin.Merge(t.Context(), pr.Number, forge.Merge{})
+	merge, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head})
 	w.ok(err)
 	w.until("the deployment of the merge", func() bool { return w.engine.wasPushed("staging", merge) })
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
@@ -268,6 +268,7 @@ func TestRevertBranches(t *testing.T) {
 	if head, _ := g.Head(t.Context(), "revert-7"); err != nil || head != second || second == first {
 		t.Errorf("the branch is at %q, %v; want a new commit, %q", head, err, second)
 	}
+	w.ok(g.SetBranch(t.Context(), "revert-8", second, ""))
 	_, err = g.CommitFiles(t.Context(), "revert-8", second, map[string][]byte{"own": []byte("work\n")}, nil, "Own work", author)
 	w.ok(err)
 	q.Branch = "revert-8"
@@ -292,7 +293,7 @@ func TestTokenFromBeforeAccounts(t *testing.T) {
 			w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", at, clone)
 			head := w.change(clone, "notes.md", path)
 			for _, branch := range []string{"staging", "prod"} {
-				if out, err := w.git(token, clone, "push", "origin", "HEAD:"+branch); err == nil || !strings.Contains(out, "protected: changes come by pull request") {
+				if out, err := w.git(token, clone, "push", "origin", "HEAD:"+branch); err == nil || !strings.Contains(out, "the branch is protected") {
 					t.Errorf("pushed to %s: %v\n%s", branch, err, out)
 				}
 			}
