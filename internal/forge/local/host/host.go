@@ -64,6 +64,11 @@ type Host struct {
 	repos map[int64]*git.Repo
 	locks map[int64]*sync.Mutex
 	hear  func(context.Context, Event)
+
+	// What the host does by itself ends with alive.
+	alive      context.Context
+	stop       context.CancelFunc
+	background sync.WaitGroup
 }
 
 // Open opens the database and returns a Host.
@@ -81,11 +86,15 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}, nil
+	h := &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}
+	h.alive, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return h, nil
 }
 
 // Close ends everything.
 func (h *Host) Close() error {
+	h.stop()
+	h.background.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var errs []error

@@ -191,18 +191,30 @@ func (h *Host) moved(ctx context.Context, repo store.Repository, by store.Accoun
 	}
 }
 
-// refreshAround looks at the open pull requests whose head or base is a branch.
+// refreshAround looks at the open pull requests whose head a branch is, and
+// has those looked at whose base it is: of these there may be many, and nobody
+// who pushes or merges should wait for them. Whoever reads one meanwhile looks
+// at it themselves.
 func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by store.Account, branch string) error {
-	to, _, err := h.Store.Pulls(ctx, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"})
-	if err != nil {
-		return err
-	}
-	from, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"})
+	h.background.Go(func() {
+		err := h.refreshThose(h.alive, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"}, by)
+		if err != nil && h.alive.Err() == nil {
+			h.opts.Log.Error("embedded forge: pull requests are not up to date; the next look at them will be", "repository", repo.Name, "error", err)
+		}
+	})
+	return h.refreshThose(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"}, by)
+}
+
+func (h *Host) refreshThose(ctx context.Context, f store.PullFilter, by store.Account) error {
+	list, _, err := h.Store.Pulls(ctx, f)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, p := range append(to, from...) {
+	for _, p := range list {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		base, err := h.Store.Repository(ctx, p.Repository)
 		if err == nil {
 			_, err = h.Refresh(ctx, base, p.Number, by)

@@ -135,3 +135,23 @@ func BenchmarkPush(b *testing.B) {
 	}
 	b.ReportMetric(float64(pushed.Milliseconds())/float64(b.N), "ms/push")
 }
+
+// BenchmarkPushToBase times a push to the base of all pull requests, as a merge is,
+// for who makes it, and how long a list takes after it.
+func BenchmarkPushToBase(b *testing.B) {
+	w := newBench(b)
+	clone := w.clone("mia", "hub/deployment")
+	var listed time.Duration
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		w.commit(clone, "more", fmt.Sprint(i))
+		b.StartTimer()
+		w.git("mia", clone, "push", "--quiet", "origin", "HEAD:staging")
+		b.StopTimer()
+		begun := time.Now()
+		w.ask(b, http.MethodGet, base+"/pulls?per_page=100", "")
+		listed += time.Since(begun)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(listed.Milliseconds())/float64(b.N), "ms/list")
+}

@@ -265,12 +265,7 @@ func (c *call) listLabels() error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, _ := each(cut(c, all), func(l store.Label) (obj, error) { return label(at, l), nil })
-	return c.answer(http.StatusOK, list)
+	return showPage(c, all, func(at string, l store.Label) (obj, error) { return label(at, l), nil })
 }
 
 func (c *call) getLabel() error {
@@ -278,13 +273,9 @@ func (c *call) getLabel() error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
 	for _, l := range all {
 		if strings.EqualFold(l.Name, c.r.PathValue("name")) {
-			return c.answer(http.StatusOK, label(at, l))
+			return c.show(http.StatusOK, func(at string) (obj, error) { return label(at, l), nil })
 		}
 	}
 	return notFound()
@@ -320,11 +311,7 @@ func (c *call) createLabel() error {
 	} else if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusCreated, label(at, l))
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return label(at, l), nil })
 }
 
 // labels lists, adds, replaces and removes the labels of a pull request.
@@ -355,16 +342,11 @@ func (c *call) labels() error {
 	if c.r.Method == http.MethodDelete && c.r.PathValue("name") == "" {
 		return c.none()
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
 	carried, err := c.store.PullLabels(c.ctx, p.ID)
 	if err != nil {
 		return err
 	}
-	list, _ := each(cut(c, carried), func(l store.Label) (obj, error) { return label(at, l), nil })
-	return c.answer(http.StatusOK, list)
+	return showPage(c, carried, func(at string, l store.Label) (obj, error) { return label(at, l), nil })
 }
 
 // tellLabels tells what labels a pull request got and lost.

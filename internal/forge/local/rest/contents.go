@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/git"
@@ -144,7 +146,7 @@ func (c *call) fileToChange(g *git.Repo) (file, error) {
 		return f, invalid("Commit", "message", "invalid", "")
 	case git.CheckBranchName(f.in.Branch) != nil:
 		return f, &httpError{status: http.StatusNotFound, message: "Branch not found"}
-	case !fs.ValidPath(f.name) || f.name == "." || strings.ContainsRune(f.name, 0) || strings.Contains("/"+strings.ToLower(f.name)+"/", "/.git/"):
+	case !fs.ValidPath(f.name) || f.name == "." || strings.ContainsRune(f.name, 0) || slices.ContainsFunc(strings.Split(f.name, "/"), isGitFolder):
 		return f, plain("path is no path of a file")
 	}
 	var err error
@@ -220,6 +222,20 @@ func (c *call) deleteContents() error {
 		return plain("Invalid request.\n\n\"sha\" wasn't supplied.")
 	}
 	return c.commitFile(g, f, http.StatusOK, nil)
+}
+
+// isGitFolder says whether a name in a tree is Git's own folder to some machine
+// that checks it out: case does not count everywhere, nor do dots and spaces at
+// the end, characters that are not seen, or what follows a colon.
+func isGitFolder(name string) bool {
+	name, _, _ = strings.Cut(name, ":")
+	name = strings.ToLower(strings.TrimRight(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, name), ". "))
+	return name == ".git" || name == "git~1"
 }
 
 // commitFile records the change of a file, nil removes it, and answers.

@@ -57,15 +57,7 @@ func (c *call) listDeployments() error {
 		return err
 	}
 	c.link(p, total)
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, err := each(found, func(d store.Deployment) (obj, error) { return c.deployment(c.ctx, at, d) })
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, list)
+	return showEach(c, found, func(at string, d store.Deployment) (obj, error) { return c.deployment(c.ctx, at, d) })
 }
 
 type deploymentInput struct {
@@ -189,15 +181,7 @@ func (c *call) contextsGreen(d store.Deployment, names *[]string) error {
 }
 
 func (c *call) answerDeployment(status int, d store.Deployment) error {
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	o, err := c.deployment(c.ctx, at, d)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
+	return c.show(status, func(at string) (obj, error) { return c.deployment(c.ctx, at, d) })
 }
 
 func (c *call) deploymentOf() (store.Deployment, error) {
@@ -225,15 +209,7 @@ func (c *call) listDeploymentStatuses() error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, err := each(cut(c, all), func(s store.DeploymentStatus) (obj, error) { return c.deploymentStatus(c.ctx, at, s) })
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, list)
+	return showPage(c, all, func(at string, s store.DeploymentStatus) (obj, error) { return c.deploymentStatus(c.ctx, at, s) })
 }
 
 func (c *call) createDeploymentStatus() error {
@@ -284,15 +260,7 @@ func (c *call) createDeploymentStatus() error {
 }
 
 func (c *call) answerDeploymentStatus(status int, s store.DeploymentStatus) error {
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	o, err := c.deploymentStatus(c.ctx, at, s)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
+	return c.show(status, func(at string) (obj, error) { return c.deploymentStatus(c.ctx, at, s) })
 }
 
 func (c *call) getDeploymentStatus() error {

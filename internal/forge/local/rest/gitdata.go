@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 )
@@ -187,6 +188,9 @@ func (c *call) commitPath() error {
 			}
 			return fn(c, id)
 		}
+	}
+	if sha, _, below := strings.Cut(rest, "/"); below && forge.CheckCommit(sha) == nil {
+		return notFound() // something of a commit that is not served here
 	}
 	id, err := c.resolve(g, rest)
 	if err != nil {

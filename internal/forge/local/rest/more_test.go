@@ -77,14 +77,22 @@ func TestDeployments(t *testing.T) {
 // What clients ask for before anything else, and what is not there.
 func TestClientsBegin(t *testing.T) {
 	w := newWorld(t)
-	_, sha, n := w.proposal("feature/x")
+	clone, sha, n := w.proposal("feature/x")
+	w.git("mia", clone, "tag", "-a", "-m", "one", "v1")
+	w.git("mia", clone, "tag", "v2")
+	w.git("mia", clone, "push", "--quiet", w.url+"/git/hub/deployment.git", "v1", "v2")
+	for _, tag := range w.want(200, "ada", "GET", base+"/tags", nil).list(t) {
+		if tag["commit"].(map[string]any)["sha"] != sha {
+			t.Errorf("%v", tag)
+		}
+	}
 	for path, status := range map[string]int{
 		"/": 200, "/meta": 200, "/rate_limit": 200, "/user": 200, "/user/repos": 200, "/users/ada": 200, "/users/ada/repos": 200, "/orgs/hub/repos": 200,
 		base + "/collaborators": 200, base + "/collaborators/ben/permission": 200, base + "/tags": 200, base + "/labels": 200, base + "/labels/nothing": 404,
 		base + "/commits": 200, base + "/commits/staging": 200, base + "/commits/staging/status": 200, base + "/commits/" + sha + "/pulls": 200,
 		base + "/commits/" + sha + "/branches-where-head": 200, base + "/issues/" + n: 200, base + "/issues/99": 404, base + "/pulls/" + n + "/comments": 200,
 		base + "/git/commits/" + sha: 200, base + "/git/commits/" + strings.Repeat("0", 40): 404, base + "/git/trees/staging?recursive=1": 200,
-		base + "/git/trees/nothing": 404, base + "/git/blobs/" + sha: 404, base + "/branches/staging/protection/enforce_admins": 404,
+		base + "/commits/" + sha + "/check-suites": 404, base + "/git/trees/nothing": 404, base + "/git/blobs/" + sha: 404, base + "/branches/staging/protection/enforce_admins": 404,
 	} {
 		a := w.want(status, "mia", "GET", path, nil)
 		if status != 200 {

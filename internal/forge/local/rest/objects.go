@@ -89,14 +89,10 @@ func (c *call) listTags() error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, err := each(cut(c, refs), func(r git.Ref) (obj, error) {
+	return showPage(c, refs, func(at string, r git.Ref) (obj, error) {
 		id, name := r.ID, strings.TrimPrefix(r.Name, "refs/tags/")
 		if r.Kind == "tag" { // the commit that it is about
-			if id, err = g.Resolve(c.ctx, "tags/"+name); err != nil {
+			if id, err = c.resolve(g, "tags/"+name); err != nil {
 				return nil, err
 			}
 		}
@@ -104,8 +100,4 @@ func (c *call) listTags() error {
 		return obj{"name": name, "node_id": nodeID("Ref", r.Name), "commit": obj{"sha": id, "url": at + "/commits/" + id},
 			"zipball_url": html + "/zipball/" + escape(r.Name), "tarball_url": html + "/tarball/" + escape(r.Name)}, nil
 	})
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, list)
 }

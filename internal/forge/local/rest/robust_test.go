@@ -171,7 +171,7 @@ func TestHostileNames(t *testing.T) {
 	_, sha, _ := w.proposal("x")
 	witness := filepath.Join(t.TempDir(), "pwned")
 	names := []string{"$(touch " + witness + ")", "`touch " + witness + "`", "x;touch " + witness, "--upload-pack=touch " + witness, "--output=" + witness,
-		"../../../etc/passwd", "a..b", "a\nb", "a\x00b", "-", "@{-1}", ":/x", "^x", "x.lock", ".git", strings.Repeat("a", 300), "\xff"}
+		"../../../etc/passwd", "a..b", "a\nb", "a\x00b", "-", "@{-1}", ":/x", "^x", "x.lock", ".git", "git~1", ".GIT ", ".g\u200cit", strings.Repeat("a", 300), "\xff"}
 	for _, name := range names {
 		path := escape(name)
 		for _, c := range []struct {
@@ -187,6 +187,7 @@ func TestHostileNames(t *testing.T) {
 			{"GET", base + "/contents/README.md?ref=" + path, nil},
 			{"GET", base + "/commits?sha=" + path, nil},
 			{"PUT", base + "/contents/" + path, obj{"message": "x", "content": "eA==", "branch": name}},
+			{"PUT", base + "/contents/" + path + "/x", obj{"message": "x", "content": "eA==", "branch": "-"}},
 			{"DELETE", base + "/git/refs/heads/" + path, nil},
 			{"POST", base + "/git/refs", obj{"ref": name, "sha": sha}},
 			{"POST", base + "/git/refs", obj{"ref": "refs/heads/y", "sha": name}},
@@ -203,6 +204,16 @@ func TestHostileNames(t *testing.T) {
 			if status >= 500 || (status < 300 && c.method != "GET" && !strings.HasSuffix(c.path, "/forks")) {
 				t.Errorf("%s %s with %q: %d", c.method, c.path, name, status)
 			}
+		}
+	}
+	// Paths that some machine would take for Git's own folder.
+	for _, name := range []string{".git/config", "a/.GIT/hooks/x", "git~1/config", ".g\u200cit/config", ".git /config", ".git./config", "../x", "a//b", "/x", "a/../b", "a\x00b", "README.md/x", ".git:x/y", "a/.git. ./x"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := w.raw(req, "ben", base+"/contents/"+escape(name), obj{"message": "x", "content": "eA=="}); status < 300 || status >= 500 { // the mux redirects some
+			t.Errorf("a file %q: %d", name, status)
 		}
 	}
 	if _, err := os.Stat(witness); err == nil {

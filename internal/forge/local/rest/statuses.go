@@ -101,15 +101,7 @@ func (c *call) createStatus() error {
 	if recorded {
 		c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	o, err := c.statusWithCreator(c.ctx, at, s)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusCreated, o)
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
 
 func (c *call) listStatuses(sha string) error {
@@ -117,15 +109,7 @@ func (c *call) listStatuses(sha string) error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, err := each(cut(c, all), func(s store.Status) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, list)
+	return showPage(c, all, func(at string, s store.Status) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
 
 // combinedStatus answers with the newest status of each context, and what they
@@ -295,15 +279,7 @@ func (a *API) check(at string, k store.Check) (obj, error) {
 }
 
 func (c *call) answerCheck(status int, k store.Check) error {
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	o, err := c.check(at, k)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
+	return c.show(status, func(at string) (obj, error) { return c.check(at, k) })
 }
 
 func (c *call) createCheck() error {

@@ -61,6 +61,22 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+func TestChecksAreBounded(t *testing.T) {
+	s, _ := open(t)
+	a, r := repository(t, s)
+	sha := strings.Repeat("a", 40)
+	for i := range KeepChecks + 5 {
+		for _, name := range []string{"plan", "tests"} {
+			if err := s.AddCheck(t.Context(), &Check{Repository: r.ID, SHA: sha, Name: name, External: fmt.Sprint(i), Status: "queued", Creator: a.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if all, err := s.Checks(t.Context(), r.ID, sha); err != nil || len(all) != 2*KeepChecks || all[0].External != fmt.Sprint(KeepChecks+4) {
+		t.Errorf("%d are kept, %v", len(all), err)
+	}
+}
+
 func TestDeployments(t *testing.T) {
 	s, _ := open(t)
 	ctx := t.Context()

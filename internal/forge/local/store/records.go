@@ -335,9 +335,18 @@ func (s *Store) Statuses(ctx context.Context, repository int64, sha string) ([]S
 	return list, explain("list statuses", err)
 }
 
-// AddCheck records a check run.
+// KeepChecks is how many check runs of a name are kept of a commit.
+const KeepChecks = 50
+
+// AddCheck records a check run, and drops the oldest ones of its name beyond
+// KeepChecks.
 func (s *Store) AddCheck(ctx context.Context, c *Check) error {
-	return add(ctx, s, checks, "record check run", c)
+	return explain("record check run", s.write(ctx, func(tx *sql.Tx) error {
+		if err := checks.insert(ctx, tx, c); err != nil {
+			return err
+		}
+		return dropOld(ctx, tx, "checks", "repository = ? AND sha = ? AND name = ?", KeepChecks, c.Repository, c.SHA, c.Name)
+	}))
 }
 
 // EditCheck changes a check run as it is now, like EditPull.
