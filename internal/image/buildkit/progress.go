@@ -48,6 +48,20 @@ func newProgress(log io.Writer) *progress {
 	return &progress{log: log, steps: map[digest.Digest]*step{}}
 }
 
+// follow returns a channel for the client's status, which closes it, and one
+// that is closed when the last of it has become lines.
+func (p *progress) follow() (statuses chan *client.SolveStatus, followed <-chan struct{}) {
+	statuses = make(chan *client.SolveStatus)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range statuses {
+			p.update(s)
+		}
+	}()
+	return statuses, done
+}
+
 func (p *progress) update(s *client.SolveStatus) {
 	for _, v := range s.Vertexes {
 		p.vertex(v)
