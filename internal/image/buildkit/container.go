@@ -36,7 +36,7 @@ type imageConfig struct {
 }
 
 func resolveConfig(ctx context.Context, gw gateway.Client, ref string) (imageConfig, error) {
-	_, _, raw, err := gw.ResolveImageConfig(ctx, ref, sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{}})
+	_, _, raw, err := gw.ResolveImageConfig(ctx, ref, sourceresolver.Opt{LogName: "[internal] read the configuration of " + ref, ImageOpt: &sourceresolver.ResolveImageOpt{}})
 	if err != nil {
 		return imageConfig{}, err
 	}

@@ -172,7 +172,7 @@ func prepare(ctx context.Context, gw gateway.Client, in box, nonce string) (*con
 	if err != nil {
 		return nil, unusable(err)
 	}
-	root := llb.Image(in.image)
+	root := llb.Image(in.image, llb.WithCustomName("[internal] fetch "+in.image))
 	if in.files != nil {
 		local := llb.Local(nonce, llb.SharedKeyHint(nonce), llb.WithCustomName("[internal] send files"))
 		options := []llb.CopyOption{&llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}}

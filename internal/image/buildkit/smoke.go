@@ -134,20 +134,26 @@ const mark = "hubship: "
 // look tells which of the programs the image has.
 const look = `for p in "$@"; do command -v "$p" >/dev/null 2>&1 && echo "` + mark + `$p"; done; true`
 
-// execute runs a command and returns the lines that were marked.
-func (s *smoke) execute(ctx context.Context, timeout time.Duration, args []string) (marked []string, all string, end outcome, err error) {
+// execute runs a command and returns what it wrote to its standard output, and
+// the last lines of both outputs.
+func (s *smoke) execute(ctx context.Context, timeout time.Duration, args []string) (answer, text string, end outcome, err error) {
 	printed := newConsole(io.Discard, smokeTail)
-	var answer strings.Builder
+	var out strings.Builder
 	end, err = s.run(ctx, process{
 		args: args, timeout: timeout, stderr: printed.stream(2),
-		stdout: io.MultiWriter(printed.stream(1), limitWriter{&answer}),
+		stdout: io.MultiWriter(printed.stream(1), limitWriter{&out}),
 	})
-	for text := range strings.Lines(answer.String()) {
+	return out.String(), printed.last(), end, err
+}
+
+// marked are the lines that are meant for hubship.
+func marked(answer string) (out []string) {
+	for text := range strings.Lines(answer) {
 		if rest, ok := strings.CutPrefix(strings.TrimRight(text, "\r\n"), mark); ok {
-			marked = append(marked, rest)
+			out = append(out, rest)
 		}
 	}
-	return marked, printed.last(), end, err
+	return out
 }
 
 // limitWriter keeps the end of what is written from growing beyond all bounds.
@@ -168,7 +174,7 @@ func (w limitWriter) Write(data []byte) (int, error) {
 
 // starts looks whether the image runs at all, and what it has.
 func (s *smoke) starts(ctx context.Context) (finding, error) {
-	has, text, end, err := s.execute(ctx, startTimeout,
+	answer, text, end, err := s.execute(ctx, startTimeout,
 		s.entered("sh", "-c", look, "sh", "python3", "python", "jupyterhub-singleuser", "jupyter"))
 	if err != nil {
 		return finding{}, err
@@ -176,6 +182,7 @@ func (s *smoke) starts(ctx context.Context) (finding, error) {
 	if failed := end.failure(startTimeout); failed != nil {
 		return finding{log: text, failed: model.WithHint(failed, "the image's entrypoint has to run the command that it is given, and the image needs a shell")}, nil
 	}
+	has := marked(answer)
 	for i := len(has) - 1; i >= 0; i-- { // the first one counts
 		switch has[i] {
 		case "python3", "python":
@@ -206,7 +213,7 @@ func (s *smoke) imports(ctx context.Context, p model.SmokePackage) (finding, err
 		return finding{failed: err}, nil
 	}
 	code += fmt.Sprintf("print(); print(%q + repr(%s), flush=True)\n", mark, pyimport.Variable)
-	answers, text, end, err := s.execute(ctx, importTimeout, s.entered(s.python, "-c", code))
+	answer, text, end, err := s.execute(ctx, importTimeout, s.entered(s.python, "-c", code))
 	if err != nil {
 		return finding{}, err
 	}
@@ -220,6 +227,7 @@ func (s *smoke) imports(ctx context.Context, p model.SmokePackage) (finding, err
 		}
 		return found, nil
 	}
+	answers := marked(answer)
 	if len(answers) == 0 {
 		found.failed = errors.New("Python ended without a word on the import")
 		return found, nil
@@ -243,13 +251,13 @@ func (s *smoke) server(ctx context.Context) (finding, error) {
 	}
 	args := append(append([]string(nil), s.starter...), "--version")
 	command := strings.Join(args, " ")
-	_, text, end, err := s.execute(ctx, startTimeout, s.entered(args...))
+	answer, text, end, err := s.execute(ctx, startTimeout, s.entered(args...))
 	if err != nil {
 		return finding{}, err
 	}
 	if failed := end.failure(startTimeout); failed != nil {
 		return finding{log: text, failed: fmt.Errorf("%s: %w", command, failed)}, nil
 	}
-	at := strings.LastIndexByte(text, '\n')
-	return finding{detail: command + ": " + oneLine(text[at+1:])}, nil
+	answer = strings.TrimSpace(answer)
+	return finding{detail: command + ": " + oneLine(answer[strings.LastIndexByte(answer, '\n')+1:])}, nil
 }
