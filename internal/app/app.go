@@ -170,6 +170,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
 		Repository: repository, Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
+		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,

@@ -2,15 +2,11 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/git"
-	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 )
@@ -115,21 +111,4 @@ func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Rev
 	}
 	tree, err := r.Git().TreeOf(ctx, again)
 	return tree == at[0].Tree, false, err
-}
-
-// Plan implements pulls.Plans: it reads what the check kept beside the page.
-func (p plans) Plan(_ context.Context, run string) (plan.Plan, error) {
-	page, err := p.file(run)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	raw, err := os.ReadFile(strings.TrimSuffix(page, planPage) + ".json")
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	var made plan.Plan
-	if err := json.Unmarshal(raw, &made); err != nil {
-		return plan.Plan{}, fmt.Errorf("read the plan of run %s: %w", run, err)
-	}
-	return made, nil
 }

@@ -91,7 +91,8 @@ func (a *command) printSummary(res upResult, password string) {
 	}
 	row("clone", "git clone "+res.Repository)
 	if res.TokenFile != "" {
-		row("", "as an account, with its token as the password; or any user and the token in "+res.TokenFile)
+		row("", "with the token of an account as the password: "+program()+" account token LOGIN"+a.dataFlag())
+		row("more accounts", program()+" account add LOGIN"+a.dataFlag())
 	}
 	for _, h := range res.Halted {
 		a.term.Printf("  %s hub %s in %s: %s\n", a.term.Bad("halted:"), h.Hub, h.Environment, h.Reason)
