@@ -222,7 +222,9 @@ func answerError(op string, res *http.Response) error {
 	if err != nil || json.Unmarshal(data, &body) != nil || body.Error == "" {
 		return fmt.Errorf("%s: the server answered %s", op, res.Status)
 	}
-	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound, promotion: body.Promotion})
+	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound, promotion: body.Promotion,
+		// What a gate refuses is a conflict, too.
+		taken: res.StatusCode == http.StatusConflict && body.Code != model.ExitRefused})
 	return &model.Error{Code: body.Code, Hint: body.Hint, Err: cause}
 }
 
@@ -230,10 +232,14 @@ func answerError(op string, res *http.Response) error {
 type remoteError struct {
 	text      string
 	missing   bool
+	taken     bool
 	promotion *model.Promotion
 }
 
 func (e *remoteError) Error() string { return e.text }
 
-// Is lets callers test for fs.ErrNotExist across the connection.
-func (e *remoteError) Is(target error) bool { return e.missing && target == fs.ErrNotExist }
+// Is lets callers test for fs.ErrNotExist and fs.ErrExist across the
+// connection.
+func (e *remoteError) Is(target error) bool {
+	return e.missing && target == fs.ErrNotExist || e.taken && target == fs.ErrExist
+}

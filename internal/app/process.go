@@ -129,7 +129,7 @@ func (p *process) mount(o *server.Options) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/v3/", p.local.api)
-	o.Git, o.Forge = git, mux
+	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
 }
 

@@ -396,6 +396,24 @@ func TestRestart(t *testing.T) {
 	if err != nil || len(tokens) != 1 {
 		t.Errorf("hubship has the tokens %+v, %v", tokens, err)
 	}
+	// Numbers go on where the database of the forge is lost.
+	w.stop()
+	g, err := git.Open(w.paths.Repository)
+	w.ok(err)
+	head, err := g.Head(t.Context(), "staging")
+	w.ok(errors.Join(err, g.SetRef(t.Context(), "refs/pull/7/head", head, "")))
+	topic, err := g.CommitFiles(t.Context(), "staging", head, map[string][]byte{"a": nil, "b": []byte("b\n")}, nil, "Add b", author)
+	w.ok(errors.Join(err, g.SetBranch(t.Context(), "topic", topic, ""), g.SetBranch(t.Context(), "staging", head, topic), g.Close()))
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(w.paths.Forge + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	admin, _ := w.account("admin", store.Maintainer, deployment)
+	if pr, err := admin.Open(t.Context(), forge.NewPullRequest{Title: "Again", Head: "topic", Base: "staging"}); err != nil || pr.Number != 8 {
+		t.Errorf("the next pull request is #%d, %v; want #8", pr.Number, err)
+	}
 	// The first person's password is the one of the try-out.
 	password, err := os.ReadFile(w.paths.Password)
 	w.ok(err)

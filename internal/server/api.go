@@ -43,6 +43,7 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	write(api.Prefix+"/resume", s.resume)
 	write(api.Prefix+"/runs/{id}/cancel", s.cancel)
 	write(api.Prefix+"/pulls/{number}/revert", s.revert)
+	s.routeAccounts(mux)
 	mux.Handle(api.Prefix+"/", s.answer(func(_ http.ResponseWriter, r *http.Request) error {
 		return &statusError{http.StatusNotFound, fmt.Errorf("there is nothing to %s at %s", r.Method, r.URL.Path)}
 	}))

@@ -49,6 +49,8 @@ type Options struct {
 	Hooks http.Handler
 	// Dial connects to a hub; nil means that no hub is served.
 	Dial DialFunc
+	// Accounts are those of the embedded forge; nil where the forge is GitHub.
+	Accounts AccountService
 	// Version is shown and told.
 	Version string
 	// Log receives what went wrong; nil means slog.Default.
