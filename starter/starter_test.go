@@ -2,11 +2,15 @@ package starter_test
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v4/pkg/chart/common"
 	commonutil "helm.sh/helm/v4/pkg/chart/common/util"
@@ -75,6 +79,7 @@ func TestFilesAreWhole(t *testing.T) {
 		"charts/jupyterhub/.helmignore",
 		"charts/jupyterhub/templates/_names.tpl",
 		"charts/jupyterhub/values.schema.json",
+		"checks/packages.sh",
 		"hub/Chart.yaml",
 		"images/proxy/package-lock.json",
 	} {
@@ -120,6 +125,58 @@ func TestConfigIsUnderstood(t *testing.T) {
 	}
 	if len(fleet.ImagesOf(starter.Hub)) != 3 {
 		t.Errorf("%s has images %v, want hub, proxy and user", starter.Hub, fleet.ImagesOf(starter.Hub))
+	}
+}
+
+// What pull requests run has to be there without any registry: on the image
+// that the embedded node makes itself. It sees the files that it reads, and
+// these pass.
+func TestChecks(t *testing.T) {
+	fleet, err := hubconfig.Load(starter.Files(), "0123456789abcdef0123456789abcdef01234567")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fleet.Review.Approvals != 1 || len(fleet.Tests) == 0 {
+		t.Fatalf("review %+v, tests %+v", fleet.Review, fleet.Tests)
+	}
+	for _, test := range fleet.Tests {
+		if test.Image != "debian:bookworm-slim" {
+			t.Errorf("%s runs in %s", test.Name, test.Image)
+		}
+		for list, want := range map[string]string{
+			"":                       "",
+			"seaborn\n":              "seaborn: write one version",
+			"seaborn>=0.13\n":        "seaborn>=0.13: write one version",
+			"Num_Py==1\nnum-py==2\n": "num-py is in line 1 already",
+			"# why\n-r more.txt\n./packages/mine\n--find-links ./packages\nnumpy[all]==2.4.6 # yes\nx==1; sys_platform == \"linux\"\n": "",
+		} {
+			dir := t.TempDir()
+			err := fs.WalkDir(starter.Files(), ".", func(name string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() || !slices.ContainsFunc(test.Paths, func(pattern string) bool {
+					ok, err := doublestar.Match(pattern, name)
+					return ok && err == nil
+				}) {
+					return err
+				}
+				if err := os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o755); err != nil {
+					return err
+				}
+				data := read(t, name)
+				if list != "" && path.Base(name) == "requirements.txt" {
+					data = []byte(list)
+				}
+				return os.WriteFile(filepath.Join(dir, name), data, 0o644)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), test.Command[0], test.Command[1:]...)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != (want == "") || !strings.Contains(string(out), want) {
+				t.Errorf("%s with %q: %v, want %q\n%s", test.Name, list, err, want, out)
+			}
+		}
 	}
 }
 

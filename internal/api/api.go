@@ -50,6 +50,11 @@ type ResumeRequest struct {
 	By          string `json:"by,omitempty"`
 }
 
+// RevertRequest opens a pull request that takes another one back.
+type RevertRequest struct {
+	By string `json:"by,omitempty"`
+}
+
 // CancelRequest ends a run.
 type CancelRequest struct {
 	By string `json:"by,omitempty"`

@@ -124,6 +124,13 @@ func (c *Client) Resume(ctx context.Context, env, hub, by string) error {
 	return c.post(ctx, "resume "+hub+" in "+env, "/resume", ResumeRequest{Environment: env, Hub: hub, By: by}, nil)
 }
 
+// Revert opens a pull request that takes a merged one back, or finds the one
+// that is open already.
+func (c *Client) Revert(ctx context.Context, number int, by string) (model.Reversion, error) {
+	var r model.Reversion
+	return r, c.post(ctx, fmt.Sprintf("take back pull request #%d", number), fmt.Sprintf("/pulls/%d/revert", number), RevertRequest{By: by}, &r)
+}
+
 // Cancel ends a run.
 func (c *Client) Cancel(ctx context.Context, id, by string) error {
 	return c.post(ctx, "cancel run "+id, "/runs/"+url.PathEscape(id)+"/cancel", CancelRequest{By: by}, nil)
@@ -215,7 +222,9 @@ func answerError(op string, res *http.Response) error {
 	if err != nil || json.Unmarshal(data, &body) != nil || body.Error == "" {
 		return fmt.Errorf("%s: the server answered %s", op, res.Status)
 	}
-	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound, promotion: body.Promotion})
+	cause := error(&remoteError{text: body.Error, missing: res.StatusCode == http.StatusNotFound, promotion: body.Promotion,
+		// What a gate refuses is a conflict, too.
+		taken: res.StatusCode == http.StatusConflict && body.Code != model.ExitRefused})
 	return &model.Error{Code: body.Code, Hint: body.Hint, Err: cause}
 }
 
@@ -223,10 +232,14 @@ func answerError(op string, res *http.Response) error {
 type remoteError struct {
 	text      string
 	missing   bool
+	taken     bool
 	promotion *model.Promotion
 }
 
 func (e *remoteError) Error() string { return e.text }
 
-// Is lets callers test for fs.ErrNotExist across the connection.
-func (e *remoteError) Is(target error) bool { return e.missing && target == fs.ErrNotExist }
+// Is lets callers test for fs.ErrNotExist and fs.ErrExist across the
+// connection.
+func (e *remoteError) Is(target error) bool {
+	return e.missing && target == fs.ErrNotExist || e.taken && target == fs.ErrExist
+}

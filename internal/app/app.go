@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,13 +20,12 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local"
-	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
 	"github.com/hubship/hubship/internal/planner"
+	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
@@ -62,7 +62,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	gitRepo, err := layDown(ctx, p)
+	gitRepo, err := openRepository(ctx, p, settings)
 	if err != nil {
 		return err
 	}
@@ -82,12 +82,23 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
 	})
-	engine, err := newEngine(ctx, p, settings, gitRepo, history, builder, clusters, o)
+	repository := repo.New(gitRepo, repo.Options{})
+	// The controller is there before the first run is taken up.
+	var carried *process
+	changed := func(r model.Run) { carried.control.Changed(r) }
+	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, changed, o)
 	if err != nil {
 		return err
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
-	return serveHTTP(ctx, p, settings, engine, clusters, o)
+	carried, err = newProcess(ctx, parts{
+		paths: p, settings: settings, git: gitRepo, repository: repository, engine: engine, memory: history, log: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	closers = append(closers, carried.close)
+	return serveHTTP(ctx, p, settings, engine, carried, clusters, o)
 }
 
 // backend is where the cluster, the registry and BuildKit are.
@@ -105,12 +116,11 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 	return backend{status.Kubeconfig, status.Context, status.Registry, status.BuildKit}, nil
 }
 
-func newEngine(ctx context.Context, p install.Paths, settings install.Settings, gitRepo *git.Repo, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, o Options) (*ship.Engine, error) {
+func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, changed func(model.Run), o Options) (*ship.Engine, error) {
 	keys := secrets.Keys{AgeFile: p.AgeKey}
 	decrypt := func(name string, data []byte) (map[string]any, error) {
 		return secrets.Decrypt(name, data, keys)
 	}
-	repository := repo.New(gitRepo, repo.Options{})
 	releases, err := helm.New(helm.Options{
 		AllowDestroy: func(ctx context.Context, running, commit string) []string {
 			names, err := repository.AllowedToDestroy(ctx, running, commit)
@@ -160,36 +170,26 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
 		Repository: repository, Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
+		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
-		Logger: o.Logger,
+		Changed: changed, Logger: o.Logger,
 	})
 }
 
-func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, clusters *cluster.Set, o Options) error {
-	token, err := local.EnsureToken(p.GitToken)
-	if err != nil {
-		return err
-	}
-	svc := service{engine, plans(p.Plans)}
-	gitServer, err := local.New(local.Options{
-		Root: p.Repositories, Token: token, Log: o.Logger,
-		Protected: func(string) []string { return engine.Branches(ctx) },
-		OnPush: func(ctx context.Context, _ string, updates []forge.RefUpdate, by string) []string {
-			return announce(ctx, svc, settings, updates, by)
-		},
-	})
-	if err != nil {
-		return err
-	}
-	srv, err := server.New(server.Options{
+func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *process, clusters *cluster.Set, o Options) error {
+	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
-		Service: svc, Git: gitServer, Version: o.Version, Log: o.Logger,
+		Service: service{engine, plans(p.Plans), carried}, Version: o.Version, Log: o.Logger,
 		Dial: func(ctx context.Context, c model.Cluster, t model.Target) (net.Conn, error) {
 			return clusters.Dial(ctx, c, t.Namespace, "proxy-public", "http")
 		},
-	})
+	}
+	if err := carried.mount(&opts); err != nil {
+		return err
+	}
+	srv, err := server.New(opts)
 	if err != nil {
 		return err
 	}
@@ -199,6 +199,12 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err := engine.Launch(ctx); err != nil {
 		return errors.Join(err, srv.Close())
 	}
+	// What asks the engine ends before the engine does.
+	working, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { carried.run(working) })
+	defer group.Wait()
+	defer stop()
 	if o.Ready != nil {
 		o.Ready()
 	}
@@ -206,8 +212,8 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 }
 
 // announce queues what a push asks for and says so to the pusher.
-func announce(ctx context.Context, svc service, settings install.Settings, updates []forge.RefUpdate, by string) []string {
-	runs, err := svc.Pushed(ctx, updates, by)
+func announce(ctx context.Context, engine pulls.Engine, settings install.Settings, updates []forge.RefUpdate, by string) []string {
+	runs, err := engine.Pushed(ctx, updates, by)
 	var lines []string
 	for _, r := range runs {
 		lines = append(lines, fmt.Sprintf("hubship: run %s deploys %.12s to %s", r.ID, r.Commit, r.Environment),
@@ -225,7 +231,25 @@ func announce(ctx context.Context, svc service, settings install.Settings, updat
 // service is the engine as the server sees it.
 type service struct {
 	*ship.Engine
-	plans plans
+	plans   plans
+	process *process
+}
+
+// Status implements server.Service.
+func (s service) Status(ctx context.Context) (model.Status, error) {
+	st, err := s.Engine.Status(ctx)
+	st.Forge = s.process.status()
+	return st, err
+}
+
+// Promote implements server.Service: it merges the pull request that promotes.
+func (s service) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
+	return s.process.control.Promote(ctx, req)
+}
+
+// Revert implements server.Service.
+func (s service) Revert(ctx context.Context, number int, by string) (model.Reversion, error) {
+	return s.process.revert(ctx, number, by)
 }
 
 // Plan is the page of what a run was about to change.

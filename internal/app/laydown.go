@@ -23,21 +23,42 @@ import (
 // author signs the commits that hubship makes itself.
 var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
 
-// layDown gives a new installation its deployment repository: the starter,
-// with secrets that only this installation's key opens. It does nothing where
-// a repository exists, and finishes what a killed process began.
-func layDown(ctx context.Context, p install.Paths) (*git.Repo, error) {
+// openRepository opens the deployment repository, or makes it: the starter at
+// the embedded forge, an empty copy of GitHub's.
+func openRepository(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
+	if s.GitHub == nil {
+		return layDown(ctx, p)
+	}
+	return bareRepository(ctx, p)
+}
+
+// bareRepository opens the deployment repository, which is made empty where
+// there is none.
+func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(p.Repositories, 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
 		}
-		if _, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: "staging"}); err != nil {
+		r, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: "staging"})
+		if err != nil {
 			return nil, fmt.Errorf("make the deployment repository: %w", err)
 		}
+		return r, nil
 	}
-	repo, err := git.Open(p.Repository)
+	r, err := git.Open(p.Repository)
 	if err != nil {
 		return nil, fmt.Errorf("open the deployment repository: %w", err)
+	}
+	return r, nil
+}
+
+// layDown gives a new installation its deployment repository: the starter,
+// with secrets that only this installation's key opens. It does nothing where
+// a repository exists, and finishes what a killed process began.
+func layDown(ctx context.Context, p install.Paths) (*git.Repo, error) {
+	repo, err := bareRepository(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	branches, err := repo.Branches(ctx)
 	if err != nil {
@@ -156,12 +177,17 @@ func ensurePassword(file string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return "", fmt.Errorf("keep the generated password: %w", err)
 	}
+	return password, writeSecret(file, password)
+}
+
+// writeSecret replaces a file that its owner alone can read.
+func writeSecret(file, secret string) error {
 	tmp := file + ".new"
-	if err := os.WriteFile(tmp, []byte(password+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep the generated password: %w", err)
+	if err := os.WriteFile(tmp, []byte(secret+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keep a secret: %w", err)
 	}
 	if err := os.Rename(tmp, file); err != nil {
-		return "", fmt.Errorf("keep the generated password: %w", err)
+		return fmt.Errorf("keep a secret: %w", err)
 	}
-	return password, nil
+	return nil
 }

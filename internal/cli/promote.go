@@ -15,10 +15,11 @@ func (a *command) promoteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "promote [--env ENVIRONMENT] [--hub HUB]...",
 		Short: "Move what passed in staging to prod",
-		Long: `Promote merges the branch of one environment into that of the next as a merge
-commit, which deploys and verifies it there. It is refused, with the reason,
-unless every hub that the merge changes has evidence that the same inputs
-passed verification in the environment before.`,
+		Long: `Promote merges the pull request from the branch of one environment into that
+of the next, as its button at the forge does, which deploys and verifies it
+there. It is refused, with the reason, unless every hub that the merge changes
+has evidence that the same inputs passed verification in the environment
+before.`,
 		Example: `  hubship promote --dry-run
   hubship promote
   hubship promote --env prod --hub datahub`,
@@ -114,6 +115,8 @@ func (a *command) printPromotion(p model.Promotion, dry bool) error {
 		a.term.Printf("promotion from %s into %s: nothing to do: %s\n", p.From, p.Into, p.Refused)
 	case p.Refused != "":
 		a.term.Printf("promotion of %s from %s into %s: %s\n", short(p.Head), p.From, p.Into, a.term.Bad("refused"))
+	case p.Merge != "" && p.Pull != 0:
+		a.term.Printf("promotion of %s from %s into %s: pull request #%d merged as %s\n", short(p.Head), p.From, p.Into, p.Pull, short(p.Merge))
 	case p.Merge != "":
 		a.term.Printf("promotion of %s from %s into %s: merged as %s\n", short(p.Head), p.From, p.Into, short(p.Merge))
 	case dry:

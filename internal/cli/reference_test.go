@@ -25,7 +25,7 @@ func TestReference(t *testing.T) {
 		fmt.Fprintf(&b, "\n## %s\n", strings.TrimSuffix(group.Title, ":"))
 		for _, c := range root.Commands() {
 			if c.GroupID == group.ID && c.Name() != "help" && c.Name() != "completion" {
-				describe(&b, c)
+				describe(&b, c, "###")
 			}
 		}
 	}
@@ -62,18 +62,26 @@ and not the run, which goes on; ` + "`hubship cancel`" + ` ends a run.
 
 `
 
-func describe(b *strings.Builder, c *cobra.Command) {
+// describe writes a command, and those below it one heading further down.
+func describe(b *strings.Builder, c *cobra.Command, heading string) {
 	c.InitDefaultHelpFlag()
 	long := c.Long
 	if long == "" {
 		long = c.Short + "."
 	}
-	fmt.Fprintf(b, "\n### hubship %s\n\n%s\n\n```\nhubship %s\n```\n", c.Name(), long, c.Use)
+	use := c.Parent().CommandPath() + " " + c.Use
+	if c.HasSubCommands() {
+		use += " COMMAND"
+	}
+	fmt.Fprintf(b, "\n%s %s\n\n%s\n\n```\n%s\n```\n", heading, c.CommandPath(), long, use)
 	if c.Example != "" {
 		fmt.Fprintf(b, "\nExamples:\n\n```\n%s\n```\n", strings.TrimSpace(dedent(c.Example)))
 	}
 	if flags := c.LocalNonPersistentFlags(); flags.HasAvailableFlags() {
 		fmt.Fprintf(b, "\nOptions:\n\n```\n%s```\n", flags.FlagUsages())
+	}
+	for _, below := range c.Commands() {
+		describe(b, below, heading+"#")
 	}
 }
 

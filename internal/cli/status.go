@@ -96,6 +96,7 @@ func mebi(bytes int64) string { return fmt.Sprintf("%d MiB", bytes>>20) }
 func (a *command) printStatus(st model.Status) {
 	now := time.Now()
 	a.term.Printf("dashboard   %s\nrepository  %s\n", st.Dashboard, st.Repository)
+	a.printForge(st.Forge, now)
 	for _, p := range st.Problems {
 		a.term.Printf("%s %s\n", a.term.Bad("problem:"), p)
 	}
@@ -122,6 +123,25 @@ func (a *command) printStatus(st model.Status) {
 				a.term.Printf("  %s %s\n", a.term.Doubt("waits:"), w)
 			}
 		}
+	}
+}
+
+// printForge says how hubship stands with the forge.
+func (a *command) printForge(f *model.ForgeStatus, now time.Time) {
+	if f == nil {
+		return
+	}
+	what := "not read yet"
+	if !f.Polled.IsZero() {
+		what = fmt.Sprintf("%d open", f.Open)
+		if f.Waiting > 0 {
+			what += fmt.Sprintf(", %d to be looked at", f.Waiting)
+		}
+		what += " " + a.term.Faint("("+term.Ago(now, f.Polled)+" ago)")
+	}
+	a.term.Printf("pulls       %s %s\n", f.URL, what)
+	if f.Trouble != "" {
+		a.term.Printf("%s the forge cannot be read: %s\n", a.term.Bad("problem:"), f.Trouble)
 	}
 }
 

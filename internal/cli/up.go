@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +30,12 @@ type upFlags struct {
 	name, bridge, podCIDR, serviceCIDR      string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
+	github                                  upGitHub
+}
+
+// upGitHub are the settings of GitHub as given.
+type upGitHub struct {
+	repository, url, tokenFile, appID, appKeyFile, webhookSecretFile string
 }
 
 func (a *command) upCommand() *cobra.Command {
@@ -46,13 +54,23 @@ changed the machine is checked: Linux, root, free ports, 10 GiB of disk, 4 GiB
 of memory.
 
 With --kubeconfig, --context, --registry and --buildkit an existing cluster,
-registry and builder are used in place of the embedded node.`,
+registry and builder are used in place of the embedded node.
+
+Changes go by pull requests: at the forge that is part of the installation, or
+with --github at a repository of yours at GitHub, as a GitHub App or with a
+token. Secrets are given by files, which others on the machine must not be able
+to read. Without a webhook's secret nothing has to reach this machine: what
+happens at GitHub is then found within a minute.`,
 		Example: `  hubship up
   hubship up --port 9090
   hubship --data /srv/hubship-b up --name b --port 8090 --bridge hubshipb0 \
     --pod-cidr 10.203.0.0/24 --service-cidr 10.204.0.0/24 --port-base 18400
   hubship up --kubeconfig ~/.kube/config --context campus --registry registry.example.edu/hubs \
-    --buildkit tcp://builder.example.edu:1234`,
+    --buildkit tcp://builder.example.edu:1234
+  hubship up --github berkeley-dsep-infra/datahub --github-app-id 123456 \
+    --github-app-key-file /etc/hubship/app.pem --github-webhook-secret-file /etc/hubship/webhook
+  hubship up --github hubs/deployment --github-url https://github.example.edu/api/v3/ \
+    --github-token-file /etc/hubship/token`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, old, err := a.settings(cmd, given)
@@ -76,7 +94,15 @@ registry and builder are used in place of the embedded node.`,
 	f.StringVar(&given.context, "context", "", "context in that kubeconfig")
 	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
-	_ = cmd.MarkFlagFilename("kubeconfig")
+	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
+	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
+	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
+	f.StringVar(&given.github.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
+	f.StringVar(&given.github.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
+	f.StringVar(&given.github.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
+	for _, file := range []string{"kubeconfig", "github-token-file", "github-app-key-file", "github-webhook-secret-file"} {
+		_ = cmd.MarkFlagFilename(file)
+	}
 	return cmd
 }
 
@@ -97,6 +123,14 @@ func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Setti
 			c := *stored.Cluster
 			now.Cluster = &c
 		}
+		if stored.GitHub != nil {
+			g := *stored.GitHub
+			if g.App != nil {
+				app := *g.App
+				g.App = &app
+			}
+			now.GitHub = &g
+		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return now, nil, err
 	}
@@ -111,6 +145,11 @@ func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Setti
 			return now, nil, err
 		}
 	}
+	if now.GitHub != nil {
+		if err := now.GitHub.Check(); err != nil {
+			return now, nil, model.Usage(err, "write the secret to a file that its owner alone can read: mode 0600")
+		}
+	}
 	return now, old, nil
 }
 
@@ -121,6 +160,9 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		}
 	}
 	set("name", &s.Name, g.name)
+	if err := g.github.apply(changed, s); err != nil {
+		return err
+	}
 	if changed("port") {
 		s.Port = g.port
 	}
@@ -158,6 +200,56 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 	return nil
 }
 
+// apply sets what was given about GitHub. A token replaces an App, and an App a
+// token.
+func (g upGitHub) apply(changed func(string) bool, s *install.Settings) error {
+	flags := []string{"github", "github-url", "github-token-file", "github-app-id", "github-app-key-file", "github-webhook-secret-file"}
+	if !slices.ContainsFunc(flags, changed) {
+		return nil
+	}
+	if s.GitHub == nil {
+		if !changed("github") {
+			return model.Usage(errors.New("options of GitHub were given without --github"), "name the repository: --github OWNER/NAME")
+		}
+		s.GitHub = &install.GitHub{}
+	}
+	to := s.GitHub
+	asApp, asToken := changed("github-app-id") || changed("github-app-key-file"), changed("github-token-file")
+	if asToken && !asApp {
+		to.App = nil
+	}
+	if asApp && !asToken {
+		to.TokenFile = ""
+	}
+	if asApp && to.App == nil {
+		to.App = &install.GitHubApp{}
+	}
+	set := func(flag string, field *string, value string) {
+		if changed(flag) {
+			*field = value
+		}
+	}
+	set("github", &to.Repository, g.repository)
+	set("github-url", &to.URL, g.url)
+	for flag, file := range map[string]*string{"github-token-file": &g.tokenFile, "github-app-key-file": &g.appKeyFile, "github-webhook-secret-file": &g.webhookSecretFile} {
+		if *file == "" {
+			continue // as it is, or taken away
+		}
+		abs, err := filepath.Abs(*file)
+		if err != nil {
+			return model.Usage(fmt.Errorf("--%s %q: %w", flag, *file, err), "name a file")
+		}
+		*file = abs
+	}
+	set("github-token-file", &to.TokenFile, g.tokenFile)
+	if asApp {
+		set("github-app-id", &to.App.ID, g.appID)
+		set("github-app-key-file", &to.App.KeyFile, g.appKeyFile)
+	}
+	set("github-webhook-secret-file", &to.WebhookSecretFile, g.webhookSecretFile)
+	return nil
+}
+
 // up runs the phases of `hubship up` in order.
 func (a *command) up(ctx context.Context, s install.Settings, old *install.Settings, opts upOptions) error {
 	begin := time.Now()
@@ -185,7 +277,8 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 			return err
 		}
 	}
-	restart := old != nil && old.Port != s.Port
+	// The server reads its settings when it starts.
+	restart := old != nil && (old.Port != s.Port || !reflect.DeepEqual(old.GitHub, s.GitHub))
 	if err := a.upServer(ctx, restart); err != nil {
 		return err
 	}

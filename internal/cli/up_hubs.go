@@ -58,6 +58,9 @@ type hubWait struct {
 
 // look judges one status. done means that all hubs answer and nothing runs.
 func (w *hubWait) look(ctx context.Context, st model.Status) (done bool, err error) {
+	if st.Forge != nil && st.Forge.Trouble != "" {
+		w.note("forge", st.Forge.Trouble)
+	}
 	if len(st.Environments) == 0 {
 		for _, p := range st.Problems {
 			w.note("status", p)

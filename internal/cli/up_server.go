@@ -23,7 +23,7 @@ func (a *command) upServer(ctx context.Context, restart bool) error {
 		why := ""
 		switch health, err := a.server().Health(ctx); {
 		case restart:
-			why = "its port changes"
+			why = "its settings change"
 		case err != nil:
 			why = "it does not answer"
 		case health.Version != Version || !sameProgram(rec.PID):

@@ -13,8 +13,9 @@ import (
 // upResult is the result of `hubship up -o json`.
 type upResult struct {
 	Dashboard    string     `json:"dashboard"`
+	Forge        string     `json:"forge"`                  // where the repository and its pull requests are
 	Repository   string     `json:"repository"`             // clone URL without credentials
-	TokenFile    string     `json:"tokenFile"`              // password of the clone URL
+	TokenFile    string     `json:"tokenFile,omitempty"`    // a password of the clone URL, for programs; people have accounts. Empty for GitHub
 	User         string     `json:"user,omitempty"`         // account of the try-out
 	PasswordFile string     `json:"passwordFile,omitempty"` // its password
 	Hubs         []upHub    `json:"hubs"`
@@ -46,7 +47,13 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 		return err
 	}
 	paths := install.At(a.data)
-	res := upResult{Dashboard: s.URL(), Repository: s.CloneURL(), TokenFile: paths.GitToken, Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
+	res := upResult{Dashboard: s.URL(), Forge: s.ForgeURL(), Repository: s.CloneURL(), Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
+	if s.GitHub == nil {
+		res.TokenFile = paths.GitToken
+	}
+	if st.Forge != nil && st.Forge.Trouble != "" {
+		res.Problems = append(res.Problems, "the forge cannot be read: "+st.Forge.Trouble)
+	}
 	for _, e := range st.Environments {
 		for _, r := range e.Releases {
 			res.Hubs = append(res.Hubs, upHub{r.Observed.Target.Hub, e.Name, r.URL})
@@ -70,6 +77,7 @@ func (a *command) printSummary(res upResult, password string) {
 	a.term.Printf("\n%s (%s)\n\n", a.term.Good("hubship is up"), term.Duration(time.Duration(res.Took*float64(time.Second))))
 	row := func(name, text string) { a.term.Printf("  %-22s %s\n", name, text) }
 	row("dashboard", res.Dashboard)
+	row("pull requests", res.Forge)
 	for _, h := range res.Hubs {
 		row("hub "+h.Hub+" "+h.Environment, h.URL)
 	}
@@ -82,7 +90,10 @@ func (a *command) printSummary(res upResult, password string) {
 		}
 	}
 	row("clone", "git clone "+res.Repository)
-	row("", "user git, password: the token in "+res.TokenFile)
+	if res.TokenFile != "" {
+		row("", "with the token of an account as the password: "+program()+" account token LOGIN"+a.dataFlag())
+		row("more accounts", program()+" account add LOGIN"+a.dataFlag())
+	}
 	for _, h := range res.Halted {
 		a.term.Printf("  %s hub %s in %s: %s\n", a.term.Bad("halted:"), h.Hub, h.Environment, h.Reason)
 	}

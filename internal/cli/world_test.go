@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -105,6 +106,13 @@ func (w *world) Promote(_ context.Context, req model.PromoteRequest) (model.Prom
 func (w *world) Resume(_ context.Context, env, hub, by string) error {
 	w.resumed = append(w.resumed, env+"/"+hub)
 	return nil
+}
+
+func (w *world) Revert(_ context.Context, number int, by string) (model.Reversion, error) {
+	if number == 9 {
+		return model.Reversion{}, model.Usage(errors.New("pull request #9 was not merged"), "close it instead")
+	}
+	return model.Reversion{Pull: number, Number: 43, URL: "http://localhost:8080/forge/hubs/deployment/pull/43"}, nil
 }
 
 func (w *world) Cancel(context.Context, string, string) error { return nil }

@@ -20,8 +20,11 @@ type Paths struct {
 	NodeLog      string // output of the node's supervisor
 
 	Repositories string // embedded Git repositories
-	Repository   string // the deployment repository, bare
+	Repository   string // the deployment repository, bare: the forge's own, or a copy of GitHub's
 	GitToken     string // token for the clone address, 0600
+	Forge        string // database of the embedded forge
+	ForgeToken   string // token of hubship's own account there, 0600
+	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
 	AgeKey       string // age identity that opens the repository's secrets, 0600
 	Password     string // generated password of the try-out's accounts, 0600
 	History      string // database of runs and their logs
@@ -39,7 +42,7 @@ func At(data string) Paths {
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
 		Repositories: in("git"), Repository: in("git", "deployment.git"),
-		GitToken: in("git-token"), AgeKey: in("age.key"), Password: in("tryout-password"),
+		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), AgeKey: in("age.key"), Password: in("tryout-password"),
 		History: in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
 	}
 }
@@ -56,9 +59,27 @@ func (s Settings) URL() string { return fmt.Sprintf("http://localhost:%d/", s.Po
 // HubURL is the address under which the HTTP port serves a hub's host name.
 func (s Settings) HubURL(host string) string { return fmt.Sprintf("http://%s:%d/", host, s.Port) }
 
+// The deployment repository at the embedded forge.
+const (
+	RepositoryOwner = "hubs" // the account that it belongs to
+	RepositoryName  = "deployment"
+)
+
 // CloneURL is the deployment repository's address, without credentials.
 func (s Settings) CloneURL() string {
-	return fmt.Sprintf("http://localhost:%d/git/deployment.git", s.Port)
+	if s.GitHub != nil {
+		return s.GitHub.web() + "/" + s.GitHub.Repository + ".git"
+	}
+	return fmt.Sprintf("http://localhost:%d/git/%s/%s.git", s.Port, RepositoryOwner, RepositoryName)
+}
+
+// ForgeURL is where people look at the deployment repository and its pull
+// requests.
+func (s Settings) ForgeURL() string {
+	if s.GitHub != nil {
+		return s.GitHub.web() + "/" + s.GitHub.Repository
+	}
+	return fmt.Sprintf("http://localhost:%d/forge/%s/%s", s.Port, RepositoryOwner, RepositoryName)
 }
 
 // NodeFile is the settings file of hubship-node.

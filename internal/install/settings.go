@@ -31,6 +31,8 @@ type Settings struct {
 	// Exactly one of the two is set.
 	Node    *Node    `json:"node,omitempty"`    // the embedded node
 	Cluster *Cluster `json:"cluster,omitempty"` // an existing cluster in its place
+
+	GitHub *GitHub `json:"github,omitempty"` // in place of the embedded forge
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -90,6 +92,9 @@ func (s Settings) Validate() error {
 		errs = append(errs, s.Cluster.problems()...)
 	default:
 		bad("neither an embedded node nor an existing cluster is set")
+	}
+	if s.GitHub != nil {
+		errs = append(errs, s.GitHub.problems()...)
 	}
 	return errors.Join(errs...)
 }
@@ -169,6 +174,9 @@ func (s Settings) Changed(to Settings) error {
 		}
 	}
 	fixed("name", s.Name, to.Name)
+	// The repository on this machine is the forge's own, or a copy of GitHub's:
+	// what was pushed to the one would be lost in the other.
+	fixed("the forge", s.forge(), to.forge())
 	switch {
 	case (s.Node == nil) != (to.Node == nil):
 		kind := func(s Settings) string {
@@ -191,6 +199,13 @@ func (s Settings) Changed(to Settings) error {
 			"leave these options out, or use another --data for a second installation, or start anew after `hubship down --purge`")
 	}
 	return nil
+}
+
+func (s Settings) forge() string {
+	if s.GitHub == nil {
+		return "embedded"
+	}
+	return s.GitHub.web() + "/" + s.GitHub.Repository
 }
 
 // Load reads the settings of the installation below the data directory. The

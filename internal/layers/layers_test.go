@@ -31,13 +31,16 @@ var allowed = map[string][]string{
 	"internal/packages": {"internal/model", "internal/plan"},
 	"internal/report":   {"internal/model", "internal/plan"},
 
+	// Python that runs in what the images bring.
+	"internal/pyimport": {},
+
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// Around the process: machine and terminal.
 	"internal/proc":    {},
-	"internal/install": {"internal/model"},
+	"internal/install": {"internal/model", "internal/forge"},
 	"internal/node":    {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":    {"internal/model"},
 
@@ -50,12 +53,12 @@ var allowed = map[string][]string{
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
 	"internal/image":                 {"internal/model", "internal/ship", "internal/check"},
-	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image"},
+	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
 	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
-	"internal/verify":                {"internal/model", "internal/ship"},
+	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},

@@ -11,6 +11,17 @@ type Status struct {
 	Dashboard    string              `json:"dashboard"`  // URL
 	Environments []EnvironmentStatus `json:"environments"`
 	Problems     []string            `json:"problems,omitempty"` // what keeps the status from being complete
+	Forge        *ForgeStatus        `json:"forge,omitempty"`    // nil when no forge carries the process
+}
+
+// ForgeStatus is how hubship stands with the forge.
+type ForgeStatus struct {
+	Repository string    `json:"repository"`        // owner/name
+	URL        string    `json:"url"`               // of the repository, for people
+	Open       int       `json:"open"`              // pull requests
+	Waiting    int       `json:"waiting"`           // things that are to be looked at or reported
+	Polled     time.Time `json:"polled,omitzero"`   // last time that the forge was read to the end
+	Trouble    string    `json:"trouble,omitempty"` // why the last look failed, one line
 }
 
 // EnvironmentStatus is one environment and its releases.
@@ -67,6 +78,13 @@ type Promotion struct {
 	Commits []string     `json:"commits"`           // "abc1234 subject (author)", newest first
 	Hubs    []HubVerdict `json:"hubs"`              // every hub that the promotion changes
 	Refused string       `json:"refused,omitempty"` // why not, one line
+}
+
+// Reversion is the pull request that takes another one back.
+type Reversion struct {
+	Pull   int    `json:"pull"`   // number of the one that is taken back
+	Number int    `json:"number"` // of the one that does
+	URL    string `json:"url"`    // of that, for people
 }
 
 // HubVerdict is a gate's decision about one hub.

@@ -42,6 +42,8 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	write(api.Prefix+"/promote", s.promote)
 	write(api.Prefix+"/resume", s.resume)
 	write(api.Prefix+"/runs/{id}/cancel", s.cancel)
+	write(api.Prefix+"/pulls/{number}/revert", s.revert)
+	s.routeAccounts(mux)
 	mux.Handle(api.Prefix+"/", s.answer(func(_ http.ResponseWriter, r *http.Request) error {
 		return &statusError{http.StatusNotFound, fmt.Errorf("there is nothing to %s at %s", r.Method, r.URL.Path)}
 	}))
@@ -265,5 +267,25 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) revert(w http.ResponseWriter, r *http.Request) error {
+	n, err := number(r.PathValue("number"), "the number of the pull request")
+	if err != nil {
+		return err
+	}
+	var req api.RevertRequest
+	if err := readBody(w, r, &req); err != nil {
+		return err
+	}
+	if req.By == "" {
+		req.By = peerName(r.Context())
+	}
+	opened, err := s.opts.Service.Revert(r.Context(), int(n), req.By)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, opened)
 	return nil
 }

@@ -39,6 +39,12 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request) {
 		s.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), entryKey{}, entry)))
 		return
 	}
+	if r.URL.Path == HooksPath {
+		// A forge delivers under whatever name a reverse proxy has; what it
+		// signed can come from no page.
+		s.own.ServeHTTP(w, r)
+		return
+	}
 	web.Misdirected(w, name, slices.Sorted(maps.Keys(hosts)))
 }
 

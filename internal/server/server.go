@@ -41,13 +41,24 @@ type Options struct {
 	Service Service
 	// Git serves /git/, with that prefix stripped; nil serves nothing there.
 	Git http.Handler
+	// Forge serves /api/v3/ and /forge/, the API and the pages of the embedded
+	// forge, which get the whole path; nil serves nothing there.
+	Forge http.Handler
+	// Hooks takes what a forge delivers to HooksPath. It looks at no delivery
+	// before it knows who signed it; nil serves nothing there.
+	Hooks http.Handler
 	// Dial connects to a hub; nil means that no hub is served.
 	Dial DialFunc
+	// Accounts are those of the embedded forge; nil where the forge is GitHub.
+	Accounts AccountService
 	// Version is shown and told.
 	Version string
 	// Log receives what went wrong; nil means slog.Default.
 	Log *slog.Logger
 }
+
+// HooksPath is where a forge delivers its events to.
+const HooksPath = "/hooks/github"
 
 // Validate says what is wrong with the options.
 func (o Options) Validate() error {
@@ -114,8 +125,24 @@ func (s *Server) routes(pages http.Handler) http.Handler {
 	if s.opts.Git != nil {
 		mux.Handle("/git/", http.StripPrefix("/git", s.opts.Git))
 	}
+	if s.opts.Forge != nil {
+		mux.Handle("/api/v3/", s.opts.Forge)
+		mux.Handle("/forge/", s.opts.Forge)
+	}
+	if s.opts.Hooks != nil {
+		mux.Handle(HooksPath, s.deliveries())
+	}
 	mux.Handle("/", pages)
 	return mux
+}
+
+// deliveries bounds how long a delivery may take to arrive.
+func (s *Server) deliveries() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Not every writer has deadlines; those of tests do not.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestLimit))
+		s.opts.Hooks.ServeHTTP(w, r)
+	})
 }
 
 // Listen opens the HTTP port and the socket. The error says so when one of

@@ -101,6 +101,14 @@ func (s *service) Cancel(ctx context.Context, id, by string) error {
 	return err
 }
 
+func (s *service) Revert(_ context.Context, number int, by string) (model.Reversion, error) {
+	s.note("revert #%d by %s", number, by)
+	if number == 0 {
+		return model.Reversion{}, model.Usage(errors.New("pull request #0 was not merged"), "name another")
+	}
+	return model.Reversion{Pull: number, Number: 13, URL: "http://localhost:8080/forge/hubs/deployment/pull/13"}, nil
+}
+
 func (s *service) Pushed(context.Context, []forge.RefUpdate, string) ([]model.Run, error) {
 	return nil, nil
 }

@@ -32,6 +32,8 @@ type Service interface {
 	// Resume clears the halt of a hub in an environment.
 	Resume(ctx context.Context, env, hub, by string) error
 	Cancel(ctx context.Context, id, by string) error
+	// Revert opens a pull request that takes a merged one back.
+	Revert(ctx context.Context, number int, by string) (model.Reversion, error)
 	// Pushed enqueues what a push asks for and returns the runs, none when no
 	// environment follows the branches. It must be quick: the pusher waits.
 	Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error)

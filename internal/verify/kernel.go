@@ -2,8 +2,6 @@ package verify
 
 import (
 	"context"
-	_ "embed" // the code that runs in the kernel
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/pyimport"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
@@ -21,11 +20,6 @@ const interruptGrace = 5 * time.Second
 
 // logLines bounds the traceback and the output that explain a failed import.
 const logLines = 25
-
-// probe is Python that defines hubship_import.
-//
-//go:embed probe.py
-var probe string
 
 // kernelStarts starts a kernel, connects to it and waits until it answers.
 func (s *session) kernelStarts(ctx context.Context) (finding, error) {
@@ -90,25 +84,17 @@ func watchKernel(ctx context.Context, server *jupyter.Notebook, id string) error
 	}
 }
 
-// report is what hubship_import returns.
-type report struct {
-	Version string   `json:"version"` // as its metadata says
-	Modules []string `json:"modules"` // imported, in order
-	Note    string   `json:"note"`    // why nothing was imported, or what else is worth knowing
-	Problem string   `json:"problem"` // why it fails although nothing was raised
-}
-
 // imports imports a package in the kernel.
 func (s *session) imports(ctx context.Context, p ship.Package, timeout time.Duration) (finding, error) {
 	if s.kernel == nil {
 		return finding{}, &skipped{s.lost}
 	}
-	code, err := importCode(p)
+	code, err := pyimport.Code(p.Name, p.Spec)
 	if err != nil {
 		return finding{}, err
 	}
 	res, err := s.kernel.Run(ctx, jupyter.Cell{
-		Code: code, Expression: "hubship_report", Timeout: timeout, Grace: interruptGrace,
+		Code: code, Expression: pyimport.Variable, Timeout: timeout, Grace: interruptGrace,
 	})
 	log := explanation(res)
 	if err != nil {
@@ -120,14 +106,14 @@ func (s *session) imports(ctx context.Context, p ship.Package, timeout time.Dura
 	case res.Raised != nil:
 		return finding{log: log}, res.Raised
 	}
-	var r report
+	var r pyimport.Report
 	if err := json.Unmarshal([]byte(res.Value), &r); err != nil {
 		return finding{log: log}, fmt.Errorf("the kernel's report cannot be read: %w", err)
 	}
 	if r.Problem != "" {
 		return finding{log: log}, errors.New(r.Problem)
 	}
-	return finding{detail: r.summary(p)}, nil
+	return finding{detail: r.Summary(p.Name)}, nil
 }
 
 // kernelLost notes that the kernel cannot be used any more and says why.
@@ -148,29 +134,6 @@ func (s *session) kernelLost(ctx context.Context, p ship.Package, timeout time.D
 	}
 	s.close()
 	return err
-}
-
-// importCode returns the code that imports the package. Everything variable
-// is data: JSON in base64, whose alphabet cannot end a Python literal.
-func importCode(p ship.Package) (string, error) {
-	args, err := json.Marshal(map[string]string{"name": p.Name, "spec": p.Spec})
-	if err != nil {
-		return "", fmt.Errorf("encode the name of package %q: %w", p.Name, err)
-	}
-	return probe + "\nhubship_report = hubship_import(\"" + base64.StdEncoding.EncodeToString(args) + "\")\n", nil
-}
-
-// summary says which version was imported, and under which names unless those
-// are the package's own.
-func (r report) summary(p ship.Package) string {
-	out := r.Version
-	if len(r.Modules) > 1 || len(r.Modules) == 1 && r.Modules[0] != p.Name {
-		out += " (" + strings.Join(r.Modules, ", ") + ")"
-	}
-	if r.Note != "" {
-		out += "; " + r.Note
-	}
-	return strings.TrimPrefix(out, "; ")
 }
 
 // explanation is the traceback and output of a cell that failed.

@@ -76,6 +76,7 @@ func newInstance(t *testing.T, n int) *instance {
 	s := settings.Default()
 	s.Name, s.DataDir, s.RunDir, s.Bridge = name, filepath.Join(dir, "data"), "/run/hubship/"+name, fmt.Sprintf("hst%d-%d", n, os.Getpid())
 	freeRanges(t, &s, n)
+	s.BuildReach = []string{neighbour + ":8081"}
 	data, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)

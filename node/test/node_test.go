@@ -51,6 +51,8 @@ func TestTwoNodes(t *testing.T) {
 	t.Run("pods", func(t *testing.T) { checkPods(t, a); checkPods(t, b) })
 	t.Run("isolation", func(t *testing.T) { checkIsolation(t, a, b) })
 	t.Run("build", func(t *testing.T) { checkBuild(t, a) })
+	t.Run("what builds reach", func(t *testing.T) { checkBuildNetwork(t, a, b) })
+	t.Run("what builds may take", func(t *testing.T) { checkBuildLimits(t, a) })
 	t.Run("everything killed", func(t *testing.T) { checkKill(t, a, b) })
 	t.Run("stop and start", func(t *testing.T) { checkStop(t, b) })
 	t.Run("purge", func(t *testing.T) {

@@ -15,10 +15,14 @@ import (
 
 // credentials answers BuildKit's own requests for credentials, for the registry
 // that is pushed to and those that base images come from, and for no other
-// host. Instructions of the build never see them.
+// host. Instructions of the build never see them. An untrusted build has those
+// of the registry that it is pushed to alone.
 func (b *Builder) credentials(w want) session.Attachable {
 	hosts := map[string]bool{dockerHost(b.registry.Host()): true}
 	for _, p := range w.bases {
+		if w.untrusted {
+			break
+		}
 		host, _, _ := strings.Cut(p.base.Ref, "/")
 		hosts[dockerHost(host)] = true
 	}

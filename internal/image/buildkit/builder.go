@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/moby/buildkit/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -18,11 +19,13 @@ import (
 // Builder builds and finds images. It is safe for concurrent use. The caller
 // closes it.
 type Builder struct {
-	o        Options
-	registry *image.Registry
-	client   *client.Client
-	slots    chan struct{}
-	flights  flights
+	o         Options
+	registry  *image.Registry
+	anonymous *image.Registry // the same without credentials
+	own       ownRegistry
+	client    *client.Client
+	slots     chan struct{}
+	flights   flights
 }
 
 // New returns a Builder. Neither BuildKit nor the registry is contacted yet.
@@ -32,6 +35,16 @@ func New(o Options) (*Builder, error) {
 	}
 	o = o.withDefaults()
 	registry, err := image.NewRegistry(o.registry())
+	if err != nil {
+		return nil, fmt.Errorf("set up image builds: %w", err)
+	}
+	nobody := o.registry()
+	nobody.Keychain = authn.NewMultiKeychain()
+	anonymous, err := image.NewRegistry(nobody)
+	if err != nil {
+		return nil, fmt.Errorf("set up image builds: %w", err)
+	}
+	own, err := newOwnRegistry(o.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("set up image builds: %w", err)
 	}
@@ -45,7 +58,10 @@ func New(o Options) (*Builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up BuildKit client for %s: %w", o.Address, err)
 	}
-	return &Builder{o: o, registry: registry, client: c, slots: make(chan struct{}, o.Parallel)}, nil
+	return &Builder{
+		o: o, registry: registry, anonymous: anonymous, own: own,
+		client: c, slots: make(chan struct{}, o.Parallel),
+	}, nil
 }
 
 // Close lets go of the connection to BuildKit. Builds under way fail.
@@ -63,7 +79,7 @@ func (b *Builder) Find(ctx context.Context, tree fs.FS, src model.Source) (model
 		return model.Built{}, false, model.WithHint(fmt.Errorf("find image %s: read its build file: %w", src.ID, err),
 			"commit the build file, or correct `dockerfile` of the image in hubship.yaml")
 	}
-	w, err := b.wanted(ctx, dockerfile, src)
+	w, err := b.wanted(ctx, dockerfile, src, model.BuildOptions{})
 	if err != nil {
 		return model.Built{}, false, fmt.Errorf("find image %s: %w", src.ID, err)
 	}
@@ -93,18 +109,23 @@ func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 // repository, and is not changed. What happens goes to log, a line at a time.
 // Callers that ask for the same image at the same time share one build. A
 // failed instruction is a *BuildError.
-func (b *Builder) Build(ctx context.Context, dir string, src model.Source, _ model.BuildOptions, log io.Writer) (model.Built, error) {
+//
+// An untrusted build shares no cache mount with any other, reads base images
+// that are public, and nothing else from anywhere but in its own containers.
+// A build file that asks for more is refused before anything runs, naming
+// every line at fault.
+func (b *Builder) Build(ctx context.Context, dir string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error) {
 	out := newLineWriter(log)
 	defer out.Flush()
 	dockerfile, err := readBuildFile(dir, src)
 	if err != nil {
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
 	}
-	w, err := b.wanted(ctx, dockerfile, src)
+	w, err := b.wanted(ctx, dockerfile, src, opts)
 	if err != nil {
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
 	}
-	built, err := b.flights.do(ctx, w.built.Ref(), out, func(ctx context.Context, log io.Writer) (model.Built, error) {
+	built, err := b.flights.do(ctx, w.built.Ref(), opts.Untrusted, out, func(ctx context.Context, log io.Writer) (model.Built, error) {
 		return b.build(ctx, filesOf(dir, src), w, log)
 	})
 	if err != nil {
@@ -116,9 +137,10 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, _ mod
 
 // want is an image by its identity, before its digest is known.
 type want struct {
-	src   model.Source
-	bases []pin
-	built model.Built // without digest and size
+	src       model.Source
+	untrusted bool
+	bases     []pin
+	built     model.Built // without digest and size
 }
 
 // pin is a base image as the Dockerfile writes it and as it is used.
@@ -128,15 +150,22 @@ type pin struct {
 }
 
 // wanted computes the identity of the image that the source makes now.
-func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Source) (want, error) {
+func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Source, opts model.BuildOptions) (want, error) {
 	refs, err := baseRefs(dockerfile, b.o.Platform)
 	if err != nil {
 		return want{}, model.WithHint(fmt.Errorf("%s: %w", src.Dockerfile, err), "correct the build file")
 	}
-	w := want{src: src}
+	resolve := b.registry.Base
+	if opts.Untrusted {
+		if err := refused(dockerfile, src.Dockerfile, b.o.Platform, b.own); err != nil {
+			return want{}, err
+		}
+		resolve = b.publicBase
+	}
+	w := want{src: src, untrusted: opts.Untrusted}
 	bases := make([]image.Base, 0, len(refs))
 	for _, ref := range refs {
-		base, err := b.registry.Base(ctx, ref)
+		base, err := resolve(ctx, ref)
 		if err != nil {
 			return want{}, fmt.Errorf("%s: %w", src.Dockerfile, err)
 		}

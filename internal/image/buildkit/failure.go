@@ -84,6 +84,9 @@ func (p *progress) failure(src model.Source, err error) error {
 	if strings.HasSuffix(be.Reason, "is not allowed") {
 		return model.WithHint(be, "builds get neither the machine's network nor more rights than a container has: do without")
 	}
+	if strings.HasSuffix(be.Reason, "denied by policy") {
+		return model.WithHint(be, untrustedHint)
+	}
 	if be.Instruction == "" {
 		return fmt.Errorf("BuildKit: %w", err)
 	}

@@ -13,6 +13,12 @@ import (
 // build. The build reads its starter's context folder, so it ends with its
 // starter: one of those who follow it then starts it again from a folder of
 // its own, with the steps that were done in BuildKit's cache.
+//
+// Trusted and untrusted callers share an image, as they would a moment later
+// by finding it in the registry: its name says that it comes of the same
+// sources, and what an untrusted build is kept from can only make it fail.
+// They do not share a failure, for that very reason: where one was refused
+// something or lacked credentials, the other builds for itself.
 type flights struct {
 	mu     sync.Mutex
 	active map[string]*flight
@@ -24,11 +30,12 @@ type flight struct {
 	built     model.Built
 	err       error
 	abandoned bool // the starter went away; err says nothing to the others
+	untrusted bool
 }
 
-func (f *flights) do(ctx context.Context, key string, log io.Writer, build func(context.Context, io.Writer) (model.Built, error)) (model.Built, error) {
+func (f *flights) do(ctx context.Context, key string, untrusted bool, log io.Writer, build func(context.Context, io.Writer) (model.Built, error)) (model.Built, error) {
 	for {
-		fl, mine := f.join(key, log)
+		fl, mine := f.join(key, untrusted, log)
 		if mine {
 			fl.built, fl.err = build(ctx, &fl.log)
 			fl.abandoned = ctx.Err() != nil
@@ -43,7 +50,7 @@ func (f *flights) do(ctx context.Context, key string, log io.Writer, build func(
 			fl.log.remove(log)
 			return model.Built{}, context.Cause(ctx)
 		}
-		if !fl.abandoned {
+		if !fl.abandoned && (fl.err == nil || fl.untrusted == untrusted) {
 			return fl.built, fl.err
 		}
 	}
@@ -51,12 +58,12 @@ func (f *flights) do(ctx context.Context, key string, log io.Writer, build func(
 
 // join returns the build under way for the key, or a new one that the caller
 // has to run.
-func (f *flights) join(key string, log io.Writer) (fl *flight, mine bool) {
+func (f *flights) join(key string, untrusted bool, log io.Writer) (fl *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl, ok := f.active[key]
 	if !ok {
-		fl = &flight{done: make(chan struct{})}
+		fl = &flight{done: make(chan struct{}), untrusted: untrusted}
 		if f.active == nil {
 			f.active = map[string]*flight{}
 		}

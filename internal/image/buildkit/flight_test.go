@@ -29,7 +29,7 @@ func TestFlightIsShared(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range logs {
 			wg.Go(func() {
-				built, err := f.do(t.Context(), "k", &logs[i], build)
+				built, err := f.do(t.Context(), "k", false, &logs[i], build)
 				if err != nil || built.Digest != "d" {
 					t.Errorf("do = %v, %v", built, err)
 				}
@@ -52,7 +52,7 @@ func TestFlightIsShared(t *testing.T) {
 		if following != 2 {
 			t.Errorf("%d callers follow, want 2", following)
 		}
-		if _, err := f.do(t.Context(), "k", io.Discard, build); err != nil || runs.Load() != 2 {
+		if _, err := f.do(t.Context(), "k", false, io.Discard, build); err != nil || runs.Load() != 2 {
 			t.Errorf("a later call: %v, %d builds", err, runs.Load())
 		}
 	})
@@ -66,7 +66,7 @@ func TestFlightErrorIsShared(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				_, err := f.do(t.Context(), "k", io.Discard, func(context.Context, io.Writer) (model.Built, error) {
+				_, err := f.do(t.Context(), "k", false, io.Discard, func(context.Context, io.Writer) (model.Built, error) {
 					time.Sleep(time.Second)
 					return model.Built{}, broken
 				})
@@ -88,7 +88,7 @@ func TestFlightIsTakenOver(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		firstDone := make(chan error, 1)
 		go func() {
-			_, err := f.do(ctx, "k", io.Discard, func(ctx context.Context, _ io.Writer) (model.Built, error) {
+			_, err := f.do(ctx, "k", false, io.Discard, func(ctx context.Context, _ io.Writer) (model.Built, error) {
 				<-ctx.Done()
 				return model.Built{}, ctx.Err()
 			})
@@ -97,7 +97,7 @@ func TestFlightIsTakenOver(t *testing.T) {
 		synctest.Wait()
 		secondDone := make(chan error, 1)
 		go func() {
-			built, err := f.do(t.Context(), "k", io.Discard, func(context.Context, io.Writer) (model.Built, error) {
+			built, err := f.do(t.Context(), "k", false, io.Discard, func(context.Context, io.Writer) (model.Built, error) {
 				return model.Built{Digest: "second"}, nil
 			})
 			if built.Digest != "second" {
@@ -123,7 +123,7 @@ func TestFlightFollowerLeaves(t *testing.T) {
 		finish := make(chan struct{})
 		first := make(chan error, 1)
 		go func() {
-			_, err := f.do(t.Context(), "k", io.Discard, func(ctx context.Context, _ io.Writer) (model.Built, error) {
+			_, err := f.do(t.Context(), "k", false, io.Discard, func(ctx context.Context, _ io.Writer) (model.Built, error) {
 				<-finish
 				return model.Built{}, ctx.Err()
 			})
@@ -133,7 +133,7 @@ func TestFlightFollowerLeaves(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var left syncBuffer
-		if _, err := f.do(ctx, "k", &left, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := f.do(ctx, "k", false, &left, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the follower got %v", err)
 		}
 		close(finish)
@@ -141,4 +141,51 @@ func TestFlightFollowerLeaves(t *testing.T) {
 			t.Errorf("the build was disturbed: %v", err)
 		}
 	})
+}
+
+// An image is shared whoever asked for it first, a failure only among those who
+// are trusted alike.
+func TestFlightOfUntrustedAndTrusted(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for name, outcome := range map[string]error{"success": nil, "failure": refused} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var f flights
+				var builds atomic.Int64
+				try := func(untrusted bool) error {
+					_, err := f.do(t.Context(), "k", untrusted, io.Discard, func(context.Context, io.Writer) (model.Built, error) {
+						builds.Add(1)
+						time.Sleep(time.Second)
+						if untrusted {
+							return model.Built{}, outcome
+						}
+						return model.Built{}, nil
+					})
+					return err
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					if err := try(true); !errors.Is(err, outcome) {
+						t.Errorf("the first untrusted caller got %v", err)
+					}
+				})
+				synctest.Wait()
+				wg.Go(func() {
+					if err := try(true); !errors.Is(err, outcome) {
+						t.Errorf("the second untrusted caller got %v", err)
+					}
+				})
+				wg.Go(func() {
+					if err := try(false); err != nil {
+						t.Errorf("the trusted caller got %v", err)
+					}
+				})
+				wg.Wait()
+				if want := map[bool]int64{true: 1, false: 2}[outcome == nil]; builds.Load() != want {
+					t.Errorf("%d builds, want %d", builds.Load(), want)
+				}
+			})
+		})
+	}
 }

@@ -39,13 +39,26 @@ type step struct {
 	name, tag   string
 	shown, done bool
 	err         string
-	partial     map[int][]byte // by stream: output after its last line end
-	tail        []string
-	transfers   map[string]time.Time // by id: when last reported
+	lines
+	transfers map[string]time.Time // by id: when last reported
 }
 
 func newProgress(log io.Writer) *progress {
 	return &progress{log: log, steps: map[digest.Digest]*step{}}
+}
+
+// follow returns a channel for the client's status, which closes it, and one
+// that is closed when the last of it has become lines.
+func (p *progress) follow() (statuses chan *client.SolveStatus, followed <-chan struct{}) {
+	statuses = make(chan *client.SolveStatus)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range statuses {
+			p.update(s)
+		}
+	}()
+	return statuses, done
 }
 
 func (p *progress) update(s *client.SolveStatus) {
@@ -57,7 +70,7 @@ func (p *progress) update(s *client.SolveStatus) {
 	}
 	for _, l := range s.Logs {
 		if st, ok := p.steps[l.Vertex]; ok {
-			p.output(st, l.Stream, l.Data)
+			st.add(l.Stream, l.Data, p.shows(st))
 		}
 	}
 	for _, w := range s.Warnings {
@@ -68,7 +81,7 @@ func (p *progress) update(s *client.SolveStatus) {
 func (p *progress) vertex(v *client.Vertex) {
 	st, ok := p.steps[v.Digest]
 	if !ok {
-		st = &step{name: oneLine(v.Name), partial: map[int][]byte{}, transfers: map[string]time.Time{}}
+		st = &step{name: oneLine(v.Name), lines: newLines(tailLines), transfers: map[string]time.Time{}}
 		st.tag = tagOf(st.name)
 		p.steps[v.Digest] = st
 	}
@@ -83,7 +96,7 @@ func (p *progress) vertex(v *client.Vertex) {
 		return
 	}
 	st.done, st.err = true, v.Error
-	p.flush(st)
+	st.flush(p.shows(st))
 	var took time.Duration
 	if v.Started != nil {
 		took = v.Completed.Sub(*v.Started)
@@ -139,25 +152,59 @@ func amount(v *client.VertexStatus) string {
 	return ""
 }
 
-// output splits a step's output into lines.
-func (p *progress) output(st *step, stream int, data []byte) {
-	rest := append(st.partial[stream], data...)
+// shows prints lines of a step's output.
+func (p *progress) shows(st *step) func(string) {
+	return func(text string) { p.printf("%s | %s\n", st.tag, text) }
+}
+
+// lines splits what a program prints into lines that are fit to be shown, and
+// keeps the last ones.
+type lines struct {
+	partial map[int][]byte // by stream: output after its last line end
+	tail    []string
+	keep    int
+}
+
+func newLines(keep int) lines { return lines{partial: map[int][]byte{}, keep: keep} }
+
+func (l *lines) add(stream int, data []byte, show func(string)) {
+	rest := append(l.partial[stream], data...)
 	for {
 		i := bytes.IndexByte(rest, '\n')
 		if i < 0 {
 			break
 		}
-		p.line(st, rest[:i])
+		l.line(rest[:i], show)
 		rest = rest[i+1:]
 	}
 	if len(rest) > maxLine {
 		rest = visible(rest)
 	}
 	if len(rest) > maxLine {
-		p.line(st, rest)
+		l.line(rest, show)
 		rest = nil
 	}
-	st.partial[stream] = rest
+	l.partial[stream] = rest
+}
+
+func (l *lines) flush(show func(string)) {
+	for stream, rest := range l.partial {
+		l.line(rest, show)
+		delete(l.partial, stream)
+	}
+}
+
+func (l *lines) line(raw []byte, show func(string)) {
+	raw = visible(raw)
+	text := strings.TrimRight(clean(string(raw[:min(len(raw), maxLine)])), " \t")
+	if text == "" {
+		return
+	}
+	l.tail = append(l.tail, text)
+	if len(l.tail) > l.keep {
+		l.tail = l.tail[len(l.tail)-l.keep:]
+	}
+	show(text)
 }
 
 // visible is what a terminal would still show of a line: the text after the
@@ -168,26 +215,6 @@ func visible(raw []byte) []byte {
 		return raw[i+1:]
 	}
 	return raw
-}
-
-func (p *progress) flush(st *step) {
-	for stream, rest := range st.partial {
-		p.line(st, rest)
-		delete(st.partial, stream)
-	}
-}
-
-func (p *progress) line(st *step, raw []byte) {
-	raw = visible(raw)
-	text := strings.TrimRight(clean(string(raw[:min(len(raw), maxLine)])), " \t")
-	if text == "" {
-		return
-	}
-	st.tail = append(st.tail, text)
-	if len(st.tail) > tailLines {
-		st.tail = st.tail[len(st.tail)-tailLines:]
-	}
-	p.printf("%s | %s\n", st.tag, text)
 }
 
 // printf cannot fail the build: its log is for people, the outcome is not.

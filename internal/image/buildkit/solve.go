@@ -16,33 +16,42 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// solve has BuildKit build and push the image, and returns the digest. While
-// BuildKit or the registry cannot be reached it tries again, for as long as
-// the options' patience lasts: both are restarted under a running build.
-func (b *Builder) solve(ctx context.Context, at files, w want, log io.Writer) (string, error) {
+// solve has BuildKit build and push the image, and returns the digest.
+func (b *Builder) solve(ctx context.Context, at files, w want, log io.Writer) (digest string, err error) {
+	err = b.persist(ctx, log, func() error {
+		digest, err = b.solveOnce(ctx, at, w, log)
+		return err
+	})
+	return digest, err
+}
+
+// persist has BuildKit do something. While BuildKit or the registry cannot be
+// reached it tries again, for as long as the options' patience lasts: both are
+// restarted under a running build.
+func (b *Builder) persist(ctx context.Context, log io.Writer, do func() error) error {
 	var gone time.Time // when what is missing now went missing
 	pause := time.Second
 	for {
 		started := time.Now()
-		digest, err := b.solveOnce(ctx, at, w, log)
+		err := do()
 		switch {
 		case err == nil:
-			return digest, nil
+			return nil
 		case ctx.Err() != nil:
-			return "", context.Cause(ctx)
+			return context.Cause(ctx)
 		case !isOutage(err, b.registry.Host()):
-			return "", err
+			return err
 		}
 		if gone.IsZero() || time.Since(started) > 10*time.Second {
 			gone, pause = time.Now(), time.Second
 		}
 		if time.Since(gone)+pause > b.o.Patience {
-			return "", b.explainOutage(err)
+			return b.explainOutage(err)
 		}
 		fmt.Fprintf(log, "interrupted: %s; trying again\n", brief(err))
 		select {
 		case <-ctx.Done():
-			return "", context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 8*time.Second)
@@ -74,15 +83,11 @@ func (b *Builder) solveOnce(ctx context.Context, at files, w want, log io.Writer
 		Session:      []session.Attachable{b.credentials(w)},
 	}
 
-	statuses := make(chan *client.SolveStatus)
+	if w.untrusted {
+		harden(&opt, w)
+	}
 	p := newProgress(log)
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		for s := range statuses {
-			p.update(s)
-		}
-	}()
+	statuses, followed := p.follow()
 	res, err := b.client.Solve(ctx, nil, opt, statuses)
 	<-followed
 	if err != nil {
@@ -93,6 +98,25 @@ func (b *Builder) solveOnce(ctx context.Context, at files, w want, log io.Writer
 		return "", errors.New("BuildKit returned no digest for the image that it pushed")
 	}
 	return digest, nil
+}
+
+// harden keeps an untrusted build apart from all others, the untrusted ones of
+// other images included.
+//
+// A namespace gives it cache mounts of its own: into a shared one it could put
+// what another build installs. That is not enough, for BuildKit leaves the
+// names of cache mounts out of a step's cache key: a trusted build with the
+// same step would take the result that this one made with its own mount. The
+// host name is part of the key, so no step is shared. And the files that
+// BuildKit keeps between builds of an image are compared by size and time
+// alone, so one build could leave others in their place.
+func harden(opt *client.SolveOpt, w want) {
+	apart := "untrusted-" + w.built.Key[:min(40, len(w.built.Key))]
+	opt.FrontendAttrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = apart
+	opt.FrontendAttrs["hostname"] = apart
+	opt.SharedKey = "hubship/" + apart + "/" + w.built.Name
+	opt.SourcePolicy = allowOnly(w.bases)
+	opt.AllowedEntitlements = nil
 }
 
 // exportAttrs push one plain manifest: without attestations it is the same for

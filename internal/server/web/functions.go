@@ -27,6 +27,8 @@ var functions = template.FuncMap{
 	"final":    func(s model.RunState) bool { return s.Final() },
 	"tone":     toneOf,
 	"share":    shareOf,
+	"partTone": partTone,
+	"change":   changeOf,
 	"envpair":  func(v view, name string) envName { return envName{Name: name, Gated: v.Gated[name]} },
 	"with2":    func(v view, run model.Run) runRow { return runRow{View: v, Run: run} },
 }
@@ -52,6 +54,11 @@ func titleOf(r model.Run) string {
 		return "Roll back " + r.Environment
 	case model.Deploy:
 		return "Deploy to " + r.Environment
+	case model.CheckPull:
+		if r.Pull != nil {
+			return fmt.Sprintf("Check of #%d", r.Pull.Number)
+		}
+		return "Check"
 	}
 	return string(r.Kind) + " " + r.Environment
 }
@@ -150,6 +157,34 @@ func toneOf(s model.RunState) string {
 		return "busy"
 	}
 	return "quiet"
+}
+
+// partTone is the colour of a part of a check.
+func partTone(s model.PartState) string {
+	switch s {
+	case model.PartPassed:
+		return "good"
+	case model.PartFailed:
+		return "bad"
+	case model.PartErrored:
+		return "warn"
+	case model.PartRunning:
+		return "busy"
+	}
+	return "quiet"
+}
+
+// changeOf words how the size of an image changed.
+func changeOf(i model.ImageCheck) string {
+	switch d := i.Built.Size - i.Before; {
+	case i.Before == 0 || i.Built.Size == 0:
+		return ""
+	case d >= 1<<10:
+		return "+" + sizeOf(d)
+	case d <= -1<<10:
+		return "−" + sizeOf(-d)
+	}
+	return "as before"
 }
 
 // standing is a release's state in a word, with its colour.

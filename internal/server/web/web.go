@@ -106,6 +106,7 @@ type view struct {
 	Refresh int // seconds between two looks of a browser without JavaScript; 0 is never
 	Now     time.Time
 	Gated   map[string]bool // environments that take only what another proved
+	Forge   string          // where the pull requests are; empty when there is no forge
 	Data    any
 }
 
@@ -180,7 +181,7 @@ func (s *site) dashboard(r *http.Request) (view, error) {
 	if d.Recent, err = s.source.Runs(r.Context(), ship.RunFilter{Limit: recentRuns}); err != nil {
 		d.Failed = err.Error()
 	}
-	return view{Page: "dashboard", Title: "Dashboard", Nav: "dashboard", Refresh: 5, Gated: gated(status), Data: d}, nil
+	return view{Page: "dashboard", Title: "Dashboard", Nav: "dashboard", Refresh: 5, Gated: gated(status), Forge: forgeOf(status), Data: d}, nil
 }
 
 // gated finds the environments that other environments guard.
@@ -192,13 +193,12 @@ func gated(s model.Status) map[string]bool {
 	return g
 }
 
-// gatedNow is gated, where an unknown status only costs a colour.
-func (s *site) gatedNow(ctx context.Context) map[string]bool {
-	status, err := s.source.Status(ctx)
-	if err != nil {
-		return nil
+// forgeOf is where the pull requests are.
+func forgeOf(s model.Status) string {
+	if s.Forge == nil {
+		return ""
 	}
-	return gated(status)
+	return s.Forge.URL
 }
 
 // runsData is a list of runs and what it was narrowed to.
@@ -226,7 +226,7 @@ func (s *site) runs(r *http.Request) (view, error) {
 	}
 	v := view{Page: "runs", Title: "Runs", Nav: "runs", Refresh: 5}
 	if status, err := s.source.Status(r.Context()); err == nil {
-		v.Gated = gated(status)
+		v.Gated, v.Forge = gated(status), forgeOf(status)
 		seen := map[string]bool{}
 		for _, e := range status.Environments {
 			d.Environments = append(d.Environments, e.Name)
@@ -273,7 +273,10 @@ func (s *site) run(r *http.Request) (view, error) {
 	if n := len(d.Lines); n > 0 {
 		d.After = d.Lines[n-1].Seq
 	}
-	v := view{Page: "run", Title: titleOf(run), Nav: "runs", Gated: s.gatedNow(r.Context()), Data: d}
+	v := view{Page: "run", Title: titleOf(run), Nav: "runs", Data: d}
+	if status, err := s.source.Status(r.Context()); err == nil {
+		v.Gated, v.Forge = gated(status), forgeOf(status)
+	} // without it, only colours and a link are missing
 	if !run.State.Final() {
 		v.Refresh = 3
 	}

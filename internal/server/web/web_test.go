@@ -80,11 +80,24 @@ func installation() *source {
 			Verification: &model.Verification{Checks: []model.Check{{Name: "import emoji", Detail: nasty, Log: "\x1b[31mTraceback\x1b[0m\nsecond line"}, {Name: "other apps", Skipped: true}}}}}}
 	active := run
 	active.ID, active.Environment, active.State, active.Finished = "r2", "prod", model.Running, time.Time{}
+	check := model.Run{ID: "r3", Kind: model.CheckPull, State: model.Running, Commit: run.Commit, Cause: "opened by carl", Created: at, Started: at,
+		Pull: &model.PullCheck{
+			PullRequest: model.PullRequest{Number: 12, Title: "Add " + nasty, Author: "carl", URL: "http://localhost:8080/forge/hubs/deployment/pull/12", Head: run.Commit,
+				HeadOwner: "carl", HeadBranch: "add-emoji", Fork: true, Base: "staging", BaseCommit: strings.Repeat("b", 40), Hold: "an approval"},
+			Merged: strings.Repeat("c", 40),
+			Parts: []model.Part{
+				{Name: model.PartPolicy, State: model.PartFailed, Summary: "a credential " + nasty, Took: time.Second, Problems: []model.Remark{{Path: "a/" + nasty, Line: 7, Message: nasty, Hint: "take it out"}, {Message: "about all"}}},
+				{Name: model.PartPlan, State: model.PartPassed, Summary: "1 release changes"},
+				{Name: model.PartTests, State: model.PartRunning, Summary: "1 of 2"}, {Name: model.PartImages, State: model.PartWaiting, Summary: "waits for its turn"}},
+			Tests: []model.TestResult{{Name: "lint", Passed: true, Cached: true}, {Name: "unit", Reason: "exit status 1", Log: "\x1b[31mFAILED\x1b[0m " + nasty}, {Name: "docs", Skipped: "touches no docs"}},
+			Images: []model.ImageCheck{{ID: "datahub/user", Built: model.Built{Tag: "u-2", Size: 600 << 20, Rebuilt: true}, Before: 500 << 20, Took: time.Minute,
+				Smoke: &model.SmokeResult{Checks: []model.Check{{Name: "import emoji", Passed: true, Detail: "2.15.0"}}}}, {ID: "datahub/hub", Reason: "broken " + nasty}},
+		}}
 	return &source{
-		runs: []model.Run{active, run},
+		runs: []model.Run{active, run, check},
 		lines: []model.Line{{Seq: 1, Time: at, Level: model.LevelInfo, Scope: "plan", Text: nasty},
 			{Seq: 2, Time: at, Level: model.LevelDebug, Scope: "image datahub/user", Text: "\x1b[1;32mCollecting\x1b[0m emoji\x07"}},
-		status: model.Status{Version: "v1", Repository: "http://localhost:8080/git/deployment.git", Problems: []string{"cluster campus: " + nasty},
+		status: model.Status{Version: "v1", Forge: &model.ForgeStatus{Repository: "hubs/deployment", URL: "http://localhost:8080/forge/hubs/deployment", Open: 3, Polled: at, Trouble: "no route: " + nasty}, Repository: "http://localhost:8080/git/deployment.git", Problems: []string{"cluster campus: " + nasty},
 			Environments: []model.EnvironmentStatus{
 				{Name: "staging", Branch: "staging", Commit: run.Commit, Subject: nasty, Releases: []model.ReleaseStanza{
 					{Observed: model.Observed{Target: target("staging"), Status: model.Deployed, Revision: 7, Commit: run.Commit, Ready: true, Updated: at}, URL: "http://datahub-staging.localhost:8080/",
@@ -128,11 +141,13 @@ func text(t *testing.T, page string) string {
 func TestPages(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/": {"staging", "prod", "takes only what staging has proved", "3f2a91c07b", "halted", "hubship resume --env staging --hub datahub", "passed", "unknown", "This status is not complete",
-			"http://localhost:8080/git/deployment.git", "Deploy to prod", "datahub-staging on local", "does not exist yet"},
+			"http://localhost:8080/git/deployment.git", "Deploy to prod", "3 open in hubs/deployment read 10 min ago", "no route: ", "datahub-staging on local", "does not exist yet"},
 		"/runs": {"Deploy to staging", "Deploy to prod", "broken: " + nasty, "1 min 30 s", "10 min ago"},
 		"/runs/r1": {"Deploy to staging", "failed", "datahub in staging", "cluster local, namespace datahub-staging, release datahub-staging, revision 8, rolled back to revision 7",
 			"import emoji", "Traceback second line", "built by this run", "found, nothing to build", "500 MiB", "plan 1.0 s, build 59 s, deploy 20 s, verify 10 s", "Collecting emoji", "skipped"},
 		"/runs/r2": {"Deploy to prod", "running", "Environmentprod"},
+		"/runs/r3": {"Check of #12", "#12 Add", "by carl", "carl:add-emoji a fork into staging at bbbbbbbbbb, which makes cccccccccc", "an approval", "failed policy a credential", "line 7: ", "take it out", "about all",
+			"running tests 1 of 2", "waiting images", "lint on the same content before", "exit status 1", "FAILED", "touches no docs", "600 MiB (+100 MiB), took 1 min 00 s", "import emoji 2.15.0", "broken "},
 	} {
 		res, body := open(t, installation(), path)
 		if res.StatusCode != http.StatusOK {
@@ -152,7 +167,7 @@ func TestPages(t *testing.T) {
 
 // What the content security policy forbids must not be needed.
 func TestPagesHoldNothingInline(t *testing.T) {
-	for _, path := range []string{"/", "/runs", "/runs/r1", "/runs/r2", "/nothing"} {
+	for _, path := range []string{"/", "/runs", "/runs/r1", "/runs/r2", "/runs/r3", "/nothing"} {
 		res, body := open(t, installation(), path)
 		policy := res.Header.Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || res.Header.Get("Cache-Control") != "no-store" {
@@ -190,12 +205,12 @@ func TestPagesHoldNothingInline(t *testing.T) {
 }
 
 func TestRefreshWithoutJavaScript(t *testing.T) {
-	for path, want := range map[string]bool{"/": true, "/runs": true, "/runs/r2": true, "/runs/r1": false} {
+	for path, want := range map[string]bool{"/": true, "/runs": true, "/runs/r2": true, "/runs/r3": true, "/runs/r1": false} {
 		_, body := open(t, installation(), path)
 		if got := strings.Contains(body, `<noscript><meta http-equiv="refresh"`); got != want {
 			t.Errorf("%s refreshes: %v, want %v", path, got, want)
 		}
-		if got := strings.Contains(body, "data-follow"); got != (path == "/runs/r2") {
+		if got := strings.Contains(body, "data-follow"); got != (path == "/runs/r2" || path == "/runs/r3") {
 			t.Errorf("%s follows: %v", path, got)
 		}
 	}
@@ -284,6 +299,20 @@ func TestWords(t *testing.T) {
 	}
 	if got := plain("a\x1b]0;title\x07b\x1b[2K\x1b[1Ac\td\re\x00"); got != "abc\tde" {
 		t.Errorf("plain() = %q", got)
+	}
+}
+
+func TestLinkToPullRequests(t *testing.T) {
+	const link = `<a href="http://localhost:8080/forge/hubs/deployment">Pull requests</a>`
+	for _, path := range []string{"/", "/runs", "/runs/r1"} {
+		s := installation()
+		if _, body := open(t, s, path); !strings.Contains(body, link) {
+			t.Errorf("%s does not link to the pull requests", path)
+		}
+		s.status.Forge = nil
+		if _, body := open(t, s, path); strings.Contains(body, "Pull requests") {
+			t.Errorf("%s links to pull requests where there is no forge", path)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 
 const root = "/sys/fs/cgroup"
 
-// Create makes the cgroup name at the top of every hierarchy.
+// Create makes the cgroup name in every hierarchy, at its top or below a cgroup
+// that Create has made.
 func Create(name string) error {
 	dirs, err := hierarchies()
 	if err != nil {
@@ -28,7 +30,7 @@ func Create(name string) error {
 		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("make cgroup %s: %w", path, err)
 		}
-		if err := prepare(dir, path); err != nil {
+		if err := prepare(filepath.Dir(path), path); err != nil {
 			return fmt.Errorf("prepare cgroup %s: %w", path, err)
 		}
 	}
@@ -74,6 +76,42 @@ func prepare(parent, path string) error {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// Limits bound all processes in a cgroup and below it together. Zero means no
+// limit.
+type Limits struct {
+	Memory    uint64 // bytes
+	Processes int    // and threads
+	Weight    int    // share of the processors when they are short; 100 is the kernel's default
+}
+
+// Limit sets the limits of a cgroup that Create has made. A kernel without one
+// of the controllers bounds nothing there.
+func Limit(name string, l Limits) error {
+	dirs, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	// Each limit by its file, in version 2 and then in version 1, where the
+	// default of a weight is 1024.
+	files := map[string]uint64{
+		"memory.max": l.Memory, "memory.limit_in_bytes": l.Memory,
+		"pids.max":   uint64(l.Processes),
+		"cpu.weight": uint64(l.Weight), "cpu.shares": uint64(l.Weight) * 1024 / 100,
+	}
+	for _, dir := range dirs {
+		for file, value := range files {
+			path := filepath.Join(dir, name, file)
+			if value == 0 || !exists(path) {
+				continue
+			}
+			if err := os.WriteFile(path, strconv.AppendUint(nil, value, 10), 0o644); err != nil {
+				return fmt.Errorf("limit cgroup %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // hierarchies lists the mount points of cgroup hierarchies, each one once.

@@ -32,8 +32,9 @@ type Executor interface {
 }
 
 // Up builds the link between the machine and the node and sets the firewall on
-// both sides. It expects that Down has removed what an earlier run left.
-func Up(s settings.Settings, node Executor) error {
+// both sides. reach is what builds may connect to although it lies in a private
+// range. Up expects that Down has removed what an earlier run left.
+func Up(s settings.Settings, reach []settings.Reach, node Executor) error {
 	mtu, err := MachineMTU()
 	if err != nil {
 		return fmt.Errorf("find the MTU of the default route: %w", err)
@@ -47,7 +48,11 @@ func Up(s settings.Settings, node Executor) error {
 	if err := hostRoutes(s); err != nil {
 		return fmt.Errorf("route to the node: %w", err)
 	}
-	if err := node.Do(func() error { return applyRules(nodeRules(s)) }); err != nil {
+	rules := nodeRules(s, reach)
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		rules += nodeRules6
+	}
+	if err := node.Do(func() error { return applyRules(rules) }); err != nil {
 		return fmt.Errorf("set the node's firewall: %w", err)
 	}
 	if err := applyRules(hostRules(s)); err != nil {
@@ -145,9 +150,10 @@ func nodeLink(s settings.Settings, mtu int) error {
 		"net/ipv6/conf/all/disable_ipv6":     "1",
 		"net/ipv6/conf/default/disable_ipv6": "1",
 		// Answers of pods take another interface than the route back when they
-		// leave through a Service.
+		// leave through a Service. Links of containers made from now on have
+		// one address: packets from any other are forged.
 		"net/ipv4/conf/all/rp_filter":      "0",
-		"net/ipv4/conf/default/rp_filter":  "0",
+		"net/ipv4/conf/default/rp_filter":  "1",
 		"net/ipv4/conf/all/send_redirects": "0",
 	} {
 		if err := writeSysctl(key, value); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -165,6 +171,9 @@ func nodeLink(s settings.Settings, mtu int) error {
 		return err
 	}
 	for _, link := range []string{anchor, uplink} {
+		if err := writeSysctl("net/ipv4/conf/"+link+"/rp_filter", "0"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		if err := setUp(link); err != nil {
 			return err
 		}

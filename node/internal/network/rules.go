@@ -18,13 +18,23 @@ import (
 // hostRules is the machine's table for one node. Pods and builds leave through
 // the machine's routes under its address; nobody but the machine itself may
 // open a connection into the node, and nothing in the node may open one to the
-// machine, save for name resolution.
+// machine, save for name resolution. That holds before the machine's own
+// translations, too: a port that it forwards elsewhere is still its own.
 func hostRules(s settings.Settings) string {
 	return strings.NewReplacer(
 		"TABLE", s.Table(), "LINK", s.Bridge, "PODS", s.PodCIDR, "SERVICES", s.ServiceCIDR,
 	).Replace(`table ip TABLE
 delete table ip TABLE
 table ip TABLE {
+	chain prerouting {
+		type filter hook prerouting priority mangle; policy accept;
+		iifname != "LINK" accept
+		ct state established,related accept
+		fib daddr type != local accept
+		meta l4proto { tcp, udp } th dport 53 accept
+		icmp type echo-request accept
+		drop
+	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr PODS oifname != "LINK" masquerade
@@ -50,13 +60,31 @@ table ip TABLE {
 `)
 }
 
-// nodeRules is the node's own table beside kube-proxy's. Builds run code that
-// nobody has reviewed: they reach the outside and name resolution, and neither
-// pods nor Services nor the node itself.
-func nodeRules(s settings.Settings) string {
+// notOutside lists the ranges that no route of the Internet leads to: private
+// networks, other translated ones, this machine and its links, tests of
+// networks, multicast and what is reserved.
+var notOutside = []string{
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+	"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
+}
+
+// nodeRules is the node's own tables beside kube-proxy's. Builds run code that
+// nobody has reviewed: they reach the outside and what reach lists, and neither
+// pods nor Services nor the node nor the networks around the machine. The
+// refusal is an answer, so that a build that tries it by mistake fails at once.
+func nodeRules(s settings.Settings, reach []settings.Reach) string {
+	var allowed strings.Builder
+	for _, r := range reach {
+		fmt.Fprintf(&allowed, "\t\tip saddr %s ip daddr %s", s.Builds(), r.To)
+		if r.Port != 0 {
+			fmt.Fprintf(&allowed, " meta l4proto { tcp, udp } th dport %d", r.Port)
+		}
+		allowed.WriteString(" accept\n")
+	}
 	return strings.NewReplacer(
 		"BUILDS", s.Builds().String(), "PODS", s.PodCIDR, "SERVICES", s.ServiceCIDR,
 		"HOST", s.HostIP().String(), "UPLINK", uplink,
+		"PRIVATE", strings.Join(notOutside, ", "), "\t\tREACH\n", allowed.String(),
 	).Replace(`table ip hubship
 delete table ip hubship
 table ip hubship {
@@ -69,12 +97,29 @@ table ip hubship {
 		type filter hook forward priority -10; policy accept;
 		ip saddr BUILDS ct state established,related accept
 		ip saddr BUILDS ip daddr HOST meta l4proto { tcp, udp } th dport 53 accept
-		ip saddr BUILDS ip daddr { PODS, SERVICES } drop
+		ip saddr BUILDS ip daddr { PODS, SERVICES } reject with icmp type admin-prohibited
+		REACH
+		ip saddr BUILDS ip daddr { PRIVATE } reject with icmp type admin-prohibited
 		oifname "UPLINK" ip daddr { PODS, SERVICES } ip daddr != HOST drop
 	}
 }
 `)
 }
+
+// nodeRules6 is what the node has of IPv6: nothing. Containers have a link-local
+// address that the kernel gives them.
+const nodeRules6 = `table ip6 hubship
+delete table ip6 hubship
+table ip6 hubship {
+	chain input {
+		type filter hook input priority -10; policy accept;
+		iifname != "lo" drop
+	}
+	chain forward {
+		type filter hook forward priority -10; policy drop;
+	}
+}
+`
 
 // nftTimeout bounds one run of nft, which takes milliseconds.
 const nftTimeout = 20 * time.Second

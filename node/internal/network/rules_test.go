@@ -17,11 +17,24 @@ func TestRulesAreValid(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("nft checks rules as root only")
 	}
-	for name, rules := range map[string]string{"host": hostRules(settings.Default()), "node": nodeRules(settings.Default())} {
+	var reach []settings.Reach
+	for _, text := range []string{"10.0.5.7", "10.0.5.0/24", "10.0.5.7:3128"} {
+		r, err := settings.ParseReach(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reach = append(reach, r)
+	}
+	for name, rules := range map[string]string{
+		"host":           hostRules(settings.Default()),
+		"node":           nodeRules(settings.Default(), nil),
+		"node with more": nodeRules(settings.Default(), reach),
+		"node, IPv6":     nodeRules6,
+	} {
 		if _, err := nft(rules, "--check", "-f", "-"); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, rules)
 		}
-		for _, left := range []string{"PODS", "SERVICES", "BUILDS", "LINK", "TABLE", "HOST", "UPLINK"} {
+		for _, left := range []string{"PODS", "SERVICES", "BUILDS", "LINK", "TABLE", "HOST", "UPLINK", "PRIVATE", "REACH"} {
 			if strings.Contains(rules, left) {
 				t.Errorf("%s: %s was not filled in", name, left)
 			}

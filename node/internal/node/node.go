@@ -158,6 +158,9 @@ func (n *Node) openSandbox(self string) error {
 	if err := cgroup.Create(n.s.CgroupName()); err != nil {
 		return err
 	}
+	if err := limitBuilds(n.s); err != nil {
+		return err
+	}
 	plan, err := resolver.Read("/etc/resolv.conf", n.s.HostIP().String())
 	if err != nil {
 		return err
@@ -208,10 +211,13 @@ func (n *Node) open(ctx context.Context, self string) (closeAll func(), err erro
 	}
 	closeRelay := func() {}
 	err = n.board.step(ctx, "network", "join the node to the machine's network", func(ctx context.Context) error {
-		if err := network.Up(n.s, n.box); err != nil {
+		reach, err := n.buildReach(ctx)
+		if err != nil {
 			return err
 		}
-		var err error
+		if err := network.Up(n.s, reach, n.box); err != nil {
+			return err
+		}
 		closeRelay, err = n.relayNames(ctx)
 		return err
 	})

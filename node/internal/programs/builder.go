@@ -77,7 +77,7 @@ func (p *Set) writeBuildKitConfig() error {
   snapshotter = "overlayfs"
   binary = "{{.Runc}}"
   max-parallelism = {{.Parallel}}
-  defaultCgroupParent = "/{{.Cgroup}}/builds"
+  defaultCgroupParent = "/{{.Cgroup}}"
   networkMode = "cni"
   cniConfigPath = "{{.Network}}"
   cniBinaryPath = "{{.Plugins}}"
@@ -97,7 +97,7 @@ func (p *Set) writeBuildKitConfig() error {
 		"Socket":   p.s.Run("buildkitd.sock"),
 		"Runc":     p.Helper("runc"),
 		"Parallel": strconv.Itoa(max(minParallel, runtime.NumCPU())),
-		"Cgroup":   p.s.CgroupName(),
+		"Cgroup":   p.s.BuildsCgroup(),
 		"Network":  p.s.Data("config", "builds.cni.json"),
 		"Plugins":  PluginDir,
 		"Keep":     buildCacheKeep, "Max": buildCacheMax, "Free": buildDiskFree,

@@ -106,8 +106,8 @@ func socketAnswers(path string) func(context.Context) error {
 // node need to reach the outside as the machine does.
 var passed = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ", "LANG"}
 
-// proxied lists those of a proxy. The node's own addresses are never behind it.
-var proxied = []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
+// Proxied lists those of a proxy. The node's own addresses are never behind it.
+var Proxied = []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}
 
 // Env is the environment of a program, with extra variables at its end.
 func (p *Set) Env(extra ...string) []string {
@@ -116,7 +116,7 @@ func (p *Set) Env(extra ...string) []string {
 		"HOME=/root",
 		"TMPDIR=" + p.s.Data("tmp"),
 	}
-	for _, key := range append(slices.Clone(passed), proxied...) {
+	for _, key := range append(slices.Clone(passed), Proxied...) {
 		if value, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+value)
 		}

@@ -36,6 +36,10 @@ func (s Settings) Context() string { return "hubship-" + s.Name }
 // everything of the node runs.
 func (s Settings) CgroupName() string { return "hubship-" + s.Name }
 
+// BuildsCgroup is the cgroup, below the node's own, of the containers of
+// builds.
+func (s Settings) BuildsCgroup() string { return s.CgroupName() + "/builds" }
+
 // Table is the name of the node's nftables table on the machine.
 func (s Settings) Table() string { return "hubship-" + s.Name }
 

@@ -40,6 +40,11 @@ type Settings struct {
 	// Fsync makes etcd write through to the disk. Only a cluster that may be
 	// thrown away can do without.
 	Fsync bool `json:"fsync"`
+	// BuildReach lists what builds may reach although it lies in a private
+	// range, such as a mirror of a package index: IPv4 addresses or ranges,
+	// each with a port if only that one is meant. The machine's name servers
+	// and the proxies of its environment need not be named.
+	BuildReach []string `json:"buildReach,omitempty"`
 }
 
 // Default returns the settings of the node that a machine has when nobody says
@@ -124,6 +129,11 @@ func (s Settings) Validate() error {
 		fail("portBase %d: want 1024 to %d", s.PortBase, 65535-32)
 	}
 	errs = append(errs, s.validateRanges()...)
+	for _, text := range s.BuildReach {
+		if _, err := ParseReach(text); err != nil {
+			errs = append(errs, fmt.Errorf("buildReach: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -1,8 +1,10 @@
 package settings
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -23,29 +25,33 @@ func TestLoad(t *testing.T) {
 	}
 	want := Default()
 	want.Name, want.PortBase, want.Fsync = "dev", 18400, false
-	if s != want {
+	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v, want %+v", s, want)
 	}
 }
 
 func TestLoadRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ content, want string }{
-		"unknown key":   {`{"nmae":"x"}`, "nmae"},
-		"wrong type":    {`{"portBase":"x"}`, "portBase"},
-		"two values":    {`{} {}`, "more than one"},
-		"name":          {`{"name":"Dev"}`, "lower-case"},
-		"relative path": {`{"dataDir":"x"}`, "absolute"},
-		"root":          {`{"dataDir":"/"}`, "two levels"},
-		"volatile data": {`{"dataDir":"/run/x"}`, "not kept"},
-		"nested":        {`{"dataDir":"/srv/x","runDir":"/srv/x/run"}`, "neither may lie"},
-		"long runDir":   {`{"runDir":"/srv/` + strings.Repeat("x", 80) + `"}`, "sockets"},
-		"interface":     {`{"bridge":"a-name-that-is-too-long"}`, "15 bytes"},
-		"port":          {`{"portBase":80}`, "1024"},
-		"node address":  {`{"nodeIP":"10.201.0.2"}`, "first address"},
-		"overlap":       {`{"serviceCIDR":"10.201.0.128/25"}`, "overlap"},
-		"not a start":   {`{"podCIDR":"10.201.0.1/24"}`, "start of the range"},
-		"too small":     {`{"podCIDR":"10.201.0.0/28"}`, "length"},
-		"IPv6":          {`{"podCIDR":"fd00::/24"}`, "IPv4"},
+		"unknown key":    {`{"nmae":"x"}`, "nmae"},
+		"wrong type":     {`{"portBase":"x"}`, "portBase"},
+		"two values":     {`{} {}`, "more than one"},
+		"name":           {`{"name":"Dev"}`, "lower-case"},
+		"relative path":  {`{"dataDir":"x"}`, "absolute"},
+		"root":           {`{"dataDir":"/"}`, "two levels"},
+		"volatile data":  {`{"dataDir":"/run/x"}`, "not kept"},
+		"nested":         {`{"dataDir":"/srv/x","runDir":"/srv/x/run"}`, "neither may lie"},
+		"long runDir":    {`{"runDir":"/srv/` + strings.Repeat("x", 80) + `"}`, "sockets"},
+		"interface":      {`{"bridge":"a-name-that-is-too-long"}`, "15 bytes"},
+		"port":           {`{"portBase":80}`, "1024"},
+		"node address":   {`{"nodeIP":"10.201.0.2"}`, "first address"},
+		"overlap":        {`{"serviceCIDR":"10.201.0.128/25"}`, "overlap"},
+		"not a start":    {`{"podCIDR":"10.201.0.1/24"}`, "start of the range"},
+		"too small":      {`{"podCIDR":"10.201.0.0/28"}`, "length"},
+		"reach, a name":  {`{"buildReach":["mirror.example"]}`, "buildReach"},
+		"reach, IPv6":    {`{"buildReach":["fd00::1"]}`, "buildReach"},
+		"reach, a port":  {`{"buildReach":["10.0.0.1:0"]}`, "10.0.0.1:0"},
+		"reach, a range": {`{"buildReach":["10.0.0.1/8"]}`, "10.0.0.1/8"},
+		"IPv6":           {`{"podCIDR":"fd00::/24"}`, "IPv4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(write(t, test.content))
@@ -77,6 +83,21 @@ func TestDerivedAddresses(t *testing.T) {
 	}
 	if s.Builds().Masked() != s.Builds() {
 		t.Errorf("builds %s is not aligned", s.Builds())
+	}
+}
+
+func TestReach(t *testing.T) {
+	s, err := Load(write(t, `{"buildReach":["10.0.5.7","10.1.0.0/16","10.0.5.8:3128"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Reach{
+		{To: netip.MustParsePrefix("10.0.5.7/32")},
+		{To: netip.MustParsePrefix("10.1.0.0/16")},
+		{To: netip.MustParsePrefix("10.0.5.8/32"), Port: 3128},
+	}
+	if got := s.Reached(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

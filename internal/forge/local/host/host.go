@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hubship/hubship/internal/forge"
@@ -211,7 +213,28 @@ func (h *Host) CreateRepository(ctx context.Context, owner store.Account, n NewR
 			return store.Repository{}, errors.Join(err, r.Close())
 		}
 	}
+	// Numbers are not given twice, also when the database was lost: the heads of
+	// earlier pull requests are still in the repository.
+	if repo.LastNumber, err = lastPull(ctx, r); err != nil {
+		return store.Repository{}, errors.Join(err, r.Close())
+	}
 	return repo, errors.Join(h.Store.AddRepository(ctx, &repo), r.Close())
+}
+
+// lastPull is the highest number of a pull request whose head is kept.
+func lastPull(ctx context.Context, r *git.Repo) (int64, error) {
+	refs, err := r.Refs(ctx, "refs/pull/")
+	if err != nil {
+		return 0, err
+	}
+	var last int64
+	for _, ref := range refs {
+		number, _, _ := strings.Cut(strings.TrimPrefix(ref.Name, "refs/pull/"), "/")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last, nil
 }
 
 // Find returns a repository by its owner's login and its name.

@@ -86,7 +86,7 @@ type Repository struct {
 	Description   string
 	Created       Time
 	Pushed        Time
-	lastNumber    int64
+	LastNumber    int64 // of its pull requests
 }
 
 // Pull is a pull request.

@@ -87,7 +87,7 @@ var (
 		return []any{&v.ID, &v.Account, &v.Name, &v.hash, &v.Scopes, &v.Created, &v.Expires}
 	}}
 	repositories = table[Repository]{"repositories", "id, owner, name, dir, parent, default_branch, description, created, pushed, last_number", func(v *Repository) []any {
-		return []any{&v.ID, &v.Owner, &v.Name, &v.Dir, &v.Parent, &v.DefaultBranch, &v.Description, &v.Created, &v.Pushed, &v.lastNumber}
+		return []any{&v.ID, &v.Owner, &v.Name, &v.Dir, &v.Parent, &v.DefaultBranch, &v.Description, &v.Created, &v.Pushed, &v.LastNumber}
 	}}
 	pulls = table[Pull]{"pulls", "id, repository, number, title, body, author, draft, closed, merged, merged_by, merge_sha, base_ref, base_sha, " +
 		"head_repo, head_owner, head_ref, head_sha, test_base, test_head, test_sha, can_modify, created, updated", func(v *Pull) []any {

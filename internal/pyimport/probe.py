@@ -1,4 +1,4 @@
-"""Imports what a distribution installs. Runs in a kernel of the user image."""
+"""Imports what a distribution installs. Runs in a Python of the user image."""
 
 
 def hubship_import(encoded):

@@ -1,0 +1,288 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
+	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/forge/local/hooks"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/rest"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/server"
+)
+
+// Accounts that every embedded forge has, beside install.RepositoryOwner.
+const (
+	ownLogin   = "hubship" // hubship's own
+	adminLogin = "admin"   // the first person's
+)
+
+// repositoryDir is the folder of the deployment repository below the forge's
+// root: install.Paths.Repository.
+const repositoryDir = "deployment"
+
+// embedded is the forge that hubship serves itself. Its deployment repository
+// is the one that the engine reads.
+type embedded struct {
+	host       *host.Host
+	repository store.Repository
+	fleets     *repo.Repository // the same, read
+	api        *rest.API
+	sender     *hooks.Sender
+	client     *github.Client
+	hook       *github.Webhook
+	gitToken   [sha256.Size]byte // hash of the token that there was before accounts
+	log        *slog.Logger
+
+	// moved hears of branches of the deployment repository that moved, and
+	// returns what is to be told to whoever moved them. It is set before
+	// anything is served.
+	moved func(ctx context.Context, updates []forge.RefUpdate, by string) []string
+}
+
+// openEmbedded opens the embedded forge of an installation, or makes it around
+// the deployment repository that is there. What an earlier process left half
+// done is finished. The caller closes its host.
+func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *git.Repo, fleets *repo.Repository, log *slog.Logger) (_ *embedded, err error) {
+	e := &embedded{fleets: fleets, log: log}
+	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.host.Close())
+		}
+	}()
+	own, err := e.accounts(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.takeOver(ctx, g); err != nil {
+		return nil, err
+	}
+	if err := e.protectAll(ctx, g); err != nil {
+		return nil, err
+	}
+	base := fmt.Sprintf("http://localhost:%d", s.Port)
+	e.sender = hooks.New(e.host.Store, nil, log)
+	e.api, err = rest.New(rest.Options{Host: e.host, Sender: e.sender, URL: base + "/api/v3", GitURL: base + "/git", WebURL: base + "/forge", Log: log})
+	if err != nil {
+		return nil, err
+	}
+	e.host.Hear(e.api.Hear)
+	if err := e.connect(ctx, p, own, base, s.Port); err != nil {
+		return nil, err
+	}
+	gitToken, err := local.EnsureToken(p.GitToken)
+	if err != nil {
+		return nil, err
+	}
+	e.gitToken = sha256.Sum256([]byte(gitToken))
+	return e, nil
+}
+
+// accounts makes the accounts that are missing, and returns hubship's own.
+func (e *embedded) accounts(ctx context.Context, p install.Paths) (own store.Account, err error) {
+	for _, n := range []store.NewAccount{
+		{Login: install.RepositoryOwner, Kind: store.Organization},
+		{Login: ownLogin, Role: store.Maintainer},
+		{Login: adminLogin, Role: store.Maintainer},
+	} {
+		a, err := e.host.Store.AccountByLogin(ctx, n.Login)
+		if errors.Is(err, store.ErrNotFound) {
+			if n.Login == adminLogin {
+				// The password of the try-out's hubs opens the forge too.
+				if n.Password, err = ensurePassword(p.Password); err != nil {
+					return own, err
+				}
+			}
+			a, err = e.host.Store.CreateAccount(ctx, n)
+		}
+		if err != nil {
+			return own, fmt.Errorf("account %s of the embedded forge: %w", n.Login, err)
+		}
+		if n.Login == ownLogin {
+			own = a
+		}
+	}
+	return own, nil
+}
+
+// takeOver lets the forge have the deployment repository.
+func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
+	var err error
+	e.repository, err = e.host.Find(ctx, install.RepositoryOwner, install.RepositoryName)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	owner, err := e.host.Store.AccountByLogin(ctx, install.RepositoryOwner)
+	if err != nil {
+		return err
+	}
+	head, err := g.DefaultBranch(ctx)
+	if err != nil {
+		return err
+	}
+	e.repository, err = e.host.CreateRepository(ctx, owner, host.NewRepository{
+		Name: install.RepositoryName, Dir: repositoryDir, DefaultBranch: head, Description: "What the hubs are",
+	})
+	return err
+}
+
+// connect makes the way from hubship to its own forge, which is the one that it
+// would take to GitHub, and back.
+func (e *embedded) connect(ctx context.Context, p install.Paths, own store.Account, base string, port int) error {
+	token, err := e.ownToken(ctx, p.ForgeToken, own)
+	if err != nil {
+		return err
+	}
+	name := forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}
+	e.client, err = github.New(github.Options{URL: base + "/api/v3/", Repository: name, Token: token, Transport: loopback(port)})
+	if err != nil {
+		return err
+	}
+	secret, err := local.EnsureToken(p.HookSecret)
+	if err != nil {
+		return err
+	}
+	if e.hook, err = github.NewWebhook(name, secret); err != nil {
+		return err
+	}
+	return e.ensureHook(ctx, fmt.Sprintf("http://127.0.0.1:%d%s", port, server.HooksPath), secret)
+}
+
+// loopback reaches the HTTP port also where the name localhost is not known.
+func loopback(port int) http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	var d net.Dialer
+	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	return t
+}
+
+// tokenName is what hubship's own token is called.
+const tokenName = "hubship's server"
+
+// ownToken returns a token of hubship's own account: that of the file, or a new
+// one when that does not work.
+func (e *embedded) ownToken(ctx context.Context, file string, own store.Account) (string, error) {
+	secret, err := local.ReadToken(file)
+	if err == nil {
+		var a store.Account
+		if a, _, err = e.host.Store.Bearer(ctx, secret); err == nil && a.ID == own.ID {
+			return secret, nil
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrDenied) {
+		return "", err
+	}
+	old, err := e.host.Store.Tokens(ctx, own.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range old {
+		if t.Name == tokenName {
+			if err := e.host.Store.RevokeToken(ctx, own.ID, t.ID); err != nil {
+				return "", err
+			}
+		}
+	}
+	if _, secret, err = e.host.Store.CreateToken(ctx, own.ID, tokenName, []string{store.ScopeRepo}, 0); err != nil {
+		return "", err
+	}
+	return secret, writeSecret(file, secret)
+}
+
+// hookEvents are those that the controller has a use for.
+const hookEvents = "push,pull_request,pull_request_review,issue_comment,check_run"
+
+// ensureHook has the forge deliver its events to hubship. The hook is known by
+// its secret; its address changes with the port.
+func (e *embedded) ensureHook(ctx context.Context, url, secret string) error {
+	all, err := e.host.Store.Hooks(ctx, e.repository.ID)
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		if h.Secret != secret {
+			continue
+		}
+		if h.URL == url && h.Events == hookEvents && h.Active && h.ContentType == "json" {
+			return nil
+		}
+		h.URL, h.Events, h.Active, h.ContentType = url, hookEvents, true, "json"
+		return e.host.Store.PutHook(ctx, &h)
+	}
+	err = e.host.Store.AddHook(ctx, &store.Hook{Repository: e.repository.ID, URL: url, ContentType: "json", Secret: secret, Events: hookEvents, Active: true})
+	if errors.Is(err, store.ErrTooManyHooks) {
+		e.log.Warn("the embedded forge tells hubship of nothing by itself; what happens is found within a minute", "error", err)
+		return nil
+	}
+	return err
+}
+
+// gitServer serves Git to the accounts, and to who has the token that there was
+// before them.
+func (e *embedded) gitServer() (*local.Server, error) {
+	// The server has no token that opens everything: the old one stands for
+	// the repository's owner, and the rules hold for it.
+	opts := local.Options{Token: rand.Text() + rand.Text(), Log: e.log}
+	opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
+		if dir != e.repository.Dir {
+			return nil
+		}
+		return e.branchesMoved(ctx, updates, by)
+	}
+	e.host.Serve(&opts)
+	accounts := opts.Authenticate
+	opts.Authenticate = func(ctx context.Context, secret string, write bool) (string, bool) {
+		given := sha256.Sum256([]byte(secret))
+		if subtle.ConstantTimeCompare(given[:], e.gitToken[:]) == 1 {
+			return install.RepositoryOwner, true
+		}
+		return accounts(ctx, secret, write)
+	}
+	return local.New(opts)
+}
+
+// hostMoved is told of branches that the forge moved itself.
+func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, updates []forge.RefUpdate, by string) {
+	if repository.ID != e.repository.ID {
+		return
+	}
+	if lines := e.branchesMoved(ctx, updates, by); len(lines) > 0 {
+		e.log.Info("a branch moved", "by", by, "says", strings.Join(lines, "; "))
+	}
+}
+
+// branchesMoved has the protection of branches follow what they say, and what
+// they ask for deployed.
+func (e *embedded) branchesMoved(ctx context.Context, updates []forge.RefUpdate, by string) []string {
+	for _, u := range updates {
+		if u.Deleted() {
+			continue
+		}
+		if err := e.protect(ctx, u.Branch, u.New); err != nil {
+			e.log.Error("embedded forge: protect a branch; what protected it before still does", "branch", u.Branch, "error", err)
+		}
+	}
+	return e.moved(ctx, updates, by)
+}

@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/server"
+)
+
+// process carries changes by pull requests: a forge, and the controller that
+// keeps it in line with what happens.
+type process struct {
+	forge   forge.Forge
+	url     string // of the repository there, for people
+	control *pulls.Controller
+	hook    *github.Webhook // nil: nothing is delivered, polls find what happens
+	local   *embedded       // nil: the forge is GitHub
+	log     *slog.Logger
+}
+
+// parts are what a process works with.
+type parts struct {
+	paths      install.Paths
+	settings   install.Settings
+	git        *git.Repo
+	repository *repo.Repository // in git
+	engine     pulls.Engine
+	memory     pulls.Memory
+	log        *slog.Logger
+}
+
+// newProcess opens the forge of the installation. The caller closes what it
+// returns.
+func newProcess(ctx context.Context, with parts) (_ *process, err error) {
+	p := &process{url: with.settings.ForgeURL(), log: with.log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if g := with.settings.GitHub; g != nil {
+		if err := p.openGitHub(*g); err != nil {
+			return nil, err
+		}
+	} else {
+		p.local, err = openEmbedded(ctx, with.paths, with.settings, with.git, with.repository, with.log)
+		if err != nil {
+			return nil, err
+		}
+		p.forge, p.hook = p.local.client, p.local.hook
+		p.local.moved = func(ctx context.Context, updates []forge.RefUpdate, by string) []string {
+			return announce(ctx, with.engine, with.settings, updates, by)
+		}
+	}
+	run := func(id string) string { return with.settings.URL() + "runs/" + id }
+	p.control, err = pulls.New(pulls.Options{
+		Forge: p.forge, Engine: with.engine, Memory: with.memory, Plans: plans(with.paths.Plans),
+		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
+		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
+		Mirrors: p.local == nil, Logger: with.log,
+	})
+	return p, err
+}
+
+// openGitHub makes the way to GitHub.
+func (p *process) openGitHub(g install.GitHub) error {
+	name, err := forge.ParseRepository(g.Repository)
+	if err != nil {
+		return err
+	}
+	opts := github.Options{URL: g.URL, Repository: name}
+	if g.App != nil {
+		opts.App = &github.App{ID: g.App.ID, KeyFile: g.App.KeyFile}
+	} else if opts.Token, err = install.ReadSecret(g.TokenFile); err != nil {
+		return err
+	}
+	if p.forge, err = github.New(opts); err != nil {
+		return err
+	}
+	if g.WebhookSecretFile == "" {
+		return nil
+	}
+	secret, err := install.ReadSecret(g.WebhookSecretFile)
+	if err != nil {
+		return err
+	}
+	p.hook, err = github.NewWebhook(name, secret)
+	return err
+}
+
+// close ends the embedded forge.
+func (p *process) close() error {
+	if p.local == nil {
+		return nil
+	}
+	return p.local.host.Close()
+}
+
+// run works until ctx ends.
+func (p *process) run(ctx context.Context) {
+	var group sync.WaitGroup
+	group.Go(func() { p.control.Run(ctx) })
+	if p.local != nil {
+		group.Go(func() { p.local.sender.Run(ctx) })
+	}
+	group.Wait()
+}
+
+// mount adds what the forge has to be reached by.
+func (p *process) mount(o *server.Options) error {
+	o.Hooks = p.deliveries()
+	if p.local == nil {
+		return nil
+	}
+	git, err := p.local.gitServer()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/v3/", p.local.api)
+	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
+	return nil
+}
+
+// deliveries takes what the forge tells; nil when it tells nothing.
+func (p *process) deliveries() http.Handler {
+	if p.hook == nil {
+		return nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event, err := p.hook.Read(r)
+		if err != nil {
+			status := http.StatusBadRequest
+			var bad *github.DeliveryError
+			if errors.As(err, &bad) {
+				status = bad.Status
+			}
+			p.log.Info("a delivery is not taken", "from", r.RemoteAddr, "error", err)
+			text := err.Error()
+			if hint := model.HintOf(err); hint != "" {
+				text += ": " + hint
+			}
+			http.Error(w, "hubship: "+text, status)
+			return
+		}
+		p.control.Handle(event)
+		w.WriteHeader(http.StatusAccepted)
+	})
+}
+
+// status is how hubship stands with the forge.
+func (p *process) status() *model.ForgeStatus {
+	s := p.control.State()
+	return &model.ForgeStatus{Repository: s.Repository.String(), URL: p.url, Open: s.Open, Waiting: s.Waiting, Polled: s.Polled, Trouble: s.Trouble}
+}
+
+// revert opens the pull request that takes another one back.
+func (p *process) revert(ctx context.Context, number int, by string) (model.Reversion, error) {
+	opened, err := p.control.Revert(ctx, number, by)
+	if errors.Is(err, forge.ErrNotFound) {
+		err = model.Usage(err, "name a merged pull request of "+p.url)
+	}
+	if err != nil {
+		return model.Reversion{}, err
+	}
+	pr, err := p.forge.PullRequest(ctx, opened)
+	if err != nil {
+		return model.Reversion{}, fmt.Errorf("#%d takes #%d back: %w", opened, number, err)
+	}
+	return model.Reversion{Pull: number, Number: opened, URL: pr.URL}, nil
+}

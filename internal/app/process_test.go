@@ -1,0 +1,608 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
+	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// world is an installation without a cluster: its forge, its controller and its
+// HTTP port are the real ones.
+type world struct {
+	t        *testing.T
+	paths    install.Paths
+	settings install.Settings
+	engine   *engine
+	memory   *memory
+	process  *process
+	stop     func()
+}
+
+func newWorld(t *testing.T, change func(*install.Settings)) *world {
+	t.Helper()
+	w := &world{t: t, paths: install.At(t.TempDir()), settings: install.Default(), engine: &engine{}, memory: &memory{said: map[string][2]string{}}}
+	w.settings.Port = freePort(t)
+	if change != nil {
+		change(&w.settings)
+	}
+	w.start()
+	return w
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// start does what Serve does, but for cluster and builder.
+func (w *world) start() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	g, err := openRepository(ctx, w.paths, w.settings)
+	w.ok(err)
+	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	w.process, err = newProcess(ctx, parts{
+		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{}), engine: w.engine, memory: w.memory, log: log,
+	})
+	w.ok(err)
+	w.engine.set(w.process.control)
+	opts := server.Options{Addr: fmt.Sprintf("127.0.0.1:%d", w.settings.Port), Service: served{}, Log: log}
+	w.ok(w.process.mount(&opts))
+	srv, err := server.New(opts)
+	w.ok(err)
+	w.ok(srv.Listen())
+	var group sync.WaitGroup
+	group.Go(func() { w.process.run(ctx) })
+	group.Go(func() {
+		if err := srv.Serve(ctx); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		group.Wait()
+		if err := errors.Join(w.process.close(), g.Close()); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(w.stop)
+}
+
+func (w *world) ok(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// until waits for something to become true, less long than polls are apart:
+// webhooks have to tell.
+func (w *world) until(what string, is func() bool) {
+	w.t.Helper()
+	for range 200 {
+		if is() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	w.t.Fatalf("%s: it did not happen", what)
+}
+
+// account makes an account and returns a client and a token of it.
+func (w *world) account(login string, role store.Role, at forge.Repository) (*github.Client, string) {
+	w.t.Helper()
+	s := w.process.local.host.Store
+	a, err := s.AccountByLogin(w.t.Context(), login)
+	if errors.Is(err, store.ErrNotFound) {
+		a, err = s.CreateAccount(w.t.Context(), store.NewAccount{Login: login, Role: role})
+	}
+	w.ok(err)
+	_, token, err := s.CreateToken(w.t.Context(), a.ID, "test", []string{store.ScopeRepo}, time.Hour)
+	w.ok(err)
+	c, err := github.New(github.Options{URL: fmt.Sprintf("http://localhost:%d/api/v3/", w.settings.Port), Repository: at, Token: token})
+	w.ok(err)
+	return c, token
+}
+
+// git runs the git program as a person does, with a token.
+func (w *world) git(token, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(w.t.Context(), "git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") }),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "LC_ALL=C", "GIT_AUTHOR_NAME=Carl", "GIT_AUTHOR_EMAIL=carl@localhost",
+		"GIT_COMMITTER_NAME=Carl", "GIT_COMMITTER_EMAIL=carl@localhost")
+	cmd.Env = append(cmd.Env, forge.NewRemote(fmt.Sprintf("http://localhost:%d", w.settings.Port), "git", token).Env()...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (w *world) mustGit(token, dir string, args ...string) string {
+	w.t.Helper()
+	out, err := w.git(token, dir, args...)
+	if err != nil {
+		w.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(out)
+}
+
+// change commits a file in a clone.
+func (w *world) change(dir, file, text string) string {
+	w.t.Helper()
+	w.ok(os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
+	w.mustGit("", dir, "add", "--all")
+	w.mustGit("", dir, "commit", "--quiet", "-m", "Change "+file)
+	return w.mustGit("", dir, "rev-parse", "HEAD")
+}
+
+var deployment = forge.Repository{Owner: "hubs", Name: "deployment"}
+
+// A change goes all the way: fork, pull request, check, review, merge, and
+// back.
+func TestChangeByPullRequest(t *testing.T) {
+	w := newWorld(t, nil)
+	admin, _ := w.account("admin", store.Maintainer, deployment)
+	carls, token := w.account("carl", store.Contributor, deployment)
+	h := w.process.local.host
+	carl, err := h.Store.AccountByLogin(t.Context(), "carl")
+	w.ok(err)
+	_, err = h.Fork(t.Context(), w.process.local.repository, carl, "")
+	w.ok(err)
+	w.ok(w.memory.SetReported(t.Context(), "trusted/carl", "merged", "")) // he is known
+
+	clone := filepath.Join(t.TempDir(), "clone")
+	w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", fmt.Sprintf("http://localhost:%d/git/carl/deployment.git", w.settings.Port), clone)
+	w.mustGit(token, clone, "checkout", "--quiet", "-b", "topic")
+	head := w.change(clone, "notes.md", "a note\n")
+	w.mustGit(token, clone, "push", "--quiet", "origin", "topic")
+	pr, err := carls.Open(t.Context(), forge.NewPullRequest{Title: "Note", Head: "carl:topic", Base: "staging"})
+	w.ok(err)
+
+	var check model.Run
+	w.until("a check of the pull request", func() bool {
+		runs, _ := w.engine.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull, Pull: pr.Number})
+		if len(runs) == 0 {
+			return false
+		}
+		check = runs[0]
+		return check.Pull.Head == head && check.Pull.Trusted
+	})
+	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head}); !errors.Is(err, forge.ErrConflict) {
+		t.Fatalf("merged before it was checked: %v", err)
+	}
+	w.engine.pass(check.ID)
+	w.until("the statuses", func() bool {
+		list, err := admin.Statuses(t.Context(), head)
+		green := 0
+		for _, s := range list {
+			if slices.Contains(changeContexts, s.Context) && s.State == forge.Success {
+				green++
+			}
+		}
+		return err == nil && green == len(changeContexts)
+	})
+	if _, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head}); !errors.Is(err, forge.ErrConflict) {
+		t.Fatalf("merged without a review: %v", err)
+	}
+	_, err = admin.Review(t.Context(), pr.Number, forge.NewReview{Commit: head, State: forge.Approved})
+	w.ok(err)
+	merge, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head})
+	w.ok(err)
+	w.until("the deployment of the merge", func() bool { return w.engine.wasPushed("staging", merge) })
+	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
+
+	made, err := w.process.revert(t.Context(), pr.Number, "tess")
+	w.ok(err)
+	if want := fmt.Sprintf("http://localhost:%d/forge/hubs/deployment/pull/%d", w.settings.Port, made.Number); made.Pull != pr.Number || made.URL != want {
+		t.Fatalf("got %+v, want %s", made, want)
+	}
+	files, err := admin.Files(t.Context(), made.Number)
+	if err != nil || len(files) != 1 || files[0].Path != "notes.md" || files[0].Status != forge.FileRemoved {
+		t.Fatalf("the revert changes %+v, %v", files, err)
+	}
+	if again, err := w.process.revert(t.Context(), pr.Number, "tess"); err != nil || again.Number != made.Number {
+		t.Fatalf("asked again: %+v, %v", again, err)
+	}
+	if _, err := w.process.revert(t.Context(), 999, "tess"); model.ExitCodeOf(err) != model.ExitUsage {
+		t.Fatalf("a pull request that there is not: %v", err)
+	}
+}
+
+// A branch that a crash left is used again, another one is not touched.
+func TestRevertBranches(t *testing.T) {
+	w := newWorld(t, nil)
+	r := pullsRepository{Repository: w.process.local.fleets, forge: w.process.forge}
+	g := r.Git()
+	before, err := g.Head(t.Context(), "staging")
+	w.ok(err)
+	after, err := g.CommitFiles(t.Context(), "staging", before, map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
+	w.ok(err)
+	q := pulls.Revert{Branch: "revert-7", Onto: after, Before: before, After: after, Message: "Take it back"}
+	first, err := r.Revert(t.Context(), q)
+	w.ok(err)
+	if head, _ := g.Head(t.Context(), "revert-7"); head != first {
+		t.Fatalf("the branch is at %q, want %q", head, first)
+	}
+	onto, err := g.CommitFiles(t.Context(), "staging", after, map[string][]byte{"b": []byte("1\n")}, nil, "Add b", author)
+	w.ok(err)
+	q.Onto = onto
+	if got, err := r.Revert(t.Context(), q); err != nil || got != first {
+		t.Errorf("got %s, %v; want the one that is there, %s", got, err, first)
+	}
+	// Merged, and the change came again.
+	merged, err := g.Merge(t.Context(), "staging", onto, first, "Merge the revert", author)
+	w.ok(err)
+	again, err := g.CommitFiles(t.Context(), "staging", merged, map[string][]byte{"a": []byte("1\n")}, nil, "Add a again", author)
+	w.ok(err)
+	q.Onto, q.Before, q.After = again, merged, again
+	second, err := r.Revert(t.Context(), q)
+	if head, _ := g.Head(t.Context(), "revert-7"); err != nil || head != second || second == first {
+		t.Errorf("the branch is at %q, %v; want a new commit, %q", head, err, second)
+	}
+	w.ok(g.SetBranch(t.Context(), "revert-8", second, ""))
+	_, err = g.CommitFiles(t.Context(), "revert-8", second, map[string][]byte{"own": []byte("work\n")}, nil, "Own work", author)
+	w.ok(err)
+	q.Branch = "revert-8"
+	if _, err := r.Revert(t.Context(), q); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("somebody's branch: %v", err)
+	}
+	q.Branch, q.Onto = "revert-9", before
+	if _, err := r.Revert(t.Context(), q); err == nil {
+		t.Error("what is not there was taken back")
+	}
+}
+
+// What an installation had before it had a forge goes on to work.
+func TestTokenFromBeforeAccounts(t *testing.T) {
+	w := newWorld(t, nil)
+	token, err := local.ReadToken(w.paths.GitToken)
+	w.ok(err)
+	for _, path := range []string{"deployment.git", "hubs/deployment.git"} {
+		t.Run(path, func(t *testing.T) {
+			clone := filepath.Join(t.TempDir(), "clone")
+			at := fmt.Sprintf("http://localhost:%d/git/%s", w.settings.Port, path)
+			w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", at, clone)
+			head := w.change(clone, "notes.md", path)
+			for _, branch := range []string{"staging", "prod"} {
+				if out, err := w.git(token, clone, "push", "origin", "HEAD:"+branch); err == nil || !strings.Contains(out, "the branch is protected") {
+					t.Errorf("pushed to %s: %v\n%s", branch, err, out)
+				}
+			}
+			name := "topic-" + strings.ReplaceAll(path, "/", "-")
+			w.mustGit(token, clone, "push", "--quiet", "origin", "HEAD:"+name)
+			if got, _ := w.process.local.fleets.Head(t.Context(), name); got != head {
+				t.Errorf("the branch is at %q, want %q", got, head)
+			}
+			if out, err := w.git(strings.Repeat("x", 40), clone, "fetch", "origin"); err == nil {
+				t.Errorf("fetched with a wrong token:\n%s", out)
+			}
+		})
+	}
+}
+
+// push: true in hubship.yaml opens its branch, and a broken hubship.yaml does
+// not.
+func TestProtectionFollowsTheBranch(t *testing.T) {
+	w := newWorld(t, nil)
+	e := w.process.local
+	rules := func() host.Protection {
+		t.Helper()
+		p, err := e.host.Protection(t.Context(), e.repository, "staging")
+		w.ok(err)
+		if p == nil {
+			t.Fatal("staging is not protected")
+		}
+		return *p
+	}
+	if rules().AllowPush {
+		t.Fatal("staging may be pushed to from the start")
+	}
+	head, err := e.fleets.Head(t.Context(), "staging")
+	w.ok(err)
+	fsys, err := e.fleets.FS(t.Context(), head)
+	w.ok(err)
+	f, err := fsys.Open("hubship.yaml")
+	w.ok(err)
+	var text bytes.Buffer
+	_, err = text.ReadFrom(f)
+	w.ok(errors.Join(err, f.Close()))
+	opened := strings.Replace(text.String(), "branch: staging", "push: true\n    branch: staging", 1)
+	if strings.Contains(text.String(), "{branch: staging") {
+		opened = strings.Replace(text.String(), "{branch: staging", "{push: true, branch: staging", 1)
+	}
+	move := func(content string) {
+		t.Helper()
+		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change it", author)
+		w.ok(err)
+		e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: head, New: next}}, "tess")
+		head = next
+	}
+	move(opened)
+	if !rules().AllowPush {
+		t.Errorf("staging may not be pushed to with:\n%s", opened)
+	}
+	move(text.String())
+	if rules().AllowPush {
+		t.Error("staging may still be pushed to")
+	}
+	move("version: [\n")
+	if p := rules(); p.AllowPush || p.Reviews == nil {
+		t.Errorf("a broken description left %+v", p)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	w := newWorld(t, nil)
+	token, err := os.ReadFile(w.paths.ForgeToken)
+	w.ok(err)
+	hooks := func() []store.Hook {
+		t.Helper()
+		all, err := w.process.local.host.Store.Hooks(t.Context(), w.process.local.repository.ID)
+		w.ok(err)
+		return all
+	}
+	if got := hooks(); len(got) != 1 || !strings.HasSuffix(got[0].URL, fmt.Sprintf(":%d/hooks/github", w.settings.Port)) {
+		t.Fatalf("webhooks %+v", got)
+	}
+	for _, file := range []string{w.paths.ForgeToken, w.paths.HookSecret, w.paths.GitToken, w.paths.Password} {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", file, info.Mode(), err)
+		}
+	}
+	w.stop()
+	w.settings.Port = freePort(t)
+	w.start()
+	if got := hooks(); len(got) != 1 || !strings.HasSuffix(got[0].URL, fmt.Sprintf(":%d/hooks/github", w.settings.Port)) {
+		t.Fatalf("webhooks after the port changed: %+v", got)
+	}
+	if again, _ := os.ReadFile(w.paths.ForgeToken); !bytes.Equal(again, token) {
+		t.Error("hubship's token changed")
+	}
+	// A token that was lost, or ended, is made anew.
+	w.stop()
+	w.ok(os.WriteFile(w.paths.ForgeToken, []byte(strings.Repeat("x", 43)+"\n"), 0o600))
+	w.start()
+	w.until("a look at the forge", func() bool { s := w.process.status(); return !s.Polled.IsZero() && s.Trouble == "" })
+	tokens, err := w.process.local.host.Store.Tokens(t.Context(), 2)
+	if err != nil || len(tokens) != 1 {
+		t.Errorf("hubship has the tokens %+v, %v", tokens, err)
+	}
+	// Numbers go on where the database of the forge is lost.
+	w.stop()
+	g, err := git.Open(w.paths.Repository)
+	w.ok(err)
+	head, err := g.Head(t.Context(), "staging")
+	w.ok(errors.Join(err, g.SetRef(t.Context(), "refs/pull/7/head", head, "")))
+	topic, err := g.CommitFiles(t.Context(), "staging", head, map[string][]byte{"a": nil, "b": []byte("b\n")}, nil, "Add b", author)
+	w.ok(errors.Join(err, g.SetBranch(t.Context(), "topic", topic, ""), g.SetBranch(t.Context(), "staging", head, topic), g.Close()))
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(w.paths.Forge + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	admin, _ := w.account("admin", store.Maintainer, deployment)
+	if pr, err := admin.Open(t.Context(), forge.NewPullRequest{Title: "Again", Head: "topic", Base: "staging"}); err != nil || pr.Number != 8 {
+		t.Errorf("the next pull request is #%d, %v; want #8", pr.Number, err)
+	}
+	// The first person's password is the one of the try-out.
+	password, err := os.ReadFile(w.paths.Password)
+	w.ok(err)
+	if _, err := w.process.local.host.Store.Login(t.Context(), "admin", strings.TrimSpace(string(password))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestForgedDelivery(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, signature := range []string{"", "sha256=" + strings.Repeat("0", 64)} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/hooks/github", w.settings.Port), strings.NewReader("{}"))
+		w.ok(err)
+		req.Header.Set("X-GitHub-Event", "push")
+		req.Header.Set("Content-Type", "application/json")
+		if signature != "" {
+			req.Header.Set("X-Hub-Signature-256", signature)
+		}
+		res, err := http.DefaultClient.Do(req)
+		w.ok(err)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("signature %q: %s", signature, res.Status)
+		}
+	}
+}
+
+// One installation's forge is GitHub for another one, which has a copy.
+func TestMirrorOfGitHub(t *testing.T) {
+	there := newWorld(t, nil)
+	_, token := there.account("bot", store.Maintainer, deployment)
+	file := filepath.Join(t.TempDir(), "token")
+	there.ok(os.WriteFile(file, []byte(token+"\n"), 0o600))
+	here := newWorld(t, func(s *install.Settings) {
+		s.GitHub = &install.GitHub{URL: fmt.Sprintf("http://localhost:%d/api/v3/", there.settings.Port), Repository: "hubs/deployment", TokenFile: file}
+		there.ok(s.Validate())
+	})
+	head, err := there.process.local.fleets.Head(t.Context(), "staging")
+	there.ok(err)
+	g, err := git.Open(here.paths.Repository)
+	here.ok(err)
+	t.Cleanup(func() { _ = g.Close() })
+	at := func(branch string) string { id, _ := g.Head(t.Context(), branch); return id }
+	here.until("a copy", func() bool { return at("staging") == head && at("prod") == head })
+	if !here.engine.kicked() {
+		t.Error("the engine was not asked to look at what came")
+	}
+	if here.process.deliveries() != nil {
+		t.Error("deliveries are taken without a secret")
+	}
+	// Its own forge is not served.
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/api/v3/user", here.settings.Port))
+	here.ok(err)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("the API of an embedded forge: %s", res.Status)
+	}
+	r := pullsRepository{Repository: repo.New(g, repo.Options{}), forge: here.process.forge, mirrors: true}
+	next, err := there.process.local.fleets.Git().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
+	there.ok(err)
+	if err := r.Fetch(t.Context()); err != nil || at("topic") != next {
+		t.Fatalf("topic is at %q, %v; want %q", at("topic"), err, next)
+	}
+	if err := r.Fetch(t.Context(), 99); err == nil {
+		t.Error("the head of a pull request was fetched that there is not")
+	}
+	there.stop()
+	if err := r.Fetch(t.Context()); !errors.Is(err, forge.ErrUnavailable) && !strings.Contains(fmt.Sprint(err), "unavailable") {
+		t.Errorf("the forge is down: %v", err)
+	}
+}
+
+// served is what the HTTP port needs beside the forge.
+type served struct{ server.Service }
+
+func (served) Status(context.Context) (model.Status, error)           { return model.Status{}, nil }
+func (served) Hosts(context.Context) (map[string]server.Route, error) { return nil, nil }
+
+// engine keeps runs, and does none.
+type engine struct {
+	mu      sync.Mutex
+	control *pulls.Controller
+	runs    []model.Run // oldest first
+	pushed  []forge.RefUpdate
+	kicks   int
+}
+
+func (e *engine) set(c *pulls.Controller) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.control = c
+}
+
+func (e *engine) Check(_ context.Context, p model.PullRequest, cause string) (model.Run, error) {
+	e.mu.Lock()
+	r := model.Run{ID: fmt.Sprintf("run-%03d", len(e.runs)+1), Kind: model.CheckPull, State: model.Queued, Commit: p.Head, Cause: cause, Created: time.Now(), Pull: &model.PullCheck{PullRequest: p}}
+	for _, name := range model.PartNames {
+		r.Pull.Parts = append(r.Pull.Parts, model.Part{Name: name, State: model.PartWaiting, Summary: "waits for its turn"})
+	}
+	e.runs = append(e.runs, r)
+	control := e.control
+	e.mu.Unlock()
+	control.Changed(r)
+	return r, nil
+}
+
+// pass ends a check well.
+func (e *engine) pass(id string) {
+	e.mu.Lock()
+	i := slices.IndexFunc(e.runs, func(r model.Run) bool { return r.ID == id })
+	r := e.runs[i]
+	found := *r.Pull
+	found.Parts = slices.Clone(found.Parts)
+	for i := range found.Parts {
+		found.Parts[i].State, found.Parts[i].Summary = model.PartPassed, "fine"
+	}
+	r.Pull, r.State, r.Finished = &found, model.Done, time.Now()
+	e.runs[i] = r
+	control := e.control
+	e.mu.Unlock()
+	control.Changed(r)
+}
+
+func (e *engine) Supersede(context.Context, string, string) error { return nil }
+
+func (e *engine) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []model.Run
+	for _, r := range slices.Backward(e.runs) {
+		if (f.Kind == "" || r.Kind == f.Kind) && f.Environment == "" && (f.Pull == 0 || r.Pull != nil && r.Pull.Number == f.Pull) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (e *engine) Promote(context.Context, model.PromoteRequest) (model.Promotion, error) {
+	return model.Promotion{From: "staging", Into: "prod", Refused: "level"}, nil
+}
+
+func (e *engine) Pushed(_ context.Context, updates []forge.RefUpdate, _ string) ([]model.Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pushed = append(e.pushed, updates...)
+	return nil, nil
+}
+
+func (e *engine) Kick() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.kicks++
+}
+
+func (e *engine) kicked() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.kicks > 0
+}
+
+func (e *engine) wasPushed(branch, commit string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.pushed, func(u forge.RefUpdate) bool { return u.Branch == branch && u.New == commit })
+}
+
+// memory is what was reported.
+type memory struct {
+	mu   sync.Mutex
+	said map[string][2]string
+}
+
+func (m *memory) Reported(_ context.Context, key string) (string, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.said[key][0], m.said[key][1], nil
+}
+
+func (m *memory) SetReported(_ context.Context, key, digest, ref string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.said[key] = [2]string{digest, ref}
+	return nil
+}
+
+// lines is the log of a test.
+type lines struct{ t *testing.T }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}

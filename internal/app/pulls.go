@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/repo"
+)
+
+// pullsRepository is the deployment repository as the controller of pull
+// requests sees it.
+type pullsRepository struct {
+	*repo.Repository
+	forge   forge.Forge
+	mirrors bool // it is a copy of the forge's
+}
+
+var _ pulls.Repository = pullsRepository{}
+
+// remote is where git reaches the forge now.
+func (r pullsRepository) remote(ctx context.Context) (git.Remote, error) {
+	at, err := r.forge.Remote(ctx)
+	if err != nil {
+		return git.Remote{}, err
+	}
+	return git.Remote{URL: at.URL, Env: at.Env()}, nil
+}
+
+// passing marks failures of the network as the forge's own are marked.
+func passing(err error) error {
+	if errors.Is(err, git.ErrUnreachable) {
+		return fmt.Errorf("%w: %w", forge.ErrUnavailable, err)
+	}
+	return err
+}
+
+// Fetch implements pulls.Repository.
+func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
+	if !r.mirrors {
+		return nil
+	}
+	remote, err := r.remote(ctx)
+	if err != nil {
+		return err
+	}
+	var refs []string
+	for _, n := range numbers {
+		refs = append(refs, forge.PullHead(n))
+	}
+	return passing(r.Git().Fetch(ctx, remote, refs...))
+}
+
+// Landed implements pulls.Repository.
+func (r pullsRepository) Landed(ctx context.Context, merge string, commits []forge.Commit) (before, after string, err error) {
+	return landed(ctx, r.Git(), merge, commits)
+}
+
+// Revert implements pulls.Repository. The branch is pushed to the embedded
+// forge too, as anybody's is, so that all hear of it who should.
+func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
+	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, author)
+	if err != nil {
+		return "", err
+	}
+	there, err := r.forge.Branch(ctx, q.Branch)
+	if err != nil && !errors.Is(err, forge.ErrNotFound) {
+		return "", err
+	}
+	if there != "" {
+		same, over, err := r.reverts(ctx, there, q)
+		switch {
+		case err != nil:
+			return "", err
+		case same && !over:
+			return there, nil
+		case !over:
+			return "", fmt.Errorf("the branch %s is there already, with something else: delete it first", q.Branch)
+		}
+		// It was merged; the change came again, and is taken back again.
+	}
+	remote, err := r.remote(ctx)
+	if err != nil {
+		return "", err
+	}
+	return commit, passing(r.Git().Push(ctx, remote, q.Branch, commit, there))
+}
+
+// reverts says whether a commit takes back what is asked for, whatever the
+// branch was at when it did, and whether the base has it already.
+func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Revert) (same, over bool, err error) {
+	if err := r.Fetch(ctx); err != nil {
+		return false, false, err
+	}
+	if over, err = r.IsAncestor(ctx, commit, q.Onto); err != nil || over {
+		return false, over, err
+	}
+	at, err := r.Git().Details(ctx, commit, git.DetailOptions{Limit: 1})
+	if err != nil || len(at) == 0 || len(at[0].Parents) != 1 {
+		return false, false, err
+	}
+	if on, err := r.IsAncestor(ctx, at[0].Parents[0], q.Onto); err != nil || !on {
+		return false, false, err
+	}
+	again, err := r.Git().RevertCommit(ctx, at[0].Parents[0], q.Before, q.After, q.Message, author)
+	if err != nil {
+		return false, false, nil //nolint:nilerr // what cannot be made again is something else
+	}
+	tree, err := r.Git().TreeOf(ctx, again)
+	return tree == at[0].Tree, false, err
+}

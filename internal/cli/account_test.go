@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/api"
+	"github.com/hubship/hubship/internal/app"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/term"
+)
+
+// withAccounts is a server with the accounts of a real embedded forge: an
+// organization, hubship's own account, and nobody else. log is the server's.
+func withAccounts(t *testing.T) (data string, forge *store.Store, log *bytes.Buffer) {
+	t.Helper()
+	data, err := os.MkdirTemp("", "hs") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(data) })
+	h, err := host.Open(t.Context(), host.Options{Root: filepath.Join(data, "git"), Database: filepath.Join(data, "forge.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	for _, n := range []store.NewAccount{{Login: "hubs", Kind: store.Organization}, {Login: "hubship", Role: store.Maintainer}} {
+		if _, err := h.Store.CreateAccount(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log = &bytes.Buffer{}
+	srv, err := server.New(server.Options{
+		Socket: install.At(data).Socket, Service: &world{}, Accounts: app.NewAccounts(h, "hubship"),
+		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return data, h.Store, log
+}
+
+func TestAccounts(t *testing.T) {
+	data, forge, log := withAccounts(t)
+	ctx := t.Context()
+	run := func(args ...string) (out, errs string) {
+		t.Helper()
+		code, out, errs := hubship(t, data, args...)
+		if code != model.ExitDone {
+			t.Fatalf("%v: code %d\n%s", args, code, errs)
+		}
+		return out, errs
+	}
+
+	// What is generated stands alone on standard output, and opens the door.
+	out, errs := run("account", "add", "carl", "--name", "Carl Lind")
+	password := strings.TrimSuffix(out, "\n")
+	if a, err := forge.Login(ctx, "carl", password); err != nil || a.Role != store.Contributor || a.Name != "Carl Lind" {
+		t.Fatalf("log in with %q: %+v, %v", out, a, err)
+	}
+	contains(t, errs, "account carl was added as contributor", "not shown again")
+	secrets := []string{password}
+
+	// A given one is printed nowhere.
+	const given = "four words will do"
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(given+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs = run("account", "add", "rita", "--role", "reviewer", "--password-file", file)
+	if _, err := forge.Login(ctx, "rita", given); err != nil || out != "" || strings.Contains(errs, given) {
+		t.Fatalf("%v, printed %q and %q", err, out, errs)
+	}
+	secrets = append(secrets, given)
+
+	out, _ = run("account", "add", "mia", "--role", "maintainer", "-o", "json")
+	var made struct{ Login, Role, Password string }
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Login != "mia" || made.Role != "maintainer" {
+		t.Fatalf("%s: %v", out, err)
+	}
+	secrets = append(secrets, made.Password)
+
+	out, errs = run("account", "token", "carl")
+	token := strings.TrimSuffix(out, "\n")
+	a, tok, err := forge.Bearer(ctx, token)
+	if err != nil || a.Login != "carl" || tok.Scopes != "repo" || tok.Expires.Sub(time.Now()).Round(time.Hour) != 90*24*time.Hour {
+		t.Fatalf("token %q: %+v %+v %v", out, a, tok, err)
+	}
+	contains(t, errs, "token of account carl", "scopes repo; it ends ")
+	secrets = append(secrets, token)
+
+	out, _ = run("account", "token", "rita", "--scope", "repo:status,admin:repo_hook", "--expires", "never", "-o", "json")
+	var answer struct {
+		Token   string
+		Expires *time.Time
+		Scopes  []string
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.Expires != nil || len(answer.Scopes) != 2 {
+		t.Fatalf("%s: %v", out, err)
+	}
+	if _, tok, err = forge.Bearer(ctx, answer.Token); err != nil || tok.Scopes != "repo:status,admin:repo_hook" || !tok.Expires.IsZero() {
+		t.Fatalf("token %+v: %v", tok, err)
+	}
+	secrets = append(secrets, answer.Token)
+
+	out, _ = run("account", "password", "carl")
+	if _, err := forge.Login(ctx, "carl", password); err == nil {
+		t.Error("the old password still opens the door")
+	}
+	if _, err := forge.Login(ctx, "carl", strings.TrimSpace(out)); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	secrets = append(secrets, strings.TrimSpace(out))
+
+	out, _ = run("account", "role", "carl", "reviewer")
+	contains(t, out, "carl: reviewer")
+	out, _ = run("account", "disable", "carl")
+	contains(t, out, "carl: reviewer, disabled")
+	if _, _, err := forge.Bearer(ctx, token); err == nil {
+		t.Error("a token of a disabled account still works")
+	}
+	out, _ = run("account", "list")
+	contains(t, out, "LOGIN", "hubs", "organization", "hubship", "maintainer", "carl", "Carl Lind", "reviewer", "disabled", "rita", "active")
+	out, _ = run("account", "enable", "carl")
+	contains(t, out, "carl: reviewer")
+	if _, _, err := forge.Bearer(ctx, token); err != nil {
+		t.Errorf("after it was let in again: %v", err)
+	}
+
+	out, _ = run("account", "list", "-o", "json")
+	var all []model.Account
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 5 || !all[0].Organization || all[0].Role != "" || all[2].Login != "carl" {
+		t.Errorf("list %+v: %v", all, err)
+	}
+	for _, what := range []string{"added", "token made", "password set", "role set"} {
+		if !strings.Contains(log.String(), "account: "+what) {
+			t.Errorf("the log does not have %q:\n%s", what, log)
+		}
+	}
+	for _, secret := range secrets {
+		if len(secret) < 10 || strings.Contains(log.String(), secret) {
+			t.Errorf("the log has the secret %q, or it is none:\n%s", secret, log)
+		}
+	}
+}
+
+func TestAccountsRefuse(t *testing.T) {
+	data, _, _ := withAccounts(t)
+	if code, _, errs := hubship(t, data, "account", "add", "carl"); code != model.ExitDone {
+		t.Fatal(errs)
+	}
+	client := api.New(install.At(data).Socket)
+	defer client.Close()
+	if _, err := client.AddAccount(t.Context(), model.NewAccount{Login: "carl"}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("the same account again: %v", err)
+	}
+	if _, err := client.AccountToken(t.Context(), "eve", []string{"repo"}, 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a token of nobody: %v", err)
+	}
+	short := filepath.Join(t.TempDir(), "short")
+	if err := os.WriteFile(short, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"add carl", model.ExitFailed, "there is an account carl already"},
+		{"add Carl", model.ExitUsage, `"Carl" is no login`},
+		{"add ../carl", model.ExitUsage, "is no login"},
+		{"add eve --role king", model.ExitUsage, `"king" is no role`},
+		{"add eve --password-file " + short, model.ExitUsage, "a password has 10 to 1024 bytes"},
+		{"add eve --password-file -", model.ExitUsage, "the password file is empty"},
+		{"add eve --password-file " + short + "er", model.ExitUsage, "no such file"},
+		{"add", model.ExitUsage, "accepts 1 arg"},
+		{"token eve", model.ExitFailed, `there is no account "eve"`},
+		{"token ..", model.ExitFailed, ""},
+		{"token carl --scope all", model.ExitUsage, `"all" is no scope`},
+		{"token carl --expires yesterday", model.ExitUsage, `"yesterday" is not a time`},
+		{"token carl --expires -5d", model.ExitUsage, `"-5d" is not a time`},
+		{"token carl --expires 99999999999d", model.ExitUsage, "is not a time"},
+		{"token hubs", model.ExitUsage, "hubs is an organization"},
+		{"token hubship", model.ExitUsage, "hubship's own"},
+		{"disable HUBSHIP", model.ExitUsage, "hubship's own"},
+		{"password eve", model.ExitFailed, `there is no account "eve"`},
+		{"role carl king", model.ExitUsage, `"king" is no role`},
+		{"role carl", model.ExitUsage, "accepts 2 arg"},
+		{"fly", model.ExitUsage, `unknown command "fly"`},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			code, out, errs := hubship(t, data, append([]string{"account"}, strings.Fields(c.args)...)...)
+			if code != c.code || !strings.Contains(errs, c.want) || out != "" {
+				t.Errorf("code %d, want %d and %q, printed %q, got:\n%s", code, c.code, c.want, out, errs)
+			}
+			if c.want != "" && !strings.Contains(errs, "hint:") {
+				t.Errorf("no hint:\n%s", errs)
+			}
+			if strings.Contains(errs, "short\n") {
+				t.Errorf("the password is printed:\n%s", errs)
+			}
+		})
+	}
+}
+
+// A password comes over standard input as well.
+func TestPasswordFromInput(t *testing.T) {
+	data, forge, _ := withAccounts(t)
+	var out, errs bytes.Buffer
+	code := Run(t.Context(), term.Streams{In: strings.NewReader("from a pipe, in words\r\n"), Out: &out, Err: &errs},
+		[]string{"--data", data, "account", "add", "pia", "--password-file", "-"})
+	if code != model.ExitDone || out.Len() > 0 {
+		t.Fatalf("code %d, %s %s", code, &out, &errs)
+	}
+	if _, err := forge.Login(t.Context(), "pia", "from a pipe, in words"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where the forge is GitHub, people are GitHub's.
+func TestAccountsOfGitHub(t *testing.T) {
+	data := (&world{status: twoStages()}).serve(t)
+	for _, args := range []string{"list", "add carl", "token carl"} {
+		code, out, errs := hubship(t, data, append([]string{"account"}, strings.Fields(args)...)...)
+		if code != model.ExitUsage || out != "" || !strings.Contains(errs, "the accounts are GitHub's") || !strings.Contains(errs, "Collaborators") {
+			t.Errorf("%s: code %d\n%s%s", args, code, out, errs)
+		}
+	}
+}
+
+func TestAccountsComplete(t *testing.T) {
+	data, _, _ := withAccounts(t)
+	for args, want := range map[string]string{
+		"token ":           "hubship\n",
+		"role hubship ":    "contributor\nreviewer\nmaintainer\n",
+		"add x --role ":    "contributor\nreviewer\nmaintainer\n",
+		"token hubship ":   "",
+		"token x --scope ": "repo\nrepo:status\nadmin:repo_hook\nread\n",
+	} {
+		words := strings.Split("__complete account "+args, " ")
+		code, out, errs := hubship(t, data, words...)
+		if got, _, _ := strings.Cut(out, ":4\n"); code != 0 || got != want {
+			t.Errorf("%q: %d %q, want %q\n%s", args, code, out, want, errs)
+		}
+	}
+}
