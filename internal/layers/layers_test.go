@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
-	"internal/demo":   {"internal/model", "internal/ship"},
+	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},

@@ -196,7 +196,7 @@ func interrupted(r model.Run) bool {
 		return false
 	}
 	for _, p := range r.Pull.Parts {
-		if !p.State.Final() {
+		if !p.State.Final() || p.State == model.PartErrored {
 			return true
 		}
 	}
