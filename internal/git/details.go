@@ -37,12 +37,18 @@ type DetailOptions struct {
 	Path  string // only those that touch this file or folder; empty for all
 }
 
-// Details returns the commits that lead to head, newest first.
+// Details returns the commits that lead to head, newest first; with a base
+// every commit comes after all that are made from it.
 func (r *Repo) Details(ctx context.Context, head string, opts DetailOptions) ([]Detail, error) {
 	if err := checkRev(head); err != nil {
 		return nil, err
 	}
-	args := []string{"log", "-z", detailFormat, "--topo-order", "--no-show-signature", "--encoding=UTF-8"}
+	args := []string{"log", "-z", detailFormat, "--no-show-signature", "--encoding=UTF-8"}
+	if opts.Base != "" {
+		// It reads all of a history before the first commit is known: only
+		// where that is short.
+		args = append(args, "--topo-order")
+	}
 	if opts.Skip > 0 {
 		args = append(args, "--skip="+strconv.Itoa(opts.Skip))
 	}

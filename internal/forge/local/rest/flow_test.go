@@ -1,11 +1,15 @@
 package rest
 
 import (
+	"crypto/sha1" //nolint:gosec // as packs have it
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
@@ -219,5 +223,51 @@ func TestTwoMergesAtOnce(t *testing.T) {
 	}
 	if c := w.git("ben", w.clone("ben", "hub/deployment"), "rev-list", "--count", "--merges", "HEAD"); c != "1" {
 		t.Errorf("%s merges", c)
+	}
+}
+
+// Who claims that a protected branch is not there yet does not get past its
+// protection.
+func TestFirstPushThatIsNone(t *testing.T) {
+	w := newWorld(t)
+	if err := w.host.SetProtection(t.Context(), w.repo, "staging", &host.Protection{Reviews: &host.RequiredReviews{Count: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	clone := w.clone("mia", "hub/deployment")
+	before := w.git("mia", clone, "rev-parse", "origin/staging")
+	sha := w.commit(clone, "sneak", "x")
+	w.git("mia", clone, "push", "--quiet", "origin", "HEAD:refs/heads/other")
+	push := func(ref string) string {
+		t.Helper()
+		line := fmt.Sprintf("%s %s %s\x00 report-status", strings.Repeat("0", 40), sha, ref)
+		pack := append([]byte("PACK"), 0, 0, 0, 2, 0, 0, 0, 0) // no objects: they are there
+		sum := sha1.Sum(pack)
+		body := fmt.Sprintf("%04x%s0000%s%s", len(line)+4, line, pack, sum[:])
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/git/hub/deployment.git/git-receive-pack", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-git-receive-pack-request")
+		req.SetBasicAuth("mia", w.token["mia"])
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		said, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(said)
+	}
+	if said := push("refs/heads/staging"); !strings.Contains(said, "ng refs/heads/staging") {
+		t.Errorf("the server said %q", said)
+	}
+	w.git("mia", clone, "fetch", "--quiet", "origin")
+	if after := w.git("mia", clone, "rev-parse", "origin/staging"); after != before {
+		t.Errorf("staging moved to %s", after)
+	}
+	if said := push("refs/heads/new"); !strings.Contains(said, "ok refs/heads/new") {
+		t.Errorf("of a branch that is new the server said %q", said)
 	}
 }

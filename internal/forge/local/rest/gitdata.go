@@ -75,11 +75,13 @@ func (a *API) commit(ctx context.Context, repo store.Repository, d git.Detail) (
 		return nil, err
 	}
 	account := func(s git.Signature) (any, error) {
-		u, err := a.store.AccountByEmail(ctx, s.Email)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil
-		}
-		return a.user(u), err
+		return once(ctx, func(m *memo) map[string]any { return m.authors }, s.Email, func() (any, error) {
+			u, err := a.store.AccountByEmail(ctx, s.Email)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil, nil
+			}
+			return a.user(u), err
+		})
 	}
 	author, err := account(d.Author)
 	if err != nil {
@@ -141,7 +143,8 @@ func (c *call) listCommits() error {
 	}
 	total := p.offset() + len(details)
 	c.link(p, total)
-	list, err := each(details[:min(p.size, len(details))], func(d git.Detail) (obj, error) { return c.commit(c.ctx, c.repo, d) })
+	ctx := shared(c.ctx)
+	list, err := each(details[:min(p.size, len(details))], func(d git.Detail) (obj, error) { return c.commit(ctx, c.repo, d) })
 	if err != nil {
 		return err
 	}
@@ -290,7 +293,8 @@ func (c *call) compare() error {
 	if err != nil {
 		return err
 	}
-	commits, err := each(details, func(d git.Detail) (obj, error) { return c.commit(c.ctx, c.repo, d) })
+	ctx := shared(c.ctx)
+	commits, err := each(details, func(d git.Detail) (obj, error) { return c.commit(ctx, c.repo, d) })
 	if err != nil {
 		return err
 	}

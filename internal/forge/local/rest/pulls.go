@@ -49,7 +49,7 @@ func (a *API) association(repo store.Repository, u store.Account) (string, error
 
 // end renders the head or the base of a pull request.
 func (a *API) end(ctx context.Context, repository *int64, owner int64, ref, sha string) (obj, error) {
-	u, err := a.store.Account(ctx, owner)
+	u, err := a.account(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (a *API) simplePull(ctx context.Context, repo store.Repository, p store.Pul
 	if err != nil {
 		return nil, err
 	}
-	author, err := a.store.Account(ctx, p.Author)
+	author, err := a.account(ctx, p.Author)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,8 @@ func (c *call) listPulls() error {
 	if found, err = c.host.LookAll(c.ctx, c.repo, found); err != nil {
 		return err
 	}
-	list, err := each(found, func(p store.Pull) (obj, error) { return c.simplePull(c.ctx, c.repo, p) })
+	ctx := shared(c.ctx)
+	list, err := each(found, func(p store.Pull) (obj, error) { return c.simplePull(ctx, c.repo, p) })
 	if err != nil {
 		return err
 	}
@@ -420,7 +421,8 @@ func (c *call) pullCommits() error {
 	if err != nil {
 		return err
 	}
-	list, err := each(cut(c, details), func(d git.Detail) (obj, error) { return c.commit(c.ctx, c.repo, d) })
+	ctx := shared(c.ctx)
+	list, err := each(cut(c, details), func(d git.Detail) (obj, error) { return c.commit(ctx, c.repo, d) })
 	if err != nil {
 		return err
 	}

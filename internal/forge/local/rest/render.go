@@ -51,7 +51,7 @@ func (a *API) userByID(ctx context.Context, id *int64) (any, error) {
 	if id == nil {
 		return nil, nil
 	}
-	u, err := a.store.Account(ctx, *id)
+	u, err := a.account(ctx, *id)
 	if err != nil {
 		return nil, err
 	}
@@ -90,14 +90,18 @@ func (a *API) place(owner store.Account, r store.Repository) string {
 }
 
 func (a *API) placeOf(ctx context.Context, r store.Repository) (string, error) {
-	owner, err := a.store.Account(ctx, r.Owner)
+	owner, err := a.account(ctx, r.Owner)
 	return a.place(owner, r), err
 }
 
 // repository renders a repository, with all that any of GitHub's forms of one
 // requires.
 func (a *API) repository(ctx context.Context, r store.Repository) (obj, error) {
-	owner, err := a.store.Account(ctx, r.Owner)
+	return once(ctx, func(m *memo) map[int64]obj { return m.repositories }, r.ID, func() (obj, error) { return a.renderRepository(ctx, r) })
+}
+
+func (a *API) renderRepository(ctx context.Context, r store.Repository) (obj, error) {
+	owner, err := a.account(ctx, r.Owner)
 	if err != nil {
 		return nil, err
 	}
