@@ -32,6 +32,7 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	write := func(path string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.Handle("POST "+path, s.answer(h, localOnly))
 	}
+	s.routeAccounts(mux)
 	read("/healthz", s.health)
 	read(api.Prefix+"/healthz", s.health)
 	read(api.Prefix+"/status", s.readStatus)
@@ -42,7 +43,6 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	write(api.Prefix+"/promote", s.promote)
 	write(api.Prefix+"/resume", s.resume)
 	write(api.Prefix+"/runs/{id}/cancel", s.cancel)
-	s.routeAccounts(mux)
 	mux.Handle(api.Prefix+"/", s.answer(func(_ http.ResponseWriter, r *http.Request) error {
 		return &statusError{http.StatusNotFound, fmt.Errorf("there is nothing to %s at %s", r.Method, r.URL.Path)}
 	}))
