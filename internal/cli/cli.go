@@ -94,10 +94,11 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 			root.AddCommand(c)
 		}
 	}
-	add(around, a.upCommand(), a.downCommand(), a.statusCommand(), a.demoCommand(), a.initCommand(), a.accountCommand(), a.kubeconfigCommand())
+	add(around, a.upCommand(), a.downCommand(), a.statusCommand(), a.demoCommand(), a.initCommand(), a.kubeconfigCommand())
 	add(process, a.planCommand(), a.renderCommand(), a.deployCommand(), a.verifyCommand(), a.promoteCommand(), a.revertCommand(), a.rollbackCommand(), a.resumeCommand(),
 		a.cancelCommand(), a.historyCommand(), a.logsCommand())
 	add(inside, a.serveCommand(), a.schemaCommand(), a.versionCommand())
+	add(around, a.accountCommand())
 	root.SetHelpCommandGroupID(inside)
 	root.SetCompletionCommandGroupID(inside)
 	return root
