@@ -79,6 +79,12 @@ func (c *Client) Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error
 	if f.Hub != "" {
 		q.Set("hub", f.Hub)
 	}
+	if f.Kind != "" {
+		q.Set("kind", string(f.Kind))
+	}
+	if f.Pull > 0 {
+		q.Set("pull", strconv.Itoa(f.Pull))
+	}
 	if f.Active {
 		q.Set("active", "true")
 	}

@@ -229,7 +229,7 @@ type service struct {
 }
 
 // Plan is the page of what a run was about to change.
-func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.read(id) }
+func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.page(id) }
 
 // Hosts lists the hubs that the HTTP port serves by name.
 func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {

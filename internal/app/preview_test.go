@@ -7,15 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/hubship/hubship/internal/plan"
 )
 
 func TestPlans(t *testing.T) {
 	p := plans(filepath.Join(t.TempDir(), "plans"))
-	if _, err := p.read("r1"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.page("r1"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before anything was kept: %v", err)
 	}
-	for i := range keptPlans + 2 {
-		if err := p.write(fmt.Sprintf("20261123-%06d", i), []byte{byte(i)}); err != nil {
+	runs := keptPlans/2 + 2
+	for i := range runs {
+		if err := p.keep(fmt.Sprintf("20261123-%06d", i), "A plan", plan.Plan{Head: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,17 +26,24 @@ func TestPlans(t *testing.T) {
 	if err != nil || len(entries) != keptPlans {
 		t.Errorf("%d kept, %v", len(entries), err)
 	}
-	if _, err := p.read("20261123-000001"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.page("20261123-000001"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the oldest: %v", err)
 	}
-	if page, err := p.read(fmt.Sprintf("20261123-%06d", keptPlans+1)); err != nil || len(page) != 1 {
+	newest := fmt.Sprintf("20261123-%06d", runs-1)
+	if made, err := p.Plan(t.Context(), newest); err != nil || made.Head != fmt.Sprint(runs-1) {
+		t.Errorf("the newest: %+v, %v", made, err)
+	}
+	if page, err := p.page(newest); err != nil || len(page) < 100 {
 		t.Errorf("the newest: %v", err)
 	}
 	for _, bad := range []string{"", "..", "../x", "a/b", "-x", "a.b"} {
-		if _, err := p.read(bad); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := p.page(bad); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: %v", bad, err)
 		}
-		if p.write(bad, nil) == nil {
+		if _, err := p.Plan(t.Context(), bad); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if p.keep(bad, "", plan.Plan{}) == nil {
 			t.Errorf("%q was written", bad)
 		}
 	}

@@ -119,7 +119,7 @@ func (c *checker) environment(name string) model.Environment {
 		return value
 	}
 	e := model.Environment{
-		Name: name, Branch: or(in.Branch, name), Cluster: in.Cluster, After: in.After, Host: in.Host,
+		Name: name, Branch: or(in.Branch, name), Cluster: in.Cluster, After: in.After, Host: in.Host, Push: in.Push,
 		Namespace: or(in.Namespace, "{hub}-{env}"), Release: or(in.Release, "{hub}-{env}"),
 	}
 	if p := labelProblem(name, maxLabel); p != "" {

@@ -101,6 +101,7 @@ func readHubship(tree fs.FS, commit string) (*Config, error) {
 		c.hubs()
 		c.images()
 		c.releases()
+		c.process()
 	}
 	if err := found.err(); err != nil {
 		return nil, model.WithHint(err, "correct the lines named; `hubship schema` prints the format for editors")

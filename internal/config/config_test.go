@@ -71,6 +71,8 @@ func TestMinimal(t *testing.T) {
 		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
 		Chart:    "hub",
 		Verify:   model.VerifySettings{Service: "hubship", User: "hubship-verify"},
+		Review:   model.ReviewSettings{Approvals: 1},
+		Revert:   model.RevertPropose,
 	}
 	if got, want := asJSON(t, c.Fleet), asJSON(t, want); got != want {
 		t.Errorf("fleet\n%s\nwant\n%s", got, want)
@@ -159,7 +161,7 @@ func TestProblems(t *testing.T) {
 		want     string // part of the only problem
 	}{
 		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, charts, exclude, optional, path, secrets or values (did you mean "values"?)`},
-		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected clusters, environments, hubs, images, registry, verify or version"},
+		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected checks, clusters, environments, hubs, images, registry, revert, review, verify or version"},
 		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a text, found 12 (put quotes around it)"},
 		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the text "one"`},
 		"wrong type bool":         {"{embedded: true}", "{embedded: yes please}", `hubship.yaml:8:21: clusters.local.embedded: expected true or false, found the text "yes please"`},

@@ -136,6 +136,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 		}
 		d.mapping(n, v, field)
 	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[command]() && n.Kind == yaml.ScalarNode {
+			d.shell(n, v, field)
+			return
+		}
 		if n.Kind != yaml.SequenceNode {
 			d.wrongType(n, field, "a list")
 			return
@@ -148,6 +152,15 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 	default:
 		d.scalar(n, v, field)
 	}
+}
+
+// shell decodes a command that is one text.
+func (d *decoder) shell(n *yaml.Node, v reflect.Value, field string) {
+	if n.ShortTag() != "!!str" {
+		d.wrongType(n, field, "a text or a list")
+		return
+	}
+	v.Set(reflect.ValueOf(command{"sh", "-c", n.Value}))
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string) {

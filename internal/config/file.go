@@ -16,6 +16,9 @@ type file struct {
 	Images       map[string]image       `json:"images,omitempty" jsonschema_description:"Images built from this repository, by name."`
 	Clusters     map[string]cluster     `json:"clusters" jsonschema_description:"Kubernetes clusters, by name. None is ever taken from a current context."`
 	Environments map[string]environment `json:"environments" jsonschema_description:"Stages that a change passes through, by name."`
+	Checks       []check                `json:"checks,omitempty" jsonschema_description:"The repository's own tests, run on the merge result of each pull request: in a sandbox, without credentials. The same content is tested once."`
+	Review       review                 `json:"review,omitempty" jsonschema_description:"What a pull request needs besides green checks."`
+	Revert       string                 `json:"revert,omitempty" jsonschema:"enum=propose,enum=auto" jsonschema_description:"What happens to a change that fails in the first environment. propose: a pull request takes it back, and a person merges that. auto: that pull request is merged by itself once its checks have passed. Default: propose."`
 	Verify       verify                 `json:"verify,omitempty" jsonschema_description:"How a live release is tested."`
 	Registry     string                 `json:"registry,omitempty" jsonschema_description:"Registry that images are pushed to, as host[:port][/path]. Default: the registry of the installation."`
 }
@@ -50,9 +53,26 @@ type environment struct {
 	Release   string `json:"release,omitempty" jsonschema_description:"Name of a hub's Helm release. Default: {hub}-{env}."`
 	Host      string `json:"host,omitempty" jsonschema_description:"Name under which hubship's HTTP port serves the hub. Default: {hub}.localhost in the last environment, {hub}-{env}.localhost in the others."`
 	After     string `json:"after,omitempty" jsonschema_description:"Environment that must have verified a change before it is deployed here."`
+	Push      bool   `json:"push,omitempty" jsonschema_description:"The branch may be pushed to directly, without a pull request. Default: false."`
 }
 
 type verify struct {
 	Service string `json:"service,omitempty" jsonschema_description:"JupyterHub service whose token verification uses. Default: hubship."`
 	User    string `json:"user,omitempty" jsonschema_description:"User that verification creates and removes. Default: hubship-verify."`
+}
+
+// check is one of the repository's own tests: a model.Test.
+type check struct {
+	Name    string   `json:"name" jsonschema_description:"What it is called on pull requests. No two checks share a name."`
+	Image   string   `json:"image" jsonschema_description:"Image that it runs in, such as docker.io/library/python:3.12-slim."`
+	Command command  `json:"command" jsonschema_description:"What is run, at the root of the repository: a text for sh -c, or a program and its arguments. Exit code 0 passes."`
+	Paths   []string `json:"paths,omitempty" jsonschema_description:"Patterns of the files that it sees, from the root of the repository; ** stands for any number of folders. It runs when one of these changes, and has no others. Default: all."`
+	Timeout string   `json:"timeout,omitempty" jsonschema_description:"Longest time that it may take, 1s to 1h, such as 90s or 15m. Default: 10m."`
+}
+
+// command is a program and its arguments, or a text for sh -c.
+type command []string
+
+type review struct {
+	Approvals int `json:"approvals,omitempty" jsonschema:"minimum=0,maximum=6" jsonschema_description:"Approvals by others than the author, 0 to 6. 0 is for a team of one. Default: 1."`
 }

@@ -55,6 +55,7 @@ func readHubploy(tree fs.FS, commit string) (*Config, error) {
 	h := &hubployReader{tree: tree, problems: map[string][]Problem{}, fleet: &model.Fleet{
 		Commit: commit, Layout: model.LayoutHubploy,
 		Verify: model.VerifySettings{Service: "hubship", User: "hubship-verify"},
+		Review: model.ReviewSettings{Approvals: defaultApprovals}, Revert: model.RevertPropose,
 	}}
 	if err := h.hubs(); err != nil {
 		return nil, err

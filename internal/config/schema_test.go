@@ -33,3 +33,12 @@ func TestSchema(t *testing.T) {
 		t.Error("schema.json differs from the types: run go test ./internal/config -run TestSchema -update")
 	}
 }
+
+// JSONSchema describes a command to editors. It is needed here alone.
+func (command) JSONSchema() *jsonschema.Schema {
+	one := uint64(1)
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		{Type: "string", MinLength: &one},
+		{Type: "array", Items: &jsonschema.Schema{Type: "string"}, MinItems: &one},
+	}}
+}

@@ -7,12 +7,15 @@ import (
 	"path"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Broken plays the way of a bad change: a package that installs but raises on
-// import. staging fails and is rolled back, prod never changes, the promotion
-// is refused, and a revert goes through without building anything.
+// Broken plays the way of a bad change. A package that raises on import is
+// stopped by the check of its pull request. One that raises in a user's server
+// alone gets past it and past review: staging fails and is rolled back, prod
+// never changes, the promotion is refused, and the revert, which is there by
+// itself, goes through without building anything.
 //
 // When it fails half-way it leaves the repository as it is: what went wrong is
 // then there to look at.
@@ -26,16 +29,31 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err != nil {
 			return err
 		}
-		var c *contributor
-		var commit string
-		if err := p.step("a contributor adds a broken package", func(*Step) error {
-			c, commit, err = p.addBroken(ctx)
+		var d *desk
+		var pr forge.PullRequest
+		if err := p.step("a contributor proposes a package that cannot be imported", func(*Step) error {
+			d, pr, err = p.addBroken(ctx)
 			return err
 		}); err != nil {
 			return err
 		}
-		if err := p.step("push to "+p.from+": built, deployed, fails, rolled back", func(s *Step) error {
-			return p.fails(ctx, s, c, commit, staging)
+		if err := p.step("the check stops it", func(s *Step) error { return p.stopped(ctx, s, pr) }); err != nil {
+			return err
+		}
+		if err := p.step("the contributor pushes one that fails in a user's server alone", func(s *Step) error {
+			return p.sneaks(ctx, s, d, &pr)
+		}); err != nil {
+			return err
+		}
+		var merge string
+		if err := p.step("nobody notices in review", func(*Step) error {
+			merge, err = p.review(ctx, pr.Number, true)
+			return err
+		}); err != nil {
+			return err
+		}
+		if err := p.step(p.from+": deployed, fails, rolled back", func(s *Step) error {
+			return p.fails(ctx, s, pr, merge, staging)
 		}); err != nil {
 			return err
 		}
@@ -45,7 +63,7 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err := p.untouched(ctx, prod); err != nil {
 			return err
 		}
-		if err := p.step("revert it", func(s *Step) error { return p.reverts(ctx, s, c, staging) }); err != nil {
+		if err := p.step("merge the revert, which is there by itself", func(s *Step) error { return p.reverts(ctx, s, pr, staging) }); err != nil {
 			return err
 		}
 		if err := p.untouched(ctx, prod); err != nil {
@@ -56,56 +74,95 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 	})
 }
 
-func (p *play) addBroken(ctx context.Context) (*contributor, string, error) {
-	p.Stage.Say("clone %s, branch %s", p.CloneURL, p.from)
-	c, err := p.clone(ctx, p.from)
-	if err != nil {
-		return nil, "", err
+func (p *play) addBroken(ctx context.Context) (d *desk, pr forge.PullRequest, err error) {
+	if d, err = p.sitDown(ctx); err != nil {
+		return d, pr, err
 	}
-	file, err := c.requirements(ctx, p.Hub)
+	file, text, err := d.requirements(ctx, p.Hub)
 	if err != nil {
-		return nil, "", err
-	}
-	text, err := c.read(file)
-	if err != nil {
-		return nil, "", err
+		return d, pr, err
 	}
 	if _, there := pinned(text, brokenName); there {
-		return nil, "", model.WithHint(fmt.Errorf("%s already lists %s", file, brokenName), "an earlier demo ended half-way: revert its commit on "+p.from)
+		return d, pr, model.WithHint(fmt.Errorf("%s already lists %s", file, brokenName), "an earlier demo ended half-way: merge the revert of its pull request into "+p.from)
 	}
-	wheel, data, err := brokenWheel()
-	if err != nil {
-		return nil, "", err
+	p.Stage.Say("%s gets %s %s, which installs but raises on import", file, brokenName, brokenWheels[0].version)
+	if err := d.addWheel(file, text, brokenWheels[0]); err != nil {
+		return d, pr, err
 	}
-	p.Stage.Say("%s gets %s %s, which installs but raises on import", file, brokenName, brokenVersion)
-	if err := errors.Join(c.write(path.Join(path.Dir(file), "packages", wheel), data), c.write(file, []byte(withBroken(text)))); err != nil {
-		return nil, "", err
+	title := fmt.Sprintf("Add %s to %s", brokenName, p.Hub)
+	if _, err := d.push(ctx, branches+brokenName, title); err != nil {
+		return d, pr, err
 	}
-	commit, err := c.commit(ctx, "demo/"+brokenName, fmt.Sprintf("Add %s to %s", brokenName, p.Hub))
-	if err != nil {
-		return nil, "", err
-	}
-	p.Stage.Say("commit %.10s; nobody notices in review, and it is merged into %s", commit, p.from)
-	p.res.Package, p.res.Commit = brokenName+"=="+brokenVersion, commit
-	return c, commit, nil
+	pr, err = p.propose(ctx, d, title)
+	return d, pr, err
 }
 
-// fails checks that staging built and deployed the change, failed it for the
-// right reason, and went back to what it ran before.
-func (p *play) fails(ctx context.Context, s *Step, c *contributor, commit string, before model.ReleaseStanza) error {
-	if err := c.push(ctx, p.from); err != nil {
+// addWheel writes a wheel beside a requirements file, whose text so far is
+// given, and lists it there.
+func (d *desk) addWheel(file, text string, w wheel) error {
+	name, data, err := w.file()
+	if err != nil {
 		return err
 	}
+	return errors.Join(d.write(path.Join(path.Dir(file), "packages", name), data), d.write(file, []byte(w.listed(text))))
+}
+
+// stopped checks that a pull request whose package cannot be imported is red
+// and cannot be merged.
+func (p *play) stopped(ctx context.Context, s *Step, pr forge.PullRequest) error {
+	r, err := p.checked(ctx, pr.Number, pr.Head.Commit, s)
+	if err != nil {
+		return err
+	}
+	if err := p.claim(r.State == model.FailedRun && r.Pull.Part(model.PartImages).State == model.PartFailed,
+		"the new image is tried in a sandbox, and fails: %s", r.Pull.Part(model.PartImages).Summary); err != nil {
+		return err
+	}
+	if err := p.states(ctx, pr.Head.Commit, forge.Failure, "hubship/images"); err != nil {
+		return err
+	}
+	if _, err := p.reviewer.Review(ctx, pr.Number, forge.NewReview{State: forge.Approved, Commit: pr.Head.Commit, Body: "Looks fine to me."}); err != nil {
+		return err
+	}
+	return p.mergeRefused(ctx, p.reviewer, Reviewer, pr, "its checks are red, approved or not")
+}
+
+// sneaks pushes to the pull request what its check cannot find.
+func (p *play) sneaks(ctx context.Context, s *Step, d *desk, pr *forge.PullRequest) error {
+	file, text, err := d.requirements(ctx, p.Hub)
+	if err != nil {
+		return err
+	}
+	if err := d.addWheel(file, text, brokenWheels[1]); err != nil {
+		return err
+	}
+	commit, err := d.push(ctx, d.branch, "Take the version that can be imported")
+	if err != nil {
+		return err
+	}
+	p.res.Package, p.res.Commit = brokenName+"=="+brokenWheels[1].version, commit
+	r, err := p.checked(ctx, pr.Number, commit, s)
+	if err != nil {
+		return err
+	}
+	if r.State != model.Done {
+		return fmt.Errorf("the check %s ended %s: %s", r.ID, r.State, r.Reason)
+	}
+	if err := p.states(ctx, commit, forge.Success, "hubship/images"); err != nil {
+		return err
+	}
+	*pr, err = p.contributor.PullRequest(ctx, pr.Number)
+	return err
+}
+
+// fails checks that staging deployed the change, failed it for the right
+// reason, and went back to what it ran before.
+func (p *play) fails(ctx context.Context, s *Step, pr forge.PullRequest, commit string, before model.ReleaseStanza) error {
 	r, err := p.runOf(ctx, p.from, commit, s)
 	if err != nil {
 		return err
 	}
 	if err := p.claim(r.State == model.FailedRun, "the run on %s ends %s: %s", p.from, r.State, r.Reason); err != nil {
-		return err
-	}
-	// Its image may be in the registry already from an earlier demo: the
-	// broken package is always the same, and then nothing is built.
-	if err := p.claim(len(rebuilt(r)) <= 1, "at most the users' image was built (%s)", strings.Join(rebuilt(r), ", ")); err != nil {
 		return err
 	}
 	rel, err := of(r, p.Hub)
@@ -131,12 +188,18 @@ func (p *play) fails(ctx context.Context, s *Step, c *contributor, commit string
 	if err := p.claim(now.Halt != nil && now.Halt.Commit == commit, "%s is halted, so that nothing is promoted from it", p.from); err != nil {
 		return err
 	}
+	if err := p.states(ctx, commit, forge.Failure, "hubship/"+p.from, "hubship/"+p.from+"/"+p.Hub); err != nil {
+		return err
+	}
+	if err := p.told(ctx, pr.Number, "Failed in "+p.from); err != nil {
+		return err
+	}
 	return p.serves(ctx, p.from)
 }
 
 // refused checks that a gate refuses the promotion.
 func (p *play) refused(ctx context.Context) error {
-	promotion, err := p.Server.Promote(ctx, model.PromoteRequest{Environment: p.into, By: p.By})
+	promotion, err := p.Server.Promote(ctx, model.PromoteRequest{Environment: p.into, By: Reviewer})
 	why := promotion.Refused
 	if err != nil {
 		why = err.Error()
@@ -161,17 +224,31 @@ func (p *play) untouched(ctx context.Context, before model.ReleaseStanza) error 
 	return p.serves(ctx, p.into)
 }
 
-// reverts checks that the revert goes through and builds nothing.
-func (p *play) reverts(ctx context.Context, s *Step, c *contributor, before model.ReleaseStanza) error {
-	commit, err := c.revert(ctx)
+// reverts merges the revert and checks that it goes through and builds nothing.
+func (p *play) reverts(ctx context.Context, s *Step, broken forge.PullRequest, before model.ReleaseStanza) error {
+	pr, err := p.found(ctx, p.fromBranch(), fmt.Sprintf("revert-%d", broken.Number))
 	if err != nil {
 		return err
 	}
-	p.Stage.Say("git revert: %.10s, pushed to %s", commit, p.from)
-	if err := c.push(ctx, p.from); err != nil {
+	p.res.Pulls = append(p.res.Pulls, pr.Number)
+	if err := p.told(ctx, broken.Number, fmt.Sprintf("#%d takes this change back", pr.Number)); err != nil {
 		return err
 	}
-	r, err := p.runOf(ctx, p.from, commit, s)
+	check, err := p.checked(ctx, pr.Number, pr.Head.Commit, &Step{})
+	if err != nil {
+		return err
+	}
+	if err := p.claim(check.State == model.Done && len(builtBy(check)) == 0, "its check builds nothing"); err != nil {
+		return err
+	}
+	if err := p.states(ctx, pr.Head.Commit, forge.Success, "hubship/plan", "hubship/images"); err != nil {
+		return err
+	}
+	merge, err := p.review(ctx, pr.Number, true)
+	if err != nil {
+		return err
+	}
+	r, err := p.runOf(ctx, p.from, merge, s)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 // Package demo plays the process of a DataHub against a running installation:
-// a contributor adds a package, staging proves it, prod gets it. Everything
-// that it tells is checked first; a claim that does not hold ends it with an
-// error. It doubles as the end-to-end test.
+// a contributor proposes a package from a fork, it is checked and reviewed,
+// staging proves it, prod gets it. Two accounts of the embedded forge play it,
+// through the API of GitHub and with git. Everything that it tells is checked
+// first; a claim that does not hold ends it with an error. It doubles as the
+// end-to-end test.
 package demo
 
 import (
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/ship"
 )
@@ -26,15 +29,21 @@ type Server interface {
 	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
 }
 
+// Accounts of the forge that play. Neither may do more than their part needs.
+const (
+	Contributor = "demo-contributor"
+	Reviewer    = "demo-reviewer"
+)
+
 // Options say what to play and to whom to tell it.
 type Options struct {
-	Server   Server
-	CloneURL string       // of the deployment repository, without credentials
-	Token    string       // password of the clone URL
-	Web      *http.Client // reaches the hubs by their URLs
-	Hub      string       // empty means the first one
-	By       string       // who asks for the promotion
-	Stage    Stage
+	Server Server
+	// Forge returns a repository as one of the two accounts sees it; the zero
+	// Repository is the deployment repository.
+	Forge func(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error)
+	Web   *http.Client // reaches the hubs by their URLs
+	Hub   string       // empty means the first one
+	Stage Stage
 }
 
 // Stage is where the demo is told.
@@ -51,7 +60,8 @@ type Stage interface {
 type Result struct {
 	Hub      string    `json:"hub"`
 	Package  string    `json:"package"` // "emoji==2.14.1"
-	Commit   string    `json:"commit"`
+	Commit   string    `json:"commit"`  // that was proposed
+	Pulls    []int     `json:"pulls"`   // numbers of the pull requests that were opened
 	Steps    []Step    `json:"steps"`
 	Claims   []string  `json:"claims"` // everything that was checked and held
 	Finished time.Time `json:"finished"`
@@ -74,9 +84,12 @@ type play struct {
 	Options
 	dir   string // temporary; the clone lies in it
 	res   Result
-	from  string // the environment that proves, "staging"
-	into  string // the environment that is protected, "prod"
+	from  string            // the environment that proves, "staging"
+	into  string            // the environment that is protected, "prod"
+	heads map[string]string // branches of environments
 	start time.Time
+
+	contributor, reviewer forge.Forge // at the deployment repository
 }
 
 // perform sets the scene, plays the acts and cleans up.
@@ -86,7 +99,7 @@ func perform(ctx context.Context, o Options, acts func(context.Context, *play) e
 		return res, fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	p := &play{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}}}
+	p := &play{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}, Pulls: []int{}}}
 	if err := p.scene(ctx); err != nil {
 		return p.res, err
 	}
@@ -103,7 +116,9 @@ func (p *play) scene(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.heads = map[string]string{}
 	for _, e := range st.Environments {
+		p.heads[e.Name] = e.Branch
 		if e.After != "" && p.into == "" {
 			p.from, p.into = e.After, e.Name
 		}
@@ -135,8 +150,17 @@ func (p *play) scene(ctx context.Context) error {
 		return model.WithHint(errors.New("no hub is there to play with"), "see `hubship status`")
 	}
 	p.res.Hub = p.Hub
-	return nil
+	if p.contributor, err = p.Forge(ctx, Contributor, forge.Repository{}); err != nil {
+		return err
+	}
+	if p.reviewer, err = p.Forge(ctx, Reviewer, forge.Repository{}); err != nil {
+		return err
+	}
+	return p.tidy(ctx)
 }
+
+func (p *play) fromBranch() string { return p.heads[p.from] }
+func (p *play) intoBranch() string { return p.heads[p.into] }
 
 func ready(r model.ReleaseStanza) error {
 	t := r.Observed.Target
@@ -178,26 +202,42 @@ func (p *play) step(name string, do func(*Step) error) error {
 	return nil
 }
 
-// runOf waits for the run that a push of the commit starts, and follows it to
+// runOf waits for the deploy of a commit to an environment, and follows it to
 // its end.
 func (p *play) runOf(ctx context.Context, env, commit string, s *Step) (model.Run, error) {
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		runs, err := p.Server.Runs(ctx, ship.RunFilter{Environment: env, Limit: 20})
-		if err != nil {
-			return model.Run{}, err
-		}
+	var found model.Run
+	err := until(ctx, fmt.Sprintf("a run of environment %s for commit %.12s", env, commit), func() (bool, error) {
+		runs, err := p.Server.Runs(ctx, ship.RunFilter{Environment: env, Kind: model.Deploy, Limit: 20})
 		for _, r := range runs {
-			if r.Commit == commit && r.Kind == model.Deploy {
-				return p.follow(ctx, r, s)
+			if r.Commit == commit {
+				found = r
+				return true, err
 			}
 		}
+		return false, err
+	})
+	if err != nil {
+		return found, err
+	}
+	return p.follow(ctx, found, s)
+}
+
+// patience is how long the demo waits for what should happen by itself.
+const patience = 2 * time.Minute
+
+// until asks again and again whether something has happened.
+func until(ctx context.Context, what string, is func() (bool, error)) error {
+	deadline := time.Now().Add(patience)
+	for {
+		if ok, err := is(); err != nil || ok {
+			return err
+		}
 		if time.Now().After(deadline) {
-			return model.Run{}, fmt.Errorf("no run of environment %s began for commit %.12s within two minutes", env, commit)
+			return fmt.Errorf("%s is not there after %s", what, patience)
 		}
 		select {
 		case <-ctx.Done():
-			return model.Run{}, fmt.Errorf("wait for a run: %w", ctx.Err())
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -205,7 +245,7 @@ func (p *play) runOf(ctx context.Context, env, commit string, s *Step) (model.Ru
 
 func (p *play) follow(ctx context.Context, r model.Run, s *Step) (model.Run, error) {
 	r, err := p.Server.Follow(ctx, r.ID, func(l model.Line) error {
-		p.Stage.Line(r.Environment, l)
+		p.Stage.Line(where(r), l)
 		return nil
 	})
 	if err != nil {
@@ -214,6 +254,14 @@ func (p *play) follow(ctx context.Context, r model.Run, s *Step) (model.Run, err
 	s.Run = r.ID
 	s.Build, s.Deploy, s.Verify = r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds()
 	return r, nil
+}
+
+// where is what a run's lines are shown under.
+func where(r model.Run) string {
+	if r.Pull != nil {
+		return fmt.Sprintf("#%d", r.Pull.Number)
+	}
+	return r.Environment
 }
 
 // release returns the hub's part of a status.
@@ -281,6 +329,17 @@ func rebuilt(r model.Run) []string {
 	var ids []string
 	for _, i := range r.Images {
 		if i.Rebuilt {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
+}
+
+// builtBy lists the images that a check built.
+func builtBy(r model.Run) []string {
+	var ids []string
+	for _, i := range r.Pull.Images {
+		if i.Built.Rebuilt {
 			ids = append(ids, i.ID)
 		}
 	}

@@ -43,42 +43,52 @@ func TestPinned(t *testing.T) {
 	}
 }
 
-// The wheel is always the same, or a repeated demo would build anew; and pip
+// The wheels are always the same, or a repeated demo would build anew; and pip
 // does install what Python cannot import.
-func TestBrokenWheel(t *testing.T) {
-	name, data, err := brokenWheel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, again, _ := brokenWheel(); !bytes.Equal(data, again) {
-		t.Fatal("two wheels differ")
-	}
+func TestBrokenWheels(t *testing.T) {
 	if err := exec.Command("python3", "-c", "import venv, ensurepip").Run(); err != nil {
-		t.Skip("the wheel is not installed: python3-venv is missing")
+		t.Skip("the wheels are not installed: python3-venv is missing")
 	}
-	dir := t.TempDir()
+	dir, text := t.TempDir(), "# for teaching\n"
 	if err := os.MkdirAll(filepath.Join(dir, "packages"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "packages", name), data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte(withBroken("")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	run := func(program string, args ...string) (string, error) {
+	run := func(env, program string, args ...string) (string, error) {
 		cmd := exec.Command(program, args...)
-		cmd.Dir = dir
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), env)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := run("python3", "-m", "venv", "venv"); err != nil {
+	if out, err := run("", "python3", "-m", "venv", "venv"); err != nil {
 		t.Fatal(err, out)
 	}
-	if out, err := run("venv/bin/pip", "install", "--no-index", "-r", "requirements.txt"); err != nil {
-		t.Fatal(err, out)
-	}
-	if out, err := run("venv/bin/python", "-c", "import "+brokenModule); err == nil || !strings.Contains(out, brokenMessage) {
-		t.Fatalf("imported: %v\n%s", err, out)
+	for i, w := range brokenWheels {
+		name, data, err := w.file()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, again, _ := w.file(); !bytes.Equal(data, again) {
+			t.Fatal("two wheels differ")
+		}
+		if err := os.WriteFile(filepath.Join(dir, "packages", name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		text = w.listed(text)
+		if strings.Count(text, brokenName) != 1 || !strings.HasPrefix(text, "# for teaching\n") {
+			t.Fatalf("requirements: %q", text)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run("", "venv/bin/pip", "install", "--no-index", "-r", "requirements.txt"); err != nil {
+			t.Fatal(err, out)
+		}
+		out, err := run("JUPYTERHUB_API_TOKEN=secret", "venv/bin/python", "-c", "import "+brokenModule)
+		if err == nil || !strings.Contains(out, brokenMessage) {
+			t.Errorf("version %s is imported in a user's server: %v\n%s", w.version, err, out)
+		}
+		if out, err = run("", "venv/bin/python", "-c", "import "+brokenModule); (err == nil) != (i == 1) {
+			t.Errorf("version %s in a sandbox: %v\n%s", w.version, err, out)
+		}
 	}
 }

@@ -5,47 +5,62 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Run plays the way of a good change: a package is added, staging builds,
-// deploys and imports it, it is promoted, prod imports it.
+// Run plays the way of a good change: a package is proposed from a fork, built
+// and tried in a sandbox, reviewed and merged; staging deploys it and imports
+// it as a user, it is promoted, prod imports it.
 func Run(ctx context.Context, o Options) (Result, error) {
 	return perform(ctx, o, func(ctx context.Context, p *play) error {
-		before, err := p.release(ctx, p.into)
+		staging, err := p.release(ctx, p.from)
 		if err != nil {
 			return err
 		}
-		var c *contributor
-		var commit, name, version string
-		if err := p.step("a contributor adds a package", func(*Step) error {
-			c, commit, name, version, err = p.addPackage(ctx)
+		prod, err := p.release(ctx, p.into)
+		if err != nil {
+			return err
+		}
+		var pr forge.PullRequest
+		var name, version, merge string
+		if err := p.step("a contributor forks, adds a package and opens a pull request", func(*Step) error {
+			pr, name, version, err = p.addPackage(ctx)
 			return err
 		}); err != nil {
 			return err
 		}
-		if err := p.step("push to "+p.from+": built, deployed, verified", func(s *Step) error {
-			if err := c.push(ctx, p.from); err != nil {
+		if err := p.step("the pull request is checked", func(s *Step) error {
+			return p.passes(ctx, s, pr, name, staging)
+		}); err != nil {
+			return err
+		}
+		if err := p.step("somebody else reviews and merges", func(*Step) error {
+			if err := p.mergeRefused(ctx, p.contributor, Contributor, pr, "a contributor may not"); err != nil {
 				return err
 			}
-			proved, err := p.runOf(ctx, p.from, commit, s)
+			if err := p.mergeRefused(ctx, p.reviewer, Reviewer, pr, "nobody has approved it yet"); err != nil {
+				return err
+			}
+			merge, err = p.review(ctx, pr.Number, true)
+			return err
+		}); err != nil {
+			return err
+		}
+		if err := p.step(p.from+": deployed, verified", func(s *Step) error {
+			r, err := p.runOf(ctx, p.from, merge, s)
 			if err != nil {
 				return err
 			}
-			return p.proved(ctx, proved, name, version)
+			return p.proved(ctx, r, pr, name, version)
 		}); err != nil {
 			return err
 		}
-		now, err := p.release(ctx, p.into)
-		if err != nil {
+		if err := p.untouched(ctx, prod); err != nil {
 			return err
 		}
-		if err := p.claim(now.Observed.Revision == before.Observed.Revision && now.Observed.Inputs == before.Observed.Inputs,
-			"%s has not changed so far (revision %d)", p.into, now.Observed.Revision); err != nil {
-			return err
-		}
-		if err := p.step("promote to "+p.into+": deployed, verified", func(s *Step) error {
-			return p.promote(ctx, s, name, version)
+		if err := p.step("the promotion to "+p.into+" is merged: deployed, verified", func(s *Step) error {
+			return p.promoted(ctx, s, pr, name, version)
 		}); err != nil {
 			return err
 		}
@@ -55,43 +70,75 @@ func Run(ctx context.Context, o Options) (Result, error) {
 }
 
 // addPackage is what a contributor does at a desk.
-func (p *play) addPackage(ctx context.Context) (c *contributor, commit, name, version string, err error) {
-	p.Stage.Say("clone %s, branch %s", p.CloneURL, p.from)
-	if c, err = p.clone(ctx, p.from); err != nil {
-		return c, "", "", "", err
-	}
-	file, err := c.requirements(ctx, p.Hub)
+func (p *play) addPackage(ctx context.Context) (pr forge.PullRequest, name, version string, err error) {
+	d, err := p.sitDown(ctx)
 	if err != nil {
-		return c, "", "", "", err
+		return pr, "", "", err
 	}
-	text, err := c.read(file)
+	file, text, err := d.requirements(ctx, p.Hub)
 	if err != nil {
-		return c, "", "", "", err
+		return pr, "", "", err
 	}
 	name, version, changed := next(text)
 	if name == "" {
-		return c, "", "", "", fmt.Errorf("nothing is left to add to %s", file)
+		return pr, "", "", fmt.Errorf("nothing is left to add to %s", file)
 	}
-	p.Stage.Say("branch demo/%s: %s gets %s==%s", name, file, name, version)
-	if err := c.write(file, []byte(changed)); err != nil {
-		return c, "", "", "", err
+	p.Stage.Say("branch %s: %s gets %s==%s", branches+name, file, name, version)
+	if err := d.write(file, []byte(changed)); err != nil {
+		return pr, "", "", err
 	}
-	if commit, err = c.commit(ctx, "demo/"+name, fmt.Sprintf("Add %s %s to %s", name, version, p.Hub)); err != nil {
-		return c, "", "", "", err
+	title := fmt.Sprintf("Add %s %s to %s", name, version, p.Hub)
+	if p.res.Commit, err = d.push(ctx, branches+name, title); err != nil {
+		return pr, "", "", err
 	}
-	p.Stage.Say("commit %.10s; the pull request is reviewed and merged into %s", commit, p.from)
-	p.res.Package, p.res.Commit = name+"=="+version, commit
-	return c, commit, name, version, nil
+	p.res.Package = name + "==" + version
+	pr, err = p.propose(ctx, d, title)
+	return pr, name, version, err
+}
+
+// passes checks what the check of a good change is said to have done.
+func (p *play) passes(ctx context.Context, s *Step, pr forge.PullRequest, name string, before model.ReleaseStanza) error {
+	r, err := p.checked(ctx, pr.Number, pr.Head.Commit, s)
+	if err != nil {
+		return err
+	}
+	if r.State != model.Done {
+		return fmt.Errorf("the check %s ended %s: %s", r.ID, r.State, r.Reason)
+	}
+	var ids []string
+	for _, i := range r.Pull.Images {
+		ids = append(ids, i.ID)
+	}
+	if err := p.claim(len(ids) == 1 && strings.HasSuffix(ids[0], "user"), "of all images only that of the users was built (%s)", strings.Join(ids, ", ")); err != nil {
+		return err
+	}
+	smoke := r.Pull.Images[0].Smoke
+	if err := p.claim(smoke != nil && smoke.Passed, "in a sandbox, the new image imports %s and starts", name); err != nil {
+		return err
+	}
+	var names []string
+	for _, part := range model.PartNames {
+		names = append(names, "hubship/"+part)
+	}
+	if err := p.states(ctx, pr.Head.Commit, forge.Success, names...); err != nil {
+		return err
+	}
+	if err := p.told(ctx, pr.Number, "Ready"); err != nil {
+		return err
+	}
+	now, err := p.release(ctx, p.from)
+	if err != nil {
+		return err
+	}
+	return p.claim(now.Observed.Revision == before.Observed.Revision, "nothing is deployed by a pull request (%s is at revision %d)", p.from, now.Observed.Revision)
 }
 
 // proved checks everything that the run on staging is said to have done.
-func (p *play) proved(ctx context.Context, r model.Run, name, version string) error {
+func (p *play) proved(ctx context.Context, r model.Run, pr forge.PullRequest, name, version string) error {
 	if r.State != model.Done {
 		return fmt.Errorf("run %s ended %s: %s", r.ID, r.State, r.Reason)
 	}
-	built := rebuilt(r)
-	if err := p.claim(len(built) == 1 && strings.HasSuffix(built[0], "user"),
-		"of all images only that of the users was built (%s)", strings.Join(built, ", ")); err != nil {
+	if err := p.claim(len(rebuilt(r)) == 0, "nothing was built again: %s runs the image of the pull request", p.from); err != nil {
 		return err
 	}
 	if err := p.imported(r, name, version); err != nil {
@@ -102,6 +149,12 @@ func (p *play) proved(ctx context.Context, r model.Run, name, version string) er
 		return err
 	}
 	if err := p.claim(rel.Evidence != nil && rel.Evidence.Run == r.ID, "the evidence is kept beside the release on %s", p.from); err != nil {
+		return err
+	}
+	if err := p.states(ctx, r.Commit, forge.Success, "hubship/"+p.from, "hubship/"+p.from+"/"+p.Hub); err != nil {
+		return err
+	}
+	if err := p.told(ctx, pr.Number, "Deployed to "+p.from); err != nil {
 		return err
 	}
 	return p.serves(ctx, p.from)
@@ -118,17 +171,33 @@ func (p *play) imported(r model.Run, name, version string) error {
 		"a user's kernel on %s imports %s: %s", r.Environment, name, c.Detail)
 }
 
-// promote promotes and checks what prod is said to have got.
-func (p *play) promote(ctx context.Context, s *Step, name, version string) error {
-	promotion, err := p.Server.Promote(ctx, model.PromoteRequest{Environment: p.into, By: p.By})
+// promoted merges the promotion that is there by itself, and checks what prod
+// is said to have got.
+func (p *play) promoted(ctx context.Context, s *Step, change forge.PullRequest, name, version string) error {
+	pr, err := p.found(ctx, p.intoBranch(), p.fromBranch())
 	if err != nil {
 		return err
 	}
-	if promotion.Refused != "" || promotion.Run == nil {
-		return fmt.Errorf("the promotion was not let through: %q", promotion.Refused)
+	if err := p.claim(true, "the promotion #%d is there by itself", pr.Number); err != nil {
+		return err
 	}
-	p.Stage.Say("merged into %s as %.10s", p.into, promotion.Merge)
-	r, err := p.follow(ctx, *promotion.Run, s)
+	if _, err := p.checked(ctx, pr.Number, pr.Head.Commit, &Step{}); err != nil {
+		return err
+	}
+	if err := p.states(ctx, pr.Head.Commit, forge.Success, "hubship/policy", "hubship/plan", "hubship/promotion"); err != nil {
+		return err
+	}
+	if pr, err = p.reviewer.PullRequest(ctx, pr.Number); err != nil {
+		return err
+	}
+	if err := p.claim(strings.Contains(pr.Body, fmt.Sprintf("#%d", change.Number)), "it lists #%d", change.Number); err != nil {
+		return err
+	}
+	merge, err := p.review(ctx, pr.Number, false)
+	if err != nil {
+		return err
+	}
+	r, err := p.runOf(ctx, p.into, merge, s)
 	if err != nil {
 		return err
 	}
@@ -142,6 +211,9 @@ func (p *play) promote(ctx context.Context, s *Step, name, version string) error
 		return err
 	}
 	if err := p.imported(r, name, version); err != nil {
+		return err
+	}
+	if err := p.told(ctx, change.Number, "Shipped to "+p.into); err != nil {
 		return err
 	}
 	return p.serves(ctx, p.into)

@@ -63,18 +63,26 @@ func pinned(requirements, name string) (version string, listed bool) {
 // package index.
 const (
 	brokenName    = "hubship-demo-broken"
-	brokenVersion = "0.1+demo"
 	brokenModule  = "hubship_demo_broken"
 	brokenMessage = "this package installs and cannot be imported"
 )
 
-// brokenWheel is a package that pip installs without complaint and that raises
-// when it is imported. It returns the file's name and content, always the same.
-func brokenWheel() (name string, data []byte, err error) {
-	info := brokenModule + "-" + brokenVersion + ".dist-info/"
+// wheel is a version of that package: pip installs it without complaint.
+type wheel struct{ version, code string }
+
+// brokenWheels are one that raises wherever it is imported, and one that does
+// in a server that the hub has started, which no check of an image can know.
+var brokenWheels = [2]wheel{
+	{"0.1+demo", "raise ImportError(\"" + brokenMessage + "\")\n"},
+	{"0.2+demo", "import os\nif \"JUPYTERHUB_API_TOKEN\" in os.environ:\n    raise ImportError(\"" + brokenMessage + "\")\n"},
+}
+
+// file returns the wheel's name and content, always the same.
+func (w wheel) file() (name string, data []byte, err error) {
+	info := brokenModule + "-" + w.version + ".dist-info/"
 	files := []struct{ name, text string }{
-		{brokenModule + ".py", "raise ImportError(\"" + brokenMessage + "\")\n"},
-		{info + "METADATA", "Metadata-Version: 2.1\nName: " + brokenName + "\nVersion: " + brokenVersion + "\n"},
+		{brokenModule + ".py", w.code},
+		{info + "METADATA", "Metadata-Version: 2.1\nName: " + brokenName + "\nVersion: " + w.version + "\n"},
 		{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: hubship\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 		{info + "top_level.txt", brokenModule + "\n"},
 	}
@@ -87,9 +95,9 @@ func brokenWheel() (name string, data []byte, err error) {
 	files = append(files, struct{ name, text string }{info + "RECORD", record.String()})
 
 	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
+	z := zip.NewWriter(&buf)
 	for _, f := range files {
-		out, err := w.Create(f.name)
+		out, err := z.Create(f.name)
 		if err == nil {
 			_, err = out.Write([]byte(f.text))
 		}
@@ -97,14 +105,18 @@ func brokenWheel() (name string, data []byte, err error) {
 			return "", nil, fmt.Errorf("make the broken package: %w", err)
 		}
 	}
-	if err := w.Close(); err != nil {
+	if err := z.Close(); err != nil {
 		return "", nil, fmt.Errorf("make the broken package: %w", err)
 	}
-	return brokenModule + "-" + brokenVersion + "-py3-none-any.whl", buf.Bytes(), nil
+	return brokenModule + "-" + w.version + "-py3-none-any.whl", buf.Bytes(), nil
 }
 
-// withBroken adds the broken package, from a folder beside the file, to a
-// requirements file.
-func withBroken(requirements string) string {
-	return strings.TrimRight(requirements, "\n") + "\n--find-links ./packages\n" + brokenName + "==" + brokenVersion + "\n"
+// listed is a requirements file with this version of the package, from a folder
+// beside it, in place of another one.
+func (w wheel) listed(requirements string) string {
+	line := brokenName + "==" + w.version
+	if _, there := pinned(requirements, brokenName); there {
+		return pin(brokenName).ReplaceAllString(requirements, line)
+	}
+	return strings.TrimRight(requirements, "\n") + "\n--find-links ./packages\n" + line + "\n"
 }

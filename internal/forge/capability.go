@@ -137,3 +137,11 @@ type Labels interface {
 	// RemoveLabel takes a label away. No error when it is not there.
 	RemoveLabel(ctx context.Context, number int, label string) error
 }
+
+// Forks is the capability of making forks.
+type Forks interface {
+	// Fork makes a fork of the repository in the account's name, or finds the
+	// one that is there, and brings it up to date with a branch. ErrConflict
+	// when the fork's branch has commits of its own.
+	Fork(ctx context.Context, branch string) (Repository, error)
+}

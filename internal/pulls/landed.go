@@ -30,13 +30,12 @@ func (c *Controller) environment(ctx context.Context, name string) error {
 		}
 		first = before
 	}
-	errs := []error{}
 	for _, pr := range c.recent(first.Branch) {
-		errs = append(errs, c.landed(ctx, pr))
+		c.queue.Add(key{kind: lookLanded, number: pr.Number})
 	}
 	if env.After != "" {
 		for _, pr := range c.recent(env.Branch) {
-			errs = append(errs, c.landed(ctx, pr))
+			c.queue.Add(key{kind: lookLanded, number: pr.Number})
 		}
 		c.queue.Add(key{kind: lookPromotion, name: env.Name})
 	}
@@ -44,9 +43,9 @@ func (c *Controller) environment(ctx context.Context, name string) error {
 		c.queue.Add(key{kind: lookPromotion, name: next.Name})
 	}
 	if env.After == "" {
-		errs = append(errs, c.takeBack(ctx, fleet, env))
+		c.queue.Add(key{kind: lookRevert, name: env.Name})
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // described returns an environment as its own branch describes it; a nil fleet
@@ -87,9 +86,12 @@ func (c *Controller) described(ctx context.Context, name string) (*model.Fleet, 
 	return nil, model.Environment{}, ctx.Err()
 }
 
-// landed reports on a merged pull request what became of it, environment by
-// environment. Its merge has been fetched.
-func (c *Controller) landed(ctx context.Context, pr forge.PullRequest) error {
+// landed reports on a pull request that was merged lately what became of it,
+// environment by environment.
+func (c *Controller) landed(ctx context.Context, number int) error {
+	c.mu.Lock()
+	pr := c.merged[number]
+	c.mu.Unlock()
 	if pr.MergeCommit == "" {
 		return nil
 	}
@@ -99,6 +101,11 @@ func (c *Controller) landed(ctx context.Context, pr forge.PullRequest) error {
 	done := fmt.Sprintf("landed/%d", pr.Number)
 	if digest, _, err := c.o.Memory.Reported(ctx, done); err != nil || digest != "" {
 		return err
+	}
+	if _, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, pr.MergeCommit); errors.Is(err, fs.ErrNotExist) {
+		if err := c.o.Repository.Fetch(ctx); err != nil {
+			return err
+		}
 	}
 	head, err := c.o.Repository.Head(ctx, pr.Base.Branch)
 	if err != nil || head == "" {
@@ -122,6 +129,9 @@ func (c *Controller) landed(ctx context.Context, pr forge.PullRequest) error {
 			return err
 		}
 		if !r.State.Final() || r.State != model.Done && r.State != model.Unchanged {
+			if env.After == "" && r.State == model.FailedRun {
+				c.queue.Add(key{kind: lookRevert, name: env.Name}) // the run was known before the merge
+			}
 			return nil
 		}
 		next := fleet.Next(env.Name)

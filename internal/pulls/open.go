@@ -25,13 +25,8 @@ func (c *Controller) pull(ctx context.Context, number int) error {
 	case pr.State == forge.Open:
 		return c.openPull(ctx, pr)
 	case pr.Merged:
-		if err := c.over(ctx, pr, "the pull request was merged"); err != nil {
-			return err
-		}
-		if err := c.o.Repository.Fetch(ctx); err != nil {
-			return err
-		}
-		return c.landed(ctx, pr)
+		c.queue.Add(key{kind: lookLanded, number: number})
+		return c.over(ctx, pr, "the pull request was merged")
 	default:
 		return c.over(ctx, pr, "the pull request was closed")
 	}
@@ -201,7 +196,7 @@ func interrupted(r model.Run) bool {
 		return false
 	}
 	for _, p := range r.Pull.Parts {
-		if !p.State.Final() {
+		if !p.State.Final() || p.State == model.PartErrored {
 			return true
 		}
 	}

@@ -255,7 +255,7 @@ func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (mod
 // ready waits until the promotion pull request is there, at the head that was
 // judged, and its check has passed.
 func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRequest, error) {
-	if err := c.promotion(ctx, p.Into); err != nil {
+	if err := c.look(ctx, key{kind: lookPromotion, name: p.Into}); err != nil {
 		return forge.PullRequest{}, err
 	}
 	_, from, into, err := c.outlook(ctx, model.PromoteRequest{Environment: p.Into})
@@ -281,7 +281,7 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 					return pr, model.RefusedBy(fmt.Errorf("the check of the promotion %s did not pass: %s", pr.URL, runs[0].Reason), "`hubship logs "+runs[0].ID+"` has it all")
 				}
 				// What the merge needs is to be at the forge before.
-				return pr, c.pull(ctx, pr.Number)
+				return pr, c.look(ctx, key{kind: lookPull, number: pr.Number})
 			}
 		}
 		if err := pause(ctx, 300*time.Millisecond); err != nil {

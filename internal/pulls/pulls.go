@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/keymutex"
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
@@ -114,8 +115,9 @@ type Options struct {
 // Controller keeps the forge in line with what happens. Run does the work; its
 // other methods are safe for concurrent use.
 type Controller struct {
-	o     Options
-	queue workqueue.TypedRateLimitingInterface[key]
+	o       Options
+	queue   workqueue.TypedRateLimitingInterface[key]
+	looking keymutex.KeyMutex // by the text of a key
 
 	mu       sync.Mutex
 	since    time.Time                 // the next poll goes on from here
@@ -151,7 +153,7 @@ func New(o Options) (*Controller, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Controller{
-		o: o, queue: newQueue(),
+		o: o, queue: newQueue(), looking: keymutex.NewHashed(256),
 		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{}, heads: map[string]int{},
 	}, nil
 }

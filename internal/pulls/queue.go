@@ -32,8 +32,10 @@ func (k key) String() string {
 const (
 	lookForge       = "forge"        // what no event told
 	lookPull        = "pull request" // one, open or not
+	lookLanded      = "merge"        // what became of a merged pull request
 	lookEnvironment = "environment"  // what its runs mean for pull requests
 	lookPromotion   = "promotion"    // into an environment
+	lookRevert      = "revert"       // of what made an environment fail
 )
 
 // The pause after a failure doubles up to the longest.
@@ -103,16 +105,23 @@ func (c *Controller) later(k key, err error) {
 	c.queue.AddRateLimited(k)
 }
 
+// look looks at one key. Whoever looks at the same one meanwhile waits.
 func (c *Controller) look(ctx context.Context, k key) error {
+	c.looking.LockKey(k.String())
+	defer func() { _ = c.looking.UnlockKey(k.String()) }() // it never fails
 	switch k.kind {
 	case lookForge:
 		return c.poll(ctx)
 	case lookPull:
 		return c.pull(ctx, k.number)
+	case lookLanded:
+		return c.landed(ctx, k.number)
 	case lookEnvironment:
 		return c.environment(ctx, k.name)
 	case lookPromotion:
 		return c.promotion(ctx, k.name)
+	case lookRevert:
+		return c.takeBack(ctx, k.name)
 	}
 	return fmt.Errorf("there is no look at %q", k.kind)
 }

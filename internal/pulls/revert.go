@@ -21,7 +21,11 @@ func autoKey(number int) string { return fmt.Sprintf("merge/%d", number) }
 
 // takeBack opens a pull request that reverts what made the newest run of an
 // environment fail.
-func (c *Controller) takeBack(ctx context.Context, fleet *model.Fleet, env model.Environment) error {
+func (c *Controller) takeBack(ctx context.Context, name string) error {
+	fleet, env, err := c.described(ctx, name)
+	if err != nil || fleet == nil {
+		return err
+	}
 	runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: keptRuns})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,9 +13,10 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Commands that people write as comments, each on a line of its own.
+// Commands that people write as comments, each on a line of its own. An
+// approval names the whole commit: another one that begins alike can be made.
 var (
-	approveCommand = regexp.MustCompile(`(?m)^\s*/hubship approve ([0-9a-f]{7,64})\s*$`)
+	approveCommand = regexp.MustCompile(`(?m)^\s*/hubship approve ([0-9a-f]{40,64})\s*$`)
 	againCommand   = regexp.MustCompile(`(?m)^\s*/hubship check\s*$`)
 )
 
@@ -61,15 +63,30 @@ func (c *Controller) writes(ctx context.Context, login string) (bool, error) {
 	return err == nil && p.Includes(forge.Write), err
 }
 
-// approved says whether somebody who may write approved the very head.
+// people leaves hubship's own comments out: they tell the commands to people,
+// and are none.
+func (c *Controller) people(ctx context.Context, number int) ([]forge.Comment, error) {
+	self, err := c.self(ctx)
+	if err != nil {
+		return nil, err
+	}
+	comments, err := c.o.Forge.Comments(ctx, number)
+	return slices.DeleteFunc(comments, func(comment forge.Comment) bool { return strings.EqualFold(comment.Author, self) }), err
+}
+
+// approved says whether a person who may write approved the very head.
 func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, error) {
-	comments, err := c.o.Forge.Comments(ctx, pr.Number)
+	self, err := c.self(ctx)
+	if err != nil {
+		return false, err
+	}
+	comments, err := c.people(ctx, pr.Number)
 	if err != nil {
 		return false, err
 	}
 	for _, comment := range comments {
 		for _, m := range approveCommand.FindAllStringSubmatch(comment.Body, -1) {
-			if comment.Author == pr.Author || !strings.HasPrefix(pr.Head.Commit, m[1]) {
+			if comment.Author == pr.Author || m[1] != pr.Head.Commit {
 				continue
 			}
 			if ok, err := c.writes(ctx, comment.Author); err != nil || ok {
@@ -82,7 +99,7 @@ func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, 
 		return false, err
 	}
 	for _, r := range forge.Verdicts(reviews) {
-		if r.State != forge.Approved || r.Commit != pr.Head.Commit || r.Author == pr.Author {
+		if r.State != forge.Approved || r.Commit != pr.Head.Commit || r.Author == pr.Author || strings.EqualFold(r.Author, self) {
 			continue
 		}
 		if ok, err := c.writes(ctx, r.Author); err != nil || ok {
@@ -101,7 +118,7 @@ type talk struct {
 // talkAbout reads the conversation. The newest request counts; whoever may
 // write or is the author may ask.
 func (c *Controller) talkAbout(ctx context.Context, pr forge.PullRequest) (talk, error) {
-	comments, err := c.o.Forge.Comments(ctx, pr.Number)
+	comments, err := c.people(ctx, pr.Number)
 	if err != nil {
 		return talk{}, err
 	}

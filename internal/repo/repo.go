@@ -120,6 +120,22 @@ func (r *Repository) FS(ctx context.Context, commit string) (fs.FS, error) {
 	return s.tree.FS(), nil
 }
 
+// Files names every file, symbolic link and submodule of the commit, with its
+// mode and object id.
+func (r *Repository) Files(ctx context.Context, commit string) (map[string]string, error) {
+	s, err := r.snapshot(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	return files, s.tree.Below(".", func(e git.Entry) error {
+		if !e.IsDir() {
+			files[e.Path] = fmt.Sprintf("%o %s", e.Mode, e.ID)
+		}
+		return nil
+	})
+}
+
 // Checkout writes the files below a folder of the commit's tree to dir, which
 // has to be new or empty, with their modes; or a single file to dir itself.
 func (r *Repository) Checkout(ctx context.Context, commit, path, dir string) error {

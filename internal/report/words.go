@@ -20,6 +20,9 @@ type fact struct {
 }
 
 // verdict says in one line whether the change may be deployed.
+// Verdict is what the plan comes to, in one line.
+func Verdict(p plan.Plan) string { return newView(p, Options{}).verdict().Text }
+
 func (v *view) verdict() fact {
 	n := map[plan.Severity]int{}
 	old := 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"mime"
 	"net/http"
 	"strconv"
@@ -153,8 +154,12 @@ func (s *Server) readStatus(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) listRuns(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	f := ship.RunFilter{Environment: q.Get("env"), Hub: q.Get("hub")}
-	var err error
+	f := ship.RunFilter{Environment: q.Get("env"), Hub: q.Get("hub"), Kind: model.RunKind(q.Get("kind"))}
+	pull, err := number(q.Get("pull"), "pull")
+	if err != nil {
+		return err
+	}
+	f.Pull = int(min(pull, math.MaxInt32))
 	if v := q.Get("active"); v != "" {
 		if f.Active, err = strconv.ParseBool(v); err != nil {
 			return model.Usage(fmt.Errorf("active is %q", v), "use true or false")

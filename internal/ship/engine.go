@@ -30,6 +30,11 @@ type Ports struct {
 	Verifier   Verifier
 	History    History
 	Previewer  Preview // may be nil: runs then do not say what changes
+
+	// For checks of pull requests; nil where there are none.
+	Assessor Assessor
+	Sandbox  Sandbox
+	Results  Results
 }
 
 // Options configure an Engine.
@@ -43,7 +48,11 @@ type Options struct {
 	HubURL     func(host string) string // where a hub of that host name answers
 	Reconcile  time.Duration            // between two reconcile passes; 1 minute when 0
 	Concurrent int                      // releases upgraded side by side in a run; 4 when 0
-	Logger     *slog.Logger
+	Checks     int                      // pull requests checked side by side; 2 when 0
+	// Changed is called with each run whose record changed, and must return
+	// at once; it may be nil.
+	Changed func(model.Run)
+	Logger  *slog.Logger
 }
 
 // Engine runs workflows. Its methods are safe for concurrent use.
@@ -53,6 +62,7 @@ type Engine struct {
 	started time.Time
 	flow    dbos.Context
 	queue   dbos.Queue
+	checks  dbos.Queue
 	kick    chan struct{}
 	slots   chan struct{}
 
@@ -82,6 +92,12 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	if opts.Concurrent == 0 {
 		opts.Concurrent = 4
 	}
+	if opts.Checks == 0 {
+		opts.Checks = 2
+	}
+	if opts.Changed != nil {
+		ports.History = told{ports.History, opts.Changed}
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -109,6 +125,7 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	}
 	dbos.RegisterWorkflow(flow, e.run, dbos.WithWorkflowName("run"))
 	dbos.RegisterWorkflow(flow, e.release, dbos.WithWorkflowName("release"))
+	dbos.RegisterWorkflow(flow, e.check, dbos.WithWorkflowName("check"))
 	return e, nil
 }
 
@@ -126,11 +143,34 @@ func (e *Engine) Launch(ctx context.Context) error {
 		return fmt.Errorf("register the queue of runs: %w", err)
 	}
 	e.queue = queue
+	// One check of a pull request at a time: the older one ends first.
+	e.checks, err = dbos.RegisterQueue(e.flow, "checks",
+		dbos.WithPartitionConcurrency(1), dbos.WithWorkerConcurrency(e.opts.Checks),
+		dbos.WithQueueBasePollingInterval(100*time.Millisecond),
+		dbos.WithQueueOnConflict(dbos.QueueConflictAlwaysUpdate))
+	if err != nil {
+		return fmt.Errorf("register the queue of checks: %w", err)
+	}
 	e.started = time.Now()
 	if err := dbos.Launch(e.flow); err != nil {
 		return fmt.Errorf("start the workflows: %w", err)
 	}
 	go e.reconcileLoop(ctx)
+	return nil
+}
+
+// told is a History that tells of each run that is recorded.
+type told struct {
+	History
+	changed func(model.Run)
+}
+
+// Put implements History.
+func (t told) Put(ctx context.Context, r model.Run) error {
+	if err := t.History.Put(ctx, r); err != nil {
+		return err
+	}
+	t.changed(r)
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.S
 	}
 	var all []Package
 	for _, img := range images {
-		if !strings.HasSuffix(img.Values, "singleuser.image") {
+		if !forUsers(img.Image) {
 			continue
 		}
 		pkgs, err := packages.Requirements(tree, path.Join(img.Context, "requirements.txt"))
@@ -64,3 +64,6 @@ func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.S
 	}
 	return all, nil
 }
+
+// forUsers says that users' servers run the image.
+func forUsers(img model.Image) bool { return strings.HasSuffix(img.Values, "singleuser.image") }

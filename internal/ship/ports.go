@@ -5,6 +5,7 @@ package ship
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 
@@ -33,6 +34,9 @@ type Repository interface {
 	// Changed names the shared files of the hub that differ between two
 	// commits, for the wording of a refusal.
 	Changed(ctx context.Context, base, head, hub string) ([]string, error)
+	// Files names every file, symbolic link and submodule of the commit, with
+	// what identifies its mode and content.
+	Files(ctx context.Context, commit string) (map[string]string, error)
 	// FS is the tree of the commit, read-only. Symbolic links are not
 	// followed out of it.
 	FS(ctx context.Context, commit string) (fs.FS, error)
@@ -54,10 +58,15 @@ type Images interface {
 	// Exists says whether exactly this image is still in the registry.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Build builds the source from a context folder on disk and pushes it; a
-	// source that is in the registry already is found instead.
+	// source that is in the registry already is found instead. An error that
+	// is ErrSource is the source's fault.
 	// Progress and the build's output go to log, one line at a time.
 	Build(ctx context.Context, dir string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error)
 }
+
+// ErrSource is what errors of Images.Build are when the image's own files are
+// at fault: asking again would not help.
+var ErrSource = errors.New("the image cannot be built from these files")
 
 // Upgrade says what a release is to become.
 type Upgrade struct {

@@ -201,7 +201,9 @@ type outcome[T any] struct {
 	Value     T
 	Err       string
 	Cancelled bool // by a person
-	Took      time.Duration
+	// Superseded says that the run is not needed any more.
+	Superseded bool
+	Took       time.Duration
 }
 
 // state is how a release or run ends whose step failed.
@@ -228,8 +230,12 @@ func attempt[T any](ctx context.Context, e *Engine, run string, f func(context.C
 		return o, context.Cause(ctx)
 	}
 	var by errCancelledBy
-	if errors.As(context.Cause(inner), &by) {
+	var newer errSuperseded
+	switch cause := context.Cause(inner); {
+	case errors.As(cause, &by):
 		o.Cancelled, err = true, by
+	case errors.As(cause, &newer):
+		o.Superseded, err = true, newer
 	}
 	o.Err = describe(err)
 	return o, nil

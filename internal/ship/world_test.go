@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,6 +36,13 @@ type world struct {
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []ship.VerifyRequest
+
+	tests     []model.Test
+	changed   func(model.Run)     // is told of records, when set
+	untrusted []string            // Source.Hash of builds that were
+	tested    map[string][]string // the files that each test saw, by its name
+	held      chan struct{}       // when set, a test waits for it or its context
+	holding   chan struct{}
 
 	failBuild   bool
 	failUpgrade bool
@@ -64,7 +72,7 @@ type record struct {
 func newWorld() *world {
 	return &world{
 		branches: map[string]string{}, registry: map[string]model.Built{}, releases: map[string][]record{},
-		evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
+		tested: map[string][]string{}, evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
 	}
 }
 
@@ -157,6 +165,7 @@ func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
 		return nil, fmt.Errorf("no commit %s", id)
 	}
 	return &model.Fleet{
+		Tests:  w.tests,
 		Commit: id, Hubs: []model.Hub{{Name: "bio"}, {Name: "data"}},
 		Images: []model.Image{{ID: "user", Name: "user", Repository: "user", Context: "image", Dockerfile: "image/Dockerfile", Values: "jupyterhub.singleuser.image"}},
 		Environments: []model.Environment{
@@ -196,7 +205,28 @@ func (w *world) FS(_ context.Context, id string) (fs.FS, error) {
 	return tree, nil
 }
 
-func (w *world) Checkout(context.Context, string, string, string) error { return nil }
+func (w *world) Files(_ context.Context, id string) (map[string]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	files := map[string]string{}
+	for name, text := range w.at(id).files {
+		files[name] = sum(text)
+	}
+	return files, nil
+}
+
+// Checkout writes the whole tree, whatever part is asked for.
+func (w *world) Checkout(_ context.Context, id, _, dir string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, text := range w.at(id).files {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (w *world) Merge(_ context.Context, into, expected, from, message string) (string, error) {
 	w.mu.Lock()
@@ -227,12 +257,19 @@ func (w *world) Exists(_ context.Context, b model.Built) (bool, error) {
 	return ok, nil
 }
 
-func (w *world) Build(_ context.Context, _ string, src model.Source, _ model.BuildOptions, log io.Writer) (model.Built, error) {
+func (w *world) Build(_ context.Context, _ string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if opts.Untrusted {
+		w.untrusted = append(w.untrusted, src.Hash)
+	}
+	if b, ok := w.registry[src.Hash]; ok {
+		b.Rebuilt = false
+		return b, nil
+	}
 	fmt.Fprintln(log, "building")
 	if w.failBuild {
-		return model.Built{}, errors.New("RUN pip install: exit code 1")
+		return model.Built{}, fmt.Errorf("RUN pip install: exit code 1: %w", ship.ErrSource)
 	}
 	b := model.Built{ID: src.ID, Source: src.Hash, Key: src.Hash, Name: "r/user", Tag: "h-" + src.Hash[:8], Digest: "sha256:" + src.Hash, Rebuilt: true}
 	w.registry[src.Hash] = b
@@ -381,6 +418,94 @@ func (w *world) Verify(_ context.Context, _ model.Cluster, req ship.VerifyReques
 	return v, nil
 }
 
+// Assessor: a file "secret" is a credential, one that is called "wrong" an
+// error, and "conflict" does not go together with anything.
+
+func (w *world) Credentials(_ context.Context, base, head string) ([]model.Remark, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.at(head).files["secret"] != w.at(base).files["secret"] {
+		return []model.Remark{{Path: "secret", Line: 1, Message: "a credential"}}, nil
+	}
+	return nil, nil
+}
+
+func (w *world) Assess(_ context.Context, q ship.AssessRequest) (ship.Assessment, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	base, head := w.at(q.Base).files, w.at(q.Head).files
+	a := ship.Assessment{Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]ship.Package{}}
+	for name, text := range head {
+		if base[name] != text {
+			a.Changed = append(a.Changed, name)
+		}
+	}
+	for line := range strings.Lines(head["image/requirements.txt"]) {
+		if !strings.Contains(base["image/requirements.txt"], line) {
+			name, spec, _ := strings.Cut(strings.TrimSpace(line), "==")
+			a.Packages["user"] = append(a.Packages["user"], ship.Package{Name: name, Spec: "==" + spec})
+		}
+	}
+	if head["wrong"] != "" {
+		a.Errors, a.Summary = 1, "1 error"
+	}
+	if head["conflict"] != "" {
+		a.Conflict, a.Merged, a.Summary = true, "", "conflicts"
+	}
+	return a, nil
+}
+
+// sandbox runs tests by their commands: "fail" fails, everything else passes;
+// and no image can import "broken".
+type sandbox struct{ w *world }
+
+func (s sandbox) TestKey(_ context.Context, test model.Test, files string) (string, error) {
+	return sum(append([]string{test.Image, files}, test.Command...)...), nil
+}
+
+func (s sandbox) Test(ctx context.Context, dir string, test model.Test, log io.Writer) (model.TestResult, error) {
+	var seen []string
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, name)
+			seen = append(seen, rel)
+		}
+		return err
+	})
+	if err != nil {
+		return model.TestResult{}, err
+	}
+	s.w.mu.Lock()
+	s.w.tested[test.Name] = append(s.w.tested[test.Name], strings.Join(seen, " "))
+	held, holding := s.w.held, s.w.holding
+	s.w.mu.Unlock()
+	if held != nil {
+		holding <- struct{}{}
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return model.TestResult{}, context.Cause(ctx)
+		}
+	}
+	fmt.Fprintln(log, "testing")
+	if test.Command[0] == "fail" {
+		return model.TestResult{Reason: "exit code 2", Log: "testing"}, nil
+	}
+	return model.TestResult{Passed: true}, nil
+}
+
+func (s sandbox) Smoke(_ context.Context, built model.Built, q model.SmokeRequest, _ io.Writer) (model.SmokeResult, error) {
+	r := model.SmokeResult{Passed: built.Digest != ""}
+	for _, p := range q.Packages {
+		c := model.Check{Name: "import " + p.Name, Passed: p.Name != "broken", Detail: p.Spec}
+		r.Checks = append(r.Checks, c)
+		if !c.Passed {
+			r.Passed, r.Reason = false, c.Name+" failed"
+		}
+	}
+	return r, nil
+}
+
 // start brings an engine up over the world, with a history and a workflow
 // database in dir.
 func (w *world) start(t *testing.T, dir string) *ship.Engine {
@@ -391,8 +516,9 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history}, ship.Options{
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
+		Changed: w.changed,
 	})
 	if err != nil {
 		t.Fatal(err)

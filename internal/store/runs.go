@@ -26,14 +26,18 @@ func (s *Store) Put(ctx context.Context, run model.Run) error {
 	if err != nil {
 		return fmt.Errorf("store run %s: %w", run.ID, err)
 	}
+	pull := 0
+	if run.Pull != nil {
+		pull = run.Pull.Number
+	}
 	active := 1
 	if run.State.Final() {
 		active = 0
 	}
 	return s.write(ctx, "store run "+run.ID+" in", func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx,
-			`UPDATE runs SET environment = $1, state = $2, active = $3, created = $4, body = $5 WHERE id = $6`,
-			run.Environment, string(run.State), active, run.Created.UnixNano(), clean(string(body)), run.ID)
+			`UPDATE runs SET environment = $1, state = $2, active = $3, created = $4, body = $5, kind = $6, pull = $7 WHERE id = $8`,
+			run.Environment, string(run.State), active, run.Created.UnixNano(), clean(string(body)), string(run.Kind), pull, run.ID)
 		if err != nil {
 			return err
 		}
@@ -43,8 +47,8 @@ func (s *Store) Put(ctx context.Context, run model.Run) error {
 		}
 		if known == 0 {
 			if _, err := tx.ExecContext(ctx,
-				`INSERT INTO runs (environment, state, active, created, body, id, last_seq, lines_kept) VALUES ($1, $2, $3, $4, $5, $6, 0, 0)`,
-				run.Environment, string(run.State), active, run.Created.UnixNano(), clean(string(body)), run.ID); err != nil {
+				`INSERT INTO runs (environment, state, active, created, body, kind, pull, id, last_seq, lines_kept) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)`,
+				run.Environment, string(run.State), active, run.Created.UnixNano(), clean(string(body)), string(run.Kind), pull, run.ID); err != nil {
 				return err
 			}
 		}
@@ -128,6 +132,12 @@ func (s *Store) List(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
 	}
 	if f.Environment != "" {
 		where = append(where, "environment = "+arg(clean(f.Environment)))
+	}
+	if f.Kind != "" {
+		where = append(where, "kind = "+arg(clean(string(f.Kind))))
+	}
+	if f.Pull != 0 {
+		where = append(where, "pull = "+arg(f.Pull))
 	}
 	if f.Active {
 		where = append(where, "active = 1")

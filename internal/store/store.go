@@ -44,7 +44,10 @@ type Store struct {
 	bounds  bounds
 }
 
-var _ ship.History = (*Store)(nil)
+var (
+	_ ship.History = (*Store)(nil)
+	_ ship.Results = (*Store)(nil)
+)
 
 // Open opens the database and brings its schema up to date. The DSN is a
 // postgres:// URL or the path of an SQLite file, which is made if it does not

@@ -291,3 +291,42 @@ func (c *Client) RemoveLabel(ctx context.Context, number int, label string) erro
 	_, err = c.PullRequest(ctx, number)
 	return err
 }
+
+// forkPatience is how long a new fork may take until it has its branches.
+const forkPatience = time.Minute
+
+// Fork implements forge.Forks.
+func (c *Client) Fork(ctx context.Context, branch string) (forge.Repository, error) {
+	what := fmt.Sprintf("fork %s", c.repo)
+	made, err := call(ctx, c, repeatable, what, func(ctx context.Context) (*gh.Repository, *gh.Response, error) {
+		r, resp, err := c.api.Repositories.CreateFork(ctx, c.repo.Owner, c.repo.Name, &gh.RepositoryCreateForkOptions{})
+		var accepted *gh.AcceptedError // it is being made
+		if errors.As(err, &accepted) {
+			err = nil
+		}
+		return r, resp, err
+	})
+	if err != nil {
+		return forge.Repository{}, err
+	}
+	fork := forge.Repository{Owner: login(made.Owner), Name: made.GetName()}
+	until := time.Now().Add(forkPatience)
+	for {
+		_, err := call(ctx, c, reads, fmt.Sprintf("read branch %s of %s", branch, fork), func(ctx context.Context) (*gh.Branch, *gh.Response, error) {
+			return c.api.Repositories.GetBranch(ctx, fork.Owner, fork.Name, branch, 1)
+		})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, forge.ErrNotFound) || time.Now().After(until) {
+			return fork, err
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return fork, err
+		}
+	}
+	_, err = call(ctx, c, repeatable, fmt.Sprintf("bring branch %s of %s up to date", branch, fork), func(ctx context.Context) (*gh.RepoMergeUpstreamResult, *gh.Response, error) {
+		return c.api.Repositories.MergeUpstream(ctx, fork.Owner, fork.Name, &gh.RepoMergeUpstreamRequest{Branch: &branch})
+	})
+	return fork, err
+}

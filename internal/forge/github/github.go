@@ -127,6 +127,7 @@ var (
 	_ forge.Protections = (*Client)(nil)
 	_ forge.Deployments = (*Client)(nil)
 	_ forge.Labels      = (*Client)(nil)
+	_ forge.Forks       = (*Client)(nil)
 )
 
 // New returns a Client. It sends nothing yet.

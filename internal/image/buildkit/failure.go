@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
 )
 
 // BuildError is an instruction of a build file that failed. Its text is a line
@@ -28,6 +29,9 @@ type BuildError struct {
 	Output      []string // the last lines of its output, at most 20
 	Err         error    // what BuildKit returned
 }
+
+// Is says that the source is at fault.
+func (e *BuildError) Is(target error) bool { return target == ship.ErrSource }
 
 // Error implements error.
 func (e *BuildError) Error() string {

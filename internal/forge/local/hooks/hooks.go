@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	workers     = 4
+	workers     = 16               // requests at once
 	timeout     = 10 * time.Second // of one attempt, as on GitHub
 	maxResponse = 64 << 10         // bytes of an answer that are kept
 )
@@ -107,16 +107,30 @@ func newGUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Run delivers what is queued until ctx ends.
+// Run delivers what is queued until ctx ends: to each hook one after the other,
+// in the order of the events, and to different hooks at the same time, so that
+// one that does not answer holds up nothing but its own.
 func (s *Sender) Run(ctx context.Context) {
+	var group sync.WaitGroup
+	defer group.Wait()
+	busy, done, slots := map[int64]bool{}, make(chan int64), make(chan struct{}, workers)
 	for ctx.Err() == nil {
-		due, next, err := s.store.DueDeliveries(ctx, time.Now(), 4*workers)
+		hooks, next, err := s.store.DueHooks(ctx, time.Now())
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("webhooks: read the queue", "error", err)
 		}
-		if len(due) > 0 {
-			s.deliverAll(ctx, due)
-			continue
+		for _, id := range hooks {
+			if busy[id] {
+				continue
+			}
+			busy[id] = true
+			group.Go(func() {
+				s.serve(ctx, id, slots)
+				select {
+				case done <- id:
+				case <-ctx.Done():
+				}
+			})
 		}
 		wait := time.Minute // a look now and then: the clock may have been set
 		if !next.IsZero() {
@@ -126,25 +140,37 @@ func (s *Sender) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
+		case id := <-done:
+			delete(busy, id)
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
 }
 
-func (s *Sender) deliverAll(ctx context.Context, due []store.Delivery) {
-	slots := make(chan struct{}, workers)
-	var group sync.WaitGroup
-	for _, d := range due {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if err := s.attempt(ctx, d); err != nil && ctx.Err() == nil {
-				s.log.Error("webhooks: record a delivery", "delivery", d.ID, "error", err)
+// serve delivers what is due to one hook.
+func (s *Sender) serve(ctx context.Context, hook int64, slots chan struct{}) {
+	for ctx.Err() == nil {
+		due, err := s.store.DueDeliveries(ctx, hook, time.Now(), 1)
+		if err == nil && len(due) == 1 {
+			select {
+			case slots <- struct{}{}:
+				err = s.attempt(ctx, due[0])
+				<-slots
+			case <-ctx.Done():
 			}
-		})
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("webhooks: deliver", "hook", hook, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second): // the database may be better then
+			}
+		}
+		if err != nil || len(due) == 0 {
+			return
+		}
 	}
-	group.Wait()
 }
 
 // attempt sends one delivery and records what came of it. What the end of the

@@ -64,6 +64,11 @@ type Host struct {
 	repos map[int64]*git.Repo
 	locks map[int64]*sync.Mutex
 	hear  func(context.Context, Event)
+
+	// What the host does by itself ends with alive.
+	alive      context.Context
+	stop       context.CancelFunc
+	background sync.WaitGroup
 }
 
 // Open opens the database and returns a Host.
@@ -81,11 +86,15 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}, nil
+	h := &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}
+	h.alive, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return h, nil
 }
 
 // Close ends everything.
 func (h *Host) Close() error {
+	h.stop()
+	h.background.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var errs []error
@@ -115,6 +124,11 @@ type Event struct {
 	Check   *store.Check
 	Update  *forge.RefUpdate // of a push
 	Asked   *store.Account   // who is asked for a review
+	Label   *store.Label     // that a pull request got or lost
+	Fork    *store.Repository
+
+	Deployment       *store.Deployment
+	DeploymentStatus *store.DeploymentStatus
 }
 
 func (h *Host) tell(ctx context.Context, events ...Event) {
@@ -249,5 +263,63 @@ func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Acco
 	if err := errors.Join(r.Close(), h.Store.AddRepository(ctx, &fork)); err != nil {
 		return store.Repository{}, errors.Join(err, os.RemoveAll(h.Path(fork)))
 	}
+	h.tell(ctx, Event{Name: "fork", Repo: repo, Sender: owner, Fork: &fork})
 	return fork, nil
+}
+
+// DeleteRepository removes a fork with its pull requests. Those that came from
+// it to another repository are closed there, and keep their commits.
+func (h *Host) DeleteRepository(ctx context.Context, repo store.Repository, by store.Account) error {
+	if by.ID != repo.Owner {
+		return fail(ErrForbidden, "Only its owner deletes a repository.")
+	}
+	if repo.Parent == nil {
+		return fail(ErrForbidden, "Only forks are deleted here.")
+	}
+	sent, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, State: "open"})
+	if err != nil {
+		return err
+	}
+	if err := h.deleteFork(ctx, repo); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	for _, p := range sent {
+		if p.Repository == repo.ID {
+			continue // gone with it
+		}
+		base, err := h.Store.Repository(ctx, p.Repository)
+		if err == nil {
+			_, err = h.Refresh(ctx, base, p.Number, by)
+		}
+		if err != nil {
+			h.opts.Log.Error("embedded forge: close a pull request whose fork was deleted; the next look at it will", "number", p.Number, "error", err)
+		}
+	}
+	return nil
+}
+
+func (h *Host) deleteFork(ctx context.Context, repo store.Repository) error {
+	defer h.lock(*repo.Parent)() // as Fork does: nobody forks into the folder meanwhile
+	forks, err := h.Store.Forks(ctx, repo.ID)
+	if err != nil {
+		return err
+	}
+	if len(forks) > 0 {
+		return fail(ErrConflict, "The repository has forks, which share its objects: delete those first.")
+	}
+	if err := h.Store.DeleteRepository(ctx, repo.ID); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	g := h.repos[repo.ID]
+	delete(h.repos, repo.ID)
+	h.mu.Unlock()
+	if g != nil {
+		err = g.Close()
+	}
+	if err := errors.Join(err, os.RemoveAll(h.Path(repo))); err != nil {
+		return fmt.Errorf("delete the folder of repository %s: %w", repo.Name, err)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -19,7 +20,16 @@ type bench struct {
 	dir        string
 	repo, fork store.Repository
 	ada, ben   store.Account
-	events     []Event
+
+	mu     sync.Mutex
+	events []Event
+}
+
+// told counts the events so far.
+func (b *bench) told() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.events)
 }
 
 var somebody = git.Identity{Name: "A", Email: "a@example.org"}
@@ -55,7 +65,11 @@ func (b *bench) start(t *testing.T) {
 	if b.Host, err = Open(context.WithoutCancel(t.Context()), Options{Root: filepath.Join(b.dir, "git"), Database: filepath.Join(b.dir, "forge.db")}); err != nil {
 		t.Fatal(err)
 	}
-	b.Hear(func(_ context.Context, e Event) { b.events = append(b.events, e) })
+	b.Hear(func(_ context.Context, e Event) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.events = append(b.events, e)
+	})
 	t.Cleanup(func() { _ = b.Close() })
 }
 
@@ -181,9 +195,9 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s is at %s, %v", name, ref.ID, err)
 		}
 	}
-	n := len(b.events)
-	if again, err := b.Look(ctx, b.repo, p.Number); err != nil || again.TestSHA != p.TestSHA || len(b.events) != n {
-		t.Errorf("a second look made %s, %d events, %v", again.TestSHA, len(b.events)-n, err)
+	n := b.told()
+	if again, err := b.Look(ctx, b.repo, p.Number); err != nil || again.TestSHA != p.TestSHA || b.told() != n {
+		t.Errorf("a second look made %s, %d events, %v", again.TestSHA, b.told()-n, err)
 	}
 	b.put(t, b.repo, "staging", "x", "conflict")
 	if p, err = b.Look(ctx, b.repo, p.Number); err != nil || p.TestSHA != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
@@ -17,8 +18,20 @@ type Verdict struct {
 	// State is clean, dirty, blocked, behind, unstable, draft or unknown, as
 	// in GitHub's mergeable_state.
 	State string
-	// Reasons say what a blocked one lacks.
+	// Reasons say all that is in the way.
 	Reasons []string
+	// Barred says that nobody is above one of the reasons: a lock, or a head
+	// that the base does not take.
+	Barred bool
+}
+
+// block notes a reason. The state stays that of the gravest.
+func (v *Verdict) block(state, format string, args ...any) {
+	order := []string{"clean", "behind", "blocked", "draft", "dirty"}
+	if slices.Index(order, state) > slices.Index(order, v.State) {
+		v.State = state
+	}
+	v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
 }
 
 // Green says whether all statuses and check runs of a commit by context: true
@@ -109,14 +122,10 @@ func (h *Host) Judge(ctx context.Context, repo store.Repository, p store.Pull) (
 	ok := p.TestSHA != ""
 	v := Verdict{Mergeable: &ok, State: "clean"}
 	if !ok {
-		v.State = "dirty"
-		v.Reasons = []string{"Pull Request has merge conflicts"}
-		return v, nil
+		v.block("dirty", "Pull Request has merge conflicts")
 	}
 	if p.Draft {
-		v.State = "draft"
-		v.Reasons = []string{"Pull Request is still a draft"}
-		return v, nil
+		v.block("draft", "Pull Request is still a draft")
 	}
 	rules, err := h.Protection(ctx, repo, p.BaseRef)
 	if err != nil {
@@ -144,12 +153,15 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 	if rules == nil {
 		return nil
 	}
-	block := func(format string, args ...any) {
-		v.State = "blocked"
-		v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
-	}
+	block := func(format string, args ...any) { v.block("blocked", format, args...) }
 	if rules.Lock {
 		block("The branch %s is locked", p.BaseRef)
+		v.Barred = true
+	}
+	if len(rules.Heads) > 0 && (p.HeadRepo == nil || *p.HeadRepo != repo.ID || !slices.Contains(rules.Heads, p.HeadRef)) {
+		heads := strings.Join(rules.Heads, " or ")
+		block("The branch %s takes pull requests from %s of this repository only: propose the change to %s, from where it gets here", p.BaseRef, heads, heads)
+		v.Barred = true
 	}
 	if rules.Reviews != nil {
 		opinions, err := h.Opinions(ctx, repo, p)
@@ -169,7 +181,7 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 			block("Changes have been requested")
 		}
 		if need := rules.Reviews.Count; approvals < need {
-			block("At least %d approving review is required by reviewers with write access", need)
+			block("At least %d approving %s required by reviewers with write access", need, map[bool]string{true: "review is", false: "reviews are"}[need == 1])
 		}
 	}
 	if rules.Checks == nil {
@@ -194,22 +206,19 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 		return err
 	}
 	if !upToDate {
-		v.Reasons = append(v.Reasons, "Head branch is out of date with the base branch")
-		if v.State == "clean" {
-			v.State = "behind"
-		}
+		v.block("behind", "Head branch is out of date with the base branch")
 	}
 	return nil
 }
 
-// mayBypass says whether an account is above the rules of a branch.
-func (h *Host) mayBypass(ctx context.Context, repo store.Repository, branch string, by store.Account) (bool, error) {
-	rules, err := h.Protection(ctx, repo, branch)
-	if err != nil || rules == nil {
-		return false, err
+// mayBypass says whether an account is above the checks and reviews of a
+// branch.
+func (h *Host) mayBypass(repo store.Repository, rules *Protection, by store.Account) (bool, error) {
+	if rules == nil {
+		return false, nil
 	}
 	role, err := h.Role(by, repo)
-	return role == store.Maintainer && !rules.EnforceAdmins && !rules.Lock, err
+	return contains(rules.Bypass, by.Login) || (role == store.Maintainer && !rules.EnforceAdmins), err
 }
 
 // IsNotFound says that an error is about something that does not exist.

@@ -40,8 +40,8 @@ func (h *Host) Merge(ctx context.Context, repo store.Repository, number int64, b
 		return p, err
 	}
 	update := forge.RefUpdate{Branch: p.BaseRef, Old: p.BaseSHA, New: p.MergeSHA}
-	h.tell(ctx, append(events, Event{Name: "push", Repo: repo, Sender: by, Update: &update})...)
-	h.moved(ctx, repo, by, update)
+	h.tell(ctx, events...)
+	h.pushedHere(ctx, repo, by, update)
 	return p, nil
 }
 
@@ -115,20 +115,20 @@ func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull
 	if err != nil {
 		return err
 	}
-	above, err := h.mayBypass(ctx, repo, p.BaseRef, by)
+	above, err := h.mayBypass(repo, rules, by)
 	if err != nil {
 		return err
 	}
 	switch {
-	case v.State == "dirty" || v.State == "draft" || v.State == "unknown":
-		return fail(ErrNotMergeable, "%s", strings.Join(append(v.Reasons, "Pull Request is not mergeable")[:1], ""))
+	case v.State == "unknown":
+		return fail(ErrNotMergeable, "Pull Request is not mergeable")
+	case len(v.Reasons) > 0 && (!above || v.Barred || v.State == "dirty" || v.State == "draft"):
+		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
 	case above:
 		return nil
-	case v.State == "blocked" || v.State == "behind":
-		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
 	case rules != nil && rules.LinearHistory && o.Method == "merge":
 		return fail(ErrNotMergeable, "Merge commits are not allowed on this branch: squash or rebase.")
-	case rules != nil && rules.Restrictions != nil && !slices.ContainsFunc(rules.Restrictions.Users, func(u string) bool { return strings.EqualFold(u, by.Login) }):
+	case rules != nil && rules.Restrictions != nil && !contains(rules.Restrictions.Users, by.Login):
 		return fail(ErrForbidden, "You are not among those who may merge into %s.", p.BaseRef)
 	}
 	return nil
@@ -191,18 +191,30 @@ func (h *Host) moved(ctx context.Context, repo store.Repository, by store.Accoun
 	}
 }
 
-// refreshAround looks at the open pull requests whose head or base is a branch.
+// refreshAround looks at the open pull requests whose head a branch is, and
+// has those looked at whose base it is: of these there may be many, and nobody
+// who pushes or merges should wait for them. Whoever reads one meanwhile looks
+// at it themselves.
 func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by store.Account, branch string) error {
-	to, _, err := h.Store.Pulls(ctx, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"})
-	if err != nil {
-		return err
-	}
-	from, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"})
+	h.background.Go(func() {
+		err := h.refreshThose(h.alive, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"}, by)
+		if err != nil && h.alive.Err() == nil {
+			h.opts.Log.Error("embedded forge: pull requests are not up to date; the next look at them will be", "repository", repo.Name, "error", err)
+		}
+	})
+	return h.refreshThose(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"}, by)
+}
+
+func (h *Host) refreshThose(ctx context.Context, f store.PullFilter, by store.Account) error {
+	list, _, err := h.Store.Pulls(ctx, f)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, p := range append(to, from...) {
+	for _, p := range list {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		base, err := h.Store.Repository(ctx, p.Repository)
 		if err == nil {
 			_, err = h.Refresh(ctx, base, p.Number, by)
@@ -216,7 +228,7 @@ func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by stor
 func (h *Host) Pushed(ctx context.Context, repo store.Repository, updates []forge.RefUpdate, by store.Account) error {
 	errs := []error{h.Store.SetPushed(ctx, repo.ID)}
 	for _, u := range updates {
-		h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &u})
+		h.tell(ctx, pushEvents(repo, by, u)...)
 		errs = append(errs, h.refreshAround(ctx, repo, by, u.Branch))
 	}
 	return errors.Join(errs...)
@@ -306,12 +318,7 @@ func (h *Host) bring(ctx context.Context, repo store.Repository, g, from *git.Re
 	} else if err != nil {
 		return "", err
 	}
-	update := forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next}
-	if o.ours == "" {
-		update.Old = forge.ZeroID
-	}
-	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: o.by, Update: &update})
-	h.moved(ctx, repo, o.by, update)
+	h.pushedHere(ctx, repo, o.by, forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next})
 	return how, nil
 }
 
@@ -387,15 +394,9 @@ func (h *Host) MoveRef(ctx context.Context, repo store.Repository, by store.Acco
 			return err
 		}
 	}
-	if !isBranch {
-		return nil
+	if isBranch {
+		h.pushedHere(ctx, repo, by, forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New})
 	}
-	update := forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New}
-	if update.Old == "" {
-		update.Old = forge.ZeroID
-	}
-	h.tell(ctx, Event{Name: "push", Repo: repo, Sender: by, Update: &update})
-	h.moved(ctx, repo, by, update)
 	return nil
 }
 

@@ -87,6 +87,7 @@ func (h *Host) OpenPull(ctx context.Context, repo store.Repository, by store.Acc
 
 // newPull checks what is asked for, as far as the database knows.
 func (h *Host) newPull(ctx context.Context, repo store.Repository, by store.Account, n NewPull) (store.Pull, error) {
+	n.Title = OneLine(n.Title)
 	p := store.Pull{Repository: repo.ID, Title: n.Title, Body: n.Body, Author: by.ID, Draft: n.Draft, BaseRef: n.Base, CanModify: n.CanModify}
 	if err := CheckText(n.Title, n.Body); err != nil {
 		return p, err
@@ -204,8 +205,8 @@ func (h *Host) refreshLocked(ctx context.Context, repo store.Repository, p store
 	if err != nil {
 		return p, nil, err
 	}
-	if p.MergeSHA == "" && baseSHA != "" && p.TestBase == baseSHA && p.TestHead == headSHA && p.BaseSHA == baseSHA && p.HeadSHA == headSHA {
-		return p, nil, nil // nothing happened
+	if settled(p, baseSHA, headSHA) {
+		return p, nil, nil
 	}
 	if baseSHA != "" {
 		commit, gone, err := mergedBy(ctx, base, p, baseSHA, headSHA)
@@ -325,12 +326,24 @@ func moveRef(ctx context.Context, g *git.Repo, name, id string) error {
 	return g.SetRef(ctx, name, id, old)
 }
 
+// setMergeRef puts the reference of the test merge where it belongs. It is
+// mostly where the record says: then one process does.
+func setMergeRef(ctx context.Context, base *git.Repo, p store.Pull, test string) error {
+	name := MergeRef(p.Number)
+	if test != "" && base.SetRef(ctx, name, test, p.TestSHA) == nil {
+		return nil
+	}
+	return moveRef(ctx, base, name, test)
+}
+
 // track follows the two branches of an open pull request and makes the test
 // merge of where they are.
 func (h *Host) track(ctx context.Context, repo store.Repository, base *git.Repo, p store.Pull, baseSHA, headSHA string, by store.Account) (store.Pull, []Event, error) {
 	before := p.HeadSHA
-	if err := moveRef(ctx, base, HeadRef(p.Number), headSHA); err != nil {
-		return p, nil, err
+	if p.TestHead != headSHA { // it is recorded after the reference is set
+		if err := moveRef(ctx, base, HeadRef(p.Number), headSHA); err != nil {
+			return p, nil, err
+		}
 	}
 	test := p.TestSHA
 	if p.TestBase != baseSHA || p.TestHead != headSHA {
@@ -343,7 +356,7 @@ func (h *Host) track(ctx context.Context, repo store.Repository, base *git.Repo,
 			return p, nil, err
 		}
 	}
-	if err := moveRef(ctx, base, MergeRef(p.Number), test); err != nil {
+	if err := setMergeRef(ctx, base, p, test); err != nil {
 		return p, nil, err
 	}
 	p, err := h.Store.EditPull(ctx, repo.ID, p.Number, func(p *store.Pull) error {
@@ -388,13 +401,7 @@ func (h *Host) dismissStale(ctx context.Context, repo store.Repository, p store.
 
 // RefreshAll is Refresh for all open pull requests of a repository.
 func (h *Host) RefreshAll(ctx context.Context, repo store.Repository, by store.Account) error {
-	list, _, err := h.Store.Pulls(ctx, store.PullFilter{Repository: repo.ID, State: "open"})
-	var errs []error
-	for _, p := range list {
-		_, err := h.Refresh(ctx, repo, p.Number, by)
-		errs = append(errs, err)
-	}
-	return errors.Join(append(errs, err)...)
+	return h.refreshThose(ctx, store.PullFilter{Repository: repo.ID, State: "open"}, by)
 }
 
 // Look is Refresh for who reads: what is found counts as the author's, and a
@@ -456,6 +463,9 @@ func (h *Host) ReopenPull(ctx context.Context, repo store.Repository, number int
 	}
 	if len(same) > 0 {
 		return p, fail(ErrInvalid, "A pull request for these branches is open already: #%d.", same[0].Number)
+	}
+	if p.HeadRepo == nil {
+		return p, fail(ErrInvalid, "The pull request cannot be reopened: the repository that it came from was deleted.")
 	}
 	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 		p.Closed, p.Updated = store.Time{}, store.Now()

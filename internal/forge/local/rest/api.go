@@ -46,6 +46,7 @@ type API struct {
 	opts  Options
 	mux   *http.ServeMux
 	limit *limiter
+	sizes sizes
 }
 
 // New returns an API.
@@ -68,6 +69,7 @@ func New(opts Options) (*API, error) {
 	a.reviewRoutes()
 	a.commentRoutes()
 	a.statusRoutes()
+	a.deploymentRoutes()
 	a.hookRoutes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, a.authenticateOnly(w, r, notFound()))
@@ -357,4 +359,36 @@ func each[T any](list []T, render func(T) (obj, error)) ([]obj, error) {
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+// show answers with what is rendered for the repository's address.
+func (c *call) show(status int, render func(at string) (obj, error)) error {
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	o, err := render(at)
+	if err != nil {
+		return err
+	}
+	return c.answer(status, o)
+}
+
+// showPage answers with the page of a whole list, rendered for the repository's
+// address.
+func showPage[T any](c *call, list []T, render func(at string, v T) (obj, error)) error {
+	return showEach(c, cut(c, list), render)
+}
+
+// showEach is showPage of a list that is one page already.
+func showEach[T any](c *call, list []T, render func(at string, v T) (obj, error)) error {
+	at, err := c.placeOf(c.ctx, c.repo)
+	if err != nil {
+		return err
+	}
+	out, err := each(list, func(v T) (obj, error) { return render(at, v) })
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, out)
 }

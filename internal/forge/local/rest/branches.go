@@ -2,47 +2,28 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/git"
 )
 
 func (c *call) listBranches() error {
-	g, err := c.git()
-	if err != nil {
-		return err
-	}
-	refs, err := g.Refs(c.ctx, "refs/heads/")
-	if err != nil {
-		return err
-	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	rules, err := c.store.Protections(c.ctx, c.repo.ID)
-	if err != nil {
-		return err
-	}
-	protected := map[string]bool{}
-	for _, p := range rules {
-		protected[p.Branch] = true
-	}
-	list := []obj{}
 	only := c.r.URL.Query().Get("protected")
-	for _, ref := range refs {
-		name := strings.TrimPrefix(ref.Name, "refs/heads/")
-		if only != "" && (only == "true") != protected[name] {
-			continue
-		}
-		list = append(list, obj{"name": name, "commit": obj{"sha": ref.ID, "url": at + "/commits/" + ref.ID}, "protected": protected[name]})
+	list, err := c.branches(func(_ git.Ref, protected bool) bool { return only == "" || (only == "true") == protected })
+	if err != nil {
+		return err
 	}
 	return c.answer(http.StatusOK, cut(c, list))
 }
 
 // branchPath answers what is about one branch.
 func (c *call) branchPath() error {
-	name, isProtection := strings.CutSuffix(c.r.PathValue("rest"), "/protection")
+	rest, part := c.r.PathValue("rest"), ""
+	if name, after, ok := strings.Cut(rest, "/protection/"); ok && c.r.Method == http.MethodGet && slices.Contains(protectionParts, after) {
+		rest, part = name+"/protection", after
+	}
+	name, isProtection := strings.CutSuffix(rest, "/protection")
 	if git.CheckBranchName(name) != nil {
 		return notFound()
 	}
@@ -59,7 +40,7 @@ func (c *call) branchPath() error {
 	}
 	switch {
 	case isProtection && c.r.Method == http.MethodGet:
-		return c.getProtection(name)
+		return c.getProtection(name, part)
 	case isProtection && c.r.Method == http.MethodPut:
 		return c.putProtection(name)
 	case isProtection && c.r.Method == http.MethodDelete:

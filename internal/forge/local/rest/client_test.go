@@ -1,8 +1,12 @@
 package rest
 
 import (
+	"context"
 	"net/http"
+	"os"
+	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/google/go-github/v89/github"
 )
@@ -78,5 +82,27 @@ func TestGoGitHub(t *testing.T) {
 	}
 	if _, _, err := ada.RateLimit.Get(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// So does GitHub's own, and its code that verifies webhooks.
+func TestOctokit(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	dir, err := installPackages(ctx, "octokit", func(string) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	flow, err := os.Open("testdata/octokit/flow.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = flow.Close() }()
+	cmd := exec.CommandContext(ctx, "node", "--input-type=module", "-")
+	cmd.Dir, cmd.Stdin = dir, flow
+	cmd.Env = append(os.Environ(), "FORGE="+w.url+"/api/v3", "ADA="+w.token["ada"], "BEN="+w.token["ben"], "MIA="+w.token["mia"])
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("Octokit: %v\n%s", err, out)
 	}
 }

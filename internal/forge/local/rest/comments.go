@@ -3,8 +3,11 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +19,10 @@ func (a *API) commentRoutes() {
 	const issues = " /repos/{owner}/{repo}/issues"
 	a.handle("GET"+issues+"/{a}/{b}", store.ScopeRead, (*call).issuePath)
 	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
+	a.handle("GET"+issues+"/{number}", store.ScopeRead, (*call).getIssue)
+	a.handle("GET /repos/{owner}/{repo}/labels", store.ScopeRead, (*call).listLabels)
+	a.handle("GET /repos/{owner}/{repo}/labels/{name...}", store.ScopeRead, (*call).getLabel)
+	a.handle("POST /repos/{owner}/{repo}/labels", store.ScopeRepo, (*call).createLabel)
 	a.handle("POST"+issues+"/{number}/comments", store.ScopeRepo, (*call).createComment)
 	a.handle("PATCH"+issues+"/comments/{id}", store.ScopeRepo, (*call).editComment)
 	a.handle("POST"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
@@ -170,9 +177,15 @@ func (c *call) editComment() error {
 	if err != nil {
 		return err
 	}
+	before := m.Body
 	m.Body = body
 	if err := c.store.PutComment(c.ctx, &m); err != nil {
 		return err
+	}
+	if before != body {
+		if err := c.tellComment("edited", m, before); err != nil {
+			return err
+		}
 	}
 	return c.answerComment(http.StatusOK, m)
 }
@@ -185,7 +198,120 @@ func (c *call) deleteComment() error {
 	if err := c.store.DeleteComment(c.ctx, c.repo.ID, m.ID); err != nil {
 		return err
 	}
+	if err := c.tellComment("deleted", m, ""); err != nil {
+		return err
+	}
 	return c.none()
+}
+
+func (c *call) tellComment(action string, m store.Comment, before string) error {
+	p, err := c.store.Pull(c.ctx, c.repo.ID, m.Number)
+	if err != nil {
+		return err
+	}
+	c.host.Tell(c.ctx, host.Event{Name: "issue_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m, Before: before})
+	return nil
+}
+
+// getIssue shows a pull request as the issue that it is on GitHub.
+func (c *call) getIssue() error {
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	o, err := c.issue(c.ctx, c.repo, p)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, o)
+}
+
+// issue renders a pull request as an issue.
+func (a *API) issue(ctx context.Context, repo store.Repository, p store.Pull) (obj, error) {
+	pull, err := a.simplePull(ctx, repo, p)
+	if err != nil {
+		return nil, err
+	}
+	at, err := a.placeOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	count, err := a.store.Comments(ctx, repo.ID, p.Number, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	self := fmt.Sprintf("%s/issues/%d", at, p.Number)
+	issue := obj{"url": self, "repository_url": at, "labels_url": self + "/labels{/name}", "comments_url": self + "/comments", "events_url": self + "/events",
+		"comments": len(count), "reactions": reactions(self), "state_reason": nil, "timeline_url": self + "/timeline", "performed_via_github_app": nil,
+		"pull_request": obj{"url": pull["url"], "html_url": pull["html_url"], "diff_url": pull["diff_url"], "patch_url": pull["patch_url"], "merged_at": pull["merged_at"]}}
+	for _, same := range []string{"html_url", "id", "node_id", "number", "title", "user", "labels", "state", "locked", "assignee", "assignees", "milestone",
+		"created_at", "updated_at", "closed_at", "author_association", "active_lock_reason", "body", "draft"} {
+		issue[same] = pull[same]
+	}
+	return issue, nil
+}
+
+// reactions are none, to what is at an address.
+func reactions(to string) obj {
+	r := obj{"url": to + "/reactions", "total_count": 0}
+	for _, kind := range []string{"+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"} {
+		r[kind] = 0
+	}
+	return r
+}
+
+func (c *call) listLabels() error {
+	all, err := c.store.Labels(c.ctx, c.repo.ID)
+	if err != nil {
+		return err
+	}
+	return showPage(c, all, func(at string, l store.Label) (obj, error) { return label(at, l), nil })
+}
+
+func (c *call) getLabel() error {
+	all, err := c.store.Labels(c.ctx, c.repo.ID)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if strings.EqualFold(l.Name, c.r.PathValue("name")) {
+			return c.show(http.StatusOK, func(at string) (obj, error) { return label(at, l), nil })
+		}
+	}
+	return notFound()
+}
+
+var color = regexp.MustCompile(`^[0-9a-fA-F]{6}$`)
+
+func (c *call) createLabel() error {
+	var in struct {
+		Name        string  `json:"name"`
+		Color       *string `json:"color"`
+		Description *string `json:"description"`
+	}
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		return err
+	}
+	l := store.Label{Repository: c.repo.ID, Name: strings.TrimSpace(in.Name), Color: "ededed"}
+	set(&l.Color, in.Color)
+	set(&l.Description, in.Description)
+	switch {
+	case l.Name == "" || len([]rune(l.Name)) > 50:
+		return invalid("Label", "name", "invalid", "")
+	case !color.MatchString(l.Color):
+		return invalid("Label", "color", "invalid", "")
+	case len([]rune(l.Description)) > 100:
+		return invalid("Label", "description", "custom", "description is too long (maximum is 100 characters)")
+	}
+	if err := c.store.AddLabel(c.ctx, &l); errors.Is(err, store.ErrExists) {
+		return invalid("Label", "name", "already_exists", "")
+	} else if err != nil {
+		return err
+	}
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return label(at, l), nil })
 }
 
 // labels lists, adds, replaces and removes the labels of a pull request.
@@ -202,23 +328,45 @@ func (c *call) labels() error {
 		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
 			return err
 		}
+		before, err := c.store.PullLabels(c.ctx, p.ID)
+		if err != nil {
+			return err
+		}
 		if err := c.changeLabels(p); err != nil {
+			return err
+		}
+		if err := c.tellLabels(p.Number, before); err != nil {
 			return err
 		}
 	}
 	if c.r.Method == http.MethodDelete && c.r.PathValue("name") == "" {
 		return c.none()
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
 	carried, err := c.store.PullLabels(c.ctx, p.ID)
 	if err != nil {
 		return err
 	}
-	list, _ := each(cut(c, carried), func(l store.Label) (obj, error) { return label(at, l), nil })
-	return c.answer(http.StatusOK, list)
+	return showPage(c, carried, func(at string, l store.Label) (obj, error) { return label(at, l), nil })
+}
+
+// tellLabels tells what labels a pull request got and lost.
+func (c *call) tellLabels(number int64, before []store.Label) error {
+	p, err := c.store.Pull(c.ctx, c.repo.ID, number)
+	if err != nil {
+		return err
+	}
+	after, err := c.store.PullLabels(c.ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	for action, lists := range map[string][2][]store.Label{"labeled": {after, before}, "unlabeled": {before, after}} {
+		for _, l := range lists[0] {
+			if !slices.Contains(lists[1], l) {
+				c.host.Tell(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Label: &l})
+			}
+		}
+	}
+	return nil
 }
 
 func (c *call) changeLabels(p store.Pull) error {

@@ -84,6 +84,16 @@ func (a *API) payload(ctx context.Context, e host.Event) ([]byte, error) {
 		err = a.commentPayload(ctx, e, o)
 	case "status":
 		err = a.statusPayload(ctx, e, o)
+	case "check_run":
+		err = a.checkPayload(ctx, e, o)
+	case "deployment", "deployment_status":
+		err = a.deploymentPayload(ctx, e, o)
+	case "fork":
+		o["forkee"], err = a.repository(ctx, *e.Fork)
+	case "create":
+		o["ref"], o["ref_type"], o["pusher_type"], o["master_branch"], o["description"] = e.Update.Branch, "branch", "user", e.Repo.DefaultBranch, orNull(e.Repo.Description)
+	case "delete":
+		o["ref"], o["ref_type"], o["pusher_type"] = e.Update.Branch, "branch", "user"
 	default:
 		err = fmt.Errorf("event %q has no payload", e.Name)
 	}
@@ -105,8 +115,69 @@ func (a *API) pullPayload(ctx context.Context, e host.Event, o obj) (err error) 
 		o["changes"] = obj{}
 	case e.Asked != nil:
 		o["requested_reviewer"] = a.user(*e.Asked)
+	case e.Label != nil:
+		at, err := a.placeOf(ctx, e.Repo)
+		o["label"] = label(at, *e.Label)
+		return err
 	}
 	return nil
+}
+
+// checkPayload tells of a check run with the suite and the App that GitHub has
+// for every one, and that here are the same for all of a commit.
+func (a *API) checkPayload(ctx context.Context, e host.Event, o obj) error {
+	at, err := a.placeOf(ctx, e.Repo)
+	if err != nil {
+		return err
+	}
+	check, err := a.check(at, *e.Check)
+	if err != nil {
+		return err
+	}
+	owner, err := a.store.Account(ctx, e.Repo.Owner)
+	if err != nil {
+		return err
+	}
+	made := stamp(e.Repo.Created)
+	app := obj{"id": 1, "slug": "hubship", "node_id": nodeID("App", 1), "owner": a.user(owner), "name": "hubship", "description": nil,
+		"external_url": a.opts.WebURL, "html_url": a.opts.WebURL, "created_at": made, "updated_at": made}
+	if check["details_url"] == nil {
+		delete(check, "details_url")
+	}
+	begun := stamp(e.Check.Started)
+	check["app"] = app
+	check["check_suite"] = obj{"id": 1, "node_id": nodeID("CheckSuite", e.Check.SHA), "head_branch": nil, "head_sha": e.Check.SHA, "status": check["status"],
+		"conclusion": check["conclusion"], "url": at + "/check-suites/1", "before": nil, "after": nil, "pull_requests": []obj{}, "app": app, "created_at": begun, "updated_at": begun}
+	if check["conclusion"] == "skipped" { // a suite has no such conclusion
+		check["check_suite"].(obj)["conclusion"] = "neutral"
+	}
+	o["check_run"] = check
+	return nil
+}
+
+func (a *API) deploymentPayload(ctx context.Context, e host.Event, o obj) error {
+	at, err := a.placeOf(ctx, e.Repo)
+	if err != nil {
+		return err
+	}
+	deployment, err := a.deployment(ctx, at, *e.Deployment)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(e.Deployment.Payload, "{") { // in events it is an object always
+		deployment["payload"] = obj{}
+	}
+	o["deployment"] = deployment
+	if e.DeploymentStatus == nil {
+		o["workflow"], o["workflow_run"] = nil, nil
+		return nil
+	}
+	status, err := a.deploymentStatus(ctx, at, *e.DeploymentStatus)
+	if e.DeploymentStatus.Log == "" {
+		delete(status, "log_url")
+	}
+	o["deployment_status"] = status
+	return err
 }
 
 func (a *API) reviewPayload(ctx context.Context, e host.Event, o obj) (err error) {
@@ -130,33 +201,13 @@ func (a *API) commentPayload(ctx context.Context, e host.Event, o obj) error {
 	if err != nil {
 		return err
 	}
-	pull, err := a.simplePull(ctx, e.Repo, *e.Pull)
-	if err != nil {
-		return err
-	}
-	at, err := a.placeOf(ctx, e.Repo)
-	if err != nil {
-		return err
-	}
-	count, err := a.store.Comments(ctx, e.Repo.ID, e.Pull.Number, time.Time{})
-	if err != nil {
-		return err
-	}
-	self := fmt.Sprintf("%s/issues/%d", at, e.Pull.Number)
-	reactions := func(of string) obj {
-		r := obj{"url": of + "/reactions", "total_count": 0}
-		for _, kind := range []string{"+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"} {
-			r[kind] = 0
-		}
-		return r
-	}
 	comment["reactions"] = reactions(comment["url"].(string))
-	issue := obj{"url": self, "repository_url": at, "labels_url": self + "/labels{/name}", "comments_url": self + "/comments", "events_url": self + "/events",
-		"comments": len(count), "reactions": reactions(self), "state_reason": nil, "timeline_url": self + "/timeline", "performed_via_github_app": nil,
-		"pull_request": obj{"url": pull["url"], "html_url": pull["html_url"], "diff_url": pull["diff_url"], "patch_url": pull["patch_url"], "merged_at": pull["merged_at"]}}
-	for _, same := range []string{"html_url", "id", "node_id", "number", "title", "user", "labels", "state", "locked", "assignee", "assignees", "milestone",
-		"created_at", "updated_at", "closed_at", "author_association", "active_lock_reason", "body", "draft"} {
-		issue[same] = pull[same]
+	issue, err := a.issue(ctx, e.Repo, *e.Pull)
+	if err != nil {
+		return err
+	}
+	if e.Action == "edited" {
+		o["changes"] = obj{"body": obj{"from": e.Before}}
 	}
 	o["comment"], o["issue"] = comment, issue
 	return nil
@@ -218,12 +269,7 @@ func (a *API) pushPayload(ctx context.Context, e host.Event, o obj) error {
 			}
 			forced = !forward
 		}
-		if commits, err = a.pushedCommits(ctx, g, at, *u); err != nil {
-			return err
-		}
-		if d, err := one(ctx, g, u.New); err != nil {
-			return err
-		} else if o["head_commit"], err = a.pushedCommit(ctx, g, at, d); err != nil {
+		if commits, o["head_commit"], err = a.pushedCommits(ctx, g, at, *u); err != nil {
 			return err
 		}
 	}
@@ -235,55 +281,39 @@ func (a *API) pushPayload(ctx context.Context, e host.Event, o obj) error {
 	return nil
 }
 
-// pushedCommits are those that a push brought, oldest first; of a branch that
-// is new, those that the default branch does not have.
-func (a *API) pushedCommits(ctx context.Context, g *git.Repo, at string, u forge.RefUpdate) ([]obj, error) {
+// pushedCommits are those that a push brought, oldest first, of a branch that is
+// new those that the default branch does not have; and the one that the branch
+// is at.
+func (a *API) pushedCommits(ctx context.Context, g *git.Repo, at string, u forge.RefUpdate) (list []obj, head obj, err error) {
 	base := u.Old
 	if u.Created() {
 		base = ""
 		if name, err := g.DefaultBranch(ctx); err == nil && name != u.Branch {
 			if base, err = g.Head(ctx, name); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
 	details, err := g.Details(ctx, u.New, git.DetailOptions{Base: base, Limit: maxPushCommits})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	list := make([]obj, 0, len(details))
+	newest, err := one(ctx, g, u.New)
+	if err != nil {
+		return nil, nil, err
+	}
+	touched, err := g.Touched(ctx, append([]git.Detail{newest}, details...))
+	if err != nil {
+		return nil, nil, err
+	}
+	list = make([]obj, 0, len(details))
 	for i := len(details) - 1; i >= 0; i-- {
-		o, err := a.pushedCommit(ctx, g, at, details[i])
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, o)
+		list = append(list, a.pushedCommit(ctx, at, details[i], touched))
 	}
-	return list, nil
+	return list, a.pushedCommit(ctx, at, newest, touched), nil
 }
 
-func (a *API) pushedCommit(ctx context.Context, g *git.Repo, at string, d git.Detail) (obj, error) {
-	parent := ""
-	if len(d.Parents) > 0 {
-		parent = d.Parents[0]
-	}
-	files, err := g.Changes(ctx, parent, d.ID)
-	if err != nil {
-		return nil, err
-	}
-	lists := map[string][]string{"added": {}, "removed": {}, "modified": {}}
-	for _, f := range files {
-		switch f.Status {
-		case "added", "copied":
-			lists["added"] = append(lists["added"], f.Path)
-		case "removed":
-			lists["removed"] = append(lists["removed"], f.Path)
-		case "renamed":
-			lists["added"], lists["removed"] = append(lists["added"], f.Path), append(lists["removed"], f.Previous)
-		default:
-			lists["modified"] = append(lists["modified"], f.Path)
-		}
-	}
+func (a *API) pushedCommit(ctx context.Context, at string, d git.Detail, touched map[string]git.Touched) obj {
 	by := func(s git.Signature) obj {
 		o := obj{"name": s.Name, "email": s.Email, "date": s.When.Format(time.RFC3339)}
 		if u, err := a.store.AccountByEmail(ctx, s.Email); err == nil {
@@ -291,7 +321,9 @@ func (a *API) pushedCommit(ctx context.Context, g *git.Repo, at string, d git.De
 		}
 		return o
 	}
+	t := touched[d.ID]
+	paths := func(list []string) []string { return append([]string{}, list...) } // null is no list
 	return obj{"id": d.ID, "tree_id": d.Tree, "distinct": true, "message": d.Message, "timestamp": d.Committer.When.Format(time.RFC3339),
 		"url": a.htmlOf(at) + "/commit/" + d.ID, "author": by(d.Author), "committer": by(d.Committer),
-		"added": lists["added"], "removed": lists["removed"], "modified": lists["modified"]}, nil
+		"added": paths(t.Added), "removed": paths(t.Removed), "modified": paths(t.Modified)}
 }

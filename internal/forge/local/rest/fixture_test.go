@@ -28,7 +28,7 @@ import (
 // branch staging, and with ada (contributor), ben (reviewer) and mia
 // (maintainer).
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	desc  *description
 	host  *host.Host
 	repo  store.Repository
@@ -40,7 +40,7 @@ type world struct {
 	moved []forge.RefUpdate
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, desc: describedOrSkip(t), token: map[string]string{}, id: map[string]int64{}}
 	ctx := t.Context()
@@ -140,6 +140,9 @@ func (w *world) clone(who, name string) string {
 
 func (w *world) commit(dir, name, content string) string {
 	w.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -155,14 +158,14 @@ type answer struct {
 }
 
 // is the answer as an object.
-func (a answer) object(t *testing.T) obj {
+func (a answer) object(t testing.TB) obj {
 	t.Helper()
 	var o obj
 	decode(t, a.body, &o)
 	return o
 }
 
-func (a answer) list(t *testing.T) []obj {
+func (a answer) list(t testing.TB) []obj {
 	t.Helper()
 	var o []obj
 	decode(t, a.body, &o)
@@ -241,4 +244,24 @@ func jsonNumber(v any) string {
 		return err.Error()
 	}
 	return string(raw)
+}
+
+// raw makes a request of which only the status counts: its path may be none
+// that GitHub has.
+func (w *world) raw(req *http.Request, who, path string, body any) int {
+	w.t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.URL.Opaque = "/api/v3" + path
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
+	req.Header.Set("Authorization", "Bearer "+w.token[who])
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode
 }

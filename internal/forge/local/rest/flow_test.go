@@ -114,8 +114,8 @@ func TestPushes(t *testing.T) {
 		who, ref, says string
 	}{
 		"a contributor":            {"ada", "refs/heads/new", "push to your fork"},
-		"to a protected branch":    {"ben", "refs/heads/staging", "changes come by pull request"},
-		"a maintainer, held to it": {"mia", "refs/heads/staging", "changes come by pull request"},
+		"to a protected branch":    {"ben", "refs/heads/staging", "push to another branch or to your fork and open a pull request"},
+		"a maintainer, held to it": {"mia", "refs/heads/staging", "push to another branch or to your fork and open a pull request"},
 		"to the forge's own refs":  {"ben", "refs/pull/1/head", "only branches and tags"},
 		"to some other ref":        {"ben", "refs/hubship/x", "only branches and tags"},
 	} {

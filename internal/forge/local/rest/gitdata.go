@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 )
@@ -34,6 +35,12 @@ func (a *API) gitRoutes() {
 	a.handle("GET"+repo+"/commits/{rest...}", store.ScopeRead, (*call).commitPath)
 	a.handle("GET"+repo+"/compare/{basehead...}", store.ScopeRead, (*call).compare)
 	a.handle("GET"+repo+"/contents/{path...}", store.ScopeRead, (*call).contents)
+	a.handle("PUT"+repo+"/contents/{path...}", store.ScopeRepo, (*call).putContents)
+	a.handle("DELETE"+repo+"/contents/{path...}", store.ScopeRepo, (*call).deleteContents)
+	a.handle("GET"+repo+"/git/commits/{sha}", store.ScopeRead, (*call).getGitCommit)
+	a.handle("GET"+repo+"/git/trees/{sha...}", store.ScopeRead, (*call).getTree)
+	a.handle("GET"+repo+"/git/blobs/{sha}", store.ScopeRead, (*call).getBlob)
+	a.handle("GET"+repo+"/tags", store.ScopeRead, (*call).listTags)
 }
 
 func (c *call) git() (*git.Repo, error) { return c.host.Git(c.repo) }
@@ -54,13 +61,18 @@ func one(ctx context.Context, g *git.Repo, id string) (git.Detail, error) {
 	return list[0], nil
 }
 
+func signature(s git.Signature) obj {
+	return obj{"name": s.Name, "email": s.Email, "date": s.When.Format(time.RFC3339)}
+}
+
+func unsigned() obj {
+	return obj{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil}
+}
+
 func (a *API) commit(ctx context.Context, repo store.Repository, d git.Detail) (obj, error) {
 	at, err := a.placeOf(ctx, repo)
 	if err != nil {
 		return nil, err
-	}
-	by := func(s git.Signature) obj {
-		return obj{"name": s.Name, "email": s.Email, "date": s.When.Format(time.RFC3339)}
 	}
 	account := func(s git.Signature) (any, error) {
 		u, err := a.store.AccountByEmail(ctx, s.Email)
@@ -85,9 +97,9 @@ func (a *API) commit(ctx context.Context, repo store.Repository, d git.Detail) (
 		"sha": d.ID, "node_id": nodeID("Commit", d.ID), "url": at + "/commits/" + d.ID, "html_url": a.htmlOf(at) + "/commit/" + d.ID,
 		"comments_url": at + "/commits/" + d.ID + "/comments", "author": author, "committer": committer, "parents": parents,
 		"commit": obj{
-			"url": at + "/git/commits/" + d.ID, "author": by(d.Author), "committer": by(d.Committer), "message": d.Message, "comment_count": 0,
+			"url": at + "/git/commits/" + d.ID, "author": signature(d.Author), "committer": signature(d.Committer), "message": d.Message, "comment_count": 0,
 			"tree":         obj{"sha": d.Tree, "url": at + "/git/trees/" + d.Tree},
-			"verification": obj{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil},
+			"verification": unsigned(),
 		},
 	}, nil
 }
@@ -165,7 +177,10 @@ func (c *call) commitPath() error {
 	if err != nil {
 		return err
 	}
-	for suffix, fn := range map[string]func(*call, string) error{"/statuses": (*call).listStatuses, "/status": (*call).combinedStatus, "/check-runs": (*call).listChecks} {
+	for suffix, fn := range map[string]func(*call, string) error{
+		"/statuses": (*call).listStatuses, "/status": (*call).combinedStatus, "/check-runs": (*call).listChecks,
+		"/pulls": (*call).commitPulls, "/branches-where-head": (*call).branchesWhereHead,
+	} {
 		if rev, ok := strings.CutSuffix(rest, suffix); ok {
 			id, err := c.resolve(g, rev)
 			if err != nil {
@@ -173,6 +188,9 @@ func (c *call) commitPath() error {
 			}
 			return fn(c, id)
 		}
+	}
+	if sha, _, below := strings.Cut(rest, "/"); below && forge.CheckCommit(sha) == nil {
+		return notFound() // something of a commit that is not served here
 	}
 	id, err := c.resolve(g, rest)
 	if err != nil {

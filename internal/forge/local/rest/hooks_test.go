@@ -26,7 +26,7 @@ type received struct {
 	event, guid, signature, body string
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t testing.TB) *sink {
 	s := &sink{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -45,16 +45,16 @@ func newSink(t *testing.T) *sink {
 }
 
 // wait returns what arrived once there are so many.
-func (s *sink) wait(t *testing.T, n int) []received {
+func (s *sink) wait(t testing.TB, n int) []received {
 	t.Helper()
-	for range 500 {
+	for range 5000 {
 		s.mu.Lock()
 		got := append([]received{}, s.got...)
 		s.mu.Unlock()
 		if len(got) >= n {
 			return got
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

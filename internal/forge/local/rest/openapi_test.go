@@ -73,30 +73,48 @@ var described = sync.OnceValues(func() (*description, error) {
 	d.compiler.AssertFormat()
 	d.hooks.AssertFormat()
 	// The library's own takes /{x}/ for one, not {/x}, which GitHub writes.
-	d.hooks.RegisterFormat(&jsonschema.Format{Name: "uri-template", Validate: func(v any) error {
+	template := &jsonschema.Format{Name: "uri-template", Validate: func(v any) error {
 		if s, ok := v.(string); ok && !addressTemplate.MatchString(s) {
 			return errors.New("no address with places to fill in")
 		}
 		return nil
-	}})
+	}}
+	d.compiler.RegisterFormat(template)
+	d.hooks.RegisterFormat(template)
+	// Where the fork was deleted GitHub answers null, which its description of
+	// lists knows and that of one pull request does not.
+	head := d.parts["schemas"].(map[string]any)["pull-request"].(map[string]any)["properties"].(map[string]any)["head"].(map[string]any)["properties"].(map[string]any)
+	head["repo"] = map[string]any{"anyOf": []any{head["repo"], map[string]any{"type": "null"}}}
 	return d, errors.Join(d.compiler.AddResource(partsURL, map[string]any{"components": d.parts}), d.hooks.AddResource(hooksURL, events))
 })
 
-var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?+]?[a-z_,]+\}|[^{} ])*$`)
+var addressTemplate = regexp.MustCompile(`^https?://[^{} ]+(\{[/?&+]?[a-z_,]+\}|[^{} ])*$`)
 
-// installDescription installs the packages, once per content of their lock
-// file, in the user's cache folder or HUBSHIP_TEST_VENV, and keeps of their
-// 400 MB the two files that are read.
+// installDescription installs GitHub's description, and keeps of its 400 MB the
+// two files that are read.
 func installDescription(ctx context.Context) (string, error) {
+	return installPackages(ctx, "openapi", func(dir string) error {
+		modules := filepath.Join(dir, "node_modules")
+		return errors.Join(
+			os.Rename(filepath.Join(modules, "@octokit", "openapi", "generated", "api.github.com.json"), filepath.Join(dir, "api.github.com.json")),
+			os.Rename(filepath.Join(modules, "@octokit", "webhooks-schemas", "schema.json"), filepath.Join(dir, "webhooks.json")),
+			os.RemoveAll(modules))
+	})
+}
+
+// installPackages installs what a folder of testdata locks, once per content of
+// its lock file, in the user's cache folder or HUBSHIP_TEST_VENV. After the
+// installation, finish is called.
+func installPackages(ctx context.Context, name string, finish func(dir string) error) (string, error) {
 	sum := sha256.New()
 	files := map[string][]byte{}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		data, err := os.ReadFile(filepath.Join("testdata", "openapi", name))
+	for _, file := range []string{"package.json", "package-lock.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name, file))
 		if err != nil {
 			return "", err
 		}
 		sum.Write(data)
-		files[name] = data
+		files[file] = data
 	}
 	root := os.Getenv("HUBSHIP_TEST_VENV")
 	if root == "" {
@@ -106,7 +124,7 @@ func installDescription(ctx context.Context) (string, error) {
 		}
 		root = filepath.Join(cache, "hubship-test")
 	}
-	dir := filepath.Join(root, fmt.Sprintf("openapi-%x", sum.Sum(nil)[:8]))
+	dir := filepath.Join(root, fmt.Sprintf("%s-%x", name, sum.Sum(nil)[:8]))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -121,8 +139,8 @@ func installDescription(ctx context.Context) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
 		return dir, nil
 	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+	for file, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -131,12 +149,10 @@ func installDescription(ctx context.Context) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm ci (Debian: apt-get install nodejs npm): %w\n%s", err, out)
 	}
-	modules := filepath.Join(dir, "node_modules")
-	return dir, errors.Join(
-		os.Rename(filepath.Join(modules, "@octokit", "openapi", "generated", "api.github.com.json"), filepath.Join(dir, "api.github.com.json")),
-		os.Rename(filepath.Join(modules, "@octokit", "webhooks-schemas", "schema.json"), filepath.Join(dir, "webhooks.json")),
-		os.RemoveAll(modules),
-		os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644))
+	if err := finish(dir); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644)
 }
 
 // toSchema makes JSON Schema of OpenAPI 3.0's dialect: nullable is a type of
@@ -153,6 +169,9 @@ func toSchema(v any) any {
 		}
 		if ref, ok := v["$ref"].(string); ok && strings.HasPrefix(ref, "#/components/schemas/") {
 			v["$ref"] = partsURL + ref
+		}
+		if v["default"] == "" && v["format"] == "uri" {
+			delete(v, "format") // no address, then
 		}
 		if v["nullable"] != true {
 			return v
@@ -285,7 +304,7 @@ func (d *description) checkEvent(event string, body []byte) error {
 	return nil
 }
 
-func describedOrSkip(t *testing.T) *description {
+func describedOrSkip(t testing.TB) *description {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("skipped: -short, and this test installs GitHub's description of its API")
@@ -297,7 +316,7 @@ func describedOrSkip(t *testing.T) *description {
 	return d
 }
 
-func decode(t *testing.T, body []byte, into any) {
+func decode(t testing.TB, body []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(body, into); err != nil {
 		t.Fatalf("%v\n%s", err, body)

@@ -9,7 +9,11 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
-func (c *call) getProtection(branch string) error {
+// protectionParts are those that are read by themselves, too.
+var protectionParts = []string{"required_status_checks", "required_pull_request_reviews", "enforce_admins", "restrictions"}
+
+// getProtection answers with what holds for a branch, or a part of it.
+func (c *call) getProtection(branch, part string) error {
 	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
 		return notFound() // as on GitHub: rules are shown to those who write
 	}
@@ -24,7 +28,14 @@ func (c *call) getProtection(branch string) error {
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p))
+	whole := c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p)
+	if part == "" {
+		return c.answer(http.StatusOK, whole)
+	}
+	if whole[part] == nil {
+		return &httpError{status: http.StatusNotFound, message: "The branch has no such protection"}
+	}
+	return c.answer(http.StatusOK, whole[part])
 }
 
 func (c *call) protection(at, branch string, p *host.Protection) obj {
@@ -46,18 +57,55 @@ func (c *call) protection(at, branch string, p *host.Protection) obj {
 	if p.Reviews != nil {
 		o["required_pull_request_reviews"] = obj{"url": at + "/required_pull_request_reviews", "dismiss_stale_reviews": p.Reviews.DismissStale,
 			"require_code_owner_reviews": false, "require_last_push_approval": p.Reviews.LastPush, "required_approving_review_count": p.Reviews.Count}
+		if len(p.Bypass) > 0 {
+			o["required_pull_request_reviews"].(obj)["bypass_pull_request_allowances"] = obj{"users": c.usersOf(p.Bypass), "teams": []obj{}, "apps": []obj{}}
+		}
 	}
 	if p.Restrictions != nil {
-		users := []obj{}
-		for _, login := range p.Restrictions.Users {
-			if u, err := c.store.AccountByLogin(c.ctx, login); err == nil {
-				users = append(users, c.user(u))
-			}
-		}
 		o["restrictions"] = obj{"url": at + "/restrictions", "users_url": at + "/restrictions/users", "teams_url": at + "/restrictions/teams",
-			"apps_url": at + "/restrictions/apps", "users": users, "teams": []obj{}, "apps": []obj{}}
+			"apps_url": at + "/restrictions/apps", "users": c.usersOf(p.Restrictions.Users), "teams": []obj{}, "apps": []obj{}}
 	}
 	return o
+}
+
+// usersOf renders those of some logins that there are.
+func (c *call) usersOf(logins []string) []obj {
+	users := []obj{}
+	for _, login := range logins {
+		if u, err := c.store.AccountByLogin(c.ctx, login); err == nil {
+			users = append(users, c.user(u))
+		}
+	}
+	return users
+}
+
+// named are accounts, teams and apps, as GitHub names those that a rule lets
+// pass. This forge has accounts only.
+type named struct {
+	Users []string `json:"users"`
+	Teams []string `json:"teams"`
+	Apps  []string `json:"apps"`
+}
+
+// logins returns the logins of the accounts, as they are written.
+func (c *call) logins(n named) ([]string, error) {
+	if len(n.Teams) > 0 || len(n.Apps) > 0 {
+		return nil, plain("This forge has no teams and no apps.")
+	}
+	if len(n.Users) > 100 {
+		return nil, plain("There are too many users.")
+	}
+	logins := []string{}
+	for _, login := range n.Users {
+		u, err := c.store.AccountByLogin(c.ctx, login)
+		if host.IsNotFound(err) {
+			return nil, plain("There is no user " + login + ".")
+		} else if err != nil {
+			return nil, err
+		}
+		logins = append(logins, u.Login)
+	}
+	return logins, nil
 }
 
 // protectionInput is GitHub's. Its four first fields have to be there, null or
@@ -72,22 +120,19 @@ type protectionInput struct {
 	} `json:"required_status_checks"`
 	EnforceAdmins *bool `json:"enforce_admins"`
 	Reviews       *struct {
-		DismissStale bool `json:"dismiss_stale_reviews"`
-		CodeOwners   bool `json:"require_code_owner_reviews"`
-		Count        *int `json:"required_approving_review_count"`
-		LastPush     bool `json:"require_last_push_approval"`
+		DismissStale bool  `json:"dismiss_stale_reviews"`
+		CodeOwners   bool  `json:"require_code_owner_reviews"`
+		Count        *int  `json:"required_approving_review_count"`
+		LastPush     bool  `json:"require_last_push_approval"`
+		Bypass       named `json:"bypass_pull_request_allowances"`
 	} `json:"required_pull_request_reviews"`
-	Restrictions *struct {
-		Users []string `json:"users"`
-		Teams []string `json:"teams"`
-		Apps  []string `json:"apps"`
-	} `json:"restrictions"`
-	LinearHistory  bool  `json:"required_linear_history"`
-	AllowForce     *bool `json:"allow_force_pushes"`
-	AllowDeletions bool  `json:"allow_deletions"`
-	BlockCreations bool  `json:"block_creations"`
-	Conversations  bool  `json:"required_conversation_resolution"`
-	Lock           bool  `json:"lock_branch"`
+	Restrictions   *named `json:"restrictions"`
+	LinearHistory  bool   `json:"required_linear_history"`
+	AllowForce     *bool  `json:"allow_force_pushes"`
+	AllowDeletions bool   `json:"allow_deletions"`
+	BlockCreations bool   `json:"block_creations"`
+	Conversations  bool   `json:"required_conversation_resolution"`
+	Lock           bool   `json:"lock_branch"`
 }
 
 func (c *call) putProtection(branch string) error {
@@ -114,6 +159,15 @@ func (c *call) putProtection(branch string) error {
 	p, err := c.protectionFrom(in)
 	if err != nil {
 		return err
+	}
+	// What the dialect cannot say stays as it is.
+	if old, err := c.host.Protection(c.ctx, c.repo, branch); err != nil {
+		return err
+	} else if old != nil {
+		p.Heads, p.AllowPush = old.Heads, old.AllowPush
+		if in.Reviews == nil && old.Reviews == nil {
+			p.Bypass = old.Bypass
+		}
 	}
 	if err := c.host.SetProtection(c.ctx, c.repo, branch, p); err != nil {
 		return err
@@ -154,24 +208,17 @@ func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {
 		if p.Reviews.Count < 0 || p.Reviews.Count > 6 {
 			return nil, plain("required_approving_review_count is a number from 0 to 6.")
 		}
+		var err error
+		if p.Bypass, err = c.logins(in.Reviews.Bypass); err != nil {
+			return nil, err
+		}
 	}
 	if in.Restrictions == nil {
 		return p, nil
 	}
-	if len(in.Restrictions.Teams) > 0 || len(in.Restrictions.Apps) > 0 {
-		return nil, plain("This forge has no teams and no apps.")
-	}
-	p.Restrictions = &host.Restrictions{Users: []string{}}
-	for _, login := range in.Restrictions.Users {
-		u, err := c.store.AccountByLogin(c.ctx, login)
-		if host.IsNotFound(err) {
-			return nil, plain("There is no user " + login + ".")
-		} else if err != nil {
-			return nil, err
-		}
-		p.Restrictions.Users = append(p.Restrictions.Users, u.Login)
-	}
-	return p, nil
+	users, err := c.logins(*in.Restrictions)
+	p.Restrictions = &host.Restrictions{Users: users}
+	return p, err
 }
 
 func (c *call) deleteProtection(branch string) error {

@@ -26,6 +26,12 @@ func (a *API) pullRoutes() {
 	a.handle("GET"+pulls+"/{number}/commits", store.ScopeRead, (*call).pullCommits)
 	a.handle("GET"+pulls+"/{number}/merge", store.ScopeRead, (*call).pullMerged)
 	a.handle("PUT"+pulls+"/{number}/merge", store.ScopeRepo, (*call).mergePull)
+	a.handle("GET"+pulls+"/{number}/comments", store.ScopeRead, func(c *call) error {
+		if _, err := c.lookAt(); err != nil {
+			return err
+		}
+		return c.answer(http.StatusOK, []obj{}) // on lines; createReview refuses them
+	})
 	a.handle("PUT"+pulls+"/{number}/update-branch", store.ScopeRepo, (*call).updateBranch)
 }
 
@@ -137,19 +143,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.host.Git(repo)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := pullChanges(ctx, g, p)
-	if err != nil {
-		return nil, err
-	}
-	additions, deletions := 0, 0
-	for _, f := range changes {
-		additions, deletions = additions+f.Additions, deletions+f.Deletions
-	}
-	ahead, _, err := g.AheadBehind(ctx, p.BaseSHA, p.HeadSHA)
+	size, err := a.sizeOf(ctx, repo, p)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +153,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	}
 	o["merged"], o["mergeable"], o["rebaseable"], o["mergeable_state"] = !p.Merged.IsZero(), mergeable, mergeable, v.State
 	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), 0, p.CanModify
-	o["commits"], o["additions"], o["deletions"], o["changed_files"] = ahead, additions, deletions, len(changes)
+	o["commits"], o["additions"], o["deletions"], o["changed_files"] = size.commits, size.additions, size.deletions, size.files
 	return o, nil
 }
 
@@ -213,13 +207,10 @@ func (c *call) listPulls() error {
 		return err
 	}
 	c.link(p, total)
-	list, err := each(found, func(p store.Pull) (obj, error) {
-		p, err := c.host.Look(c.ctx, c.repo, p.Number)
-		if err != nil {
-			return nil, err
-		}
-		return c.simplePull(c.ctx, c.repo, p)
-	})
+	if found, err = c.host.LookAll(c.ctx, c.repo, found); err != nil {
+		return err
+	}
+	list, err := each(found, func(p store.Pull) (obj, error) { return c.simplePull(c.ctx, c.repo, p) })
 	if err != nil {
 		return err
 	}
@@ -338,6 +329,7 @@ func (c *call) updatePull() error {
 			return invalid("PullRequest", "base", "invalid", "")
 		}
 		set(&p.Title, in.Title)
+		p.Title = host.OneLine(p.Title)
 		set(&p.Body, in.Body)
 		set(&p.BaseRef, in.Base)
 		set(&p.CanModify, in.Modify)

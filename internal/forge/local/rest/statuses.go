@@ -18,10 +18,15 @@ import (
 func (a *API) statusRoutes() {
 	const repo = " /repos/{owner}/{repo}"
 	a.handle("POST"+repo+"/statuses/{sha}", store.ScopeStatus, (*call).createStatus)
+	a.handle("GET"+repo+"/statuses/{ref...}", store.ScopeRead, func(c *call) error { // the older name of commits/REF/statuses
+		c.r.SetPathValue("rest", c.r.PathValue("ref")+"/statuses")
+		return c.commitPath()
+	})
 	a.handle("POST"+repo+"/check-runs", store.ScopeStatus, (*call).createCheck)
 	a.handle("GET"+repo+"/check-runs/{id}", store.ScopeRead, (*call).getCheck)
 	a.handle("PATCH"+repo+"/check-runs/{id}", store.ScopeStatus, (*call).updateCheck)
 	a.handle("GET"+repo+"/check-runs/{id}/annotations", store.ScopeRead, (*call).annotations)
+	a.handle("POST"+repo+"/check-runs/{id}/rerequest", store.ScopeStatus, (*call).rerequest)
 }
 
 func (a *API) status(at string, s store.Status) obj {
@@ -87,21 +92,16 @@ func (c *call) createStatus() error {
 	if err := c.commitOf(s.SHA); err != nil {
 		return err
 	}
-	if err := c.store.AddStatus(c.ctx, &s); errors.Is(err, store.ErrTooMany) {
-		return invalid("Status", "context", "custom", "This SHA and context has reached the maximum number of statuses.")
+	recorded, err := c.store.AddStatus(c.ctx, &s)
+	if errors.Is(err, store.ErrTooMany) {
+		return invalid("Status", "context", "custom", "This SHA has reached the maximum number of contexts.")
 	} else if err != nil {
 		return err
 	}
-	c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
+	if recorded {
+		c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
 	}
-	o, err := c.statusWithCreator(c.ctx, at, s)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusCreated, o)
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
 
 func (c *call) listStatuses(sha string) error {
@@ -109,15 +109,7 @@ func (c *call) listStatuses(sha string) error {
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	list, err := each(cut(c, all), func(s store.Status) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, list)
+	return showPage(c, all, func(at string, s store.Status) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
 
 // combinedStatus answers with the newest status of each context, and what they
@@ -224,7 +216,7 @@ func (in checkInput) apply(k *store.Check) error {
 	switch {
 	case strings.TrimSpace(k.Name) == "" || len([]rune(k.Name)) > 255:
 		return invalid("CheckRun", "name", "invalid", "")
-	case !slices.Contains([]string{"queued", "in_progress", "completed", "waiting", "requested", "pending"}, k.Status):
+	case !slices.Contains([]string{"queued", "in_progress", "completed"}, k.Status):
 		return invalid("CheckRun", "status", "invalid", "")
 	case k.Status == "completed" && !slices.Contains(conclusions, k.Conclusion):
 		return invalid("CheckRun", "conclusion", "invalid", "")
@@ -281,21 +273,13 @@ func (a *API) check(at string, k store.Check) (obj, error) {
 	return obj{
 		"id": k.ID, "node_id": nodeID("CheckRun", k.ID), "head_sha": k.SHA, "name": k.Name, "external_id": k.External, "url": self,
 		"html_url": fmt.Sprintf("%s/runs/%d", a.htmlOf(at), k.ID), "details_url": orNull(k.Details), "status": k.Status, "conclusion": orNull(k.Conclusion),
-		"started_at": stamp(k.Started), "completed_at": stamp(k.Completed), "check_suite": nil, "app": nil, "pull_requests": []obj{},
+		"started_at": stamp(k.Started), "completed_at": stamp(k.Completed), "check_suite": obj{"id": 1}, "app": nil, "pull_requests": []obj{},
 		"output": obj{"title": orNull(k.Title), "summary": orNull(k.Summary), "text": orNull(k.Text), "annotations_count": len(all), "annotations_url": self + "/annotations"},
 	}, err
 }
 
 func (c *call) answerCheck(status int, k store.Check) error {
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	o, err := c.check(at, k)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
+	return c.show(status, func(at string) (obj, error) { return c.check(at, k) })
 }
 
 func (c *call) createCheck() error {
@@ -316,6 +300,10 @@ func (c *call) createCheck() error {
 	if err := c.store.AddCheck(c.ctx, &k); err != nil {
 		return err
 	}
+	c.tellCheck("created", k)
+	if k.Status == "completed" {
+		c.tellCheck("completed", k)
+	}
 	return c.answerCheck(http.StatusCreated, k)
 }
 
@@ -331,11 +319,35 @@ func (c *call) updateCheck() error {
 	if err != nil {
 		return err
 	}
-	k, err := c.store.EditCheck(c.ctx, c.repo.ID, id, in.apply)
+	ran := false
+	k, err := c.store.EditCheck(c.ctx, c.repo.ID, id, func(k *store.Check) error {
+		ran = k.Status != "completed"
+		return in.apply(k)
+	})
 	if err != nil {
 		return err
 	}
+	if ran && k.Status == "completed" {
+		c.tellCheck("completed", k)
+	}
 	return c.answerCheck(http.StatusOK, k)
+}
+
+func (c *call) tellCheck(action string, k store.Check) {
+	c.host.Tell(c.ctx, host.Event{Name: "check_run", Action: action, Repo: c.repo, Sender: c.who, Check: &k})
+}
+
+// rerequest tells whoever made a check run that somebody wants it again.
+func (c *call) rerequest() error {
+	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		return err
+	}
+	k, err := c.checkOf()
+	if err != nil {
+		return err
+	}
+	c.tellCheck("rerequested", k)
+	return c.answer(http.StatusCreated, obj{})
 }
 
 func (c *call) checkOf() (store.Check, error) {

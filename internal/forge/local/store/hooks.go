@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -68,9 +69,7 @@ func (s *Store) AddDelivery(ctx context.Context, d *Delivery) error {
 		if err := deliveries.insert(ctx, tx, d); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM deliveries WHERE hook = ? AND id <= (SELECT id FROM deliveries WHERE hook = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-			d.Hook, d.Hook, KeepDeliveries)
-		return err
+		return dropOld(ctx, tx, "deliveries", "hook = ?", KeepDeliveries, d.Hook)
 	}))
 }
 
@@ -92,18 +91,36 @@ func (s *Store) Deliveries(ctx context.Context, hook, before int64, limit int) (
 	return list, explain("list deliveries", err)
 }
 
-// DueDeliveries returns deliveries whose time has come, oldest first, and when
+// DueHooks returns the hooks that have deliveries whose time has come, and when
 // the next one after these is due (zero if none).
-func (s *Store) DueDeliveries(ctx context.Context, now time.Time, limit int) ([]Delivery, time.Time, error) {
-	list, err := deliveries.list(ctx, s.db, "WHERE due > 0 AND due <= ? ORDER BY due, id LIMIT ?", Time{now}, limit)
+func (s *Store) DueHooks(ctx context.Context, now time.Time) (ids []int64, next time.Time, err error) {
+	defer func() { err = explain("find due deliveries", err) }()
+	rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT hook FROM deliveries WHERE due > 0 AND due <= ?", Time{now})
 	if err != nil {
-		return nil, time.Time{}, explain("find due deliveries", err)
+		return nil, time.Time{}, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, time.Time{}, err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, time.Time{}, err
 	}
 	later, err := deliveries.list(ctx, s.db, "WHERE due > ? ORDER BY due LIMIT 1", Time{now})
 	if err != nil || len(later) == 0 {
-		return list, time.Time{}, explain("find due deliveries", err)
+		return ids, time.Time{}, err
 	}
-	return list, later[0].Due.Time, nil
+	return ids, later[0].Due.Time, nil
+}
+
+// DueDeliveries returns deliveries of a hook whose time has come, oldest first.
+func (s *Store) DueDeliveries(ctx context.Context, hook int64, now time.Time, limit int) ([]Delivery, error) {
+	list, err := deliveries.list(ctx, s.db, "WHERE hook = ? AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?", hook, Time{now}, limit)
+	return list, explain("find due deliveries", err)
 }
 
 // EnsureLabel returns the label of a repository by its name, made now if there
@@ -140,4 +157,15 @@ func (s *Store) AddPullLabel(ctx context.Context, pull, label int64) error {
 func (s *Store) RemovePullLabel(ctx context.Context, pull int64, name string) error {
 	return explain("unlabel pull request", s.change(ctx, pull,
 		"DELETE FROM pull_labels WHERE pull = ? AND (? = '' OR label IN (SELECT id FROM labels WHERE name = ?))", pull, name, name))
+}
+
+// Labels returns those of a repository, by name.
+func (s *Store) Labels(ctx context.Context, repository int64) ([]Label, error) {
+	list, err := labels.list(ctx, s.db, "WHERE repository = ? ORDER BY name", repository)
+	return list, explain("list labels", err)
+}
+
+// AddLabel makes a label. The error is ErrExists when the name is taken.
+func (s *Store) AddLabel(ctx context.Context, l *Label) error {
+	return add(ctx, s, labels, "make label", l)
 }

@@ -45,6 +45,12 @@ func (s *Store) Forks(ctx context.Context, id int64) ([]Repository, error) {
 	return list, explain("list forks", err)
 }
 
+// DeleteRepository removes a repository with its pull requests and all else
+// that belongs to it. It fails while another one is a fork of it.
+func (s *Store) DeleteRepository(ctx context.Context, id int64) error {
+	return explain("delete repository", s.exec(ctx, "DELETE FROM repositories WHERE id = ?", id))
+}
+
 // SetPushed notes when a repository was pushed to.
 func (s *Store) SetPushed(ctx context.Context, id int64) error {
 	return explain("note a push", s.exec(ctx, "UPDATE repositories SET pushed = ? WHERE id = ?", Now(), id))
@@ -102,6 +108,7 @@ type PullFilter struct {
 	HeadOwner  int64
 	HeadRef    string
 	HeadSHA    string
+	Commit     string // head, or commit of the merge
 	BaseRef    string
 	State      string // open, closed, or all
 	Sort       string // created or updated
@@ -125,6 +132,9 @@ func (s *Store) Pulls(ctx context.Context, f PullFilter) ([]Pull, int, error) {
 	is("head_owner", f.HeadOwner, f.HeadOwner != 0)
 	is("head_ref", f.HeadRef, f.HeadRef != "")
 	is("head_sha", f.HeadSHA, f.HeadSHA != "")
+	if f.Commit != "" {
+		where, args = append(where, "(head_sha = ? OR (merge_sha = ? AND merged > 0))"), append(args, f.Commit, f.Commit)
+	}
 	is("base_ref", f.BaseRef, f.BaseRef != "")
 	switch f.State {
 	case "open":
@@ -279,26 +289,44 @@ func (s *Store) Comments(ctx context.Context, repository, number int64, since ti
 	return list, explain("list comments", err)
 }
 
-// maxStatuses bounds the statuses of one commit in one context, as GitHub does.
-const maxStatuses = 1000
+// Bounds of the statuses of a commit.
+const (
+	KeepStatuses = 50  // newest ones that are kept of a context
+	MaxContexts  = 500 // that a commit has statuses in
+)
 
 // ErrTooMany says that a bound of what is kept was reached.
-var ErrTooMany = fmt.Errorf("there are %d already", maxStatuses)
+var ErrTooMany = fmt.Errorf("the commit has statuses in %d contexts already", MaxContexts)
 
-// AddStatus records a status.
-func (s *Store) AddStatus(ctx context.Context, v *Status) error {
+// AddStatus records a status, and drops the oldest ones of its context beyond
+// KeepStatuses. One that says what the context's newest says already is that
+// one, and nothing is recorded.
+func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err error) {
 	v.Created = Now()
-	return explain("record status", s.write(ctx, func(tx *sql.Tx) error {
-		var n int
-		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM statuses WHERE repository = ? AND sha = ? AND context = ?", v.Repository, v.SHA, v.Context).Scan(&n)
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		newest, err := statuses.list(ctx, tx, "WHERE repository = ? AND sha = ? AND context = ? ORDER BY id DESC LIMIT 1", v.Repository, v.SHA, v.Context)
 		if err != nil {
 			return err
 		}
-		if n >= maxStatuses {
-			return ErrTooMany
+		if len(newest) == 0 {
+			var n int
+			if err := tx.QueryRowContext(ctx, "SELECT COUNT(DISTINCT context) FROM statuses WHERE repository = ? AND sha = ?", v.Repository, v.SHA).Scan(&n); err != nil {
+				return err
+			}
+			if n >= MaxContexts {
+				return ErrTooMany
+			}
+		} else if same := newest[0]; same.State == v.State && same.Description == v.Description && same.Target == v.Target && same.Creator == v.Creator {
+			*v = same
+			return nil
 		}
-		return statuses.insert(ctx, tx, v)
-	}))
+		recorded = true
+		if err := statuses.insert(ctx, tx, v); err != nil {
+			return err
+		}
+		return dropOld(ctx, tx, "statuses", "repository = ? AND sha = ? AND context = ?", KeepStatuses, v.Repository, v.SHA, v.Context)
+	})
+	return recorded && err == nil, explain("record status", err)
 }
 
 // Statuses returns all statuses of a commit, newest first.
@@ -307,9 +335,18 @@ func (s *Store) Statuses(ctx context.Context, repository int64, sha string) ([]S
 	return list, explain("list statuses", err)
 }
 
-// AddCheck records a check run.
+// KeepChecks is how many check runs of a name are kept of a commit.
+const KeepChecks = 50
+
+// AddCheck records a check run, and drops the oldest ones of its name beyond
+// KeepChecks.
 func (s *Store) AddCheck(ctx context.Context, c *Check) error {
-	return add(ctx, s, checks, "record check run", c)
+	return explain("record check run", s.write(ctx, func(tx *sql.Tx) error {
+		if err := checks.insert(ctx, tx, c); err != nil {
+			return err
+		}
+		return dropOld(ctx, tx, "checks", "repository = ? AND sha = ? AND name = ?", KeepChecks, c.Repository, c.SHA, c.Name)
+	}))
 }
 
 // EditCheck changes a check run as it is now, like EditPull.

@@ -182,6 +182,36 @@ type Check struct {
 	Creator     int64
 }
 
+// Deployment is a record that a commit is brought to an environment.
+type Deployment struct {
+	ID          int64
+	Repository  int64
+	SHA         string
+	Ref         string // what was asked for: a branch, a tag or the commit
+	Task        string
+	Environment string
+	Description string
+	Payload     string // JSON: an object or a text
+	Transient   bool
+	Production  bool
+	Creator     int64
+	Created     Time
+	Updated     Time
+}
+
+// DeploymentStatus is how a deployment goes.
+type DeploymentStatus struct {
+	ID             int64
+	Deployment     int64
+	State          string // error, failure, inactive, in_progress, queued, pending or success
+	Description    string
+	Log            string // URL
+	Environment    string
+	EnvironmentURL string // of what was deployed
+	Creator        int64
+	Created        Time
+}
+
 // Protection is what holds for a branch.
 type Protection struct {
 	ID         int64

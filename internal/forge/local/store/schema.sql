@@ -161,6 +161,34 @@ CREATE TABLE labels (
 	description TEXT    NOT NULL,
 	UNIQUE (repository, name)
 );
+CREATE TABLE deployments (
+	id          INTEGER PRIMARY KEY AUTOINCREMENT,
+	repository  INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+	sha         TEXT    NOT NULL,
+	ref         TEXT    NOT NULL, -- as it was asked for
+	task        TEXT    NOT NULL,
+	environment TEXT    NOT NULL,
+	description TEXT    NOT NULL,
+	payload     TEXT    NOT NULL, -- JSON
+	transient   INTEGER NOT NULL,
+	production  INTEGER NOT NULL,
+	creator     INTEGER NOT NULL REFERENCES accounts (id),
+	created     INTEGER NOT NULL,
+	updated     INTEGER NOT NULL
+);
+CREATE INDEX deployments_repository ON deployments (repository, id);
+CREATE TABLE deployment_statuses (
+	id              INTEGER PRIMARY KEY AUTOINCREMENT,
+	deployment      INTEGER NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+	state           TEXT    NOT NULL,
+	description     TEXT    NOT NULL,
+	log             TEXT    NOT NULL, -- URL
+	environment     TEXT    NOT NULL,
+	environment_url TEXT    NOT NULL,
+	creator         INTEGER NOT NULL REFERENCES accounts (id),
+	created         INTEGER NOT NULL
+);
+CREATE INDEX deployment_statuses_deployment ON deployment_statuses (deployment, id);
 CREATE TABLE pull_labels (
 	pull  INTEGER NOT NULL REFERENCES pulls (id) ON DELETE CASCADE,
 	label INTEGER NOT NULL REFERENCES labels (id) ON DELETE CASCADE,

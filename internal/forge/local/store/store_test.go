@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -194,8 +195,15 @@ func TestDeliveriesAreBounded(t *testing.T) {
 	if err != nil || len(all) != KeepDeliveries {
 		t.Errorf("%d are kept, %v", len(all), err)
 	}
-	due, next, err := s.DueDeliveries(ctx, time.Now(), 5)
-	if err != nil || len(due) != 5 || !next.IsZero() {
-		t.Errorf("%d due, next %v, %v", len(due), next, err)
+	due, err := s.DueDeliveries(ctx, h.ID, time.Now(), 5)
+	if err != nil || len(due) != 5 {
+		t.Errorf("%d due, %v", len(due), err)
+	}
+	later := Time{time.Now().Add(time.Hour)}
+	if err := s.AddDelivery(ctx, &Delivery{Hook: h.ID, Due: later}); err != nil {
+		t.Fatal(err)
+	}
+	if hooks, next, err := s.DueHooks(ctx, time.Now()); err != nil || !slices.Equal(hooks, []int64{h.ID}) || !next.Equal(later.Time) {
+		t.Errorf("hooks %v, next %v, %v", hooks, next, err)
 	}
 }

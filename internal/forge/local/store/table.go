@@ -115,6 +115,12 @@ var (
 	deliveries = table[Delivery]{"deliveries", "id, hook, guid, event, action, payload, redelivery, attempts, due, delivered, duration, code, status, req_headers, res_headers, res_body", func(v *Delivery) []any {
 		return []any{&v.ID, &v.Hook, &v.GUID, &v.Event, &v.Action, &v.Payload, &v.Redelivery, &v.Attempts, &v.Due, &v.Delivered, &v.Duration, &v.Code, &v.Status, &v.ReqHeaders, &v.ResHeaders, &v.ResBody}
 	}}
+	deployments = table[Deployment]{"deployments", "id, repository, sha, ref, task, environment, description, payload, transient, production, creator, created, updated", func(v *Deployment) []any {
+		return []any{&v.ID, &v.Repository, &v.SHA, &v.Ref, &v.Task, &v.Environment, &v.Description, &v.Payload, &v.Transient, &v.Production, &v.Creator, &v.Created, &v.Updated}
+	}}
+	deploymentStatuses = table[DeploymentStatus]{"deployment_statuses", "id, deployment, state, description, log, environment, environment_url, creator, created", func(v *DeploymentStatus) []any {
+		return []any{&v.ID, &v.Deployment, &v.State, &v.Description, &v.Log, &v.Environment, &v.EnvironmentURL, &v.Creator, &v.Created}
+	}}
 	labels = table[Label]{"labels", "id, repository, name, color, description", func(v *Label) []any {
 		return []any{&v.ID, &v.Repository, &v.Name, &v.Color, &v.Description}
 	}}

@@ -1,0 +1,379 @@
+package pulls_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+func TestFromForkToProd(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add <script>alert(1)</script> | @everybody #1")
+	w.wants(pr.Head.Commit, "hubship/policy", "pending")
+	r := w.checked(pr.Number, pr.Head.Commit)
+	if !r.Pull.Trusted || r.Pull.BaseCommit == "" || !r.Pull.Fork || r.Pull.HeadOwner != "carl" {
+		t.Errorf("%+v", r.Pull.PullRequest)
+	}
+	w.engine.finish(r.ID, model.Done, model.PartPassed, "fine")
+	for _, part := range model.PartNames {
+		w.wants(pr.Head.Commit, "hubship/"+part, "success fine")
+	}
+	w.says(pr.Number, "hubship:check", "Ready", "/runs/"+r.ID)
+
+	merged := w.merge(pr.Number)
+	w.engine.add(model.Run{Kind: model.Deploy, Environment: "staging", Commit: merged, State: model.Running})
+	w.wants(merged, "hubship/staging", "pending deploying")
+	w.engine.prove(merged)
+	w.engine.deploy("staging", merged, model.Done, "")
+	w.wants(merged, "hubship/staging", "success")
+	w.wants(merged, "hubship/staging/datahub", "success verified as a user: 1 check")
+	w.wants(pr.Head.Commit, "hubship/staging/datahub", "success")
+	w.says(pr.Number, "Deployed to staging", "import emoji 2.14.0")
+
+	var promotion forge.PullRequest
+	w.until("promotion", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "prod"})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		promotion = list[0]
+		return ""
+	})
+	if b := promotion.Body; promotion.Author != "hubship" || !strings.Contains(b, fmt.Sprintf("#%d", pr.Number)) || !strings.Contains(b, "run-007") ||
+		strings.Contains(b, "<script>") || strings.Contains(b, "@everybody") {
+		t.Errorf("the promotion says %q", b)
+	}
+	w.wants(merged, "hubship/promotion", "success staging verified 1 hub")
+	again := w.checked(promotion.Number, merged)
+	if again.Pull.Fork || again.Pull.Base != "prod" {
+		t.Errorf("%+v", again.Pull.PullRequest)
+	}
+	w.engine.finish(again.ID, model.Done, model.PartPassed, "fine")
+
+	shipped := w.merge(promotion.Number)
+	w.engine.deploy("prod", shipped, model.Done, "")
+	w.says(pr.Number, "🎉 Shipped to prod at")
+	w.says(promotion.Number, "Deployed to prod")
+	if n := len(w.comments(pr.Number)); n != 3 {
+		t.Errorf("%d comments, expected one about the check, one about staging, one about prod: %q", n, w.comments(pr.Number))
+	}
+}
+
+// A newer push, to the head or to the base, ends the check of the older one.
+func TestSupersede(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	first := w.checked(pr.Number, pr.Head.Commit)
+	head := w.push("add", "add.yaml", "x: 2\n")
+	second := w.checked(pr.Number, head)
+	w.superseded(first.ID)
+	if second.Cause != "push to carl:add" {
+		t.Errorf("cause %q", second.Cause)
+	}
+	w.engine.finish(second.ID, model.FailedRun, model.PartFailed, "lint: exit code 1")
+	w.wants(head, "hubship/tests", "failure lint: exit code 1")
+
+	other := w.push("other", "other.yaml", "y: 1\n")
+	o, err := w.carl.Open(t.Context(), forge.NewPullRequest{Title: "Other", Head: "carl:other", Base: "staging"})
+	w.ok(err)
+	w.engine.finish(w.checked(o.Number, other).ID, model.Done, model.PartPassed, "fine")
+	w.merge(o.Number)
+	third := w.checked(pr.Number, head)
+	if third.Cause != "push to staging" || third.Pull.BaseCommit == second.Pull.BaseCommit {
+		t.Errorf("cause %q", third.Cause)
+	}
+	w.wants(head, "hubship/tests", "pending")
+	w.engine.finish(third.ID, model.Done, model.PartPassed, "fine")
+	w.wants(head, "hubship/tests", "success")
+	if n := len(w.comments(pr.Number)); n != 1 {
+		t.Errorf("%d comments, expected one that is updated: %q", n, w.comments(pr.Number))
+	}
+
+	w.ok(w.carl2(pr.Number, "/hubship check"))
+	fourth := w.checked(pr.Number, head)
+	if fourth.Cause != "asked for by carl" {
+		t.Errorf("cause %q", fourth.Cause)
+	}
+	closed := forge.Closed
+	_, err = w.carl.Update(t.Context(), pr.Number, forge.Change{State: &closed})
+	w.ok(err)
+	w.superseded(fourth.ID)
+}
+
+// carl2 comments as the contributor, in a later second than what was before:
+// forges tell times to the second.
+func (w *world) carl2(number int, body string) error {
+	time.Sleep(1100 * time.Millisecond)
+	_, err := w.carl.Comment(w.t.Context(), number, body)
+	return err
+}
+
+func (w *world) superseded(id string) {
+	w.t.Helper()
+	w.until("run "+id, func() string {
+		runs, _ := w.engine.Runs(w.t.Context(), ship.RunFilter{})
+		for _, r := range runs {
+			if r.ID == id && r.State == model.Superseded {
+				return ""
+			}
+		}
+		return "it is not superseded"
+	})
+}
+
+// What a stranger proposes waits, until somebody who may write approves the
+// very commit.
+func TestStranger(t *testing.T) {
+	w := start(t)
+	pr := w.propose("add", "Add")
+	r := w.checked(pr.Number, pr.Head.Commit)
+	if r.Pull.Trusted || !strings.Contains(r.Pull.Hold, "carl") {
+		t.Fatalf("%+v", r.Pull.PullRequest)
+	}
+	w.engine.change(r.ID, func(r *model.Run) {
+		r.State, r.Reason = model.Refused, r.Pull.Hold
+		r.Pull.Parts[0].State = model.PartPassed
+	})
+	w.says(pr.Number, "Waiting for a maintainer", pulls.Approval(pr.Head.Commit))
+	w.wants(pr.Head.Commit, "hubship/policy", "success")
+	w.wants(pr.Head.Commit, "hubship/tests", "pending")
+
+	// Not by the author, not for another commit.
+	_, err := w.carl.Comment(t.Context(), pr.Number, pulls.Approval(pr.Head.Commit))
+	w.ok(err)
+	_, err = w.mia.Comment(t.Context(), pr.Number, pulls.Approval(strings.Repeat("0", 40)))
+	w.ok(err)
+	head := w.push("add", "add.yaml", "x: 2\n")
+	next := w.checked(pr.Number, head)
+	if next.Pull.Trusted {
+		t.Fatal("it was approved by its author, or for another commit")
+	}
+	_, err = w.mia.Comment(t.Context(), pr.Number, pulls.Approval(head[:12]))
+	w.ok(err)
+	_, err = w.mia.Comment(t.Context(), pr.Number, "Looks good.\r\n\r\n"+pulls.Approval(head)+"\r\n")
+	w.ok(err)
+	w.until("approval", func() string {
+		runs, _ := w.engine.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull})
+		if runs[0].Pull.Trusted && runs[0].Pull.Head == head && runs[0].Cause == "somebody approved what is run" {
+			return ""
+		}
+		return fmt.Sprintf("%+v", runs[0].Pull.PullRequest)
+	})
+	// What is pushed after that is another commit.
+	head = w.push("add", "add.yaml", "x: 3\n")
+	if r := w.checked(pr.Number, head); r.Pull.Trusted {
+		t.Error("an approval went on to the next commit")
+	}
+	// A review counts as well.
+	_, err = w.mia.Review(t.Context(), pr.Number, forge.NewReview{State: forge.Approved, Commit: head})
+	w.ok(err)
+	w.until("approval by review", func() string {
+		runs, _ := w.engine.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull})
+		if runs[0].Pull.Trusted && runs[0].Pull.Head == head {
+			return ""
+		}
+		return fmt.Sprintf("%+v", runs[0].Pull.PullRequest)
+	})
+	// Who had a change merged is a stranger no more.
+	w.merge(pr.Number)
+	w.until("trust", func() string {
+		if d, _, _ := w.memory.Reported(t.Context(), "trusted/carl"); d == "" {
+			return "carl is not known"
+		}
+		return ""
+	})
+}
+
+// What fails in staging is told with its log, and taken back.
+func TestFailure(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		t.Run(fmt.Sprintf("auto=%v", auto), func(t *testing.T) {
+			w := start(t)
+			w.repo.auto = auto
+			w.trusted()
+			pr := w.propose("broken", "Add a package that raises")
+			base, err := w.repo.Head(t.Context(), "staging")
+			w.ok(err)
+			w.engine.deploy("staging", base, model.Done, "")
+			w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+			merged := w.merge(pr.Number)
+			w.engine.deploy("staging", merged, model.FailedRun, "verification failed: import broken")
+			w.wants(merged, "hubship/staging/datahub", "failure rolled back: verification failed: import broken")
+			text := w.says(pr.Number, "Failed in staging", "Traceback: boom")
+			if strings.Contains(text, "<b>staging") && !strings.Contains(text, "```\nTraceback") {
+				t.Errorf("the log is not quoted: %q", text)
+			}
+			var revert forge.PullRequest
+			w.until("revert", func() string {
+				list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "staging", Head: fmt.Sprintf("hubs:revert-%d", pr.Number)})
+				if err != nil || len(list) != 1 {
+					return fmt.Sprint(len(list), err)
+				}
+				revert = list[0]
+				return ""
+			})
+			w.says(pr.Number, fmt.Sprintf("#%d takes this change back", revert.Number))
+			if !strings.Contains(revert.Body, "verification failed: import broken") {
+				t.Errorf("the revert says %q", revert.Body)
+			}
+			check := w.checked(revert.Number, revert.Head.Commit)
+			if !check.Pull.Trusted {
+				t.Error("a revert waits for approval")
+			}
+			w.engine.finish(check.ID, model.Done, model.PartPassed, "fine")
+			if !auto {
+				w.merge(revert.Number)
+			}
+			w.until("merge of the revert", func() string {
+				p, err := w.hubship.PullRequest(t.Context(), revert.Number)
+				if err != nil || !p.Merged {
+					return fmt.Sprint("it is not merged ", err)
+				}
+				return ""
+			})
+			head, err := w.repo.Head(t.Context(), "staging")
+			w.ok(err)
+			if changed, err := w.repo.git.ChangedPaths(t.Context(), base, head); err != nil || len(changed) != 0 {
+				t.Errorf("after the revert %v differ, %v", changed, err)
+			}
+		})
+	}
+}
+
+// Somebody who pushes to the branch of a revert has nothing merged by itself.
+func TestRevertThatWasTouched(t *testing.T) {
+	w := start(t)
+	w.repo.auto = true
+	w.trusted()
+	pr := w.propose("broken", "Break")
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	merged := w.merge(pr.Number)
+	w.engine.deploy("staging", merged, model.FailedRun, "boom")
+	var revert forge.PullRequest
+	w.until("revert", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "staging", Head: fmt.Sprintf("hubs:revert-%d", pr.Number)})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		revert = list[0]
+		return ""
+	})
+	w.git(w.mia, w.tree, "fetch", "--quiet", w.remote(w.mia).URL, revert.Head.Branch)
+	w.git(w.mia, w.tree, "checkout", "--quiet", "-B", "sneaky", "FETCH_HEAD")
+	w.git(w.mia, w.tree, "commit", "--quiet", "--allow-empty", "-m", "More")
+	w.git(w.mia, w.tree, "push", "--quiet", w.remote(w.mia).URL, "sneaky:"+revert.Head.Branch)
+	head := w.git(w.fork, w.tree, "rev-parse", "HEAD")
+	w.engine.finish(w.checked(revert.Number, head).ID, model.Done, model.PartPassed, "fine")
+	w.wants(head, "hubship/images", "success")
+	p, err := w.hubship.PullRequest(t.Context(), revert.Number)
+	w.ok(err)
+	if p.Merged {
+		t.Error("what somebody pushed was merged without a review")
+	}
+}
+
+func TestRevertByHand(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	if _, err := w.control.Revert(t.Context(), pr.Number, "mia"); model.ExitCodeOf(err) != model.ExitUsage {
+		t.Errorf("of an open one: %v", err)
+	}
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.merge(pr.Number)
+	n, err := w.control.Revert(t.Context(), pr.Number, "mia")
+	w.ok(err)
+	again, err := w.control.Revert(t.Context(), pr.Number, "mia")
+	w.ok(err)
+	if again != n {
+		t.Errorf("twice opens #%d and #%d", n, again)
+	}
+	w.says(pr.Number, fmt.Sprintf("#%d takes this change back", n))
+}
+
+// While the forge is down nothing is lost, and after a restart with a memory
+// that is gone nothing is said twice.
+func TestOutageAndLoss(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	r := w.checked(pr.Number, pr.Head.Commit)
+	w.wants(pr.Head.Commit, "hubship/policy", "pending")
+	w.forge.SetDown(true)
+	w.engine.finish(r.ID, model.Done, model.PartPassed, "fine")
+	time.Sleep(300 * time.Millisecond)
+	w.forge.SetDown(false)
+	w.wants(pr.Head.Commit, "hubship/images", "success")
+	w.says(pr.Number, "Ready")
+
+	w.end()
+	w.memory.lose()
+	w.trusted()
+	w.restart()
+	w.until("report after the restart", func() string {
+		if d, _, _ := w.memory.Reported(t.Context(), fmt.Sprintf("comment/%d/check", pr.Number)); d == "" {
+			return "nothing was reported"
+		}
+		return ""
+	})
+	if n := len(w.comments(pr.Number)); n != 1 {
+		t.Errorf("%d comments, expected one", n)
+	}
+	if runs, _ := w.engine.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull}); len(runs) != 1 {
+		t.Errorf("%d checks, expected the one of before", len(runs))
+	}
+}
+
+// The command line promotes as the button does.
+func TestPromote(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	merged := w.merge(pr.Number)
+	if p, err := w.control.Promote(t.Context(), model.PromoteRequest{By: "mia"}); model.ExitCodeOf(err) != model.ExitRefused || p.Refused == "" {
+		t.Errorf("unproved: %+v, %v", p, err)
+	}
+	w.engine.prove(merged)
+	w.engine.deploy("staging", merged, model.Done, "")
+	done := make(chan error, 1)
+	var p model.Promotion
+	go func() {
+		var err error
+		p, err = w.control.Promote(t.Context(), model.PromoteRequest{By: "mia"})
+		done <- err
+	}()
+	var promotion forge.PullRequest
+	w.until("promotion", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "prod"})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		promotion = list[0]
+		return ""
+	})
+	w.engine.finish(w.checked(promotion.Number, merged).ID, model.Done, model.PartPassed, "fine")
+	var prod string
+	w.until("merge", func() string {
+		head, err := w.repo.Head(t.Context(), "prod")
+		if in, aErr := w.repo.IsAncestor(t.Context(), merged, head); err != nil || aErr != nil || !in {
+			return fmt.Sprint("prod has it not ", err, aErr)
+		}
+		prod = head
+		return ""
+	})
+	w.engine.deploy("prod", prod, model.Done, "")
+	w.ok(<-done)
+	if p.Merge != prod || p.Pull != promotion.Number || p.Run == nil {
+		t.Errorf("%+v", p)
+	}
+	w.says(pr.Number, "Shipped to prod")
+}

@@ -1,0 +1,197 @@
+package ship
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hubship/hubship/internal/model"
+)
+
+// ruling is what the policy says of a pull request.
+type ruling struct {
+	verdict
+	Environment string // that the base drives
+	After       string // the environment before that one
+	Promotion   bool
+	Nothing     string // why there is nothing to check; empty when there is
+}
+
+// policy judges where the change may go, by what the base describes, and that
+// it brings no credential. It runs nothing of the change.
+func (k checking) policy(ctx context.Context) (ruling, error) {
+	p := k.run.Pull.PullRequest
+	var u ruling
+	fleet, err := k.Repository.Fleet(ctx, p.BaseCommit)
+	if err != nil {
+		return u, fmt.Errorf("read %s at %.12s: %w", p.Base, p.BaseCommit, err)
+	}
+	env, ok := fleet.EnvironmentOfBranch(p.Base)
+	if !ok {
+		u.Nothing = "nothing is deployed from " + p.Base
+		u.Summary = u.Nothing
+		return u, nil
+	}
+	u.Environment, u.After = env.Name, env.After
+	if env.After != "" {
+		from, ok := fleet.Environment(env.After)
+		switch {
+		case !ok:
+			return u, fmt.Errorf("environment %s comes after %q, which hubship.yaml does not describe at %.12s", env.Name, env.After, p.BaseCommit)
+		case p.Fork || p.HeadBranch != from.Branch:
+			u.Failed = true
+			u.Summary = fmt.Sprintf("%s takes only what %s has proved: change the base of this pull request to %s", env.Name, from.Name, from.Branch)
+			return u, nil
+		}
+		u.Promotion = true
+	}
+	if u.Problems, err = k.Assessor.Credentials(ctx, p.BaseCommit, p.Head); err != nil {
+		return u, err
+	}
+	switch n := len(u.Problems); {
+	case n > 0:
+		u.Failed = true
+		u.Summary = fmt.Sprintf("%s in the change: nothing of it is run", count(n, "credential"))
+	case u.Promotion:
+		u.Summary = fmt.Sprintf("promotes %s to %s", env.After, env.Name)
+	default:
+		u.Summary = fmt.Sprintf("may go to %s; no credentials", env.Name)
+	}
+	return u, nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// assessed is what the plan says, and what there is to do next.
+type assessed struct {
+	verdict
+	Merged  string
+	Blocked string // why nothing can be run; empty when it can
+	Work    checkWork
+}
+
+// checkWork is what a check runs.
+type checkWork struct {
+	Merged string
+	Tests  []testWork
+	Images []imageWork
+}
+
+// testWork is one of the repository's tests.
+type testWork struct {
+	Test    model.Test
+	Files   string // digest of what it sees
+	Skipped string // why it need not run; empty when it must
+}
+
+// imageWork is an image whose inputs the change alters.
+type imageWork struct {
+	Source   model.Source
+	Before   *model.Source // what the base builds it from; nil when it is new
+	Users    bool          // users' servers run it
+	Packages []model.SmokePackage
+}
+
+// plan plans what the merge does, and finds out what there is to run.
+func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
+	p := k.run.Pull.PullRequest
+	q := AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head}
+	if u.Promotion {
+		q.Environments = []string{u.Environment}
+	}
+	found, err := k.Assessor.Assess(ctx, q)
+	if err != nil {
+		return assessed{}, err
+	}
+	for _, line := range found.Lines {
+		k.say(k.run.ID, "plan", model.LevelInfo, "%s", line)
+	}
+	a := assessed{Merged: found.Merged, verdict: verdict{Failed: found.Errors > 0 || found.Conflict, Summary: found.Summary}}
+	switch {
+	case found.Conflict:
+		a.Blocked = "not run: the change conflicts with " + p.Base
+	case !u.Promotion:
+		if a.Work, err = k.work(ctx, u, found); err != nil {
+			if ctx.Err() != nil {
+				return a, err
+			}
+			// What the merge describes cannot be read: the plan says where.
+			a.Blocked = "not run: " + describe(err)
+			a.Failed = true
+		}
+	}
+	return a, nil
+}
+
+// work finds out which tests the change concerns and which images it alters.
+func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWork, error) {
+	w := checkWork{Merged: found.Merged}
+	fleet, err := k.Repository.Fleet(ctx, found.Merged)
+	if err != nil {
+		return w, err
+	}
+	if len(fleet.Tests) > 0 {
+		files, err := k.Repository.Files(ctx, found.Merged)
+		if err != nil {
+			return w, err
+		}
+		for _, t := range fleet.Tests {
+			one := testWork{Test: t, Files: digestOf(files, t)}
+			if !slices.ContainsFunc(found.Changed, func(name string) bool { return sees(t, name) }) {
+				one.Skipped = "the change touches nothing that it sees"
+			}
+			w.Tests = append(w.Tests, one)
+		}
+	}
+	after, err := k.sources(ctx, fleet, u.Environment)
+	if err != nil {
+		return w, err
+	}
+	before := map[string]model.Source{}
+	if base, err := k.Repository.Fleet(ctx, k.run.Pull.BaseCommit); err == nil {
+		list, err := k.sources(ctx, base, u.Environment)
+		if err != nil {
+			return w, err
+		}
+		for _, s := range list {
+			before[s.ID] = s
+		}
+	}
+	for _, s := range after {
+		was, known := before[s.ID]
+		if known && was.Hash == s.Hash {
+			continue
+		}
+		one := imageWork{Source: s, Users: forUsers(s.Image)}
+		if known {
+			one.Before = &was
+		}
+		for _, p := range found.Packages[s.ID] {
+			one.Packages = append(one.Packages, model.SmokePackage{Name: p.Name, Spec: p.Spec})
+		}
+		w.Images = append(w.Images, one)
+	}
+	return w, nil
+}
+
+// sources lists the images of an environment's releases, each once.
+func (k checking) sources(ctx context.Context, fleet *model.Fleet, env string) ([]model.Source, error) {
+	desired, err := k.Repository.Desired(ctx, fleet, env)
+	if err != nil {
+		return nil, err
+	}
+	var all []model.Source
+	for _, d := range desired {
+		for _, s := range d.Images {
+			if !slices.ContainsFunc(all, func(o model.Source) bool { return o.ID == s.ID }) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all, nil
+}
