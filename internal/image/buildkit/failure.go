@@ -84,7 +84,8 @@ func (p *progress) failure(src model.Source, err error) error {
 	if strings.HasSuffix(be.Reason, "is not allowed") {
 		return model.WithHint(be, "builds get neither the machine's network nor more rights than a container has: do without")
 	}
-	if strings.HasSuffix(be.Reason, "denied by policy") {
+	if m := denied.FindStringSubmatch(err.Error()); m != nil {
+		be.Reason = oneLine(m[1]) + " is not given to an untrusted build"
 		return model.WithHint(be, untrustedHint)
 	}
 	if be.Instruction == "" {
@@ -145,6 +146,9 @@ func reason(err error) string {
 
 // missing is how the solver says that COPY found nothing.
 var missing = regexp.MustCompile(`failed to calculate checksum of ref \S+: "([^"]+)": not found$`)
+
+// denied is how BuildKit says that a policy keeps a source from the build.
+var denied = regexp.MustCompile(`source "([^"]+)" denied by policy`)
 
 // isOutage says that BuildKit or the registry it pushes to could not be reached,
 // so that the same build may well succeed later. An instruction that failed is

@@ -151,7 +151,7 @@ func (b *Builder) inImage(ctx context.Context, in box) error {
 	statuses, followed := newProgress(in.log).follow()
 	var body error // as it was, before it went through BuildKit's client
 	_, err := b.client.Build(ctx, opt, "", func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
-		c, err := prepare(ctx, gw, in, nonce)
+		c, err := b.prepare(ctx, gw, in, nonce)
 		if err == nil {
 			err = in.run(ctx, c)
 		}
@@ -166,8 +166,13 @@ func (b *Builder) inImage(ctx context.Context, in box) error {
 }
 
 // prepare makes the root file system that the containers start from.
-func prepare(ctx context.Context, gw gateway.Client, in box, nonce string) (*containers, error) {
-	unusable := func(err error) error { return &imageError{image: in.image, err: err} }
+func (b *Builder) prepare(ctx context.Context, gw gateway.Client, in box, nonce string) (*containers, error) {
+	unusable := func(err error) error {
+		if isOutage(err, b.registry.Host()) {
+			return err
+		}
+		return &imageError{image: in.image, err: err}
+	}
 	config, err := resolveConfig(ctx, gw, in.image)
 	if err != nil {
 		return nil, unusable(err)

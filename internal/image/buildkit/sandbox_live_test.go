@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/hubship/hubship/internal/model"
@@ -348,6 +349,7 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	trigger := pushTrigger(t, b, "COPY --from=docker.io/datahub/user:"+own.Tag+" /private /p")
 	for name, tt := range map[string]struct{ dockerfile, want string }{
 		"own registry":         {"FROM " + own.Ref() + "\nRUN cat /private\n", "Dockerfile:1"},
 		"own registry, mirror": {"FROM docker.io/datahub/user:" + own.Tag + "\nRUN cat /private\n", "the installation has built it"},
@@ -357,7 +359,9 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 		"host network":         {"FROM debian:bookworm-slim\nRUN --network=host true\n", "Dockerfile:2"},
 		"add":                  {"FROM debian:bookworm-slim\nADD http://deb.debian.org/debian/README /r\n", "Dockerfile:2"},
 		// What the build file does not show, BuildKit finds.
-		"add by variable":         {"FROM debian:bookworm-slim\nARG P=http\nADD ${P}://deb.debian.org/debian/README /r\nRUN cat /r\n", "Dockerfile:3"},
+		"add by variable":         {"FROM debian:bookworm-slim\nARG U=http://deb.debian.org/debian/README\nADD $U /r\nRUN cat /r\n", "Dockerfile:3: ADD $U /r: http://deb.debian.org/debian/README is not given to an untrusted build"},
+		"trigger of the base":     {"FROM " + trigger + "\nRUN cat /p\n", "is not given to an untrusted build"},
+		"trigger in a stage":      {"FROM " + trigger + " AS a\nFROM debian:bookworm-slim\nCOPY --from=a /p /p\n", "is not given to an untrusted build"},
 		"secret type by variable": {"FROM debian:bookworm-slim\nARG T=secret\nRUN --mount=type=$T,id=x,required=true,uid=$T cat /run/secrets/x\n", "Dockerfile:3"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -372,6 +376,38 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pushTrigger makes a base image, as anybody may publish one, that brings an
+// instruction into the builds that start from it.
+func pushTrigger(t *testing.T, b *Builder, instruction string) string {
+	t.Helper()
+	base, err := name.ParseReference(b.o.Registry+"/library/"+debian, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := file.Config
+	config.OnBuild = []string{instruction}
+	if img, err = mutate.Config(img, config); err != nil {
+		t.Fatal(err)
+	}
+	written := fmt.Sprintf("library/trigger-%d:1", time.Now().UnixNano())
+	ref, err := name.ParseReference(b.o.Registry+"/"+written, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	return "docker.io/" + written
 }
 
 // Whatever a build file says, the image goes where its source belongs.

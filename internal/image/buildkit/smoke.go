@@ -48,6 +48,10 @@ func (b *Builder) Smoke(ctx context.Context, built model.Built, q model.SmokeReq
 			},
 		})
 	})
+	var unusable *imageError
+	if errors.As(err, &unusable) {
+		err = model.WithHint(err, "check that the registry still has the image, and that BuildKit reaches it")
+	}
 	if err != nil {
 		return model.SmokeResult{}, fmt.Errorf("try image %s: %w", built.ID, err)
 	}
