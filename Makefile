@@ -39,7 +39,7 @@ deps: ## install the Debian packages that are missing
 
 .PHONY: test-deps
 test-deps:
-	@$(STEP) "packages for tests" scripts/deps.sh gcc:gcc libc6-dev:/usr/include/stdlib.h python3-venv nodejs:node npm:npm
+	@$(STEP) "packages for tests" scripts/deps.sh gcc:gcc libc6-dev:/usr/include/stdlib.h python3-venv nodejs:node npm:npm chromium:/usr/bin/chromium
 
 .PHONY: build
 build: hubship node ## build everything into bin/

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html/template"
 	"regexp"
+	"strings"
 
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
@@ -19,9 +20,11 @@ import (
 const maxMarkdown = 1 << 18
 
 // policy is what is left of the HTML that people write: no script, no style, no
-// form, nothing of another site but links.
+// form, and of pictures their words alone: the pages load nothing from
+// elsewhere.
 var policy = func() *bluemonday.Policy {
 	p := bluemonday.UGCPolicy()
+	p.SkipElementsContent("svg", "math")
 	p.AllowAttrs("class").Matching(regexp.MustCompile(`^task-list-item$`)).OnElements("li")
 	p.AllowAttrs("type").Matching(regexp.MustCompile(`^checkbox$`)).OnElements("input")
 	p.AllowAttrs("checked", "disabled").OnElements("input")
@@ -32,9 +35,9 @@ var policy = func() *bluemonday.Policy {
 
 // markdown renders what people, and hubship, write on a repository's pages.
 // repo is the path of the repository's page, to which #7 leads.
-func markdown(repo, source string) template.HTML {
-	if len(source) > maxMarkdown {
-		source = source[:maxMarkdown]
+func markdown(repo, text string) template.HTML {
+	if len(text) > maxMarkdown {
+		text = strings.ToValidUTF8(text[:maxMarkdown], "")
 	}
 	md := goldmark.New(
 		goldmark.WithExtensions(extension.GFM),
@@ -44,11 +47,33 @@ func markdown(repo, source string) template.HTML {
 		goldmark.WithRendererOptions(html.WithUnsafe(), html.WithHardWraps()),
 	)
 	var b bytes.Buffer
-	if err := md.Convert([]byte(source), &b); err != nil {
-		return template.HTML("<pre>" + template.HTMLEscapeString(source) + "</pre>")
+	if err := md.Convert([]byte(text), &b); err != nil {
+		return template.HTML("<pre>" + template.HTMLEscapeString(text) + "</pre>")
 	}
-	return template.HTML(policy.SanitizeBytes(b.Bytes()))
+	// What the policy leaves is well formed, with its attributes quoted.
+	return template.HTML(pictures.ReplaceAllStringFunc(string(policy.SanitizeBytes(b.Bytes())), asLink))
 }
+
+// pictures are shown as links to them.
+var pictures = regexp.MustCompile(`<img[^>]*>`)
+
+// asLink is a link to a picture of another site.
+func asLink(img string) string {
+	m := source.FindStringSubmatch(img)
+	if m == nil {
+		return ""
+	}
+	text := "picture"
+	if alt := alternative.FindStringSubmatch(img); alt != nil && alt[1] != "" {
+		text = alt[1]
+	}
+	return `<a href="` + m[1] + `" rel="nofollow noreferrer">` + text + `</a>`
+}
+
+var (
+	source      = regexp.MustCompile(`\bsrc="([^"]*)"`)
+	alternative = regexp.MustCompile(`\balt="([^"]*)"`)
+)
 
 // numbers makes links of #7.
 type numbers struct{ repo string }

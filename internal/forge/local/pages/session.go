@@ -22,40 +22,65 @@ func same(a, b string) bool {
 	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
-// tries counts passwords that were wrong, by account and by address, so that
-// nobody can go on guessing.
+// tries counts passwords that were tried, by account and by where from, so that
+// nobody can go on guessing. One that was right takes its count back.
 type tries struct {
-	mu    sync.Mutex
-	wrong *expirable.LRU[string, int]
+	mu   sync.Mutex
+	seen *expirable.LRU[string, int]
 }
 
-// Bounds of wrong passwords within the time.
+// Bounds of passwords within the time: of one account from one address, and of
+// one account from everywhere, so that who guesses from afar does not lock
+// those out at once whom they are after.
 const (
-	triesTime    = 5 * time.Minute
-	triesAccount = 10
-	triesAddress = 50
+	triesTime  = 5 * time.Minute
+	triesHere  = 10
+	triesInAll = 100
 )
 
 func newTries() *tries {
-	return &tries{wrong: expirable.NewLRU[string, int](10_000, nil, triesTime)}
+	return &tries{seen: expirable.NewLRU[string, int](10_000, nil, triesTime)}
 }
 
-// spent says that there were too many wrong passwords lately.
-func (t *tries) spent(login, address string) bool {
+// begin counts a try, before the password is looked at; false when there were
+// too many lately.
+func (t *tries) begin(login, address string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	byAccount, _ := t.wrong.Get("account " + strings.ToLower(login))
-	byAddress, _ := t.wrong.Get("address " + address)
-	return byAccount >= triesAccount || byAddress >= triesAddress
-}
-
-func (t *tries) failed(login, address string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, key := range []string{"account " + strings.ToLower(login), "address " + address} {
-		n, _ := t.wrong.Get(key)
-		t.wrong.Add(key, n+1)
+	all, here := keys(login, address)
+	n, _ := t.seen.Get(all)
+	m, _ := t.seen.Get(here)
+	if n >= triesInAll || m >= triesHere {
+		return false
 	}
+	t.seen.Add(all, n+1)
+	t.seen.Add(here, m+1)
+	return true
+}
+
+// right takes back what a right password counted from an address.
+func (t *tries) right(login, address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all, here := keys(login, address)
+	t.seen.Remove(here)
+	if n, ok := t.seen.Get(all); ok {
+		t.seen.Add(all, max(n-1, 0))
+	}
+}
+
+func keys(login, address string) (all, here string) {
+	login = strings.ToLower(login)
+	return "account " + login, "account " + login + " from " + address
+}
+
+// from is the address that a request came from; behind a proxy the proxy's.
+func from(r *http.Request) string {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return address
 }
 
 // signInData is what the page to sign in shows.
@@ -86,17 +111,12 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	again := func(status int, failed string) {
 		p.show(w, r, nil, view{Page: "signin", Title: "Sign in", Status: status, Data: signInData{login, next, failed}}, nil)
 	}
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
-	if p.tries.spent(login, address) {
+	if !p.tries.begin(login, from(r)) {
 		again(http.StatusTooManyRequests, "Too many wrong passwords: wait five minutes.")
 		return
 	}
 	who, err := p.o.Host.Store.Login(r.Context(), login, r.PostForm.Get("password"))
 	if errors.Is(err, store.ErrDenied) {
-		p.tries.failed(login, address)
 		again(http.StatusForbidden, "There is no such account, or the password is another one.")
 		return
 	}
@@ -104,6 +124,7 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, nil, view{}, err)
 		return
 	}
+	p.tries.right(login, from(r))
 	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID)
 	if err != nil {
 		p.show(w, r, nil, view{}, err)

@@ -43,16 +43,16 @@ func (v *visit) changePassword() (view, error) {
 	if f.Get("new") != f.Get("again") {
 		return view{}, refuse(http.StatusUnprocessableEntity, "The two new passwords differ.", "type the new one twice")
 	}
-	if v.tries.spent(v.who.Login, "") {
+	if !v.tries.begin(v.who.Login, from(v.r)) {
 		return view{}, refuse(http.StatusTooManyRequests, "Too many wrong passwords: wait five minutes.", "")
 	}
 	if _, err := v.o.Host.Store.Login(v.ctx, v.who.Login, f.Get("old")); err != nil {
 		if errors.Is(err, store.ErrDenied) {
-			v.tries.failed(v.who.Login, "")
 			return view{}, refuse(http.StatusForbidden, "The present password is another one.", "")
 		}
 		return view{}, err
 	}
+	v.tries.right(v.who.Login, from(v.r))
 	// It ends every session, also this one.
 	if err := v.o.Host.Store.SetPassword(v.ctx, v.who.ID, f.Get("new")); err != nil {
 		return view{}, err
