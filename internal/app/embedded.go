@@ -18,12 +18,17 @@ import (
 	"github.com/hubship/hubship/internal/forge/local"
 	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/server/web"
+	"github.com/hubship/hubship/internal/ship"
 )
 
 // Accounts that every embedded forge has, beside install.RepositoryOwner.
@@ -44,6 +49,7 @@ type embedded struct {
 	fleets     *repo.Repository // the same, read
 	api        *rest.API
 	sender     *hooks.Sender
+	base       string // address of the HTTP port, without a slash at its end
 	client     *github.Client
 	hook       *github.Webhook
 	gitToken   [sha256.Size]byte // hash of the token that there was before accounts
@@ -80,6 +86,7 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 		return nil, err
 	}
 	base := fmt.Sprintf("http://localhost:%d", s.Port)
+	e.base = base
 	e.sender = hooks.New(e.host.Store, nil, log)
 	e.api, err = rest.New(rest.Options{Host: e.host, Sender: e.sender, URL: base + "/api/v3", GitURL: base + "/git", WebURL: base + "/forge", Log: log})
 	if err != nil {
@@ -143,6 +150,23 @@ func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
 		Name: install.RepositoryName, Dir: repositoryDir, DefaultBranch: head, Description: "What the hubs are",
 	})
 	return err
+}
+
+// pages are the forge for people.
+func (e *embedded) pages(with parts, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
+	return pages.New(pages.Options{
+		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git", Asset: web.Asset,
+		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName},
+		Check: func(ctx context.Context, number int) (model.Run, bool, error) {
+			runs, err := with.engine.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 1})
+			if err != nil || len(runs) == 0 {
+				return model.Run{}, false, err
+			}
+			return runs[0], true, nil
+		},
+		Lines: with.lines, RunURL: run, PlanURL: func(id string) string { return run(id) + "/plan" },
+		Revert: control.Revert, Log: e.log,
+	})
 }
 
 // connect makes the way from hubship to its own forge, which is the one that it

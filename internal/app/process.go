@@ -26,6 +26,7 @@ type process struct {
 	control *pulls.Controller
 	hook    *github.Webhook // nil: nothing is delivered, polls find what happens
 	local   *embedded       // nil: the forge is GitHub
+	pages   http.Handler    // of the embedded forge
 	log     *slog.Logger
 }
 
@@ -37,7 +38,9 @@ type parts struct {
 	repository *repo.Repository // in git
 	engine     pulls.Engine
 	memory     pulls.Memory
-	log        *slog.Logger
+	// lines are those of a run's log with Seq greater than after.
+	lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
+	log   *slog.Logger
 }
 
 // newProcess opens the forge of the installation. The caller closes what it
@@ -70,6 +73,9 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Mirrors: p.local == nil, Logger: with.log,
 	})
+	if err == nil && p.local != nil {
+		p.pages, err = p.local.pages(with, p.control, run)
+	}
 	return p, err
 }
 
@@ -129,6 +135,7 @@ func (p *process) mount(o *server.Options) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/v3/", p.local.api)
+	mux.Handle("/forge/", p.pages)
 	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
 }

@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"os"
-	"strings"
+	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hubship/hubship/internal/demo"
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 )
@@ -18,12 +22,16 @@ func (a *command) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Play the process against the running installation",
-		Long: `Demo plays a contributor against the running installation, for real: it clones
-the deployment repository, adds a package, pushes to staging, watches it built,
-deployed and imported, promotes it, and sees it imported on prod. With --broken
-the package installs but raises on import: staging fails and is rolled back,
-prod never changes, the promotion is refused, and a revert goes through without
-building anything.
+		Long: `Demo plays a contributor and a reviewer against the running installation, for
+real, with accounts of the embedded forge: one forks the deployment repository,
+adds a package and opens a pull request; it is built and tried in a sandbox; the
+other reviews and merges it; staging deploys and imports it; the promotion is
+merged, and prod imports it.
+
+With --broken the package cannot be imported: its check stops it. Then one comes
+that fails in a user's server alone, and nobody notices in review: staging fails
+and is rolled back, prod never changes, the promotion is refused, and the
+revert, which is there by itself, goes through without building anything.
 
 Everything it tells is checked; what does not hold ends it with an error.`,
 		Example: `  hubship demo
@@ -35,19 +43,17 @@ Everything it tells is checked; what does not hold ends it with an error.`,
 			if err != nil {
 				return err
 			}
-			raw, err := os.ReadFile(install.At(a.data).GitToken)
-			if err != nil {
-				return model.WithHint(fmt.Errorf("read the token of the deployment repository: %w", err), "bring the installation up with `hubship up`")
+			if s.GitHub != nil {
+				return model.Usage(errors.New("the demo plays at the embedded forge, and this installation's forge is GitHub"),
+					"bring up another one without --github for it: `hubship up --data DIR --name demo`")
 			}
-			token := strings.TrimSpace(string(raw))
-			a.term.Hide(token)
 			play := demo.Run
 			if broken {
 				play = demo.Broken
 			}
+			players := &players{command: a, settings: s, tokens: map[string]string{}}
 			res, err := play(cmd.Context(), demo.Options{
-				Server: a.server(), CloneURL: s.CloneURL(), Token: token, Web: loopbackClient(s.Port),
-				Hub: hub, By: caller(), Stage: &stage{a},
+				Server: a.server(), Forge: players.forge, Web: loopbackClient(s.Port), Hub: hub, Stage: &stage{a},
 			})
 			if err != nil {
 				return err
@@ -58,6 +64,42 @@ Everything it tells is checked; what does not hold ends it with an error.`,
 	cmd.Flags().BoolVar(&broken, "broken", false, "play it with a package that raises on import")
 	a.hubFlag(cmd, &hub, "hub to play with (default: the first)")
 	return cmd
+}
+
+// players are the accounts that the demo plays with.
+type players struct {
+	*command
+	settings install.Settings
+	tokens   map[string]string // by login
+}
+
+// demoRoles are what the accounts of the demo may do.
+var demoRoles = map[string]string{demo.Contributor: model.RoleContributor, demo.Reviewer: model.RoleReviewer}
+
+// demoToken bounds how long a token of the demo opens anything.
+const demoToken = 2 * time.Hour
+
+// forge is a repository as an account sees it. The account is made when it is
+// not there.
+func (p *players) forge(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error) {
+	if p.tokens[login] == "" {
+		_, err := p.server().AddAccount(ctx, model.NewAccount{Login: login, Name: "The demo's " + demoRoles[login], Role: demoRoles[login]})
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		token, err := p.server().AccountToken(ctx, login, []string{"repo"}, demoToken)
+		if err != nil {
+			return nil, err
+		}
+		p.term.Hide(token)
+		p.tokens[login] = token
+	}
+	if repo == (forge.Repository{}) {
+		repo = forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}
+	}
+	return github.New(github.Options{
+		URL: p.settings.URL() + "api/v3/", Repository: repo, Token: p.tokens[login], Transport: loopbackClient(p.settings.Port).Transport,
+	})
 }
 
 func (a *command) printDemo(res demo.Result) error {

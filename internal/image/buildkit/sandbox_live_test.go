@@ -359,7 +359,7 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 		"host network":         {"FROM debian:bookworm-slim\nRUN --network=host true\n", "Dockerfile:2"},
 		"add":                  {"FROM debian:bookworm-slim\nADD http://deb.debian.org/debian/README /r\n", "Dockerfile:2"},
 		// What the build file does not show, BuildKit finds.
-		"add by variable":         {"FROM debian:bookworm-slim\nARG U=http://deb.debian.org/debian/README\nADD $U /r\nRUN cat /r\n", "Dockerfile:3: ADD $U /r: http://deb.debian.org/debian/README is not given to an untrusted build"},
+		"add by variable":         {"FROM debian:bookworm-slim\nARG U=http://deb.debian.org/debian/README\nADD $U /r\nRUN cat /r\n", "Dockerfile: http://deb.debian.org/debian/README is not given to an untrusted build"},
 		"trigger of the base":     {"FROM " + trigger + "\nRUN cat /p\n", "is not given to an untrusted build"},
 		"trigger in a stage":      {"FROM " + trigger + " AS a\nFROM debian:bookworm-slim\nCOPY --from=a /p /p\n", "is not given to an untrusted build"},
 		"secret type by variable": {"FROM debian:bookworm-slim\nARG T=secret\nRUN --mount=type=$T,id=x,required=true,uid=$T cat /run/secrets/x\n", "Dockerfile:3"},

@@ -67,8 +67,7 @@ func New(source Source, version string, log *slog.Logger) http.Handler {
 		if err != nil {
 			log.Error("a part of the pages is missing from the program", "file", name, "error", err)
 		}
-		sum := sha256.Sum256(data)
-		s.assets[name] = asset{data: data, kind: kind, hash: fmt.Sprintf("%x", sum[:6])}
+		s.assets[name] = asset{data: data, kind: kind, hash: hashOf(data)}
 	}
 	for _, page := range []string{"dashboard", "runs", "run", "message"} {
 		s.pages[page] = parse(template.FuncMap{"asset": s.assetURL}, "layout", page)
@@ -151,6 +150,18 @@ func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 type message struct{ Text, Hint string }
 
 func (s *site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
+
+// Asset is the address of a file that pages share: style.css, app.js, icon.svg.
+// It changes with the content.
+func Asset(name string) string {
+	data, _ := assetFiles.ReadFile("assets/" + name) // what is missing is told by New
+	return "/assets/" + name + "?v=" + hashOf(data)
+}
+
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return fmt.Sprintf("%x", sum[:6])
+}
 
 func (s *site) asset(w http.ResponseWriter, r *http.Request) {
 	a, ok := s.assets[r.PathValue("name")]
