@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"internal/store":                 {"internal/model", "internal/ship"},
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
-	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/pages", "internal/forge/local/rest", "internal/forge/local/store"},
+	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},

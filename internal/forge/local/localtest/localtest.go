@@ -18,7 +18,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local"
 	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
@@ -26,10 +25,12 @@ import (
 // Forge is a running embedded forge. It ends with its test.
 type Forge struct {
 	Host *host.Host
+	API  *rest.API
 	Dir  string // of repositories and database
 	URL  string // without a slash at its end
 
 	t    *testing.T
+	mux  *http.ServeMux
 	down atomic.Bool
 }
 
@@ -74,12 +75,10 @@ func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.R
 	sent := make(chan struct{})
 	go func() { defer close(sent); sender.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-sent })
-	mux := http.NewServeMux()
+	f.API, f.mux = api, http.NewServeMux()
+	mux := f.mux
 	mux.Handle("/api/v3/", api)
 	mux.Handle("/git/", http.StripPrefix("/git", git))
-	people, err := pages.New(pages.Options{Host: f.Host, API: api, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Log: log})
-	f.ok(err)
-	mux.Handle("/forge/", people)
 	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.down.Load() {
 			http.Error(w, "down", http.StatusBadGateway)
@@ -91,6 +90,9 @@ func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.R
 	t.Cleanup(srv.Close)
 	return f
 }
+
+// Mount serves something beside the API and Git.
+func (f *Forge) Mount(pattern string, h http.Handler) { f.mux.Handle(pattern, h) }
 
 // SetDown lets every request fail, or lets it be answered again.
 func (f *Forge) SetDown(down bool) { f.down.Store(down) }

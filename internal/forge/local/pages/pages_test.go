@@ -1,22 +1,30 @@
 package pages_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/localtest"
+	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/web"
 )
 
 const password = "correct horse battery"
@@ -33,6 +41,9 @@ type fixture struct {
 	carl     store.Account
 	name     forge.Repository
 	base     string
+	check    *model.Run // that the pages show of every pull request
+	lines    []model.Line
+	reverted int // number of the pull request that was asked to be taken back
 	hosted   store.Repository
 	carlFork store.Repository
 }
@@ -53,9 +64,40 @@ func start(t *testing.T) *fixture {
 	}, nil, "Begin\n\n"+hostile, git.Identity{Name: "Mia", Email: "mia@localhost"})
 	f.ok(err)
 	f.ok(f.git.SetBranch(t.Context(), "prod", f.base, ""))
+	f.Mount("/assets/", web.New(noRuns{}, "test", slog.New(slog.DiscardHandler)))
+	people, err := pages.New(pages.Options{
+		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset,
+		Repository: f.name, RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
+		Check: func(context.Context, int) (model.Run, bool, error) {
+			if f.check == nil {
+				return model.Run{}, false, nil
+			}
+			return *f.check, true, nil
+		},
+		Lines: func(_ context.Context, _ string, after int64, limit int) ([]model.Line, error) {
+			i := slices.IndexFunc(f.lines, func(l model.Line) bool { return l.Seq > after })
+			if i < 0 {
+				return nil, nil
+			}
+			return f.lines[i:min(i+limit, len(f.lines))], nil
+		},
+		Revert: func(_ context.Context, number int, by string) (int, error) {
+			if by != "mia" {
+				return 0, errors.New("not in the name of who asked")
+			}
+			f.reverted = number
+			return 1, nil
+		},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	f.ok(err)
+	f.Mount("/forge/", people)
 	f.ok(f.Host.SetProtection(t.Context(), f.hosted, "staging", &host.Protection{Reviews: &host.RequiredReviews{Count: 1}, EnforceAdmins: true}))
 	return f
 }
+
+// noRuns is a dashboard with nothing on it.
+type noRuns struct{ web.Source }
 
 func (f *fixture) ok(err error) {
 	f.t.Helper()
@@ -297,8 +339,13 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	mia.says("Everything that staging asks for is there.")
 	mia.send("Merge", url.Values{"method": {"squash"}}, http.StatusOK)
 	mia.says("merged", "It was merged.")
-	if mia.has("Revert") {
-		t.Error("what hubship does not drive can be reverted")
+	carl.open("/forge/hubs/deployment/pull/1", http.StatusOK)
+	if carl.has("Revert") {
+		t.Error("a contributor may take back what was merged")
+	}
+	mia.send("Revert", nil, http.StatusOK)
+	if f.reverted != 1 {
+		t.Error("nothing was taken back")
 	}
 	mia.open("/forge/hubs/deployment/commits", http.StatusOK)
 	mia.says("Begin")
@@ -421,6 +468,35 @@ func TestSessionsAndForms(t *testing.T) {
 		g.send("Sign in", url.Values{"login": {"mia"}, "password": {"wrong"}}, http.StatusForbidden)
 	}
 	g.send("Sign in", url.Values{"login": {"mia"}, "password": {password}}, http.StatusTooManyRequests)
+}
+
+// What a check found out is on its page, with its log.
+func TestChecks(t *testing.T) {
+	f := start(t)
+	head := f.change(f.hosted, "checked", map[string][]byte{"hubs/a.yaml": []byte("a: 2\n")})
+	c := f.Client(f.mia, f.name)
+	_, err := c.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
+	f.ok(err)
+	f.ok(c.SetStatus(t.Context(), head, forge.Status{State: forge.Failure, Context: "hubship/tests", Description: "lint: " + hostile, URL: "http://localhost/runs/r1"}))
+	b := f.signedIn("mia")
+	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
+	b.says("No check has begun yet", "hubship/tests")
+	f.check = &model.Run{ID: "r1", Kind: model.CheckPull, Commit: head, State: model.FailedRun, Cause: "push to carl:x " + hostile, Reason: "tests: lint " + hostile, Created: time.Now(), Pull: &model.PullCheck{
+		PullRequest: model.PullRequest{Number: 1}, Merged: head,
+		Parts:  []model.Part{{Name: "policy", State: model.PartPassed, Summary: "fine"}, {Name: "tests", State: model.PartFailed, Summary: hostile, Problems: []model.Remark{{Path: "a.yaml", Line: 3, Message: hostile, Hint: hostile}}}},
+		Tests:  []model.TestResult{{Name: "lint", Reason: hostile, Log: "line\x1b[31m red" + hostile}, {Name: "docs", Passed: true, Cached: true}, {Name: "more", Skipped: "not concerned"}},
+		Images: []model.ImageCheck{{ID: "user", Before: 2e6, Built: model.Built{Size: 3e6, Rebuilt: true}, Smoke: &model.SmokeResult{Checks: []model.Check{{Name: "import emoji", Detail: hostile, Log: hostile}}}}, {ID: "hub", Reason: hostile}},
+	}}
+	for i := range 1500 {
+		f.lines = append(f.lines, model.Line{Seq: int64(i + 1), Time: time.Now(), Level: model.LevelDebug, Scope: "image", Text: fmt.Sprint("line ", i, " ", hostile)})
+	}
+	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
+	b.says("fine", "a.yaml", "line 3:", "import emoji", "before 2.0 MB", "now 3.0 MB", "on the same content before", "not concerned", "line 1499", "Earlier lines are in the whole log")
+	if strings.Contains(b.text, "\x1b") || !strings.Contains(b.text, `data-after="1500"`) || !strings.Contains(b.text, `href="/runs/r1/plan"`) {
+		t.Error("the log is not as it should be")
+	}
+	b.open("/forge/hubs/deployment/pull/1", http.StatusOK)
+	b.says("hubship/tests", "failure")
 }
 
 // A change of 500 files is shown within bounds.
