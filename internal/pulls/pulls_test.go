@@ -376,4 +376,8 @@ func TestPromote(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	w.says(pr.Number, "Shipped to prod")
+	// A promotion is not taken back in prod alone.
+	if _, err := w.control.Revert(t.Context(), promotion.Number, "mia"); model.ExitCodeOf(err) != model.ExitUsage || !strings.Contains(model.HintOf(err), "staging") {
+		t.Errorf("revert of the promotion: %v", err)
+	}
 }

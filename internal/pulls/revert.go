@@ -175,11 +175,32 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return 0, err
 	}
+	if err := c.takesReverts(ctx, pr.Base.Branch); err != nil {
+		return 0, err
+	}
 	opened, err := c.revert(ctx, pr, "Asked for by "+report.Escape(by)+".", false)
 	if err != nil {
 		return 0, err
 	}
 	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d takes this change back.\n", opened))
+}
+
+// takesReverts refuses to take back a promotion: what enters a later
+// environment comes from the one before, and so does what leaves it.
+func (c *Controller) takesReverts(ctx context.Context, branch string) error {
+	head, err := c.o.Repository.Head(ctx, branch)
+	if err != nil || head == "" {
+		return err // told below
+	}
+	fleet, err := c.o.Repository.Fleet(ctx, head)
+	if err != nil {
+		return ctx.Err() // to take back may be what mends it
+	}
+	if env, ok := fleet.EnvironmentOfBranch(branch); ok && env.After != "" {
+		return model.Usage(fmt.Errorf("%s takes only promotions: this one cannot be taken back in %s alone", env.Name, env.Name),
+			fmt.Sprintf("take back the change itself in %s and promote that; `hubship rollback` brings a hub back at once", env.After))
+	}
+	return nil
 }
 
 // revert opens the pull request that takes another one back.

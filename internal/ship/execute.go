@@ -202,12 +202,10 @@ func (k checking) test(ctx context.Context, commit string, w testWork) (model.Te
 	}
 	key, err := k.Sandbox.TestKey(ctx, w.Test, w.Files)
 	if err != nil {
-		return model.TestResult{}, err
+		// The test itself says what is wrong with its image.
+		k.say(k.run.ID, scope, model.LevelWarn, "no earlier result is looked for: %s", describe(err))
 	}
-	if had, ok, err := k.Results.Passed(ctx, key); err != nil {
-		k.opts.Logger.Warn("look for a test's earlier result", "test", w.Test.Name, "error", err)
-	} else if ok {
-		had.Cached, had.Took = true, 0
+	if had, ok := k.passedBefore(ctx, key, w.Test.Name); ok {
 		k.say(k.run.ID, scope, model.LevelInfo, "passed on the same content before")
 		return had, nil
 	}
@@ -230,10 +228,28 @@ func (k checking) test(ctx context.Context, commit string, w testWork) (model.Te
 		return res, nil
 	}
 	k.say(k.run.ID, scope, model.LevelInfo, "passed")
+	if key == "" {
+		return res, nil
+	}
 	if err := k.Results.SetPassed(ctx, key, res); err != nil {
 		k.opts.Logger.Warn("keep a test's result", "test", w.Test.Name, "error", err)
 	}
 	return res, nil
+}
+
+// passedBefore returns how the test went that passed under the key; no key has
+// none.
+func (k checking) passedBefore(ctx context.Context, key, name string) (model.TestResult, bool) {
+	if key == "" {
+		return model.TestResult{}, false
+	}
+	had, ok, err := k.Results.Passed(ctx, key)
+	if err != nil {
+		k.opts.Logger.Warn("look for a test's earlier result", "test", name, "error", err)
+		return had, false
+	}
+	had.Cached, had.Took = true, 0
+	return had, ok
 }
 
 // checkout writes those files of a commit that are wanted to a new folder,

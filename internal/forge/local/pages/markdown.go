@@ -3,6 +3,8 @@ package pages
 import (
 	"bytes"
 	"html/template"
+	"net/url"
+	"path"
 	"regexp"
 	"strings"
 
@@ -33,22 +35,28 @@ var policy = func() *bluemonday.Policy {
 	return p
 }()
 
+// markdown renders what somebody wrote about the repository.
+func (v *visit) markdown(text string) template.HTML {
+	return markdown(v.path(), v.path("blob", escaped(v.repo.DefaultBranch)), text)
+}
+
 // markdown renders what people, and hubship, write on a repository's pages.
-// repo is the path of the repository's page, to which #7 leads.
-func markdown(repo, text string) template.HTML {
-	if len(text) > maxMarkdown {
-		text = strings.ToValidUTF8(text[:maxMarkdown], "")
+// repo is the path of the repository's page, below which #7 leads; folder is
+// the path of the page of the folder that relative links are about.
+func markdown(repo, folder, source string) template.HTML {
+	if len(source) > maxMarkdown {
+		source = strings.ToValidUTF8(source[:maxMarkdown], "")
 	}
 	md := goldmark.New(
 		goldmark.WithExtensions(extension.GFM),
-		goldmark.WithParserOptions(parser.WithInlineParsers(util.Prioritized(numbers{repo}, 500))),
+		goldmark.WithParserOptions(parser.WithInlineParsers(util.Prioritized(numbers{repo}, 500)), parser.WithASTTransformers(util.Prioritized(relative{folder}, 500))),
 		// What is unsafe is taken out below, of what people write as HTML and
 		// of what comes of Markdown alike.
 		goldmark.WithRendererOptions(html.WithUnsafe(), html.WithHardWraps()),
 	)
 	var b bytes.Buffer
-	if err := md.Convert([]byte(text), &b); err != nil {
-		return template.HTML("<pre>" + template.HTMLEscapeString(text) + "</pre>")
+	if err := md.Convert([]byte(source), &b); err != nil {
+		return template.HTML("<pre>" + template.HTMLEscapeString(source) + "</pre>")
 	}
 	// What the policy leaves is well formed, with its attributes quoted.
 	return template.HTML(pictures.ReplaceAllStringFunc(string(policy.SanitizeBytes(b.Bytes())), asLink))
@@ -59,7 +67,7 @@ var pictures = regexp.MustCompile(`<img[^>]*>`)
 
 // asLink is a link to a picture of another site.
 func asLink(img string) string {
-	m := source.FindStringSubmatch(img)
+	m := address.FindStringSubmatch(img)
 	if m == nil {
 		return ""
 	}
@@ -71,9 +79,26 @@ func asLink(img string) string {
 }
 
 var (
-	source      = regexp.MustCompile(`\bsrc="([^"]*)"`)
+	address     = regexp.MustCompile(`\bsrc="([^"]*)"`)
 	alternative = regexp.MustCompile(`\balt="([^"]*)"`)
 )
+
+// relative leads links to files of the repository to their pages.
+type relative struct{ folder string }
+
+// Transform implements parser.ASTTransformer.
+func (t relative) Transform(doc *ast.Document, _ text.Reader, _ parser.Context) {
+	_ = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // it returns what the function does: nil
+		if link, ok := n.(*ast.Link); ok && entering {
+			to, err := url.Parse(string(link.Destination))
+			if err == nil && to.Scheme == "" && to.Host == "" && to.Path != "" && !strings.HasPrefix(to.Path, "/") {
+				to.Path = path.Join(t.folder, to.Path)
+				link.Destination = []byte(to.String())
+			}
+		}
+		return ast.WalkContinue, nil
+	})
+}
 
 // numbers makes links of #7.
 type numbers struct{ repo string }

@@ -17,9 +17,13 @@ func TestMarkdown(t *testing.T) {
 		"<details><summary>s</summary>": `<details><summary>s</summary>`,
 		"https://example.org":           `href="https://example.org"`,
 		"![a picture](https://x/y.png)": `<a href="https://x/y.png" rel="nofollow noreferrer">a picture</a>`,
+		"[x](a.md#top) [y](../b.md)":    `<a href="/forge/h/d/blob/staging/docs/a.md#top"`,
+		"[y](../b.md)":                  `href="/forge/h/d/blob/staging/b.md"`,
+		"[y](/z) [a](#b)":               `href="/z"`,
+		"[a](#b)":                       `href="#b"`,
 		"one\ntwo":                      "one<br>\ntwo",
 	} {
-		if got := string(markdown("/forge/h/d", source)); !strings.Contains(got, want) {
+		if got := string(markdown("/forge/h/d", "/forge/h/d/blob/staging/docs", source)); !strings.Contains(got, want) {
 			t.Errorf("%q becomes %q, expected %q in it", source, got, want)
 		}
 	}
@@ -36,7 +40,7 @@ func TestHostileMarkdown(t *testing.T) {
 		strings.Repeat("<div>", 300) + "<script>1</script>", strings.Repeat("> ", 300) + "<script>1</script>", strings.Repeat("[", 3000) + "](javascript:1)",
 		"<a href='vbscript:x' onclick=x target=_top>x</a>", "<scr<script>ipt>alert(1)</scr</script>ipt>", "\u202e<script\x00>alert(1)</script>",
 	} {
-		got := string(markdown("/forge/h/d", source))
+		got := string(markdown("/forge/h/d", "/forge/h/d/blob/staging/docs", source))
 		doc, err := html.Parse(strings.NewReader(got))
 		if err != nil {
 			t.Fatal(err)

@@ -222,7 +222,7 @@ func (v *visit) pull() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d.Body = markdown(v.path(), d.PR.GetBody())
+	d.Body = v.markdown(d.PR.GetBody())
 	if d.Talk, err = v.talk(d.PR); err != nil {
 		return view{}, err
 	}
@@ -240,7 +240,12 @@ func (v *visit) pull() (view, error) {
 			return view{}, err
 		}
 	}
-	d.Revert = d.State == "merged" && v.writes && v.drives() && v.o.Revert != nil
+	rules, err := v.o.Host.Protection(v.ctx, v.repo, stored.BaseRef)
+	if err != nil {
+		return view{}, err
+	}
+	// Where changes come from another branch alone, they are taken back there.
+	d.Revert = d.State == "merged" && v.writes && v.drives() && v.o.Revert != nil && (rules == nil || len(rules.Heads) == 0)
 	out := view{Page: "pull", Title: d.title(), Tab: "talk", Refresh: 3, Data: d}
 	if d.State == "closed" || d.State == "merged" && time.Since(d.PR.GetMergedAt().Time) > 24*time.Hour {
 		out.Refresh = 0
@@ -276,7 +281,7 @@ func (v *visit) talk(pr *gh.PullRequest) ([]entry, error) {
 			return nil, err
 		}
 		for _, c := range list {
-			e := entry{At: c.GetCreatedAt().Time, Who: c.GetUser().GetLogin(), Kind: "comment", Body: markdown(v.path(), c.GetBody()), ID: fmt.Sprintf("issuecomment-%d", c.GetID())}
+			e := entry{At: c.GetCreatedAt().Time, Who: c.GetUser().GetLogin(), Kind: "comment", Body: v.markdown(c.GetBody()), ID: fmt.Sprintf("issuecomment-%d", c.GetID())}
 			if u := c.GetUpdatedAt().Time; u.Sub(e.At) > time.Minute {
 				e.Extra = "edited"
 			}
@@ -296,7 +301,7 @@ func (v *visit) talk(pr *gh.PullRequest) ([]entry, error) {
 		if !ok {
 			continue
 		}
-		e := entry{At: r.GetSubmittedAt().Time, Who: r.GetUser().GetLogin(), Kind: kind, Body: markdown(v.path(), r.GetBody()), Extra: r.GetCommitID(), ID: fmt.Sprintf("pullrequestreview-%d", r.GetID())}
+		e := entry{At: r.GetSubmittedAt().Time, Who: r.GetUser().GetLogin(), Kind: kind, Body: v.markdown(r.GetBody()), Extra: r.GetCommitID(), ID: fmt.Sprintf("pullrequestreview-%d", r.GetID())}
 		all = append(all, e)
 	}
 	switch {
