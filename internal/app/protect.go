@@ -21,10 +21,10 @@ func protectionOf(fleet *model.Fleet, env model.Environment) *host.Protection {
 	if from, ok := fleet.Environment(env.After); ok {
 		// What is promoted was reviewed when it came to the branch before.
 		p.Heads = []string{from.Branch}
-		p.Checks = &host.RequiredChecks{Contexts: promotionContexts}
+		p.Checks = &host.RequiredChecks{Contexts: promotionContexts, By: ownLogin}
 		return p
 	}
-	p.Checks = &host.RequiredChecks{Contexts: changeContexts}
+	p.Checks = &host.RequiredChecks{Contexts: changeContexts, By: ownLogin}
 	p.Reviews = &host.RequiredReviews{Count: fleet.Review.Approvals, DismissStale: true, LastPush: true}
 	if fleet.Revert == model.RevertAuto {
 		// Nobody reviews a revert that merges by itself.

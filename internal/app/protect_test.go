@@ -11,7 +11,7 @@ import (
 func TestProtectionOf(t *testing.T) {
 	staging := model.Environment{Name: "staging", Branch: "stage"}
 	prod := model.Environment{Name: "prod", Branch: "live", After: "staging"}
-	checks := &host.RequiredChecks{Contexts: changeContexts}
+	checks := &host.RequiredChecks{Contexts: changeContexts, By: ownLogin}
 	for name, c := range map[string]struct {
 		change func(*model.Fleet)
 		env    *model.Environment
@@ -24,7 +24,7 @@ func TestProtectionOf(t *testing.T) {
 			want: host.Protection{EnforceAdmins: true, AllowPush: true, Checks: checks, Reviews: &host.RequiredReviews{Count: 1, DismissStale: true, LastPush: true}}},
 		"reverts by itself": {env: &staging, change: func(f *model.Fleet) { f.Revert = model.RevertAuto },
 			want: host.Protection{EnforceAdmins: true, Checks: checks, Reviews: &host.RequiredReviews{Count: 1, DismissStale: true, LastPush: true}, Bypass: []string{"hubship"}}},
-		"later": {env: &prod, want: host.Protection{EnforceAdmins: true, Checks: &host.RequiredChecks{Contexts: promotionContexts}, Heads: []string{"stage"}}},
+		"later": {env: &prod, want: host.Protection{EnforceAdmins: true, Checks: &host.RequiredChecks{Contexts: promotionContexts, By: ownLogin}, Heads: []string{"stage"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &model.Fleet{Environments: []model.Environment{staging, prod}, Revert: model.RevertPropose}

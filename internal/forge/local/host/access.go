@@ -79,6 +79,9 @@ func (p *Protection) ByPullRequest() bool {
 type RequiredChecks struct {
 	Strict   bool     `json:"strict"` // the head has to contain the base
 	Contexts []string `json:"contexts"`
+	// By is the login whose statuses and check runs count alone; empty means
+	// everybody's. It is what GitHub's app_id is to a check.
+	By string `json:"by,omitempty"`
 }
 
 // RequiredReviews are the reviews that a pull request needs.

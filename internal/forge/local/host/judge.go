@@ -34,9 +34,14 @@ func (v *Verdict) block(state, format string, args ...any) {
 	v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
 }
 
-// Green says whether all statuses and check runs of a commit by context: true
+// Green says how all statuses and check runs of a commit stand, by context: true
 // is success, false anything else. The newest of a context counts.
 func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (map[string]bool, error) {
+	return h.green(ctx, repo, sha, func(int64) bool { return true })
+}
+
+// green is Green of what those accounts say that count.
+func (h *Host) green(ctx context.Context, repo store.Repository, sha string, counts func(creator int64) bool) (map[string]bool, error) {
 	statuses, err := h.Store.Statuses(ctx, repo.ID, sha)
 	if err != nil {
 		return nil, err
@@ -45,6 +50,8 @@ func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (ma
 	if err != nil {
 		return nil, err
 	}
+	statuses = slices.DeleteFunc(statuses, func(s store.Status) bool { return !counts(s.Creator) })
+	runs = slices.DeleteFunc(runs, func(c store.Check) bool { return !counts(c.Creator) })
 	green := map[string]bool{}
 	for _, s := range statuses { // newest first
 		if _, ok := green[s.Context]; !ok {
@@ -67,7 +74,15 @@ func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (ma
 }
 
 func (h *Host) missingChecks(ctx context.Context, repo store.Repository, p *Protection, sha string) ([]string, error) {
-	green, err := h.Green(ctx, repo, sha)
+	counts := func(int64) bool { return true }
+	if p.Checks.By != "" {
+		by, err := h.Store.AccountByLogin(ctx, p.Checks.By)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		counts = func(creator int64) bool { return err == nil && creator == by.ID }
+	}
+	green, err := h.green(ctx, repo, sha, counts)
 	if err != nil {
 		return nil, err
 	}

@@ -201,3 +201,58 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 }
+
+// What a check says counts when it comes from the account that is to say it:
+// others may write statuses, as those may who push.
+func TestChecksOfOneAccount(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	bot := b.account(t, "bot", store.Reviewer)
+	b.put(t, b.repo, "prod", "first", "1")
+	b.put(t, b.repo, "topic", "second", "2")
+	p, err := b.OpenPull(ctx, b.repo, b.ben, NewPull{Title: "x", Base: "prod", Head: "topic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.protect(t, "prod", Protection{EnforceAdmins: true, Checks: &RequiredChecks{Contexts: []string{"plan"}, By: "Bot"}})
+	say := func(by store.Account, state string) {
+		t.Helper()
+		if _, err := b.Store.AddStatus(ctx, &store.Status{Repository: b.repo.ID, SHA: p.HeadSHA, Context: "plan", State: state, Creator: by.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mergeable := func() bool {
+		t.Helper()
+		v, err := b.Judge(ctx, b.repo, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(v.Reasons) == 0
+	}
+	say(b.ben, "success")
+	if mergeable() {
+		t.Error("somebody else's status counts")
+	}
+	if err := b.Store.AddCheck(ctx, &store.Check{Repository: b.repo.ID, SHA: p.HeadSHA, Name: "plan", Status: "completed", Conclusion: "success", Creator: b.ben.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if mergeable() {
+		t.Error("somebody else's check run counts")
+	}
+	say(bot, "success")
+	if !mergeable() {
+		t.Error("the account's own status does not count")
+	}
+	say(b.ben, "failure")
+	if !mergeable() {
+		t.Error("somebody else's newer status hides it")
+	}
+	say(bot, "failure")
+	say(b.ben, "success")
+	if mergeable() {
+		t.Error("somebody else's newer status mends it")
+	}
+	b.protect(t, "prod", Protection{EnforceAdmins: true, Checks: &RequiredChecks{Contexts: []string{"plan"}, By: "nobody"}})
+	if mergeable() {
+		t.Error("an account that is not there lets everything through")
+	}
+}

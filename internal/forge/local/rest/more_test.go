@@ -137,7 +137,7 @@ func TestClientsBegin(t *testing.T) {
 // Rules that the dialect has no words for outlive a client's change.
 func TestProtectionKeepsItsOwn(t *testing.T) {
 	w := newWorld(t)
-	own := &host.Protection{Heads: []string{"staging"}, Bypass: []string{"ben"}, AllowPush: true, Checks: &host.RequiredChecks{Contexts: []string{"a"}}}
+	own := &host.Protection{Heads: []string{"staging"}, Bypass: []string{"ben"}, AllowPush: true, Checks: &host.RequiredChecks{Contexts: []string{"a"}, By: "ben"}}
 	if err := w.host.SetProtection(t.Context(), w.repo, "prod", own); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestProtectionKeepsItsOwn(t *testing.T) {
 	} {
 		w.want(200, "mia", "PUT", at, rules(c.reviews))
 		p, err := w.host.Protection(t.Context(), w.repo, "prod")
-		if err != nil || len(p.Heads) != 1 || !p.AllowPush || strings.Join(p.Bypass, ",") != c.bypass || p.Checks.Contexts[0] != "b" {
+		if err != nil || len(p.Heads) != 1 || !p.AllowPush || strings.Join(p.Bypass, ",") != c.bypass || p.Checks.Contexts[0] != "b" || p.Checks.By != "ben" {
 			t.Errorf("%v: %+v, %v", c.reviews, p, err)
 		}
 	}

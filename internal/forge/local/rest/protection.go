@@ -168,6 +168,9 @@ func (c *call) putProtection(branch string) error {
 		if in.Reviews == nil && old.Reviews == nil {
 			p.Bypass = old.Bypass
 		}
+		if p.Checks != nil && old.Checks != nil {
+			p.Checks.By = old.Checks.By
+		}
 	}
 	if err := c.host.SetProtection(c.ctx, c.repo, branch, p); err != nil {
 		return err
