@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/base64"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/hubship/hubship/internal/install"
 )
 
 // clone is a contributor's clone of the deployment repository.
@@ -19,24 +16,23 @@ type clone struct {
 	env []string
 }
 
-// clone clones a branch over HTTP, with the token in git's environment.
+// clone clones a branch over HTTP as the author does, with the token in git's
+// environment.
 func (i *installation) clone(t *testing.T, branch string) *clone {
 	t.Helper()
-	raw, err := os.ReadFile(install.At(i.data).GitToken)
+	remote, err := i.forge(t, author).Remote(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	basic := base64.StdEncoding.EncodeToString([]byte("e2e:" + strings.TrimSpace(string(raw))))
 	dir, err := os.MkdirTemp(i.work, "clone-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &clone{dir: dir, env: append(os.Environ(),
-		"LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0",
+	c := &clone{dir: dir, env: append(append(os.Environ(),
+		"LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
 		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@localhost", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@localhost",
-		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=http.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Basic "+basic,
-		"GIT_CONFIG_KEY_1=http.proxy", "GIT_CONFIG_VALUE_1=")}
-	c.git(t, "clone", "--quiet", "--branch", branch, i.settings.CloneURL(), ".")
+		"no_proxy=localhost", "NO_PROXY=localhost"), remote.Env()...)}
+	c.git(t, "clone", "--quiet", "--branch", branch, "--", remote.URL, ".")
 	return c
 }
 
@@ -96,8 +92,11 @@ func (c *clone) commit(t *testing.T, message string) string {
 }
 
 // push pushes what is checked out to a branch and returns what the server
-// said to the pusher.
-func (c *clone) push(t *testing.T, branch string) string {
+// said to the pusher, and whether it took the push.
+func (c *clone) push(t *testing.T, branch string) (said string, err error) {
 	t.Helper()
-	return c.git(t, "push", "origin", "HEAD:refs/heads/"+branch)
+	cmd := exec.Command("git", "push", "--force", "origin", "HEAD:refs/heads/"+branch)
+	cmd.Dir, cmd.Env = c.dir, c.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }

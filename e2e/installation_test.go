@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/api"
+	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/ship"
@@ -31,6 +32,8 @@ type installation struct {
 	api      *api.Client
 	web      *http.Client
 	work     string // clones
+	forges   map[string]*github.Client
+	proposed int // pull requests that were opened
 }
 
 // settings of the installation under test.
@@ -63,7 +66,7 @@ func newInstallation(t *testing.T) *installation {
 	s := settings()
 	address := fmt.Sprintf("127.0.0.1:%d", s.Port)
 	return &installation{
-		bin: bin, data: dataDir(), settings: s, work: t.TempDir(),
+		bin: bin, data: dataDir(), settings: s, work: t.TempDir(), forges: map[string]*github.Client{},
 		api: api.New(install.At(dataDir()).Socket),
 		web: &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{
 			// Names below .localhost are not resolved everywhere.

@@ -65,13 +65,22 @@ func (i *installation) serverStopped(t *testing.T) {
 	i.interrupted(t, syscall.SIGTERM, time.Second, 4*time.Second)
 }
 
-// interrupted pushes a change and sends the server a signal after each pause.
+// signal sends the server a signal.
+func (i *installation) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	pid := i.serverPID(t)
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatalf("%s to the server (%d): %v", signal, pid, err)
+	}
+}
+
+// interrupted merges a change and sends the server a signal after each pause.
 func (i *installation) interrupted(t *testing.T, signal syscall.Signal, pauses ...time.Duration) {
 	before := i.release(t, "staging").Observed
 	c := i.clone(t, "staging")
 	c.bump(t, "deployments/datahub/config/common.yaml", "http_timeout")
-	commit := c.commit(t, "Wait longer")
-	c.push(t, "staging")
+	c.commit(t, "Wait longer")
+	commit := i.land(t, c, "staging")
 	run := i.runOf(t, "staging", commit)
 	times := 0
 	for _, pause := range pauses {
@@ -79,10 +88,7 @@ func (i *installation) interrupted(t *testing.T, signal syscall.Signal, pauses .
 		if r, err := i.api.Run(context.Background(), run.ID); err == nil && r.State.Final() {
 			break
 		}
-		pid := i.serverPID(t)
-		if err := syscall.Kill(pid, signal); err != nil {
-			t.Fatalf("%s to the server (%d): %v", signal, pid, err)
-		}
+		i.signal(t, signal)
 		times++
 		i.must(t, 2*time.Minute, i.upArgs("--follow=false")...)
 	}

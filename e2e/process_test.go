@@ -38,10 +38,11 @@ func TestProcess(t *testing.T) {
 		{"a change of values builds nothing, and servers live on", i.valuesOnly},
 		{"a good change reaches prod only through staging", i.demo},
 		{"hubship itself takes little time", i.timing},
-		{"a push to prod is not deployed without proof", i.pushToProd},
-		{"a second push while one runs", i.secondPush},
+		{"nothing gets past review or past staging", i.pastStaging},
+		{"a second merge while one runs", i.secondMerge},
 		{"a bad change never reaches prod", i.demoBroken},
 		{"rollback and resume", i.rollback},
+		{"the server is killed in the middle of a check", i.checkKilled},
 		{"the server is killed in the middle of a deploy", i.serverKilled},
 		{"the server is stopped in the middle of a deploy", i.serverStopped},
 		{"everything is killed", i.everythingKilled},
@@ -106,11 +107,8 @@ func (i *installation) docsOnly(t *testing.T) {
 	before := i.release(t, "staging").Observed
 	c := i.clone(t, "staging")
 	c.add(t, "README.md", "One more sentence.")
-	commit := c.commit(t, "Say more")
-	said := c.push(t, "staging")
-	if !strings.Contains(said, "hubship: run") {
-		t.Errorf("the pusher is not told about the run:\n%s", said)
-	}
+	c.commit(t, "Say more")
+	commit := i.land(t, c, "staging")
 	r := i.ends(t, "staging", commit, model.Unchanged)
 	if took := r.Finished.Sub(r.Started); took > 5*time.Second {
 		t.Errorf("deciding that nothing changes took %s", took)
@@ -130,9 +128,9 @@ func (i *installation) valuesOnly(t *testing.T) {
 	before := i.release(t, "staging").Observed
 	c := i.clone(t, "staging")
 	c.bump(t, "deployments/datahub/config/staging.yaml", "timeout")
-	commit := c.commit(t, "Cull a second later")
+	c.commit(t, "Cull a second later")
 	i.planned(t, c)
-	c.push(t, "staging")
+	commit := i.land(t, c, "staging")
 	r := i.ends(t, "staging", commit, model.Done)
 	if log := i.must(t, time.Minute, "logs", r.ID).out; !strings.Contains(log, "the hub restarts") {
 		t.Errorf("the run does not say what users will feel:\n%s", tail(log, 40))
@@ -190,39 +188,18 @@ func (i *installation) demoBroken(t *testing.T) {
 	t.Logf("%s", r.out)
 }
 
-// pushToProd pushes a change to prod that staging never saw. It stays in Git
-// and is not deployed; a revert brings prod back in order.
-func (i *installation) pushToProd(t *testing.T) {
-	before := i.release(t, "prod").Observed
-	c := i.clone(t, "prod")
-	c.bump(t, "deployments/datahub/config/common.yaml", "startTimeout")
-	commit := c.commit(t, "Sneak past staging")
-	c.push(t, "prod")
-	r := i.ends(t, "prod", commit, model.Refused)
-	if !strings.Contains(r.Reason, "staging") {
-		t.Errorf("the reason does not name staging: %s", r.Reason)
-	}
-	if after := i.release(t, "prod").Observed; after.Revision != before.Revision || after.Inputs != before.Inputs {
-		t.Errorf("prod changed: %+v became %+v", before, after)
-	}
-	c.git(t, "revert", "--no-edit", "HEAD")
-	c.push(t, "prod")
-	i.ends(t, "prod", c.git(t, "rev-parse", "HEAD"), model.Unchanged, model.Done)
-	if after := i.release(t, "prod"); after.Observed.Revision != before.Revision || !after.InSync {
-		t.Errorf("prod is not back in order: %+v", after)
-	}
-}
-
-// secondPush pushes twice. Both runs end, in order or the first one
+// secondMerge merges twice. Both runs end, in order or the first one
 // superseded, and what runs in the end is the second.
-func (i *installation) secondPush(t *testing.T) {
+func (i *installation) secondMerge(t *testing.T) {
 	c := i.clone(t, "staging")
 	c.bump(t, "deployments/datahub/config/staging.yaml", "every")
-	first := c.commit(t, "One")
-	c.push(t, "staging")
+	c.commit(t, "One")
+	n := i.propose(t, c, "staging").Number
 	c.bump(t, "deployments/datahub/config/staging.yaml", "every")
-	second := c.commit(t, "Two")
-	c.push(t, "staging")
+	c.commit(t, "Two")
+	m := i.propose(t, c, "staging").Number
+	first := i.merge(t, n)
+	second := i.merge(t, m)
 	one := i.ends(t, "staging", first, model.Done, model.Superseded)
 	two := i.ends(t, "staging", second, model.Done)
 	if one.State == model.Superseded && one.Reason == "" {

@@ -66,7 +66,7 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 			return announce(ctx, with.engine, with.settings, updates, by)
 		}
 	}
-	run := func(id string) string { return with.settings.URL() + "runs/" + id }
+	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
 		Forge: p.forge, Engine: with.engine, Memory: with.memory, Plans: plans(with.paths.Plans),
 		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},

@@ -259,8 +259,9 @@ func TestRevertBranches(t *testing.T) {
 		t.Errorf("got %s, %v; want the one that is there, %s", got, err, first)
 	}
 	// Merged, and the change came again.
-	merged, err := g.Merge(t.Context(), "staging", onto, first, "Merge the revert", author)
+	merged, err := g.MergeResult(t.Context(), onto, first)
 	w.ok(err)
+	w.ok(g.SetBranch(t.Context(), "staging", merged, onto))
 	again, err := g.CommitFiles(t.Context(), "staging", merged, map[string][]byte{"a": []byte("1\n")}, nil, "Add a again", author)
 	w.ok(err)
 	q.Onto, q.Before, q.After = again, merged, again
@@ -551,7 +552,7 @@ func (e *engine) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) 
 	return out, nil
 }
 
-func (e *engine) Promote(context.Context, model.PromoteRequest) (model.Promotion, error) {
+func (e *engine) Promotion(context.Context, model.PromoteRequest) (model.Promotion, error) {
 	return model.Promotion{From: "staging", Into: "prod", Refused: "level"}, nil
 }
 

@@ -103,7 +103,7 @@ func TestAccounts(t *testing.T) {
 	out, errs = run("account", "token", "carl")
 	token := strings.TrimSuffix(out, "\n")
 	a, tok, err := forge.Bearer(ctx, token)
-	if err != nil || a.Login != "carl" || tok.Scopes != "repo" || tok.Expires.Sub(time.Now()).Round(time.Hour) != 90*24*time.Hour {
+	if err != nil || a.Login != "carl" || tok.Scopes != "repo" || time.Until(tok.Expires.Time).Round(time.Hour) != 90*24*time.Hour {
 		t.Fatalf("token %q: %+v %+v %v", out, a, tok, err)
 	}
 	contains(t, errs, "token of account carl", "scopes repo; it ends ")

@@ -28,6 +28,7 @@ type upOptions struct {
 // given count.
 type upFlags struct {
 	name, bridge, podCIDR, serviceCIDR      string
+	publicURL                               string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
 	github                                  upGitHub
@@ -94,6 +95,7 @@ happens at GitHub is then found within a minute.`,
 	f.StringVar(&given.context, "context", "", "context in that kubeconfig")
 	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
+	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
 	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
@@ -160,6 +162,7 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		}
 	}
 	set("name", &s.Name, g.name)
+	set("public-url", &s.PublicURL, g.publicURL)
 	if err := g.github.apply(changed, s); err != nil {
 		return err
 	}

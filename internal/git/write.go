@@ -26,44 +26,6 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("merge %s into %s: conflicts in %s", e.From, e.Into, strings.Join(e.Files, ", "))
 }
 
-// Merge records on the branch into a merge commit, never a fast-forward, that
-// brings in from, a branch or commit, and returns it. The branch has to be at
-// the commit expected all the time: otherwise nothing changes and the error is
-// ErrMoved. It is ErrNothingToMerge if into contains from already, and a
-// *ConflictError if the two do not go together.
-func (r *Repo) Merge(ctx context.Context, into, expected, from, message string, author Identity) (string, error) {
-	wrap := func(err error) error { return fmt.Errorf("merge %s into %s: %w", short(from), into, err) }
-	if err := r.checkMove(ctx, into, expected); err != nil {
-		return "", wrap(err)
-	}
-	source, err := r.Resolve(ctx, from)
-	if err != nil {
-		return "", wrap(err)
-	}
-	if expected == "" {
-		return "", wrap(model.WithHint(fmt.Errorf("branch %s: %w", into, ErrNotFound), "push the branch first"))
-	}
-	contained, err := r.IsAncestor(ctx, source, expected)
-	if err != nil {
-		return "", wrap(err)
-	}
-	if contained {
-		return "", wrap(ErrNothingToMerge)
-	}
-	tree, err := r.mergeTree(ctx, into, expected, from, source)
-	if err != nil {
-		return "", err
-	}
-	commit, err := r.commitTree(ctx, tree, []string{expected, source}, message, author)
-	if err != nil {
-		return "", wrap(err)
-	}
-	if err := r.moveBranch(ctx, into, commit, expected); err != nil {
-		return "", wrap(err)
-	}
-	return commit, nil
-}
-
 // mergeTree writes the tree that a merge of two commits results in.
 func (r *Repo) mergeTree(ctx context.Context, into, ours, from, theirs string) (string, error) {
 	out, err := r.git(ctx, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)

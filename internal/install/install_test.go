@@ -61,6 +61,9 @@ func TestValidate(t *testing.T) {
 		"existing, relative": {func(s *Settings) {
 			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "k", Context: "c", Registry: "r", BuildKit: "tcp://b:1"}
 		}, "absolute path"},
+		"public, no scheme":  {func(s *Settings) { s.PublicURL = "hubship.example.edu" }, "public-url"},
+		"public, credential": {func(s *Settings) { s.PublicURL = "https://a:b@hubship.example.edu/" }, "public-url"},
+		"public":             {func(s *Settings) { s.PublicURL = "https://hubship.example.edu/ops" }, ""},
 		"existing": {func(s *Settings) {
 			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1"}
 		}, ""},
@@ -95,6 +98,19 @@ func TestChanged(t *testing.T) {
 	existing := Settings{Version: 1, Name: "default", Port: 8080, Cluster: &Cluster{Context: "c"}}
 	if err := old.Changed(existing); err == nil {
 		t.Fatal("the kind of cluster changed without an error")
+	}
+}
+
+func TestRunURL(t *testing.T) {
+	s := Default()
+	if got := s.RunURL("r1"); got != "http://localhost:8080/runs/r1" {
+		t.Error(got)
+	}
+	for _, public := range []string{"https://hubship.example.edu/ops", "https://hubship.example.edu/ops/"} {
+		s.PublicURL = public
+		if got := s.RunURL("r1"); got != "https://hubship.example.edu/ops/runs/r1" {
+			t.Error(got)
+		}
 	}
 }
 

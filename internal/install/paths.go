@@ -3,6 +3,7 @@ package install
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 // Paths says where an installation keeps what.
@@ -55,6 +56,14 @@ func (s Settings) NodeSocket() string { return filepath.Join(s.RunDir(), "node.s
 
 // URL is the dashboard's address.
 func (s Settings) URL() string { return fmt.Sprintf("http://localhost:%d/", s.Port) }
+
+// RunURL is the address of a run's page, as people reach it.
+func (s Settings) RunURL(id string) string {
+	if s.PublicURL != "" {
+		return strings.TrimSuffix(s.PublicURL, "/") + "/runs/" + id
+	}
+	return s.URL() + "runs/" + id
+}
 
 // HubURL is the address under which the HTTP port serves a hub's host name.
 func (s Settings) HubURL(host string) string { return fmt.Sprintf("http://%s:%d/", host, s.Port) }

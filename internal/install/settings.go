@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,6 +34,10 @@ type Settings struct {
 	Cluster *Cluster `json:"cluster,omitempty"` // an existing cluster in its place
 
 	GitHub *GitHub `json:"github,omitempty"` // in place of the embedded forge
+
+	// PublicURL is where people reach the dashboard through a reverse proxy,
+	// for the links in what is reported; empty for this machine alone.
+	PublicURL string `json:"publicURL,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -79,6 +84,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		bad("port %d: expected 1 to 65535", s.Port)
+	}
+	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		bad("public-url %q: expected an address such as https://hubship.example.edu/", s.PublicURL)
 	}
 	switch {
 	case s.Node != nil && s.Cluster != nil:

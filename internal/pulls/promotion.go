@@ -67,8 +67,7 @@ func (c *Controller) promotion(ctx context.Context, name string) error {
 
 // outlook says what a promotion would be now.
 func (c *Controller) outlook(ctx context.Context, req model.PromoteRequest) (p model.Promotion, from, into model.Environment, err error) {
-	req.DryRun = true
-	p, err = c.o.Engine.Promote(ctx, req)
+	p, err = c.o.Engine.Promotion(ctx, req)
 	if err != nil && p.Refused == "" {
 		return p, from, into, err
 	}
@@ -214,17 +213,15 @@ const promoteLimit = 3 * time.Minute
 // at the forge does, and returns the run that ships it. A refusal is part of
 // the Promotion and an error with the exit code of a gate.
 func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
-	dry := req.DryRun
-	req.DryRun = true
-	p, err := c.o.Engine.Promote(ctx, req)
-	if err != nil || dry || p.Refused != "" {
+	p, err := c.o.Engine.Promotion(ctx, req)
+	if err != nil || req.DryRun || p.Refused != "" {
 		return p, err
 	}
 	if len(req.Hubs) > 0 {
 		// The merge carries every hub.
 		all := req
 		all.Hubs = nil
-		if whole, err := c.o.Engine.Promote(ctx, all); err != nil {
+		if whole, err := c.o.Engine.Promotion(ctx, all); err != nil {
 			return whole, err
 		}
 	}

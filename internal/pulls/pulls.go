@@ -34,9 +34,9 @@ type Engine interface {
 	Supersede(ctx context.Context, id, reason string) error
 	// Runs returns the newest runs first.
 	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
-	// Promote says what a promotion would be; the controller never asks for
-	// more than a dry run. A refusal is in the Promotion.
-	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
+	// Promotion says what a promotion would be. A refusal is part of it, and
+	// an error with the exit code of a gate.
+	Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
 	// Pushed queues the runs that moved branches ask for.
 	Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error)
 	// Kick asks for a reconcile pass soon.

@@ -434,11 +434,8 @@ func (e *engine) Pushed(context.Context, []forge.RefUpdate, string) ([]model.Run
 
 func (e *engine) Kick() {}
 
-// Promote judges by what the test says of the commit; unheard of is unproved.
-func (e *engine) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
-	if !req.DryRun {
-		return model.Promotion{}, errors.New("the engine was asked to merge")
-	}
+// Promotion judges by what the test says of the commit; unheard of is unproved.
+func (e *engine) Promotion(ctx context.Context, _ model.PromoteRequest) (model.Promotion, error) {
 	p := model.Promotion{From: "staging", Into: "prod"}
 	var err error
 	if p.Head, err = e.w.repo.Head(ctx, "staging"); err != nil {

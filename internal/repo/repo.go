@@ -17,8 +17,6 @@ import (
 
 // Options say how a Repository works.
 type Options struct {
-	// Author is who merges are by; empty means hubship itself.
-	Author git.Identity
 	// Platform is that of the images; empty means "linux/amd64". It is part
 	// of what an image is made of.
 	Platform string
@@ -43,9 +41,6 @@ type Repository struct {
 // New returns the deployment repository in a Git repository, which the caller
 // keeps open for as long and closes.
 func New(r *git.Repo, opts Options) *Repository {
-	if opts.Author == (git.Identity{}) {
-		opts.Author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
-	}
 	if opts.Platform == "" {
 		opts.Platform = "linux/amd64"
 	}
@@ -144,14 +139,6 @@ func (r *Repository) Checkout(ctx context.Context, commit, path, dir string) err
 		return err
 	}
 	return s.tree.Checkout(ctx, path, dir)
-}
-
-// Merge records on the branch into a merge commit that brings in from, a
-// commit or branch, and returns it. The branch must still be at the commit
-// expected (otherwise git.ErrMoved); a conflict is a *git.ConflictError that
-// names the files; git.ErrNothingToMerge says that into contains from already.
-func (r *Repository) Merge(ctx context.Context, into, expected, from, message string) (string, error) {
-	return r.git.Merge(ctx, into, expected, from, message, r.opts.Author)
 }
 
 // snapshot is what is known about one commit. What takes time is found out

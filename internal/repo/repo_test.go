@@ -51,7 +51,7 @@ func newRepository(t testing.TB) *repository {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Close() })
-	r := &repository{Repository: repo.New(g, repo.Options{Author: tester}), t: t, files: map[string][]byte{}, modes: map[string]fs.FileMode{}}
+	r := &repository{Repository: repo.New(g, repo.Options{}), t: t, files: map[string][]byte{}, modes: map[string]fs.FileMode{}}
 	for name, text := range map[string]string{
 		"hubship.yaml": description, "README.md": "words",
 		"hub/Chart.yaml":                  "name: hub\ndependencies:\n- {name: jupyterhub, repository: 'file://../charts/jupyterhub'}\n- {name: far, version: 1.0.0, repository: 'https://example.org'}\n",
@@ -458,25 +458,18 @@ func TestRepository(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(dir, "Dockerfile")); string(data) != "FROM base of datahub" || err != nil {
 		t.Errorf("%q, %v", data, err)
 	}
-	merge, err := r.Merge(t.Context(), "prod", base, head, "Promote staging to prod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at, err := r.Resolve(t.Context(), "prod"); at != merge || err != nil {
-		t.Errorf("prod at %s, %v", at, err)
-	}
-	if s, err := r.Subject(t.Context(), merge); s != "Promote staging to prod" || err != nil {
+	if s, err := r.Subject(t.Context(), head); s != "a change" || err != nil {
 		t.Errorf("subject %q, %v", s, err)
 	}
-	if ok, err := r.IsAncestor(t.Context(), head, merge); !ok || err != nil {
+	if ok, err := r.IsAncestor(t.Context(), base, head); !ok || err != nil {
 		t.Errorf("ancestor %v, %v", ok, err)
 	}
-	want := fmt.Sprintf("%.7s Promote staging to prod (Tess Ter)\n%.7s a change (Tess Ter)", merge, head)
-	if log, err := r.Log(t.Context(), base, merge); strings.Join(log, "\n") != want || err != nil {
+	want := fmt.Sprintf("%.7s a change (Tess Ter)", head)
+	if log, err := r.Log(t.Context(), base, head); strings.Join(log, "\n") != want || err != nil {
 		t.Errorf("log %q, %v, want %q", log, err, want)
 	}
-	if got := r.changes(head, merge); got != "" {
-		t.Errorf("the merge changes: %s", got)
+	if files, err := r.Files(t.Context(), head); err != nil || !strings.HasPrefix(files["README.md"], "100644 ") || files["deployments"] != "" {
+		t.Errorf("files %v, %v", files, err)
 	}
 }
 

@@ -75,18 +75,18 @@ func TestChangeReachesProdOnlyByPromotion(t *testing.T) {
 	if len(w.releases["data@prod"]) != 1 {
 		t.Fatal("prod moved without a promotion")
 	}
-	p, err := e.Promote(t.Context(), model.PromoteRequest{By: "tester"})
-	if err != nil || p.Run == nil {
-		t.Fatalf("promote: %+v, %v", p, err)
+	p, err := e.Promotion(t.Context(), model.PromoteRequest{})
+	if err != nil || p.Head != id || len(p.Hubs) != 2 {
+		t.Fatalf("promotion: %+v, %v", p, err)
 	}
-	settle(t, e)
+	push(t, e, "prod", w.merge("prod", "staging"))
 	if got := w.releases["data@prod"]; len(got) != 2 {
 		t.Errorf("prod revisions: %v", got)
 	}
 	if len(w.builds) != 2 {
 		t.Errorf("built %d times: prod must run what staging tested", len(w.builds))
 	}
-	if _, err := e.Promote(t.Context(), model.PromoteRequest{By: "tester"}); err != nil {
+	if _, err := e.Promotion(t.Context(), model.PromoteRequest{}); err != nil {
 		t.Errorf("a promotion with nothing to do: %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func TestFailedVerificationRollsBackHaltsAndRecoversByRevert(t *testing.T) {
 	if _, ok := w.halts["data@staging"]; !ok {
 		t.Error("no halt")
 	}
-	_, err := e.Promote(t.Context(), model.PromoteRequest{By: "tester"})
+	_, err := e.Promotion(t.Context(), model.PromoteRequest{})
 	if model.ExitCodeOf(err) != model.ExitRefused {
 		t.Fatalf("promote: %v, want a refusal", err)
 	}
@@ -197,7 +197,7 @@ func TestFailedUpgradeHalts(t *testing.T) {
 	if r.State != model.FailedRun || r.Releases[0].RolledBackTo != 1 || r.Releases[0].Log == "" {
 		t.Fatalf("run: %+v", r)
 	}
-	if _, err := e.Promote(t.Context(), model.PromoteRequest{By: "tester"}); model.ExitCodeOf(err) != model.ExitRefused {
+	if _, err := e.Promotion(t.Context(), model.PromoteRequest{}); model.ExitCodeOf(err) != model.ExitRefused {
 		t.Errorf("promote: %v", err)
 	}
 	w.mu.Lock()

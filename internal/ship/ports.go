@@ -43,10 +43,6 @@ type Repository interface {
 	// Checkout writes the files below a folder of the commit's tree to dir,
 	// with their modes.
 	Checkout(ctx context.Context, commit, path, dir string) error
-	// Merge records on the branch into a merge commit that brings in the
-	// commit from, and returns it. The branch must still be at the commit
-	// expected; a conflict is an error that names the files.
-	Merge(ctx context.Context, into, expected, from, message string) (string, error)
 }
 
 // Images builds and finds images.

@@ -137,10 +137,11 @@ func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by strin
 	return runs, errs
 }
 
-// Promote merges what one environment proved into the next one's branch and
-// queues the run that ships it. A refusal is part of the Promotion and an
-// error with the exit code of a gate.
-func (e *Engine) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
+// Promotion says what merging one environment's branch into the next one's
+// would bring there, and whether everything of it is proved. It changes
+// nothing. A refusal is part of the Promotion and an error with the exit code
+// of a gate.
+func (e *Engine) Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
 	fleet, err := e.fleet(ctx)
 	if err != nil {
 		return model.Promotion{}, err
@@ -181,18 +182,6 @@ func (e *Engine) Promote(ctx context.Context, req model.PromoteRequest) (model.P
 	if p.Refused = refusal(p, req.Hubs); p.Refused != "" {
 		return p, model.RefusedBy(errors.New(p.Refused), fmt.Sprintf("`hubship status` shows what %s has verified; push a fix or a revert to %s", from.Name, from.Branch))
 	}
-	if req.DryRun {
-		return p, nil
-	}
-	message := fmt.Sprintf("Promote %s to %s (%.12s)\n\nPromoted-by: %s\n", from.Name, into.Name, head, req.By)
-	if p.Merge, err = e.Repository.Merge(ctx, into.Branch, base, head, message); err != nil {
-		return p, fmt.Errorf("merge %s into %s: %w", from.Branch, into.Branch, err)
-	}
-	run, err := e.enqueue(ctx, model.RunRequest{Kind: model.Deploy, Environment: into.Name, Cause: "promotion by " + req.By, By: req.By}, p.Merge)
-	if err != nil {
-		return p, err
-	}
-	p.Run = &run
 	return p, nil
 }
 

@@ -233,7 +233,7 @@ func (s *smoke) imports(ctx context.Context, p model.SmokePackage) (finding, err
 	}
 	answers := marked(answer)
 	if len(answers) == 0 {
-		found.failed = errors.New("Python ended without a word on the import")
+		found.failed = errors.New("python ended without a word on the import")
 		return found, nil
 	}
 	var r pyimport.Report

@@ -45,7 +45,6 @@ type fixture struct {
 	lines    []model.Line
 	reverted int // number of the pull request that was asked to be taken back
 	hosted   store.Repository
-	carlFork store.Repository
 }
 
 func start(t *testing.T) *fixture {
