@@ -35,7 +35,7 @@ type Options struct {
 	// Names are host names of hubship itself beside localhost.
 	Names []string
 	// Socket is the path of the Unix socket that the command line uses; the
-	// only way to change anything but a Git push.
+	// only way to change anything but through the forge.
 	Socket string
 	// Service is what is served.
 	Service Service

@@ -1,5 +1,6 @@
 // Package local is the embedded Git server: bare repositories below one
-// folder, served by git http-backend over smart HTTP to whoever has the token.
+// folder, served by git http-backend over smart HTTP to whoever has a token that
+// opens them.
 package local
 
 import (
