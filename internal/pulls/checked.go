@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/forge"
@@ -22,7 +23,14 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 		return nil
 	}
 	var errs []error
+	speaks, err := c.speaks(ctx, r)
+	if err != nil {
+		return err
+	}
 	for _, part := range r.Pull.Parts {
+		if !speaks {
+			break
+		}
 		errs = append(errs, c.status(ctx, r.Pull.Head, forge.Status{
 			Context: statusOf(part.Name), State: partStates[part.State], Description: part.Summary, URL: c.o.RunURL(r.ID),
 		}))
@@ -45,6 +53,53 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 		errs = append(errs, c.comment(ctx, pr.Number, "check", w.check()))
 	}
 	return errors.Join(errs...)
+}
+
+// speaks says whether a check sets the statuses of its head. They belong to the
+// commit: of several open pull requests with the same one, that one speaks which
+// may be merged at all, of those one whose author is trusted, of those the
+// first. So nobody spoils another's by opening one more.
+func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
+	c.mu.Lock()
+	var others []int
+	for n, pr := range c.open {
+		if n != r.Pull.Number && pr.Head.Commit == r.Pull.Head {
+			others = append(others, n)
+		}
+	}
+	c.mu.Unlock()
+	for _, n := range others {
+		runs, err := c.checks(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		i := slices.IndexFunc(runs, func(o model.Run) bool {
+			return o.Pull != nil && o.State != model.Superseded && o.Pull.Head == r.Pull.Head
+		})
+		if i >= 0 && outranks(runs[i].Pull, r.Pull) {
+			// It may not have known that it speaks.
+			return false, c.once(ctx, "yields/"+r.ID, string(r.State), func(string) (string, error) {
+				c.queue.Add(key{kind: lookPull, number: n})
+				return "", nil
+			})
+		}
+	}
+	return true, nil
+}
+
+// outranks says that the statuses of their common head are rather a's.
+func outranks(a, b *model.PullCheck) bool {
+	refused := func(c *model.PullCheck) bool {
+		p := c.Part(model.PartPolicy)
+		return p != nil && p.State == model.PartFailed
+	}
+	if refused(a) != refused(b) {
+		return refused(b)
+	}
+	if a.Trusted != b.Trusted {
+		return a.Trusted
+	}
+	return a.Number < b.Number
 }
 
 // talkative says that a check has found out enough for a comment.

@@ -126,7 +126,6 @@ type Controller struct {
 	branches map[string]string         // as last seen
 	open     map[int]forge.PullRequest // as last seen, those into environments' branches or not
 	merged   map[int]forge.PullRequest // lately, by number
-	heads    map[string]int            // of open ones, by commit: which was seen last
 	login    string
 }
 
@@ -154,7 +153,7 @@ func New(o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, queue: newQueue(), looking: keymutex.NewHashed(256),
-		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{}, heads: map[string]int{},
+		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }
 

@@ -381,3 +381,36 @@ func TestPromote(t *testing.T) {
 		t.Errorf("revert of the promotion: %v", err)
 	}
 }
+
+// Statuses belong to a commit: somebody who opens another pull request with the
+// same one does not spoil those that are there.
+func TestSameHead(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	head := pr.Head.Commit
+	w.engine.finish(w.checked(pr.Number, head).ID, model.Done, model.PartPassed, "fine")
+	w.wants(head, "hubship/images", "success fine")
+	other, err := w.carl.Open(t.Context(), forge.NewPullRequest{Title: "Wrong base", Head: "carl:add", Base: "prod"})
+	w.ok(err)
+	w.engine.finish(w.checked(other.Number, head).ID, model.FailedRun, model.PartFailed, "prod takes only promotions")
+	w.says(other.Number, "prod takes only promotions")
+	if got := w.status(head, "hubship/policy"); got != "success fine" {
+		t.Errorf("the other pull request says %q", got)
+	}
+	// Whichever came first.
+	wrong := w.push("late", "late.yaml", "x: 1\n")
+	first, err := w.carl.Open(t.Context(), forge.NewPullRequest{Title: "Wrong base", Head: "carl:late", Base: "prod"})
+	w.ok(err)
+	run := w.checked(first.Number, wrong)
+	second, err := w.carl.Open(t.Context(), forge.NewPullRequest{Title: "Right base", Head: "carl:late", Base: "staging"})
+	w.ok(err)
+	w.engine.finish(w.checked(second.Number, wrong).ID, model.Done, model.PartPassed, "fine")
+	w.engine.finish(run.ID, model.FailedRun, model.PartFailed, "prod takes only promotions")
+	w.wants(wrong, "hubship/policy", "success fine")
+	// Once the first is closed, the other one speaks.
+	closed := forge.Closed
+	_, err = w.carl.Update(t.Context(), pr.Number, forge.Change{State: &closed})
+	w.ok(err)
+	w.wants(head, "hubship/policy", "failure prod takes only promotions")
+}
