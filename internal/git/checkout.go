@@ -61,7 +61,7 @@ func (t *Tree) checkoutFolder(ctx context.Context, from Entry, dest string) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return t.write(ctx, root, strings.TrimPrefix(strings.TrimPrefix(e.Path, from.Path), "/"), e)
+		return t.write(ctx, root, within(from.Path, e.Path), e)
 	})
 	return errors.Join(err, root.Close())
 }
@@ -115,13 +115,19 @@ func (t *Tree) checkable(root string) error {
 	})
 }
 
+// within is a path relative to the folder root that it lies in; "." is the root
+// of the tree, and not the beginning of ".gitignore".
+func within(root, name string) string {
+	if root == "." {
+		return name
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(name, root), "/")
+}
+
 // linkStays says whether a link leads to somewhere inside of root, by way of
 // all other links. A link to nothing is fine.
 func (t *Tree) linkStays(root string, e Entry) error {
-	rel := strings.TrimPrefix(strings.TrimPrefix(e.Path, root), "/")
-	if root == "." {
-		rel = e.Path
-	}
+	rel := within(root, e.Path)
 	_, err := t.resolve(root, rel, true)
 	if err == nil {
 		return nil

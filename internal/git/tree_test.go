@@ -53,7 +53,7 @@ func sampleTree(t testing.TB) (*Repo, *Tree) {
 	t.Helper()
 	r := newRepo(t)
 	id := commit(t, r, "staging", "sample", map[string]string{
-		"README.md": "read me\n", "empty": "", "a/b/c.txt": "deep", "a.txt": "dot sorts before slash",
+		"README.md": "read me\n", "empty": "", ".hidden": "dot", ".config/x": "dot folder", "a/b/c.txt": "deep", "a.txt": "dot sorts before slash",
 		"a-b": "dash too", "bin/run": "#!/bin/sh\n", "with space/ä \t\"quote\".txt": "odd",
 		"to-file": "a/b/c.txt", "to-dir": "a/b", "a/up": "../README.md", "chain": "to-dir/c.txt",
 	}, map[string]fs.FileMode{"bin/run": 0o755, "to-file": link, "to-dir": link, "a/up": link, "chain": link})
@@ -78,7 +78,7 @@ func TestFSContents(t *testing.T) {
 	_, tree := sampleTree(t)
 	fsys := tree.FS()
 	for name, want := range map[string]string{
-		"README.md": "read me\n", "empty": "", "a/b/c.txt": "deep", "to-file": "deep", "to-dir/c.txt": "deep",
+		"README.md": "read me\n", "empty": "", ".hidden": "dot", ".config/x": "dot folder", "a/b/c.txt": "deep", "to-file": "deep", "to-dir/c.txt": "deep",
 		"a/up": "read me\n", "chain": "deep", "with space/ä \t\"quote\".txt": "odd",
 	} {
 		if data, err := fs.ReadFile(fsys, name); string(data) != want || err != nil {
@@ -105,7 +105,7 @@ func TestFSContents(t *testing.T) {
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
-	if want := "README.md a a-b a.txt bin chain empty module to-dir to-file with space"; strings.Join(names, " ") != want || err != nil {
+	if want := ".config .hidden README.md a a-b a.txt bin chain empty module to-dir to-file with space"; strings.Join(names, " ") != want || err != nil {
 		t.Errorf("root lists %q, %v, want %q", names, err, want)
 	}
 	f, err := fsys.Open("a/b/c.txt")
