@@ -124,6 +124,10 @@ func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull
 		return fail(ErrNotMergeable, "Pull Request is not mergeable")
 	case len(v.Reasons) > 0 && (!above || v.Barred || v.State == "dirty" || v.State == "draft"):
 		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
+	case rules != nil && len(rules.Heads) > 0 && o.Method != "merge":
+		// The branch that it comes from goes on: with other commits on this
+		// side the two would differ for ever.
+		return fail(ErrNotMergeable, "Only a merge commit brings %s into %s: squash and rebase would make the two differ for ever.", p.HeadRef, p.BaseRef)
 	case above:
 		return nil
 	case rules != nil && rules.LinearHistory && o.Method == "merge":

@@ -131,6 +131,11 @@ func TestMergeRules(t *testing.T) {
 	if v, err := b.Judge(ctx, b.repo, promotion); err != nil || v.State != "blocked" || v.Barred || len(v.Reasons) != 3 {
 		t.Errorf("the promotion: %+v, %v", v, err)
 	}
+	for _, method := range []string{"squash", "rebase"} {
+		if _, err := b.Merge(ctx, b.repo, promotion.Number, bot, MergeOptions{Method: method}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "differ for ever") {
+			t.Errorf("%s of a promotion: %v", method, err)
+		}
+	}
 	if p, err := b.Merge(ctx, b.repo, promotion.Number, bot, MergeOptions{}); err != nil || p.Merged.IsZero() {
 		t.Errorf("a login that is above checks and reviews: %v", err)
 	}

@@ -130,7 +130,7 @@ type pullData struct {
 	Body     template.HTML
 	Talk     []entry
 	Verdict  host.Verdict
-	Methods  []string
+	Methods  []method
 	Asked    []store.Account
 	People   []store.Account // who may be asked for a review
 	Author   bool            // the visitor wrote it
@@ -147,6 +147,9 @@ type pullData struct {
 	Before bool // there are lines before those that are shown
 	Final  bool
 }
+
+// method is a way to merge.
+type method struct{ Name, Text string }
 
 // statusRow is a status or a check run of a commit.
 type statusRow struct{ State, Name, Text, URL string }
@@ -228,6 +231,7 @@ func (v *visit) pull() (view, error) {
 	}
 	d.Author = stored.Author == v.who.ID
 	d.MayClose = d.Author || v.writes
+	d.Methods = []method{{"merge", "Merge commit"}, {"squash", "Squash"}, {"rebase", "Rebase"}}
 	if d.State == "open" || d.State == "draft" {
 		if d.Verdict, err = v.o.Host.Judge(v.ctx, v.repo, stored); err != nil {
 			return view{}, err
@@ -246,6 +250,9 @@ func (v *visit) pull() (view, error) {
 	}
 	// Where changes come from another branch alone, they are taken back there.
 	d.Revert = d.State == "merged" && v.writes && v.drives() && v.o.Revert != nil && (rules == nil || len(rules.Heads) == 0)
+	if rules != nil && len(rules.Heads) > 0 {
+		d.Methods = d.Methods[:1]
+	}
 	out := view{Page: "pull", Title: d.title(), Tab: "talk", Refresh: 3, Data: d}
 	if d.State == "closed" || d.State == "merged" && time.Since(d.PR.GetMergedAt().Time) > 24*time.Hour {
 		out.Refresh = 0
