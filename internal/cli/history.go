@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (a *command) historyCommand() *cobra.Command {
 				if r.Reason != "" {
 					text += " – " + r.Reason
 				}
-				rows = append(rows, []string{r.ID, string(r.Kind), r.Environment, hubList(r), short(r.Commit), a.paintState(r.State), took, term.Ago(now, r.Created), text})
+				rows = append(rows, []string{r.ID, string(r.Kind), where(r), hubList(r), short(r.Commit), a.paintState(r.State), took, term.Ago(now, r.Created), text})
 			}
 			a.term.Table(rows...)
 			return nil
@@ -54,8 +55,19 @@ func (a *command) historyCommand() *cobra.Command {
 	return cmd
 }
 
+// where is the environment of a run, or the pull request that it checks.
+func where(r model.Run) string {
+	if r.Pull != nil {
+		return fmt.Sprintf("#%d", r.Pull.Number)
+	}
+	return r.Environment
+}
+
 // hubList names the hubs that a run touched, or was restricted to.
 func hubList(r model.Run) string {
+	if r.Pull != nil {
+		return ""
+	}
 	if len(r.Hubs) > 0 {
 		return strings.Join(r.Hubs, ",")
 	}

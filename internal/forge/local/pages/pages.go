@@ -189,7 +189,8 @@ type shown struct {
 	Parent string // OWNER/NAME of what this is a fork of
 	Repo   string // path of the repository's page
 	Writes bool
-	Drives bool // hubship drives this repository
+	Drives bool   // hubship drives this repository
+	Driven string // path of the page of the one that hubship drives
 }
 
 // page wraps what answers a request: who is it, may they, and which repository.
@@ -294,6 +295,9 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		out = view{Page: "message", Title: http.StatusText(status), Data: message{text, hint, back(r)}}
 	}
 	s := shown{view: out, Now: time.Now(), Root: p.base.Path}
+	if p.o.Repository != (forge.Repository{}) {
+		s.Driven = p.base.Path + "/" + p.o.Repository.String() + "/pulls"
+	}
 	if v != nil {
 		s.Login, s.Form, s.Owner, s.Name, s.Writes = v.who.Login, v.session.Form, v.owner, v.name, v.writes
 		if v.repo.ID != 0 {
