@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/ship"
@@ -413,4 +415,36 @@ func TestSameHead(t *testing.T) {
 	_, err = w.carl.Update(t.Context(), pr.Number, forge.Change{State: &closed})
 	w.ok(err)
 	w.wants(head, "hubship/policy", "failure prod takes only promotions")
+}
+
+// The fork goes away in the middle of a check, and the base of another one: the
+// forge closes the pull requests, and their checks end.
+func TestWhatGoesAway(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	head := pr.Head.Commit
+	run := w.checked(pr.Number, head)
+	fork, err := w.forge.Host.Find(t.Context(), "carl", "deployment")
+	w.ok(err)
+	carl, err := w.forge.Host.Store.AccountByLogin(t.Context(), "carl")
+	w.ok(err)
+	w.ok(w.forge.Host.DeleteRepository(t.Context(), fork, carl))
+	w.superseded(run.ID)
+
+	// The base goes while a branch of the repository itself is checked.
+	staging, err := w.repo.Head(t.Context(), "staging")
+	w.ok(err)
+	w.ok(w.repo.git.SetBranch(t.Context(), "topic", staging, ""))
+	head, err = w.repo.git.CommitFiles(t.Context(), "topic", staging, map[string][]byte{"topic.yaml": []byte("t: 1\n")}, nil, "Topic", git.Identity{Name: "Mia", Email: "mia@localhost"})
+	w.ok(err)
+	pr, err = w.mia.Open(t.Context(), forge.NewPullRequest{Title: "Topic", Head: "topic", Base: "staging"})
+	w.ok(err)
+	next := w.checked(pr.Number, head)
+	deployment, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
+	w.ok(err)
+	mia, err := w.forge.Host.Store.AccountByLogin(t.Context(), "mia")
+	w.ok(err)
+	w.ok(w.forge.Host.MoveRef(t.Context(), deployment, mia, host.RefMove{Ref: "refs/heads/staging", Old: staging, New: forge.ZeroID}, false))
+	w.superseded(next.ID)
 }
