@@ -16,9 +16,21 @@ import (
 // Commands that people write as comments, each on a line of its own. An
 // approval names the whole commit: another one that begins alike can be made.
 var (
-	approveCommand = regexp.MustCompile(`(?m)^\s*/hubship approve ([0-9a-f]{40,64})\s*$`)
-	againCommand   = regexp.MustCompile(`(?m)^\s*/hubship check\s*$`)
+	approveCommand = regexp.MustCompile(`(?m)^ {0,3}/hubship approve ([0-9a-f]{40,64})\s*$`)
+	againCommand   = regexp.MustCompile(`(?m)^ {0,3}/hubship check\s*$`)
 )
+
+// quoted are the parts of a comment that show text rather than say it: blocks
+// between fences, of which one without an end goes on to the comment's, and what
+// is hidden.
+var quoted = regexp.MustCompile("(?ms)^ {0,3}(?:```.*?(?:^ {0,3}```|\\z)|~~~.*?(?:^ {0,3}~~~|\\z))|<!--.*?(?:-->|\\z)")
+
+// said is what a person says with a comment: a command that it only shows, as
+// whoever explains one does, is none. Four blanks make a block too, and a line
+// that starts with them no command (see approveCommand).
+func said(body string) string {
+	return quoted.ReplaceAllString(strings.ReplaceAll(body, "\r\n", "\n"), "")
+}
 
 // Approval is the comment that lets hubship run what a head brings.
 func Approval(head string) string { return "/hubship approve " + head }
@@ -85,7 +97,7 @@ func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, 
 		return false, err
 	}
 	for _, comment := range comments {
-		for _, m := range approveCommand.FindAllStringSubmatch(comment.Body, -1) {
+		for _, m := range approveCommand.FindAllStringSubmatch(said(comment.Body), -1) {
 			if comment.Author == pr.Author || m[1] != pr.Head.Commit {
 				continue
 			}
@@ -124,7 +136,7 @@ func (c *Controller) talkAbout(ctx context.Context, pr forge.PullRequest) (talk,
 	}
 	for i := len(comments) - 1; i >= 0; i-- {
 		comment := comments[i]
-		if !againCommand.MatchString(comment.Body) {
+		if !againCommand.MatchString(said(comment.Body)) {
 			continue
 		}
 		may := comment.Author == pr.Author
