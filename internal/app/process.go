@@ -153,7 +153,7 @@ func (p *process) deliveries() http.Handler {
 			if errors.As(err, &bad) {
 				status = bad.Status
 			}
-			p.log.Info("a delivery is not taken", "from", r.RemoteAddr, "error", err)
+			p.log.Debug("a delivery is not taken", "from", r.RemoteAddr, "error", err)
 			text := err.Error()
 			if hint := model.HintOf(err); hint != "" {
 				text += ": " + hint
