@@ -24,8 +24,9 @@ func (c *Controller) poll(ctx context.Context) error {
 
 func (c *Controller) pollOnce(ctx context.Context) error {
 	c.mu.Lock()
-	since, known := c.since, maps.Clone(c.branches)
+	since, known, before := c.since, maps.Clone(c.branches), c.sightings
 	c.mu.Unlock()
+	began := time.Now()
 	changes, err := c.o.Forge.Poll(ctx, since)
 	if err != nil {
 		return err
@@ -49,15 +50,45 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	sightings := make(map[int]sighting, len(changes.PullRequests))
 	for _, pr := range changes.PullRequests {
 		c.note(pr)
-		c.queue.Add(key{kind: lookPull, number: pr.Number})
+		seen, fresh := before[pr.Number].again(pr.Updated, began)
+		if sightings[pr.Number] = seen; fresh {
+			c.queue.Add(key{kind: lookPull, number: pr.Number})
+		}
 	}
 	// Last, so that what failed on the way is found once more.
 	c.mu.Lock()
-	c.since, c.branches = changes.Next, changes.Branches
+	c.since, c.branches, c.sightings = changes.Next, changes.Branches, sightings
 	c.mu.Unlock()
 	return nil
+}
+
+// sighting is how the last poll saw a pull request.
+type sighting struct {
+	updated time.Time // as the forge says
+	first   time.Time // begin of the first poll that saw it so, on this machine's clock
+	settled bool      // seen so once more, after the forge's second was over
+}
+
+// sightingPause is longer than the second that the forge's times are cut to.
+const sightingPause = 2 * time.Second
+
+// again returns the sighting of a poll, and whether the pull request is to be
+// looked at. Every poll lists those once more that were updated in the newest
+// second: they may have been updated in that second again. Once that second is
+// over one more look is enough, or all that were updated together would be
+// looked at by every poll until something else happens.
+func (s sighting) again(updated, began time.Time) (sighting, bool) {
+	switch {
+	case !s.updated.Equal(updated) || s.first.IsZero():
+		return sighting{updated: updated, first: began}, true
+	case s.settled:
+		return s, false
+	}
+	s.settled = began.Sub(s.first) >= sightingPause
+	return s, true
 }
 
 // note remembers a pull request as it was seen.

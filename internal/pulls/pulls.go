@@ -119,14 +119,15 @@ type Controller struct {
 	queue   workqueue.TypedRateLimitingInterface[key]
 	looking keymutex.KeyMutex // by the text of a key
 
-	mu       sync.Mutex
-	since    time.Time                 // the next poll goes on from here
-	polled   time.Time                 // last poll that went well
-	trouble  error                     // of the last poll; nil when it went well
-	branches map[string]string         // as last seen
-	open     map[int]forge.PullRequest // as last seen, those into environments' branches or not
-	merged   map[int]forge.PullRequest // lately, by number
-	login    string
+	mu        sync.Mutex
+	since     time.Time                 // the next poll goes on from here
+	polled    time.Time                 // last poll that went well
+	trouble   error                     // of the last poll; nil when it went well
+	branches  map[string]string         // as last seen
+	open      map[int]forge.PullRequest // as last seen, those into environments' branches or not
+	merged    map[int]forge.PullRequest // lately, by number
+	sightings map[int]sighting          // of the last poll, by number
+	login     string
 }
 
 // Bounds of what is looked at.

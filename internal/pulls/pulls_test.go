@@ -334,6 +334,32 @@ func TestOutageAndLoss(t *testing.T) {
 	}
 }
 
+// Polls leave alone what they have seen, also when several pull requests were
+// updated within one second, and no change escapes them for it.
+func TestQuiet(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	var last forge.PullRequest
+	for _, branch := range []string{"one", "two", "three"} {
+		last = w.propose(branch, branch)
+		r := w.checked(last.Number, last.Head.Commit)
+		w.engine.finish(r.ID, model.Done, model.PartPassed, "fine")
+		w.says(last.Number, "Ready")
+	}
+	w.end()
+	w.restart()
+	w.until("polls that find nothing", func() string {
+		before := w.looks.n.Load()
+		time.Sleep(500 * time.Millisecond) // 10 polls
+		if n := w.looks.n.Load() - before; n > 0 {
+			return fmt.Sprintf("%d looks in half a second", n)
+		}
+		return ""
+	})
+	head := w.push("three", "three.yaml", "x: other\n")
+	w.checked(last.Number, head)
+}
+
 // The command line promotes as the button does.
 func TestPromote(t *testing.T) {
 	w := start(t)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ type world struct {
 
 	hubship, mia, carl *github.Client // the program, a maintainer, a contributor
 	fork               *github.Client // carl at his fork
+	looks              *looks         // hubship, as the controller speaks for it
 	tree               string         // carl's clone of his fork
 }
 
@@ -65,6 +67,7 @@ func start(t *testing.T) *world {
 	first, err := g.CommitFiles(t.Context(), "staging", "", map[string][]byte{"hub.yaml": []byte("a: 1\n")}, nil, "Begin", git.Identity{Name: "Mia", Email: "mia@localhost"})
 	w.ok(err)
 	w.ok(g.SetBranch(t.Context(), "prod", first, ""))
+	w.looks = &looks{Client: w.hubship}
 	_, err = w.forge.Host.Fork(t.Context(), stored, carl, "")
 	w.ok(err)
 	w.fork = w.forge.Client(carl, forge.Repository{Owner: "carl", Name: "deployment"})
@@ -82,7 +85,7 @@ func (w *world) restart() {
 		w.end()
 	}
 	c, err := pulls.New(pulls.Options{
-		Forge: w.hubship, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Memory: w.memory, Poll: 50 * time.Millisecond,
+		Forge: w.looks, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Memory: w.memory, Poll: 50 * time.Millisecond,
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },
@@ -247,6 +250,17 @@ func (w *world) merge(number int) string {
 	commit, err := w.mia.Merge(w.t.Context(), number, forge.Merge{Head: pr.Head.Commit})
 	w.ok(err)
 	return commit
+}
+
+// looks counts how often pull requests are looked at one by one.
+type looks struct {
+	*github.Client
+	n atomic.Int64
+}
+
+func (l *looks) PullRequest(ctx context.Context, number int) (forge.PullRequest, error) {
+	l.n.Add(1)
+	return l.Client.PullRequest(ctx, number)
 }
 
 // memory is what was reported, and can be lost.
