@@ -43,6 +43,7 @@ const (
 	firstPause   = time.Second
 	longestPause = time.Minute
 	lookLimit    = 5 * time.Minute // of one look
+	toldEvery    = 30              // failures of one kind of look between two lines of the log
 )
 
 func newQueue() workqueue.TypedRateLimitingInterface[key] {
@@ -95,7 +96,7 @@ func (c *Controller) next(ctx context.Context) bool {
 // later has a key looked at again after a failure.
 func (c *Controller) later(k key, err error) {
 	until, passing := forge.Temporary(err)
-	if c.queue.NumRequeues(k) == 0 || !passing {
+	if n := c.queue.NumRequeues(k); n == 0 || !passing && n%toldEvery == 0 {
 		c.o.Logger.Warn("pull requests: to be tried again", "what", k.String(), "error", err)
 	}
 	if wait := time.Until(until); wait > 0 {
