@@ -1,6 +1,7 @@
 package forgetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -140,4 +141,27 @@ func testLabels(t *testing.T, w *world) {
 		t.Errorf("%q", now.Labels)
 	}
 	wants(t, labels.RemoveLabel(t.Context(), 4711, "x"), forge.ErrNotFound)
+}
+
+// testForks asks for a fork that is there, which is brought up to date.
+func testForks(t *testing.T, w *world) {
+	forks := capability[forge.Forks](t, w, w.Contributor, Forks)
+	p := w.propose("numpy")
+	merged, err := w.Maintainer.Merge(t.Context(), p.Number, forge.Merge{Head: p.Head.Commit})
+	ok(t, err)
+	for range 2 {
+		got, err := forks.Fork(t.Context(), "staging")
+		ok(t, err)
+		if want := w.Fork.Repository(); got != want {
+			t.Errorf("the fork is %s, want %s", got, want)
+		}
+		at, err := w.Fork.Branch(t.Context(), "staging")
+		ok(t, err)
+		if at != merged {
+			t.Errorf("its branch is at %s, want %s", at, merged)
+		}
+	}
+	if _, err := forks.Fork(t.Context(), "nothing"); !errors.Is(err, forge.ErrNotFound) {
+		t.Errorf("of a branch that is not there: %v", err)
+	}
 }

@@ -30,7 +30,7 @@ type Setup struct {
 	// Read reads a delivery that is signed with a secret.
 	Read func(r *http.Request, secret string) (forge.Event, error)
 	// Lacks names the capabilities that the forge does not have although its
-	// adapter does: Checks, Protections, Deployments, Labels.
+	// adapter does: Checks, Protections, Deployments, Labels, Forks.
 	Lacks []string
 }
 
@@ -40,6 +40,7 @@ const (
 	Protections = "protections"
 	Deployments = "deployments"
 	Labels      = "labels"
+	Forks       = "forks"
 )
 
 // Run runs the suite. Each test has a setup of its own.
@@ -76,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) Setup) {
 		{"required statuses", testRequiredStatuses},
 		{"deployments", testDeployments},
 		{"labels", testLabels},
+		{"forks", testForks},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newWorld(t, open(t))) })
 	}

@@ -292,7 +292,8 @@ func (c *Client) RemoveLabel(ctx context.Context, number int, label string) erro
 	return err
 }
 
-// forkPatience is how long a new fork may take until it has its branches.
+// forkPatience is how long a new fork may take until it has its branches, when
+// it has none yet.
 const forkPatience = time.Minute
 
 // Fork implements forge.Forks.
@@ -310,6 +311,10 @@ func (c *Client) Fork(ctx context.Context, branch string) (forge.Repository, err
 		return forge.Repository{}, err
 	}
 	fork := forge.Repository{Owner: login(made.Owner), Name: made.GetName()}
+	// A branch that the repository itself has not will not come either.
+	if _, err := c.Branch(ctx, branch); err != nil {
+		return fork, err
+	}
 	until := time.Now().Add(forkPatience)
 	for {
 		_, err := call(ctx, c, reads, fmt.Sprintf("read branch %s of %s", branch, fork), func(ctx context.Context) (*gh.Branch, *gh.Response, error) {
