@@ -166,6 +166,9 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return nil, err
 	}
+	if err := private(p.Workflows); err != nil {
+		return nil, err
+	}
 	return ship.New(ctx, ship.Ports{
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
 		Repository: repository, Images: builder, Releases: releases,
@@ -176,6 +179,16 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
 		Changed: changed, Logger: o.Logger,
 	})
+}
+
+// private makes a file that its owner alone reads, or makes it so: what is made
+// beside it by SQLite takes its mode.
+func private(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return model.WithHint(fmt.Errorf("open the workflow database: %w", err), "check that its folder is writable")
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *process, clusters *cluster.Set, o Options) error {
