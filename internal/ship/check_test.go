@@ -15,8 +15,11 @@ import (
 
 // pull is a change of staging as a pull request.
 func pull(w *world, files map[string]string) model.PullRequest {
-	base := w.branches["staging"]
-	w.branches["change"] = base
+	var base string
+	w.set(func() {
+		base = w.branches["staging"]
+		w.branches["change"] = base
+	})
 	head := w.commit("change", "a change", files)
 	return model.PullRequest{Number: 7, Title: "A change", Author: "carl", Head: head, HeadOwner: "carl", HeadBranch: "change", Fork: true,
 		Base: "staging", BaseCommit: base, Trusted: true}
@@ -47,11 +50,13 @@ func states(r model.Run) string {
 
 func TestCheckOfAPullRequest(t *testing.T) {
 	w, e := live(t, t.TempDir())
-	w.tests = []model.Test{
-		{Name: "lint", Image: "python", Command: []string{"lint"}},
-		{Name: "docs", Image: "python", Command: []string{"docs"}, Paths: []string{"docs/**"}},
-		{Name: "image", Image: "python", Command: []string{"look"}, Paths: []string{"image/*.txt"}},
-	}
+	w.set(func() {
+		w.tests = []model.Test{
+			{Name: "lint", Image: "python", Command: []string{"lint"}},
+			{Name: "docs", Image: "python", Command: []string{"docs"}, Paths: []string{"docs/**"}},
+			{Name: "image", Image: "python", Command: []string{"look"}, Paths: []string{"image/*.txt"}},
+		}
+	})
 	change := map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\n"}
 	r := checked(t, e, pull(w, change))
 	if r.State != model.Done || states(r) != "passed passed passed passed" {
@@ -129,7 +134,7 @@ func TestCheckStops(t *testing.T) {
 			}
 			p := pull(w, files)
 			if c.edit != nil {
-				c.edit(w, &p)
+				w.set(func() { c.edit(w, &p) })
 			}
 			r := checked(t, e, p)
 			if r.State != c.state || states(r) != c.parts || !strings.HasPrefix(r.Reason, c.reason) {
@@ -151,7 +156,8 @@ func TestCheckStops(t *testing.T) {
 // executed: staging proved it.
 func TestCheckOfAPromotion(t *testing.T) {
 	w, e := live(t, t.TempDir())
-	base := w.branches["prod"]
+	var base string
+	w.set(func() { base = w.branches["prod"] })
 	head := w.commit("staging", "add emoji", map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\n"})
 	push(t, e, "staging", head)
 	builds := len(w.builds)
@@ -165,8 +171,10 @@ func TestCheckOfAPromotion(t *testing.T) {
 // a test.
 func TestCheckIsSuperseded(t *testing.T) {
 	w, e := live(t, t.TempDir())
-	w.tests = []model.Test{{Name: "slow", Command: []string{"slow"}}}
-	w.held, w.holding = make(chan struct{}), make(chan struct{})
+	w.set(func() {
+		w.tests = []model.Test{{Name: "slow", Command: []string{"slow"}}}
+		w.held, w.holding = make(chan struct{}), make(chan struct{})
+	})
 	first, err := e.Check(t.Context(), pull(w, map[string]string{"common": "2"}), "push")
 	if err != nil {
 		t.Fatal(err)
@@ -197,8 +205,10 @@ func TestCheckIsSuperseded(t *testing.T) {
 func TestCheckResumes(t *testing.T) {
 	dir := t.TempDir()
 	w, e := live(t, dir)
-	w.tests = []model.Test{{Name: "slow", Command: []string{"slow"}}}
-	w.held, w.holding = make(chan struct{}), make(chan struct{}, 2)
+	w.set(func() {
+		w.tests = []model.Test{{Name: "slow", Command: []string{"slow"}}}
+		w.held, w.holding = make(chan struct{}), make(chan struct{}, 2)
+	})
 	r, err := e.Check(t.Context(), pull(w, map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\n"}), "push")
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,13 @@ type world struct {
 	endContext  context.CancelFunc // of the newest engine
 }
 
+// set changes the world while an engine may look at it.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
 func (w *world) revisions(key string) []record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
