@@ -88,7 +88,7 @@ func New(o Options) (http.Handler, error) {
 		o.Asset = func(name string) string { return "/assets/" + name }
 	}
 	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, tries: newTries(), mux: http.NewServeMux()}
-	for _, name := range []string{"signin", "repositories", "repository", "file", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
+	for _, name := range []string{"signin", "repositories", "repository", "file", "edit", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
 		t := template.New("layout.html").Funcs(p.functions())
 		if p.templates[name], err = t.ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"); err != nil {
 			return nil, fmt.Errorf("pages of the embedded forge: %w", err)
@@ -127,6 +127,8 @@ func (p *pages) routes() {
 		"GET /{owner}/{repo}":                       (*visit).repository,
 		"GET /{owner}/{repo}/tree/{path...}":        (*visit).tree,
 		"GET /{owner}/{repo}/blob/{path...}":        (*visit).tree,
+		"GET /{owner}/{repo}/edit/{path...}":        (*visit).edit,
+		"POST /{owner}/{repo}/edit/{path...}":       (*visit).save,
 		"GET /{owner}/{repo}/commits/{path...}":     (*visit).commits,
 		"GET /{owner}/{repo}/commits":               (*visit).commits,
 		"GET /{owner}/{repo}/commit/{sha}":          (*visit).commit,

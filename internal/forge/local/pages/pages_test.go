@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -496,6 +497,58 @@ func TestChecks(t *testing.T) {
 	}
 	b.open("/forge/hubs/deployment/pull/1", http.StatusOK)
 	b.says("hubship/tests", "failure")
+}
+
+// A file is changed in the browser: in the contributor's fork, on a branch of
+// its own, and from there by pull request.
+func TestEdit(t *testing.T) {
+	f := start(t)
+	carl := f.signedIn("carl")
+	carl.open("/forge/hubs/deployment/edit/staging/hubs/a.yaml", http.StatusForbidden)
+	carl.open("/forge/hubs/deployment", http.StatusOK)
+	carl.send("Fork", nil, http.StatusOK)
+	carl.open("/forge/hubs/deployment/blob/staging/hubs/a.yaml", http.StatusOK)
+	if !strings.Contains(carl.text, `href="/forge/carl/deployment/edit/staging/hubs/a.yaml"`) {
+		t.Fatalf("there is no way to edit:\n%s", carl.text)
+	}
+	at := "/forge/carl/deployment/edit/staging/hubs/a.yaml"
+	carl.open(at, http.StatusOK)
+	carl.send("Commit", url.Values{"text": {"a: 1\r\nb: 2\r\n"}}, http.StatusUnprocessableEntity) // as it was
+	carl.open(at, http.StatusOK)
+	carl.send("Commit", url.Values{"text": {"a: 1\r\nb: 4 # <b>\r\n"}, "message": {"More b " + hostile}}, http.StatusOK)
+	if carl.at != "/forge/hubs/deployment/compare/staging...carl:carl-patch-1" {
+		t.Fatalf("after the commit it is at %s", carl.at)
+	}
+	carl.says("1 commit", "b: 4 # <b>")
+	carl.send("Open pull request", nil, http.StatusOK)
+	if carl.at != "/forge/hubs/deployment/pull/1" {
+		t.Errorf("it is at %s", carl.at)
+	}
+	fork, err := f.Host.Find(t.Context(), "carl", "deployment")
+	f.ok(err)
+	g, err := f.Host.Git(fork)
+	f.ok(err)
+	tree, err := g.Tree(t.Context(), "carl-patch-1")
+	f.ok(err)
+	if data, err := fs.ReadFile(tree.FS(), "hubs/a.yaml"); err != nil || string(data) != "a: 1\nb: 4 # <b>\n" {
+		t.Errorf("the file is %q, %v", data, err)
+	}
+	// Once more on the same branch; and not over what somebody else wrote.
+	carl.open("/forge/carl/deployment/edit/carl-patch-1/hubs/a.yaml", http.StatusOK)
+	stale := carl.doc
+	carl.send("Commit", url.Values{"text": {"a: 1\nb: 5\n"}, "message": {"Still more"}}, http.StatusOK)
+	carl.doc, carl.at = stale, "/forge/carl/deployment/edit/carl-patch-1/hubs/a.yaml"
+	carl.send("Commit", url.Values{"text": {"a: 1\nb: 6\n"}, "message": {"Over it"}}, http.StatusConflict)
+	for path, status := range map[string]int{"/edit/staging/bin": 422, "/edit/staging/hubs": 422, "/edit/staging/none": 404, "/edit/nothing/hubs/a.yaml": 404} {
+		carl.open("/forge/carl/deployment"+path, status)
+	}
+	carl.open(at, http.StatusOK)
+	carl.send("Commit", url.Values{"text": {"x\n"}, "branch": {"-x y..z"}, "message": {"odd"}}, http.StatusUnprocessableEntity)
+
+	// Nobody gets around the protection.
+	mia := f.signedIn("mia")
+	mia.open("/forge/hubs/deployment/edit/staging/hubs/a.yaml", http.StatusOK)
+	mia.send("Commit", url.Values{"text": {"a: 9\n"}, "branch": {"staging"}, "message": {"Straight in"}}, http.StatusForbidden)
 }
 
 // A change of 500 files is shown within bounds.
