@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // PullRequest is what a check needs to know of a pull request, as the forge
 // told it when the check was asked for.
@@ -78,6 +81,17 @@ type Remark struct {
 	Line    int    `json:"line,omitempty"` // from 1; 0 when it is about the file, or about all
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+}
+
+// String says where it is about, and what.
+func (m Remark) String() string {
+	switch {
+	case m.Path == "":
+		return m.Message
+	case m.Line == 0:
+		return m.Path + ": " + m.Message
+	}
+	return fmt.Sprintf("%s:%d: %s", m.Path, m.Line, m.Message)
 }
 
 // ImageCheck is what a check did about one image.

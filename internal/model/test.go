@@ -47,7 +47,7 @@ type SmokeResult struct {
 
 // BuildOptions say how an image is built.
 type BuildOptions struct {
-	// Untrusted is a build of what somebody proposes who may not write to the
-	// repository. It shares nothing with other builds that one could poison.
+	// Untrusted is a build of what comes from a fork, whoever proposes it. It
+	// shares nothing with other builds that one could poison.
 	Untrusted bool `json:"untrusted,omitempty"`
 }

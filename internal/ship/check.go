@@ -9,6 +9,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -181,28 +182,9 @@ type checking struct {
 	run *model.Run
 }
 
-// ending says that a step did not come to its end, and why.
-type ending struct {
-	Err        string // of hubship, or of what it works with
-	Cancelled  bool
-	Superseded bool
-}
-
-// ended is the outcome of a step of a check.
-type ended[T any] struct {
-	Value T
-	Took  time.Duration
-	ending
-}
-
 // step runs a step of a check once and keeps what came of it.
-func step[T any](ctx dbos.Context, k checking, name string, f func(context.Context) (T, error)) (ended[T], error) {
-	return dbos.RunAsStep(ctx, func(ctx context.Context) (ended[T], error) { return tried(ctx, k, f) }, dbos.WithStepName(name))
-}
-
-func tried[T any](ctx context.Context, k checking, f func(context.Context) (T, error)) (ended[T], error) {
-	o, err := attempt(ctx, k.Engine, k.run.ID, f)
-	return ended[T]{Value: o.Value, Took: o.Took, ending: ending{Err: o.Err, Cancelled: o.Cancelled, Superseded: o.Superseded}}, err
+func step[T any](ctx dbos.Context, k checking, name string, f func(context.Context) (T, error)) (outcome[T], error) {
+	return dbos.RunAsStep(ctx, func(ctx context.Context) (outcome[T], error) { return attempt(ctx, k.Engine, k.run.ID, f) }, dbos.WithStepName(name))
 }
 
 // verdict is what a part of a check comes to.
@@ -212,23 +194,13 @@ type verdict struct {
 	Problems []model.Remark
 }
 
-// over records that a check was ended from outside.
-func (k checking) over(x ending) bool {
-	switch {
-	case x.Superseded:
-		k.run.State, k.run.Reason = model.Superseded, x.Err
-	case x.Cancelled:
-		k.run.State, k.run.Reason = model.Cancelled, x.Err
-	}
-	return x.Superseded || x.Cancelled
-}
-
 // judge sets a part by what its step came to.
 func (k checking) judge(name string, took time.Duration, x ending, v verdict) {
 	p := k.run.Pull.Part(name)
 	p.Took, p.Problems = took, v.Problems
 	switch {
-	case k.over(x):
+	case x.Superseded, x.Cancelled:
+		k.run.State, k.run.Reason = x.state(), x.Err
 		return
 	case x.Err != "":
 		p.State, p.Summary = model.PartErrored, oneLine(x.Err)
@@ -241,7 +213,7 @@ func (k checking) judge(name string, took time.Duration, x ending, v verdict) {
 		k.say(k.run.ID, name, model.LevelInfo, "%s", v.Summary)
 	}
 	for _, m := range v.Problems {
-		k.say(k.run.ID, name, model.LevelError, "%s", strings.TrimPrefix(fmt.Sprintf("%s:%d: %s", m.Path, m.Line, m.Message), ":0: "))
+		k.say(k.run.ID, name, model.LevelError, "%s", m)
 	}
 }
 
@@ -250,15 +222,9 @@ func (k checking) part(name string, state model.PartState, summary string) {
 	p.State, p.Summary = state, oneLine(summary)
 }
 
-// maxSummary is what a forge shows of a status, in characters.
-const maxSummary = 140
-
+// oneLine is a text as a forge shows it of a status.
 func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > maxSummary {
-		text = string(runes[:maxSummary-1]) + "…"
-	}
-	return text
+	return forge.Shorten(strings.Join(strings.Fields(text), " "), forge.MaxDescription)
 }
 
 // show records how far the check is, for people to look at: what is lost of

@@ -23,20 +23,20 @@ import (
 // execute runs tests and images side by side, each as a step of its own.
 func (k checking) execute(ctx dbos.Context, w checkWork) error {
 	began := time.Now()
-	var tests []<-chan dbos.StepOutcome[ended[model.TestResult]]
+	var tests []<-chan dbos.StepOutcome[outcome[model.TestResult]]
 	for _, t := range w.Tests {
-		ch, err := dbos.Go(ctx, func(ctx context.Context) (ended[model.TestResult], error) {
-			return tried(ctx, k, func(ctx context.Context) (model.TestResult, error) { return k.test(ctx, w.Merged, t) })
+		ch, err := dbos.Go(ctx, func(ctx context.Context) (outcome[model.TestResult], error) {
+			return attempt(ctx, k.Engine, k.run.ID, func(ctx context.Context) (model.TestResult, error) { return k.test(ctx, w.Merged, t) })
 		}, dbos.WithStepName("test "+t.Test.Name))
 		if err != nil {
 			return err
 		}
 		tests = append(tests, ch)
 	}
-	var images []<-chan dbos.StepOutcome[ended[model.ImageCheck]]
+	var images []<-chan dbos.StepOutcome[outcome[model.ImageCheck]]
 	for _, i := range w.Images {
-		ch, err := dbos.Go(ctx, func(ctx context.Context) (ended[model.ImageCheck], error) {
-			return tried(ctx, k, func(ctx context.Context) (model.ImageCheck, error) { return k.image(ctx, w.Merged, i) })
+		ch, err := dbos.Go(ctx, func(ctx context.Context) (outcome[model.ImageCheck], error) {
+			return attempt(ctx, k.Engine, k.run.ID, func(ctx context.Context) (model.ImageCheck, error) { return k.image(ctx, w.Merged, i) })
 		}, dbos.WithStepName("image "+i.Source.ID))
 		if err != nil {
 			return err

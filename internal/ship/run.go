@@ -198,17 +198,24 @@ func summary(results []model.ReleaseResult) (model.RunState, string) {
 // outcome makes an expected failure a durable result: a step that returns an
 // error would be recorded too, but without its duration and its structure.
 type outcome[T any] struct {
-	Value     T
-	Err       string
-	Cancelled bool // by a person
-	// Superseded says that the run is not needed any more.
-	Superseded bool
-	Took       time.Duration
+	Value T
+	Took  time.Duration
+	ending
+}
+
+// ending says that a step did not come to its end, and why.
+type ending struct {
+	Err        string // one line; empty when it did
+	Cancelled  bool   // by a person
+	Superseded bool   // the run is not needed any more
 }
 
 // state is how a release or run ends whose step failed.
-func (o outcome[T]) state() model.RunState {
-	if o.Cancelled {
+func (x ending) state() model.RunState {
+	switch {
+	case x.Superseded:
+		return model.Superseded
+	case x.Cancelled:
 		return model.Cancelled
 	}
 	return model.FailedRun
