@@ -23,12 +23,14 @@ type fileDiff struct {
 	Rows                   []row
 	Note                   string // why there are no rows
 	Folded                 bool
+	Remarks                []remark // on lines that are not shown
 }
 
 // row is a line of a side-by-side diff, or the heading of a hunk.
 type row struct {
 	Hunk        string
 	Left, Right line
+	Remarks     []remark
 }
 
 // line is a line of one side; the zero line is none.

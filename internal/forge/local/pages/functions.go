@@ -95,6 +95,8 @@ func tone(state any) string {
 		return "good"
 	case "failure", "error", "failed", "changes", "refused", "dirty":
 		return "bad"
+	case "warning":
+		return "warn"
 	case "pending", "running", "queued", "waiting":
 		return "busy"
 	case "merged":

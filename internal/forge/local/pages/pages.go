@@ -44,8 +44,8 @@ type Options struct {
 	// share: style.css, app.js, icon.svg.
 	Asset func(name string) string
 
-	// Repository is the one that hubship drives. What is below is about it
-	// alone, and left out of the pages where it is nil.
+	// Repository is the one that hubship drives; zero for none. What is below is
+	// about it alone, and left out of the pages where it is nil.
 	Repository forge.Repository
 	// Check returns the newest check of a pull request; ok is false when there
 	// is none.
@@ -234,8 +234,7 @@ func (v *visit) begin() (view, error) {
 			return view{}, refuse(http.StatusForbidden, "This form is out of date.", "load the page anew and send it again")
 		}
 	}
-	at := v.o.APIURL
-	at += "/"
+	at := v.o.APIURL + "/"
 	if v.api, err = gh.NewClient(gh.WithTransport(v.o.API.As(v.who)), gh.WithURLs(&at, &at), gh.WithUserAgent("hubship")); err != nil {
 		return view{}, fmt.Errorf("ask the forge: %w", err)
 	}

@@ -478,9 +478,20 @@ func TestChecks(t *testing.T) {
 	_, err := c.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
 	f.ok(err)
 	f.ok(c.SetStatus(t.Context(), head, forge.Status{State: forge.Failure, Context: "hubship/tests", Description: "lint: " + hostile, URL: "http://localhost/runs/r1"}))
+	_, err = c.SetCheck(t.Context(), forge.Check{Name: "hubship", Commit: head, State: forge.CheckCompleted, Conclusion: forge.CheckFailure, Title: "Not ready", Summary: "x", Annotations: []forge.Annotation{
+		{Path: "hubs/a.yaml", Start: 1, Level: forge.Problem, Title: "hubship schema", Message: "no such key " + hostile + "\nremove it"},
+		{Path: "hubs/a.yaml", Start: 77, Level: forge.Warning, Title: "hubship parity", Message: "staging and prod differ"},
+		{Path: "elsewhere.yaml", Start: 3, Level: forge.Notice, Title: "hubship chart", Message: "a newer one is there"},
+	}})
+	f.ok(err)
 	b := f.signedIn("mia")
+	b.open("/forge/hubs/deployment/pull/1/files", http.StatusOK)
+	b.says("error hubship schema no such key", "remove it", "line 77: warning hubship parity staging and prod differ")
+	if strings.Contains(b.text, "elsewhere.yaml") {
+		t.Error("a file is shown that the change does not touch")
+	}
 	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("No check has begun yet", "hubship/tests")
+	b.says("No check has begun yet", "hubship/tests", "hubs/a.yaml:1", "elsewhere.yaml:3 notice hubship chart a newer one is there")
 	f.check = &model.Run{ID: "r1", Kind: model.CheckPull, Commit: head, State: model.FailedRun, Cause: "push to carl:x " + hostile, Reason: "tests: lint " + hostile, Created: time.Now(), Pull: &model.PullCheck{
 		PullRequest: model.PullRequest{Number: 1}, Merged: head,
 		Parts:  []model.Part{{Name: "policy", State: model.PartPassed, Summary: "fine"}, {Name: "tests", State: model.PartFailed, Summary: hostile, Problems: []model.Remark{{Path: "a.yaml", Line: 3, Message: hostile, Hint: hostile}}}},
@@ -491,7 +502,7 @@ func TestChecks(t *testing.T) {
 		f.lines = append(f.lines, model.Line{Seq: int64(i + 1), Time: time.Now(), Level: model.LevelDebug, Scope: "image", Text: fmt.Sprint("line ", i, " ", hostile)})
 	}
 	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("fine", "a.yaml", "line 3:", "import emoji", "before 2.0 MB", "now 3.0 MB", "on the same content before", "not concerned", "line 1499", "Earlier lines are in the whole log")
+	b.says("fine", "import emoji", "before 2.0 MB", "now 3.0 MB", "on the same content before", "not concerned", "line 1499", "Earlier lines are in the whole log")
 	if strings.Contains(b.text, "\x1b") || !strings.Contains(b.text, `data-after="1500"`) || !strings.Contains(b.text, `href="/runs/r1/plan"`) {
 		t.Error("the log is not as it should be")
 	}

@@ -141,6 +141,7 @@ type pullData struct {
 	Commits []*gh.RepositoryCommit
 	Files   []fileDiff
 	More    int
+	Remarks []remark
 
 	Lines  []model.Line
 	After  int64
@@ -254,6 +255,9 @@ func (v *visit) pull() (view, error) {
 		d.Methods = d.Methods[:1]
 	}
 	out := view{Page: "pull", Title: d.title(), Tab: "talk", Refresh: 3, Data: d}
+	if d.Check != nil && d.Check.State.Final() {
+		out.Refresh = 10 // what people do
+	}
 	if d.State == "closed" || d.State == "merged" && time.Since(d.PR.GetMergedAt().Time) > 24*time.Hour {
 		out.Refresh = 0
 	}
@@ -359,6 +363,11 @@ func (v *visit) pullFiles() (view, error) {
 	}
 	d.Files = diffs(files)
 	d.More = max(0, d.Counts.Files-len(d.Files))
+	remarks, err := v.remarks(d.PR.GetHead().GetSHA())
+	if err != nil {
+		return view{}, err
+	}
+	remarked(d.Files, remarks)
 	return view{Page: "pull", Title: d.title(), Tab: "files", Data: d}, nil
 }
 
@@ -368,6 +377,9 @@ const shownLines = 1000
 func (v *visit) pullChecks() (view, error) {
 	d, _, err := v.look()
 	if err != nil {
+		return view{}, err
+	}
+	if d.Remarks, err = v.remarks(d.PR.GetHead().GetSHA()); err != nil {
 		return view{}, err
 	}
 	out := view{Page: "pull", Title: d.title(), Tab: "checks", Data: d}

@@ -1,0 +1,75 @@
+package pages
+
+import (
+	gh "github.com/google/go-github/v89/github"
+)
+
+// remark is what a check says of a line of the change.
+type remark struct {
+	Path    string
+	Line    int // from 1
+	Level   string
+	Title   string
+	Message string
+}
+
+// maxRemarks bounds the remarks of all check runs that a page shows.
+const maxRemarks = 500
+
+// remarks are the annotations of the latest check runs of a commit.
+func (v *visit) remarks(sha string) ([]remark, error) {
+	runs, _, err := v.api.Checks.ListCheckRunsForRef(v.ctx, v.owner, v.name, sha, &gh.ListCheckRunsOptions{ListOptions: gh.ListOptions{PerPage: 100}})
+	if err != nil {
+		return nil, err
+	}
+	var all []remark
+	for _, run := range runs.CheckRuns {
+		if run.GetOutput().GetAnnotationsCount() == 0 {
+			continue
+		}
+		opts := &gh.ListOptions{PerPage: 100}
+		for len(all) < maxRemarks {
+			list, resp, err := v.api.Checks.ListCheckRunAnnotations(v.ctx, v.owner, v.name, run.GetID(), opts)
+			if err != nil {
+				return nil, err
+			}
+			for _, a := range list {
+				all = append(all, remark{a.GetPath(), a.GetStartLine(), a.GetAnnotationLevel(), a.GetTitle(), a.GetMessage()})
+			}
+			if opts.Page = resp.NextPage; opts.Page == 0 {
+				break
+			}
+		}
+	}
+	return all, nil
+}
+
+// remarked puts remarks beside the lines that they are about, or at the top of
+// the file when the line is not shown.
+func remarked(files []fileDiff, remarks []remark) {
+	for i := range files {
+		f := &files[i]
+		for _, m := range remarks {
+			if m.Path != f.Path {
+				continue
+			}
+			f.Folded = false
+			if at := f.row(m.Line); at != nil {
+				at.Remarks = append(at.Remarks, m)
+			} else {
+				f.Remarks = append(f.Remarks, m)
+			}
+		}
+	}
+}
+
+// row is the row with a line of the file as it is after the change; nil when it
+// is not shown.
+func (f *fileDiff) row(line int) *row {
+	for i := range f.Rows {
+		if f.Rows[i].Right.Number == line {
+			return &f.Rows[i]
+		}
+	}
+	return nil
+}
