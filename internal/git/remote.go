@@ -87,8 +87,8 @@ func unreachable(what string, m Remote, err error) error {
 
 // Push moves a branch of another repository to a commit of this one if it is
 // at the commit expected there, or at this one already; an empty expected makes
-// the branch. The error is ErrMoved otherwise, ErrRejected with the reason when the other side does
-// not take it, and ErrUnreachable when it does not answer.
+// the branch. The error is ErrMoved otherwise, ErrRejected with the reason when
+// the other side does not take it, and ErrUnreachable when it does not answer.
 func (r *Repo) Push(ctx context.Context, to Remote, branch, commit, expected string) error {
 	args, err := to.settings()
 	if err == nil {

@@ -33,7 +33,7 @@ import (
 // ONBUILD of a base image gets around. Rights that a build has to ask for are
 // granted to none, so BuildKit refuses those itself.
 
-const untrustedHint = "proposed by somebody who may not write to the repository, the change is built without what could reach others: do without it, or let a maintainer bring it in on a branch of the repository"
+const untrustedHint = "what comes from a fork is built without what could reach others: do without it, or let somebody who may write bring it in on a branch of the repository itself"
 
 // refused finds what the build file of an untrusted build must not have. Every
 // finding is a *BuildError with its line.

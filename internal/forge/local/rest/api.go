@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -46,7 +48,7 @@ type API struct {
 	opts  Options
 	mux   *http.ServeMux
 	limit *limiter
-	sizes sizes
+	sizes *lru.Cache[between, size]
 }
 
 // New returns an API.
@@ -62,7 +64,11 @@ func New(opts Options) (*API, error) {
 	if opts.Limit == 0 {
 		opts.Limit = 15_000
 	}
-	a := &API{host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), limit: newLimiter(opts.Limit)}
+	sizes, err := lru.New[between, size](maxSizes)
+	if err != nil {
+		return nil, fmt.Errorf("embedded forge: %w", err)
+	}
+	a := &API{sizes: sizes, host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), limit: newLimiter(opts.Limit)}
 	a.repositoryRoutes()
 	a.gitRoutes()
 	a.pullRoutes()

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"sync"
 
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
@@ -20,32 +19,10 @@ type between struct {
 	base, head string
 }
 
-// sizes remembers what was counted.
-type sizes struct {
-	mu   sync.Mutex
-	seen map[between]size
-}
-
-func (s *sizes) get(key between) (size, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known, ok := s.seen[key]
-	return known, ok
-}
-
-func (s *sizes) put(key between, n size) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen == nil || len(s.seen) >= maxSizes { // begin again: it is counted anew when it is asked for
-		s.seen = map[between]size{}
-	}
-	s.seen[key] = n
-}
-
 // sizeOf counts what a pull request changes.
 func (a *API) sizeOf(ctx context.Context, repo store.Repository, p store.Pull) (size, error) {
 	key := between{repo.ID, p.BaseSHA, p.HeadSHA}
-	if n, ok := a.sizes.get(key); ok {
+	if n, ok := a.sizes.Get(key); ok {
 		return n, nil
 	}
 	g, err := a.host.Git(repo)
@@ -63,6 +40,6 @@ func (a *API) sizeOf(ctx context.Context, repo store.Repository, p store.Pull) (
 	if n.commits, _, err = g.AheadBehind(ctx, p.BaseSHA, p.HeadSHA); err != nil {
 		return size{}, err
 	}
-	a.sizes.put(key, n)
+	a.sizes.Add(key, n)
 	return n, nil
 }
