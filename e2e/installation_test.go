@@ -257,6 +257,20 @@ func (i *installation) settle(t *testing.T, limit time.Duration) {
 	}
 }
 
+// newest says in a line each how the newest runs stand.
+func (i *installation) newest() string {
+	runs, err := i.api.Runs(context.Background(), ship.RunFilter{Limit: 4})
+	if err != nil {
+		return "not known: " + err.Error()
+	}
+	var lines []string
+	for _, r := range runs {
+		lines = append(lines, fmt.Sprintf("%s %s of %s: %s %s (build %.1fs, deploy %.1fs, verify %.1fs)", r.ID, r.Kind, r.Environment, r.State, r.Reason,
+			r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds()))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // evidence prints what helps to understand a failure, bounded.
 func (i *installation) evidence(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -27,6 +27,7 @@ func TestProcess(t *testing.T) {
 	if !up {
 		i.evidence(t)
 	}
+	var failed []string
 	for _, s := range []struct {
 		name string
 		play func(*testing.T)
@@ -52,9 +53,16 @@ func TestProcess(t *testing.T) {
 			continue
 		}
 		if !t.Run(s.name, s.play) {
+			failed = append(failed, s.name+"; the newest runs then:\n"+i.newest())
 			i.evidence(t)
 		}
 	}
+	// Once more at the end, where whoever sees the end of the log alone finds it.
+	defer func() {
+		for _, f := range failed {
+			t.Log("failed: " + f)
+		}
+	}()
 	if keep {
 		t.Logf("the installation stays: %s --data %s status", i.bin, i.data)
 		return

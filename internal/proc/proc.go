@@ -39,7 +39,7 @@ func Of(pid int) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if state == "Z" || state == "X" {
+	if ended(pid, state) {
 		return Record{}, fmt.Errorf("process %d has ended: %w", pid, fs.ErrNotExist)
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -47,6 +47,17 @@ func Of(pid int) (Record, error) {
 		return Record{}, fmt.Errorf("read the id of this boot: %w", err)
 	}
 	return Record{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, nil
+}
+
+// ended says whether nothing of a process runs any more. While a process dies,
+// its first thread can be done before the others, which hold its ports and
+// locks until they are done too.
+func ended(pid int, state string) bool {
+	if state != "Z" {
+		return state == "X"
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err != nil || len(threads) <= 1
 }
 
 // stat reads state and start time of a process.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -67,6 +68,48 @@ func TestStopKills(t *testing.T) {
 	<-d.Ended()
 	if d.Err() == nil || !strings.Contains(d.Err().Error(), "killed") {
 		t.Fatalf("ended with %v", d.Err())
+	}
+}
+
+// init ends the first thread of a process that TestDyingProcess starts; its
+// other threads go on.
+func init() {
+	if os.Getenv("HUBSHIP_TEST_FIRST_THREAD") != "ends" {
+		return
+	}
+	go func() {
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}()
+	_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+}
+
+// A process of which the first thread has ended and others have not still
+// holds its ports and locks.
+func TestDyingProcess(t *testing.T) {
+	onLinux(t)
+	t.Setenv("HUBSHIP_TEST_FIRST_THREAD", "ends")
+	d, err := Start(filepath.Join(t.TempDir(), "log"), os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if state, _, err := stat(d.PID); err == nil && state == "Z" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("its first thread does not end")
+		}
+	}
+	if !d.Alive() {
+		t.Error("its other threads run, and it counts as ended")
+	}
+	if err := d.Stop(context.Background(), 200*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	<-d.Ended()
+	if d.Alive() {
+		t.Error("ended, and counts as alive")
 	}
 }
 
