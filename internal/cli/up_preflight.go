@@ -57,11 +57,14 @@ func (a *command) preflight(ctx context.Context, s install.Settings, launcher *n
 
 // portFree says whether the HTTP port can be had, or is this installation's.
 func (a *command) portFree(port int) error {
+	// Looked up first: one that is just ending may let go of the port between
+	// the two looks.
+	_, ours := proc.Read(install.At(a.data).ServerPID)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err == nil {
 		return l.Close()
 	}
-	if _, ours := proc.Read(install.At(a.data).ServerPID); ours {
+	if ours {
 		if stored, err := install.Load(a.data); err == nil && stored.Port == port {
 			return nil
 		}
