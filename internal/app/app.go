@@ -147,6 +147,9 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			}
 			return verify.TokenFrom(secret, service)
 		},
+		Removing: func(ctx context.Context, c model.Cluster, t model.Target, user string) ([]string, error) {
+			return clusters.ClaimsBeingRemoved(ctx, c, t.Namespace, user)
+		},
 		Progress: func(t model.Target, run, text string) {
 			line := model.Line{Time: time.Now(), Level: model.LevelInfo, Scope: t.Key(), Text: text}
 			if err := history.Append(context.WithoutCancel(ctx), run, line); err != nil {

@@ -1,16 +1,20 @@
 package cluster_test
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/hubship/hubship/internal/cluster"
@@ -48,6 +52,64 @@ func TestNamespaceAndSecret(t *testing.T) {
 	if err != nil || string(data["k"]) != "v" {
 		t.Errorf("got %q, %v", data, err)
 	}
+}
+
+func TestClaimsBeingRemoved(t *testing.T) {
+	c := clustertest.Cluster(t)
+	set := cluster.New(cluster.Options{})
+	target := clustertest.Target(t, set, c, "claims")
+	conn, err := set.Conn(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.EnsureNamespace(t.Context(), target); err != nil {
+		t.Fatal(err)
+	}
+	claims := conn.Client.CoreV1().PersistentVolumeClaims(target.Namespace)
+	for name, user := range map[string]string{"claim-ada": "ada@berkeley.edu", "claim-ben": "ben", "claim-kept": "ada@berkeley.edu"} {
+		_, err := claims.Create(t.Context(), &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"hub.jupyter.org/username": user}, Finalizers: []string{"hubship.io/test"}},
+			Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
+			},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_, err := claims.Patch(context.Background(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				t.Error(err)
+			}
+		})
+	}
+	removed := func(want ...string) {
+		t.Helper()
+		got, err := set.ClaimsBeingRemoved(t.Context(), c, target.Namespace, "ada@berkeley.edu")
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("being removed: %q, %v; want %q", got, err, want)
+		}
+	}
+	removed()
+	for _, name := range []string{"claim-ada", "claim-ben"} {
+		if err := claims.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed("claim-ada")
+	if _, err := claims.Patch(t.Context(), "claim-ada", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := claims.Get(t.Context(), "claim-ada", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the claim does not go away")
+		}
+	}
+	removed()
 }
 
 func TestMapperAsksAgainForMissingKinds(t *testing.T) {

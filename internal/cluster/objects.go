@@ -35,6 +35,31 @@ func (s *Set) Secret(ctx context.Context, c model.Cluster, namespace, name strin
 	return secret.Data, nil
 }
 
+// annotationUser is where KubeSpawner writes whose claim a claim is.
+const annotationUser = "hub.jupyter.org/username"
+
+// ClaimsBeingRemoved names the PersistentVolumeClaims of a hub's user that are
+// marked for removal and not gone yet.
+func (s *Set) ClaimsBeingRemoved(ctx context.Context, c model.Cluster, namespace, user string) ([]string, error) {
+	conn, err := s.Conn(c)
+	if err != nil {
+		return nil, err
+	}
+	// Metadata alone: a hub has a claim for each of its users. The annotation
+	// is compared, for a label's value cannot hold every name.
+	list, err := conn.Metadata.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: list PersistentVolumeClaims of %s: %w", c.Name, namespace, err)
+	}
+	var names []string
+	for _, claim := range list.Items {
+		if claim.DeletionTimestamp != nil && claim.Annotations[annotationUser] == user {
+			names = append(names, claim.Name)
+		}
+	}
+	return names, nil
+}
+
 // EnsureNamespace creates the target's namespace if there is none. A namespace
 // that exists is left as it is.
 func (c *Conn) EnsureNamespace(ctx context.Context, t model.Target) error {

@@ -58,6 +58,7 @@ type session struct {
 	req      ship.VerifyRequest
 	user     string
 	token    func(ctx context.Context) (string, error)
+	removing func(ctx context.Context) ([]string, error)
 	progress func(text string)
 
 	touched bool            // a user may exist

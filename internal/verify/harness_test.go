@@ -49,7 +49,7 @@ type hub struct {
 // Users of the test hub. Each has a service, named after it, with exactly the
 // documented scopes for it.
 var users = map[string]string{ // name -> how its server misbehaves
-	"good": "", "imports": "", "dying": "", "stuck": "", "leftover": "", "pending": "",
+	"good": "", "imports": "", "dying": "", "stuck": "", "leftover": "", "pending": "", "removing": "",
 	"cancelled": "", "exits": "exits", "hangs": "hangs", "hangs-cancel": "hangs", "refused": "refused",
 	"bad": "bad kernel and page", "an-admin": "", "weak": "", "other": "",
 }

@@ -26,6 +26,7 @@ type run struct {
 	base      *url.URL
 	packages  []string // "name" or "name spec"
 	deadlines verify.Deadlines
+	removing  func(user string) ([]string, error)
 	onCheck   func(model.Check)
 }
 
@@ -58,6 +59,12 @@ func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verificati
 			mu.Lock()
 			defer mu.Unlock()
 			said = append(said, text)
+		},
+		Removing: func(_ context.Context, _ model.Cluster, _ model.Target, user string) ([]string, error) {
+			if r.removing == nil {
+				return nil, nil
+			}
+			return r.removing(user)
 		},
 		Deadlines: r.deadlines,
 	})
@@ -388,6 +395,40 @@ func TestLeftoversAreRemovedFirst(t *testing.T) {
 			h.gone(t, user)
 		})
 	}
+}
+
+// No server starts on a claim that the cluster is still removing.
+func TestRemovalIsWaitedFor(t *testing.T) {
+	h := startedHub(t)
+	claim := []string{"claim-removing"}
+	t.Run("until it is done", func(t *testing.T) {
+		asked := 0
+		v, err := h.verify(t, t.Context(), run{user: "removing", removing: func(user string) ([]string, error) {
+			h.gone(t, user)
+			if asked++; asked < 3 {
+				return claim, nil
+			}
+			return nil, nil
+		}})
+		if err != nil || !v.Passed || asked != 3 {
+			t.Errorf("passed=%v reason=%q error=%v, asked %d times", v.Passed, v.Reason, err, asked)
+		}
+		h.gone(t, "removing")
+	})
+	t.Run("not for ever", func(t *testing.T) {
+		v, err := h.verify(t, t.Context(), run{user: "removing", deadlines: verify.Deadlines{User: time.Second},
+			removing: func(string) ([]string, error) { return claim, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed(t, v, verify.UserCreated, "not within 1s", "claim-removing of an earlier verification is still being removed")
+	})
+	t.Run("and not without permission", func(t *testing.T) {
+		v, err := h.verify(t, t.Context(), run{user: "removing", removing: func(string) ([]string, error) { return nil, errors.New("forbidden") }})
+		if err != nil || !v.Passed {
+			t.Errorf("passed=%v reason=%q error=%v", v.Passed, v.Reason, err)
+		}
+	})
 }
 
 func TestCancelCleansUp(t *testing.T) {

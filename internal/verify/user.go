@@ -128,9 +128,33 @@ func (s *session) userCreated(ctx context.Context) (finding, error) {
 		}
 		detail += ", after removing what an earlier verification left"
 	}
+	if remains, err := s.removed(ctx); err != nil {
+		return remains, err
+	}
 	s.touched = true
 	err = retry(ctx, definite, func(ctx context.Context) error { return s.hub.CreateUser(ctx, s.user) })
 	return finding{detail: detail}, err
+}
+
+// removed waits until the cluster has removed what an earlier verification
+// had. KubeSpawner takes a claim that exists for one that it can use: a server
+// that is started while the claim goes away never gets any.
+func (s *session) removed(ctx context.Context) (finding, error) {
+	last := ""
+	err := ask(ctx, nil, func(ctx context.Context) error {
+		names, err := s.removing(ctx)
+		if err != nil && ctx.Err() == nil {
+			// Whether they may be listed says nothing about the hub.
+			s.progress("it is not known whether remains of an earlier verification are gone: " + err.Error())
+			return nil
+		}
+		if err == nil && len(names) > 0 {
+			last = strings.Join(names, ", ") + " of an earlier verification is still being removed"
+			err = errors.New(last)
+		}
+		return err
+	})
+	return finding{detail: last}, err
 }
 
 // lookUp returns the dedicated user, or nil when there is none.

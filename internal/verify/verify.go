@@ -43,6 +43,10 @@ type Options struct {
 	// including the hub's base URL. Nil means http://HOST/ with the host of
 	// the target.
 	BaseURL func(cluster model.Cluster, target model.Target) (*url.URL, error)
+	// Removing names what the cluster is still removing of the user's, such as
+	// its claim: the hub asks for the removal and does not wait for it. May be
+	// nil.
+	Removing func(ctx context.Context, cluster model.Cluster, target model.Target, user string) ([]string, error)
 	// Progress receives what a starting server reports, as it happens. It
 	// may be called from another goroutine than Verify's. May be nil.
 	Progress func(target model.Target, run, text string)
@@ -66,8 +70,8 @@ type Deadlines struct {
 	Hub   time.Duration // hub answers; default 30 s
 	Token time.Duration // token accepted; default 15 s
 	// User bounds the check that creates the user. It removes leftovers
-	// first, and a hub may be able to stop a server that still starts only
-	// after its own startTimeout. Default 6 min.
+	// first, waits until they are gone, and a hub may be able to stop a server
+	// that still starts only after its own startTimeout. Default 6 min.
 	User    time.Duration
 	Start   time.Duration // server starts; default 5 min
 	Answer  time.Duration // server answers; default 30 s
@@ -163,7 +167,13 @@ func (v *Verifier) session(cluster model.Cluster, req ship.VerifyRequest) (*sess
 		token: func(ctx context.Context) (string, error) {
 			return v.opts.Token(ctx, cluster, req.Target, req.Settings.Service)
 		},
+		removing: func(context.Context) ([]string, error) { return nil, nil },
 		progress: func(string) {},
+	}
+	if v.opts.Removing != nil {
+		s.removing = func(ctx context.Context) ([]string, error) {
+			return v.opts.Removing(ctx, cluster, req.Target, s.user)
+		}
 	}
 	if v.opts.Progress != nil {
 		s.progress = func(text string) { v.opts.Progress(req.Target, req.Run, text) }
