@@ -149,6 +149,9 @@ func (s *session) removed(ctx context.Context) (finding, error) {
 			return nil
 		}
 		if err == nil && len(names) > 0 {
+			if last == "" {
+				s.progress("waiting until the cluster has removed " + strings.Join(names, ", ") + " of an earlier verification")
+			}
 			last = strings.Join(names, ", ") + " of an earlier verification is still being removed"
 			err = errors.New(last)
 		}
