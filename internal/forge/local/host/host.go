@@ -122,6 +122,7 @@ type Event struct {
 	Before  string // of a synchronized pull request, the head that it had
 	Review  *store.Review
 	Comment *store.Comment
+	Line    *store.LineComment
 	Status  *store.Status
 	Check   *store.Check
 	Update  *forge.RefUpdate // of a push

@@ -73,6 +73,7 @@ func New(opts Options) (*API, error) {
 	a.gitRoutes()
 	a.pullRoutes()
 	a.reviewRoutes()
+	a.lineRoutes()
 	a.commentRoutes()
 	a.statusRoutes()
 	a.deploymentRoutes()
@@ -186,6 +187,17 @@ type httpError struct {
 }
 
 func (e *httpError) Error() string { return e.message }
+
+// text says of an error in one sentence what its details say.
+func (e *httpError) text() string {
+	if len(e.errors) == 0 {
+		return e.message
+	}
+	if said, ok := e.errors[0]["message"].(string); ok {
+		return said
+	}
+	return fmt.Sprintf("%v is missing or wrong", e.errors[0]["field"])
+}
 
 func notFound() error { return &httpError{status: http.StatusNotFound, message: "Not Found"} }
 

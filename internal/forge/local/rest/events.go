@@ -80,6 +80,8 @@ func (a *API) payload(ctx context.Context, e host.Event) ([]byte, error) {
 		err = a.pullPayload(ctx, e, o)
 	case "pull_request_review":
 		err = a.reviewPayload(ctx, e, o)
+	case "pull_request_review_comment":
+		err = a.linePayload(ctx, e, o)
 	case "issue_comment":
 		err = a.commentPayload(ctx, e, o)
 	case "status":
@@ -194,6 +196,21 @@ func (a *API) reviewPayload(ctx context.Context, e host.Event, o obj) (err error
 		o["changes"] = obj{}
 	}
 	return nil
+}
+
+func (a *API) linePayload(ctx context.Context, e host.Event, o obj) (err error) {
+	if o["pull_request"], err = a.simplePull(ctx, e.Repo, *e.Pull); err != nil {
+		return err
+	}
+	now, err := a.blobsOf(ctx, e.Repo, *e.Pull, true)
+	if err != nil {
+		return err
+	}
+	if e.Action == "edited" {
+		o["changes"] = obj{"body": obj{"from": e.Before}}
+	}
+	o["comment"], err = a.lineComment(ctx, e.Repo, *e.Pull, *e.Line, now)
+	return err
 }
 
 func (a *API) commentPayload(ctx context.Context, e host.Event, o obj) error {

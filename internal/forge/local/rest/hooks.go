@@ -13,7 +13,7 @@ import (
 )
 
 // events are those that webhooks can ask for.
-var events = []string{"*", "push", "pull_request", "pull_request_review", "issue_comment", "status", "check_run", "deployment", "deployment_status", "fork", "create", "delete"}
+var events = []string{"*", "push", "pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "status", "check_run", "deployment", "deployment_status", "fork", "create", "delete"}
 
 func (a *API) hookRoutes() {
 	const hooks = " /repos/{owner}/{repo}/hooks"

@@ -26,12 +26,6 @@ func (a *API) pullRoutes() {
 	a.handle("GET"+pulls+"/{number}/commits", store.ScopeRead, (*call).pullCommits)
 	a.handle("GET"+pulls+"/{number}/merge", store.ScopeRead, (*call).pullMerged)
 	a.handle("PUT"+pulls+"/{number}/merge", store.ScopeRepo, (*call).mergePull)
-	a.handle("GET"+pulls+"/{number}/comments", store.ScopeRead, func(c *call) error {
-		if _, err := c.lookAt(); err != nil {
-			return err
-		}
-		return c.answer(http.StatusOK, []obj{}) // on lines; createReview refuses them
-	})
 	a.handle("PUT"+pulls+"/{number}/update-branch", store.ScopeRepo, (*call).updateBranch)
 }
 
@@ -143,6 +137,10 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	if err != nil {
 		return nil, err
 	}
+	onLines, err := a.store.LineComments(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
 	size, err := a.sizeOf(ctx, repo, p)
 	if err != nil {
 		return nil, err
@@ -152,7 +150,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 		mergeable = *v.Mergeable
 	}
 	o["merged"], o["mergeable"], o["rebaseable"], o["mergeable_state"] = !p.Merged.IsZero(), mergeable, mergeable, v.State
-	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), 0, p.CanModify
+	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), len(onLines), p.CanModify
 	o["commits"], o["additions"], o["deletions"], o["changed_files"] = size.commits, size.additions, size.deletions, size.files
 	return o, nil
 }
@@ -296,32 +294,44 @@ func (c *call) diff(p store.Pull) error {
 	return nil
 }
 
+// pullInput is what may be changed of a pull request.
+type pullInput struct {
+	Title  *string `json:"title"`
+	Body   *string `json:"body"`
+	State  *string `json:"state"`
+	Base   *string `json:"base"`
+	Modify *bool   `json:"maintainer_can_modify"`
+}
+
 func (c *call) updatePull() error {
-	var in struct {
-		Title  *string `json:"title"`
-		Body   *string `json:"body"`
-		State  *string `json:"state"`
-		Base   *string `json:"base"`
-		Modify *bool   `json:"maintainer_can_modify"`
-	}
+	var in pullInput
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	p, err := c.lookAt()
+	p, err := c.changePull(in)
 	if err != nil {
 		return err
 	}
+	return c.answerPull(http.StatusOK, p)
+}
+
+// changePull changes the pull request of the path.
+func (c *call) changePull(in pullInput) (store.Pull, error) {
+	p, err := c.lookAt()
+	if err != nil {
+		return p, err
+	}
 	if p.Author != c.who.ID {
 		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
-			return err
+			return p, err
 		}
 	}
 	if in.State != nil && *in.State != "open" && *in.State != "closed" {
-		return invalid("PullRequest", "state", "invalid", "")
+		return p, invalid("PullRequest", "state", "invalid", "")
 	}
 	if in.Base != nil {
 		if err := c.newBase(p, *in.Base); err != nil {
-			return err
+			return p, err
 		}
 	}
 	edited := in.Title != nil || in.Body != nil || in.Base != nil
@@ -337,11 +347,11 @@ func (c *call) updatePull() error {
 		p.Updated = store.Now()
 		return host.CheckText(p.Title, p.Body)
 	}); err != nil {
-		return err
+		return p, err
 	}
 	if in.Base != nil {
 		if p, err = c.host.Refresh(c.ctx, c.repo, p.Number, c.who); err != nil {
-			return err
+			return p, err
 		}
 	}
 	if edited {
@@ -353,10 +363,7 @@ func (c *call) updatePull() error {
 	case in.State != nil:
 		p, err = c.host.ReopenPull(c.ctx, c.repo, p.Number, c.who)
 	}
-	if err != nil {
-		return err
-	}
-	return c.answerPull(http.StatusOK, p)
+	return p, err
 }
 
 func set[T any](into *T, value *T) {

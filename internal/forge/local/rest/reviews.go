@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -113,8 +112,10 @@ func (c *call) getReview() error {
 	return c.answerReview(p, r)
 }
 
-// verdict checks what a review says and returns its state.
-func (c *call) verdict(p store.Pull, event, body string) (string, error) {
+// verdict checks what a review says and returns its state. One with comments on
+// lines need not say more.
+func (c *call) verdict(p store.Pull, event, body string, lines bool) (string, error) {
+	silent := strings.TrimSpace(body) == "" && !lines
 	if len([]rune(body)) > host.MaxBody {
 		return "", plain("body is too long")
 	}
@@ -128,12 +129,12 @@ func (c *call) verdict(p store.Pull, event, body string) (string, error) {
 		if event == "APPROVE" {
 			return store.Approved, nil
 		}
-		if strings.TrimSpace(body) == "" {
+		if silent {
 			return "", plain("Review needs a body to request changes")
 		}
 		return store.ChangesRequested, nil
 	case "COMMENT":
-		if strings.TrimSpace(body) == "" {
+		if silent {
 			return "", plain("Review needs a body to comment")
 		}
 		return store.Commented, nil
@@ -143,10 +144,10 @@ func (c *call) verdict(p store.Pull, event, body string) (string, error) {
 
 func (c *call) createReview() error {
 	var in struct {
-		SHA      string            `json:"commit_id"`
-		Body     string            `json:"body"`
-		Event    string            `json:"event"`
-		Comments []json.RawMessage `json:"comments"`
+		SHA      string      `json:"commit_id"`
+		Body     string      `json:"body"`
+		Event    string      `json:"event"`
+		Comments []lineInput `json:"comments"`
 	}
 	if err := c.read(&in); err != nil {
 		return err
@@ -155,22 +156,21 @@ func (c *call) createReview() error {
 	if err != nil {
 		return err
 	}
-	if len(in.Comments) > 0 {
-		return plain("Comments on single lines are not kept here: say it in the body")
-	}
-	if in.SHA == "" {
-		in.SHA = p.HeadSHA
-	}
 	g, err := c.git()
 	if err != nil {
 		return err
 	}
-	if id, err := g.Resolve(c.ctx, in.SHA); err != nil || id != in.SHA {
-		return plain("commit_id is not part of the pull request")
-	} else if ok, err := g.IsAncestor(c.ctx, in.SHA, p.HeadSHA); err != nil || !ok {
-		return plain("commit_id is not part of the pull request")
+	if in.SHA, err = c.aboutCommit(g, p, in.SHA); err != nil {
+		return err
 	}
-	state, err := c.verdict(p, in.Event, in.Body)
+	placed, err := c.placeLines(g, p, in.SHA, in.Comments)
+	var wrong *httpError
+	if errors.As(err, &wrong) {
+		return plain(wrong.text()) // here they are texts
+	} else if err != nil {
+		return err
+	}
+	state, err := c.verdict(p, in.Event, in.Body, len(placed) > 0)
 	if err != nil {
 		return err
 	}
@@ -189,10 +189,15 @@ func (c *call) createReview() error {
 	if state != store.Pending {
 		r.Submitted = store.Now()
 	}
-	if err := c.store.AddReview(c.ctx, &r); err != nil {
+	if err := c.store.AddReview(c.ctx, &r, placed...); err != nil {
 		return err
 	}
 	c.tellReview("submitted", p, r)
+	for _, m := range placed {
+		if state != store.Pending {
+			c.tellLine("created", p, *m, "")
+		}
+	}
 	return c.answerReview(p, r)
 }
 
@@ -267,18 +272,37 @@ func (c *call) submitReview() error {
 	if in.Event == "" {
 		return plain("event is missing")
 	}
-	return c.changeReview("submitted", func(p store.Pull, r *store.Review) error {
+	at, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	mine, err := c.reviewOf(at)
+	if err != nil {
+		return err
+	}
+	lines, err := c.linesOf(at, mine)
+	if err != nil {
+		return err
+	}
+	err = c.changeReview("submitted", func(p store.Pull, r *store.Review) error {
 		if r.Author != c.who.ID || r.State != store.Pending {
 			return plain("Could not submit: the review is not a pending one of yours")
 		}
 		set(&r.Body, in.Body)
-		state, err := c.verdict(p, in.Event, r.Body)
+		state, err := c.verdict(p, in.Event, r.Body, len(lines) > 0)
 		if err != nil {
 			return err
 		}
 		r.State, r.Submitted = state, store.Now()
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, m := range lines {
+		c.tellLine("created", at, m, "")
+	}
+	return nil
 }
 
 func (c *call) dismissReview() error {

@@ -23,6 +23,10 @@ func TestAllEvents(t *testing.T) {
 	review := w.want(200, "ben", "POST", pull+"/reviews", obj{"event": "APPROVE"}).object(t)
 	w.want(200, "ben", "PUT", pull+"/reviews/"+jsonNumber(review["id"]), obj{"body": "yes"})
 	w.want(200, "mia", "PUT", pull+"/reviews/"+jsonNumber(review["id"])+"/dismissals", obj{"message": "enough"})
+	line := jsonNumber(w.want(201, "ben", "POST", pull+"/comments", obj{"body": "why?", "path": "numpy.txt", "line": 1, "commit_id": sha}).object(t)["id"])
+	w.want(201, "ada", "POST", pull+"/comments/"+line+"/replies", obj{"body": "so"})
+	w.want(200, "ben", "PATCH", base+"/pulls/comments/"+line, obj{"body": "what for?"})
+	w.want(204, "ben", "DELETE", base+"/pulls/comments/"+line, nil)
 	comment := jsonNumber(w.want(201, "ada", "POST", issue+"/comments", obj{"body": "one"}).object(t)["id"])
 	w.want(200, "ada", "PATCH", base+"/issues/comments/"+comment, obj{"body": "two"})
 	w.want(200, "ada", "PATCH", base+"/issues/comments/"+comment, obj{"body": "two"}) // which changes nothing
@@ -54,7 +58,8 @@ func TestAllEvents(t *testing.T) {
 	w.want(204, "ada", "DELETE", "/repos/ada/deployment", nil)
 
 	want := map[string]int{"ping": 1, "fork": 1, "pull_request opened": 1, "pull_request review_requested": 1, "pull_request review_request_removed": 1,
-		"pull_request labeled": 3, "pull_request unlabeled": 1, "pull_request closed": 1, "pull_request_review submitted": 1, "pull_request_review edited": 1,
+		"pull_request labeled": 3, "pull_request unlabeled": 1, "pull_request closed": 1, "pull_request_review submitted": 3, "pull_request_review edited": 1,
+		"pull_request_review_comment created": 2, "pull_request_review_comment edited": 1, "pull_request_review_comment deleted": 1,
 		"pull_request_review dismissed": 1, "issue_comment created": 1, "issue_comment edited": 1, "issue_comment deleted": 1, "status": 2,
 		"check_run created": 2, "check_run completed": 2, "check_run rerequested": 1, "deployment created": 2, "deployment_status created": 4,
 		"push": 3, "create": 1, "delete": 1}

@@ -198,13 +198,65 @@ func (s *Store) UnrequestReview(ctx context.Context, pull, account int64) error 
 	return explain("take a request back", s.change(ctx, pull, "DELETE FROM review_requests WHERE pull = ? AND account = ?", pull, account))
 }
 
-// AddReview records a review. One that is submitted answers the request for it.
-func (s *Store) AddReview(ctx context.Context, r *Review) error {
+// AddReview records a review with its comments on lines. One that is submitted
+// answers the request for it.
+func (s *Store) AddReview(ctx context.Context, r *Review, on ...*LineComment) error {
 	return explain("record review", s.write(ctx, func(tx *sql.Tx) error {
 		if err := reviews.insert(ctx, tx, r); err != nil {
 			return err
 		}
+		for _, c := range on {
+			c.Pull, c.Review, c.Author, c.Created = r.Pull, r.ID, r.Author, Now()
+			c.Updated = c.Created
+			if err := lineComments.insert(ctx, tx, c); err != nil {
+				return err
+			}
+		}
 		return answerRequest(ctx, tx, r)
+	}))
+}
+
+// LineComments returns those of a pull request, oldest first, also of reviews
+// that are pending.
+func (s *Store) LineComments(ctx context.Context, pull int64) ([]LineComment, error) {
+	list, err := lineComments.list(ctx, s.db, "WHERE pull = ? ORDER BY id", pull)
+	return list, explain("list comments on lines", err)
+}
+
+// LineComment returns one of a repository's, and its pull request.
+func (s *Store) LineComment(ctx context.Context, repository, id int64) (LineComment, Pull, error) {
+	c, err := lineComments.get(ctx, s.db, "id = ?", id)
+	if err != nil {
+		return c, Pull{}, explain("find comment on a line", err)
+	}
+	p, err := pulls.get(ctx, s.db, "id = ? AND repository = ?", c.Pull, repository)
+	return c, p, explain("find comment on a line", err)
+}
+
+// SetLineComment changes the text of a comment on a line.
+func (s *Store) SetLineComment(ctx context.Context, c *LineComment, body string) error {
+	c.Body, c.Updated = body, Now()
+	return explain("change comment on a line", s.change(ctx, c.Pull, "UPDATE line_comments SET body = ?, updated = ? WHERE id = ?", c.Body, c.Updated, c.ID))
+}
+
+// DeleteLineComment removes a comment on a line, and its review if that said
+// nothing else. Replies stay; the oldest begins the thread then.
+func (s *Store) DeleteLineComment(ctx context.Context, c LineComment) error {
+	return explain("delete comment on a line", s.write(ctx, func(tx *sql.Tx) error {
+		for _, do := range []struct {
+			query string
+			args  []any
+		}{
+			{"DELETE FROM line_comments WHERE id = ?", []any{c.ID}},
+			{"UPDATE line_comments SET reply_to = (SELECT MIN(id) FROM line_comments WHERE reply_to = ?1) WHERE reply_to = ?1", []any{c.ID}},
+			{"UPDATE line_comments SET reply_to = 0 WHERE reply_to = id", nil},
+			{"DELETE FROM reviews WHERE id = ? AND state = ? AND body = '' AND NOT EXISTS (SELECT 1 FROM line_comments WHERE review = reviews.id)", []any{c.Review, Commented}},
+		} {
+			if _, err := tx.ExecContext(ctx, do.query, do.args...); err != nil {
+				return err
+			}
+		}
+		return touch(ctx, tx, "id = ?", c.Pull)
 	}))
 }
 

@@ -139,6 +139,33 @@ type Review struct {
 	Submitted Time // zero while it is pending
 }
 
+// Sides of a diff, as GitHub's REST API has them.
+const (
+	Left  = "LEFT" // before the change
+	Right = "RIGHT"
+)
+
+// LineComment is one on a line of a change. It is part of a review, and is seen
+// by others when that is submitted.
+type LineComment struct {
+	ID        int64
+	Pull      int64
+	Review    int64
+	ReplyTo   int64 // the comment that began the thread; 0 for that one
+	Author    int64
+	SHA       string // of the head that it was written about
+	Path      string
+	Side      string
+	Line      int
+	StartLine int    // of several lines the first; 0 for one alone
+	Position  int    // lines below the first @@ of the file's diff
+	Hunk      string // of the diff, up to the line
+	Blob      string // the file's id, by which it is known whether it changed since
+	Body      string
+	Created   Time
+	Updated   Time
+}
+
 // Comment is one in the conversation of a pull request.
 type Comment struct {
 	ID         int64

@@ -97,6 +97,9 @@ var (
 	reviews = table[Review]{"reviews", "id, pull, author, state, body, sha, submitted", func(v *Review) []any {
 		return []any{&v.ID, &v.Pull, &v.Author, &v.State, &v.Body, &v.SHA, &v.Submitted}
 	}}
+	lineComments = table[LineComment]{"line_comments", "id, pull, review, reply_to, author, sha, path, side, line, start_line, position, hunk, blob, body, created, updated", func(v *LineComment) []any {
+		return []any{&v.ID, &v.Pull, &v.Review, &v.ReplyTo, &v.Author, &v.SHA, &v.Path, &v.Side, &v.Line, &v.StartLine, &v.Position, &v.Hunk, &v.Blob, &v.Body, &v.Created, &v.Updated}
+	}}
 	comments = table[Comment]{"comments", "id, repository, number, author, body, created, updated", func(v *Comment) []any {
 		return []any{&v.ID, &v.Repository, &v.Number, &v.Author, &v.Body, &v.Created, &v.Updated}
 	}}

@@ -1,0 +1,514 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
+)
+
+// maxLineComments bounds the comments on lines of one review.
+const maxLineComments = 200
+
+func (a *API) lineRoutes() {
+	const pulls = " /repos/{owner}/{repo}/pulls"
+	a.handle("GET"+pulls+"/{a}/{b}", store.ScopeRead, (*call).pullPath)
+	a.handle("PATCH"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
+	a.handle("DELETE"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
+	a.handle("POST"+pulls+"/{number}/comments", store.ScopeRepo, (*call).createLineComment)
+	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", store.ScopeRepo, (*call).replyToLineComment)
+	a.handle("GET"+pulls+"/{number}/reviews/{id}/comments", store.ScopeRead, (*call).reviewComments)
+}
+
+// pullPath tells pulls/NUMBER/comments from pulls/comments/ID, which the
+// patterns of a mux cannot.
+func (c *call) pullPath() error {
+	first, second := c.r.PathValue("a"), c.r.PathValue("b")
+	if first != "comments" {
+		c.r.SetPathValue("number", first)
+		if second == "comments" && c.r.Method == http.MethodGet {
+			return c.listLineComments()
+		}
+		return notFound()
+	}
+	c.r.SetPathValue("id", second)
+	switch c.r.Method {
+	case http.MethodPatch:
+		return c.editLineComment()
+	case http.MethodDelete:
+		return c.deleteLineComment()
+	}
+	m, p, err := c.lineCommentOf()
+	if err != nil {
+		return err
+	}
+	return c.answerLineComment(http.StatusOK, p, m)
+}
+
+var hunkHead = regexp.MustCompile(`^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@`)
+
+// spot is a line of a file's diff.
+type spot struct {
+	position    int // lines below the first @@, which GitHub's API counted by once
+	left, right int // 0 where the line is not
+	hunk        int // index of its @@
+}
+
+// spots are the lines of a patch that can be commented on.
+func spots(lines []string) []spot {
+	var all []spot
+	left, right, hunk := 0, 0, 0
+	for i, text := range lines {
+		if m := hunkHead.FindStringSubmatch(text); m != nil {
+			left, _ = strconv.Atoi(m[1])
+			right, _ = strconv.Atoi(m[2])
+			hunk = i
+			continue
+		}
+		s := spot{position: i, hunk: hunk}
+		switch {
+		case strings.HasPrefix(text, "-"):
+			s.left = left
+			left++
+		case strings.HasPrefix(text, "+"):
+			s.right = right
+			right++
+		case strings.HasPrefix(text, "\\"): // about the line before
+			continue
+		default:
+			s.left, s.right = left, right
+			left++
+			right++
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (s spot) on(side string) int {
+	if side == store.Left {
+		return s.left
+	}
+	return s.right
+}
+
+// lineInput is a comment on a line as clients write it.
+type lineInput struct {
+	Body      string `json:"body"`
+	SHA       string `json:"commit_id"`
+	Path      string `json:"path"`
+	Side      string `json:"side"`
+	Line      int    `json:"line"`
+	StartSide string `json:"start_side"`
+	StartLine int    `json:"start_line"`
+	Position  int    `json:"position"`
+	Subject   string `json:"subject_type"`
+	ReplyTo   int64  `json:"in_reply_to"`
+}
+
+func invalidLine(field, message string) error {
+	return invalid("PullRequestReviewComment", field, "custom", message)
+}
+
+func (in lineInput) check() error {
+	switch {
+	case strings.TrimSpace(in.Body) == "":
+		return invalidLine("body", "body can't be blank")
+	case len([]rune(in.Body)) > host.MaxBody:
+		return invalidLine("body", fmt.Sprintf("body is too long (maximum is %d characters)", host.MaxBody))
+	}
+	return nil
+}
+
+// place finds the line in the changes, and returns the comment on it.
+func (in lineInput) place(changes []git.FileChange) (*store.LineComment, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	if in.Side == "" {
+		in.Side = store.Right
+	}
+	if in.StartSide == "" {
+		in.StartSide = in.Side
+	}
+	at := slices.IndexFunc(changes, func(f git.FileChange) bool { return f.Path == in.Path })
+	switch {
+	case in.Path == "":
+		return nil, invalid("PullRequestReviewComment", "path", "missing_field", "")
+	case at < 0:
+		return nil, invalidLine("path", "path is not part of the change")
+	case in.Subject == "file":
+		return nil, invalidLine("subject_type", "comments on whole files are not kept here: choose a line")
+	case in.Side != store.Left && in.Side != store.Right || in.StartSide != store.Left && in.StartSide != store.Right:
+		return nil, invalidLine("side", "side is LEFT or RIGHT")
+	case in.Line < 1 && in.Position < 1:
+		return nil, invalid("PullRequestReviewComment", "line", "missing_field", "")
+	}
+	f := changes[at]
+	lines := strings.Split(strings.TrimSuffix(f.Patch, "\n"), "\n")
+	all := spots(lines)
+	if in.Line < 1 { // by its position
+		i := slices.IndexFunc(all, func(s spot) bool { return s.position == in.Position })
+		if i < 0 {
+			return nil, invalidLine("position", "position must be part of the diff")
+		}
+		if in.Side, in.Line = store.Right, all[i].right; in.Line == 0 {
+			in.Side, in.Line = store.Left, all[i].left
+		}
+		in.StartLine = 0
+	}
+	end := slices.IndexFunc(all, func(s spot) bool { return s.on(in.Side) == in.Line })
+	if f.Patch == "" || end < 0 {
+		return nil, invalidLine("line", "line must be part of the diff")
+	}
+	if in.StartLine > 0 {
+		begin := slices.IndexFunc(all, func(s spot) bool { return s.on(in.StartSide) == in.StartLine })
+		if begin < 0 || begin > end || all[begin].hunk != all[end].hunk {
+			return nil, invalidLine("start_line", "start_line must be above line in the same part of the diff")
+		}
+		if begin == end || in.StartSide != in.Side {
+			in.StartLine = 0
+		}
+	}
+	return &store.LineComment{Path: f.Path, Side: in.Side, Line: in.Line, StartLine: in.StartLine, Position: all[end].position, Blob: f.Blob, Body: in.Body,
+		Hunk: strings.Join(lines[all[end].hunk:all[end].position+1], "\n")}, nil
+}
+
+// aboutCommit returns the commit that a review is about: the head, or one on the
+// way to it.
+func (c *call) aboutCommit(g *git.Repo, p store.Pull, sha string) (string, error) {
+	if sha == "" || sha == p.HeadSHA {
+		return p.HeadSHA, nil
+	}
+	if id, err := g.Resolve(c.ctx, sha); err != nil || id != sha {
+		return "", plain("commit_id is not part of the pull request")
+	}
+	if ok, err := g.IsAncestor(c.ctx, sha, p.HeadSHA); err != nil || !ok {
+		return "", plain("commit_id is not part of the pull request")
+	}
+	return sha, nil
+}
+
+// changesAt are those of a pull request when its head was at a commit.
+func changesAt(ctx context.Context, g *git.Repo, p store.Pull, sha string) ([]git.FileChange, error) {
+	p.HeadSHA = sha
+	return pullChanges(ctx, g, p)
+}
+
+// placeLines places the comments of a review.
+func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput) ([]*store.LineComment, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	if len(in) > maxLineComments {
+		return nil, plain(fmt.Sprintf("a review has at most %d comments on lines", maxLineComments))
+	}
+	changes, err := changesAt(c.ctx, g, p, sha)
+	if err != nil {
+		return nil, err
+	}
+	var all []*store.LineComment
+	for _, i := range in {
+		m, err := i.place(changes)
+		if err != nil {
+			return nil, err
+		}
+		m.SHA = sha
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// createLineComment adds a comment on a line, as a review of its own.
+func (c *call) createLineComment() error {
+	var in lineInput
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	if in.ReplyTo != 0 {
+		return c.reply(p, in.ReplyTo, in.Body)
+	}
+	g, err := c.git()
+	if err != nil {
+		return err
+	}
+	sha, err := c.aboutCommit(g, p, in.SHA)
+	if err != nil {
+		return err
+	}
+	placed, err := c.placeLines(g, p, sha, []lineInput{in})
+	if err != nil {
+		return err
+	}
+	return c.addLineComment(p, placed[0])
+}
+
+func (c *call) replyToLineComment() error {
+	var in lineInput
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	id, err := c.number("id")
+	if err != nil {
+		return err
+	}
+	return c.reply(p, id, in.Body)
+}
+
+// reply adds to the thread of a comment.
+func (c *call) reply(p store.Pull, to int64, body string) error {
+	if err := (lineInput{Body: body}).check(); err != nil {
+		return err
+	}
+	seen, err := c.linesSeen(p)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(seen, func(m store.LineComment) bool { return m.ID == to })
+	if at < 0 {
+		return notFound()
+	}
+	m := seen[at]
+	if m.ReplyTo == 0 {
+		m.ReplyTo = m.ID
+	}
+	m.ID, m.Body = 0, body
+	return c.addLineComment(p, &m)
+}
+
+func (c *call) addLineComment(p store.Pull, m *store.LineComment) error {
+	r := store.Review{Pull: p.ID, Author: c.who.ID, State: store.Commented, SHA: m.SHA, Submitted: store.Now()}
+	if err := c.store.AddReview(c.ctx, &r, m); err != nil {
+		return err
+	}
+	c.tellReview("submitted", p, r)
+	c.tellLine("created", p, *m, "")
+	return c.answerLineComment(http.StatusCreated, p, *m)
+}
+
+func (c *call) tellLine(action string, p store.Pull, m store.LineComment, before string) {
+	c.host.Tell(c.ctx, host.Event{Name: "pull_request_review_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Line: &m, Before: before})
+}
+
+// linesSeen are the comments on lines that the caller sees: those of reviews
+// that were submitted, and their own.
+func (c *call) linesSeen(p store.Pull) ([]store.LineComment, error) {
+	pending := map[int64]bool{}
+	list, err := c.store.Reviews(c.ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		pending[r.ID] = r.State == store.Pending
+	}
+	all, err := c.store.LineComments(c.ctx, p.ID)
+	return slices.DeleteFunc(all, func(m store.LineComment) bool { return pending[m.Review] && m.Author != c.who.ID }), err
+}
+
+// lineCommentOf returns the comment of the path and its pull request.
+func (c *call) lineCommentOf() (store.LineComment, store.Pull, error) {
+	id, err := c.number("id")
+	if err != nil {
+		return store.LineComment{}, store.Pull{}, err
+	}
+	m, p, err := c.store.LineComment(c.ctx, c.repo.ID, id)
+	if err != nil {
+		return m, p, err
+	}
+	seen, err := c.linesSeen(p)
+	if err == nil && !slices.ContainsFunc(seen, func(s store.LineComment) bool { return s.ID == id }) {
+		err = notFound()
+	}
+	return m, p, err
+}
+
+// ownLineComment is lineCommentOf for those who may change it: its author, and
+// maintainers.
+func (c *call) ownLineComment() (store.LineComment, store.Pull, error) {
+	m, p, err := c.lineCommentOf()
+	if err == nil && m.Author != c.who.ID {
+		err = c.host.RequireRole(c.who, c.repo, store.Maintainer)
+	}
+	return m, p, err
+}
+
+func (c *call) editLineComment() error {
+	var in lineInput
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	m, p, err := c.ownLineComment()
+	if err != nil {
+		return err
+	}
+	before := m.Body
+	if err := c.store.SetLineComment(c.ctx, &m, in.Body); err != nil {
+		return err
+	}
+	if before != in.Body {
+		c.tellLine("edited", p, m, before)
+	}
+	return c.answerLineComment(http.StatusOK, p, m)
+}
+
+func (c *call) deleteLineComment() error {
+	m, p, err := c.ownLineComment()
+	if err != nil {
+		return err
+	}
+	if err := c.store.DeleteLineComment(c.ctx, m); err != nil {
+		return err
+	}
+	c.tellLine("deleted", p, m, "")
+	return c.none()
+}
+
+func (c *call) listLineComments() error {
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	all, err := c.linesSeen(p)
+	if err != nil {
+		return err
+	}
+	q := c.r.URL.Query()
+	if s := q.Get("since"); s != "" {
+		since, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return invalid("PullRequestReviewComment", "since", "invalid", "")
+		}
+		all = slices.DeleteFunc(all, func(m store.LineComment) bool { return m.Updated.Before(since) })
+	}
+	if q.Get("sort") != "" && q.Get("direction") != "asc" {
+		slices.Reverse(all)
+	}
+	return c.answerLines(p, all)
+}
+
+func (c *call) reviewComments() error {
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	r, err := c.reviewOf(p)
+	if err != nil {
+		return err
+	}
+	all, err := c.linesOf(p, r)
+	if err != nil {
+		return err
+	}
+	return c.answerLines(p, all)
+}
+
+// linesOf are the comments on lines of a review.
+func (c *call) linesOf(p store.Pull, r store.Review) ([]store.LineComment, error) {
+	all, err := c.store.LineComments(c.ctx, p.ID)
+	return slices.DeleteFunc(all, func(m store.LineComment) bool { return m.Review != r.ID }), err
+}
+
+func (c *call) answerLines(p store.Pull, all []store.LineComment) error {
+	part := cut(c, all)
+	now, err := c.blobsOf(c.ctx, c.repo, p, len(part) > 0)
+	if err != nil {
+		return err
+	}
+	ctx := shared(c.ctx)
+	list, err := each(part, func(m store.LineComment) (obj, error) { return c.lineComment(ctx, c.repo, p, m, now) })
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+func (c *call) answerLineComment(status int, p store.Pull, m store.LineComment) error {
+	now, err := c.blobsOf(c.ctx, c.repo, p, true)
+	if err != nil {
+		return err
+	}
+	o, err := c.lineComment(c.ctx, c.repo, p, m, now)
+	if err != nil {
+		return err
+	}
+	return c.answer(status, o)
+}
+
+// blobsOf are the files that a pull request changes, as they are now.
+func (a *API) blobsOf(ctx context.Context, repo store.Repository, p store.Pull, wanted bool) (map[string]string, error) {
+	if !wanted {
+		return nil, nil
+	}
+	g, err := a.host.Git(repo)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := pullChanges(ctx, g, p)
+	if err != nil {
+		return nil, err
+	}
+	blobs := make(map[string]string, len(changes))
+	for _, f := range changes {
+		blobs[f.Path] = f.Blob
+	}
+	return blobs, nil
+}
+
+// lineComment renders a comment on a line. One whose file changed since is
+// outdated: it has no line in the change as it is now.
+func (a *API) lineComment(ctx context.Context, repo store.Repository, p store.Pull, m store.LineComment, now map[string]string) (obj, error) {
+	at, err := a.placeOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	author, err := a.account(ctx, m.Author)
+	if err != nil {
+		return nil, err
+	}
+	association, err := a.association(repo, author)
+	if err != nil {
+		return nil, err
+	}
+	self, pull := fmt.Sprintf("%s/pulls/comments/%d", at, m.ID), fmt.Sprintf("%s/pulls/%d", at, p.Number)
+	html := fmt.Sprintf("%s/pull/%d#discussion_r%d", a.htmlOf(at), p.Number, m.ID)
+	o := obj{
+		"id": m.ID, "node_id": nodeID("PullRequestReviewComment", m.ID), "url": self, "html_url": html, "pull_request_url": pull, "pull_request_review_id": m.Review,
+		"diff_hunk": m.Hunk, "path": m.Path, "commit_id": m.SHA, "original_commit_id": m.SHA, "original_position": m.Position, "original_line": m.Line, "side": m.Side,
+		"start_line": nil, "original_start_line": nil, "start_side": nil, "subject_type": "line",
+		"user": a.user(author), "body": m.Body, "author_association": association, "created_at": stamp(m.Created), "updated_at": stamp(m.Updated), "reactions": reactions(self),
+		"_links": obj{"self": obj{"href": self}, "html": obj{"href": html}, "pull_request": obj{"href": pull}},
+	}
+	current := now[m.Path] == m.Blob
+	if current {
+		o["line"], o["position"], o["commit_id"] = m.Line, m.Position, p.HeadSHA
+	}
+	if m.StartLine > 0 {
+		o["original_start_line"], o["start_side"] = m.StartLine, m.Side
+		if current {
+			o["start_line"] = m.StartLine
+		}
+	}
+	if m.ReplyTo > 0 {
+		o["in_reply_to_id"] = m.ReplyTo
+	}
+	return o, nil
+}

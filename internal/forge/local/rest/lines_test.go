@@ -1,0 +1,136 @@
+package rest
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Comments on lines: alone, as parts of a review, in threads, and what becomes
+// of them when the line goes.
+func TestLineComments(t *testing.T) {
+	w := newWorld(t)
+	clone, sha, n := w.proposal("numpy")
+	pull, lines := base+"/pulls/"+n, base+"/pulls/"+n+"/comments"
+	w.git("ada", clone, "rm", "--quiet", "README.md")
+	sha2 := w.commit(clone, "long.txt", "1\n2\n3\n4\n")
+	w.git("ada", clone, "push", "--quiet", "origin", "HEAD")
+
+	for _, c := range []struct {
+		body any
+		says string
+	}{
+		{obj{"body": " ", "path": "long.txt", "line": 1}, "blank"},
+		{obj{"body": strings.Repeat("x", 70_000), "path": "long.txt", "line": 1}, "too long"},
+		{obj{"body": "x", "line": 1}, "missing_field"},
+		{obj{"body": "x", "path": "nothing.txt", "line": 1}, "path is not part of the change"},
+		{obj{"body": "x", "path": "../../etc/passwd", "line": 1}, "path is not part of the change"},
+		{obj{"body": "x", "path": "long.txt"}, "missing_field"},
+		{obj{"body": "x", "path": "long.txt", "line": 5}, "line must be part of the diff"},
+		{obj{"body": "x", "path": "long.txt", "line": -1}, "missing_field"},
+		{obj{"body": "x", "path": "long.txt", "line": 1, "side": "LEFT"}, "line must be part of the diff"},
+		{obj{"body": "x", "path": "long.txt", "line": 1, "side": "UP"}, "LEFT or RIGHT"},
+		{obj{"body": "x", "path": "long.txt", "position": 9}, "position must be part"},
+		{obj{"body": "x", "path": "long.txt", "line": 1, "start_line": 3}, "above line"},
+		{obj{"body": "x", "path": "long.txt", "subject_type": "file"}, "choose a line"},
+		{obj{"body": "x", "path": "long.txt", "line": 1, "commit_id": strings.Repeat("1", 40)}, "not part of the pull request"},
+		{obj{"body": "x", "path": "long.txt", "line": 1, "commit_id": sha}, "path is not part of the change"}, // which came later
+	} {
+		if a := w.want(422, "ben", "POST", lines, c.body); !strings.Contains(string(a.body), c.says) {
+			t.Errorf("%v: %s, want %q", c.body, a.body, c.says)
+		}
+	}
+	w.want(404, "ben", "POST", lines, obj{"body": "x", "in_reply_to": 99})
+
+	root := w.want(201, "ben", "POST", lines, obj{"body": "why 3?", "path": "long.txt", "line": 3, "start_line": 2, "commit_id": sha2}).object(t)
+	if root["line"] != 3.0 || root["start_line"] != 2.0 || root["position"] != 3.0 || root["diff_hunk"] != "@@ -0,0 +1,4 @@\n+1\n+2\n+3" || root["in_reply_to_id"] != nil {
+		t.Errorf("a comment on a line: %v", root)
+	}
+	id := jsonNumber(root["id"])
+	gone := w.want(201, "mia", "POST", lines, obj{"body": "keep it", "path": "README.md", "position": 1, "commit_id": sha2}).object(t)
+	if gone["side"] != "LEFT" || gone["line"] != 1.0 {
+		t.Errorf("on a line that is removed: %v", gone)
+	}
+	// Replies have one thread, whichever of its comments they are to.
+	reply := w.want(201, "ada", "POST", lines+"/"+id+"/replies", obj{"body": "because"}).object(t)
+	again := w.want(201, "ben", "POST", lines, obj{"body": "I see", "in_reply_to": reply["id"]}).object(t)
+	for _, r := range []obj{reply, again} {
+		if r["in_reply_to_id"] != root["id"] || r["path"] != "long.txt" || r["line"] != 3.0 {
+			t.Errorf("a reply: %v", r)
+		}
+	}
+	w.want(404, "ada", "POST", lines+"/99/replies", obj{"body": "x"})
+
+	// What is pending is seen by its author alone, until it is submitted.
+	w.want(422, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 9, "body": "x"}}})
+	pending := w.want(200, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 1, "body": "one"}, {"path": "numpy.txt", "line": 1, "body": "two"}}}).object(t)
+	review := pull + "/reviews/" + jsonNumber(pending["id"])
+	count := func(who, path string) int { t.Helper(); return len(w.want(200, who, "GET", path, nil).list(t)) }
+	if a, b := count("ben", lines), count("ada", lines); a != 6 || b != 4 {
+		t.Errorf("with a pending review its author sees %d and others %d", a, b)
+	}
+	hidden := jsonNumber(w.want(200, "ben", "GET", review+"/comments", nil).list(t)[0]["id"])
+	w.want(404, "ada", "GET", review+"/comments", nil)
+	w.want(404, "ada", "GET", base+"/pulls/comments/"+hidden, nil)
+	w.want(404, "ada", "POST", lines+"/"+hidden+"/replies", obj{"body": "x"})
+	w.want(200, "ben", "POST", review+"/events", obj{"event": "REQUEST_CHANGES"}) // which needs no more words
+	if a, b := count("ada", lines), count("ada", review+"/comments"); a != 6 || b != 2 {
+		t.Errorf("submitted: %d, of the review %d", a, b)
+	}
+	if o := w.want(200, "ada", "GET", pull, nil).object(t); o["review_comments"] != 6.0 {
+		t.Errorf("review_comments is %v", o["review_comments"])
+	}
+
+	// Whose they are may change them, and maintainers.
+	one := base + "/pulls/comments/" + id
+	w.want(403, "ada", "PATCH", one, obj{"body": "mine"})
+	w.want(403, "ada", "DELETE", one, nil)
+	w.want(422, "ben", "PATCH", one, obj{"body": ""})
+	if o := w.want(200, "ben", "PATCH", one, obj{"body": "why three?"}).object(t); o["body"] != "why three?" {
+		t.Errorf("edited: %v", o)
+	}
+	w.want(404, "ben", "GET", "/repos/ada/deployment/pulls/comments/"+id, nil)
+	w.want(404, "ben", "GET", base+"/pulls/comments/0", nil)
+	if list := w.want(200, "ada", "GET", lines+"?sort=created&direction=desc&per_page=2", nil).list(t); len(list) != 2 || list[0]["body"] != "two" {
+		t.Errorf("newest first: %v", list)
+	}
+	w.want(422, "ada", "GET", lines+"?since=yesterday", nil)
+	if c := count("ada", lines+"?since=2999-01-01T00:00:00Z"); c != 0 {
+		t.Errorf("of the future: %d", c)
+	}
+
+	// A push that changes the file makes what was said of it outdated.
+	w.commit(clone, "long.txt", "1\n2\n4\n")
+	w.git("ada", clone, "push", "--quiet", "origin", "HEAD")
+	var now []string
+	for _, m := range w.want(200, "ada", "GET", lines, nil).list(t) {
+		now = append(now, fmt.Sprintf("%v %v %v", m["path"], m["line"], m["original_line"]))
+	}
+	if want := []string{"long.txt <nil> 3", "README.md 1 1", "long.txt <nil> 3", "long.txt <nil> 3", "long.txt <nil> 1", "numpy.txt 1 1"}; !reflect.DeepEqual(now, want) {
+		t.Errorf("after the push: %q", now)
+	}
+
+	// Without its first comment a thread begins with the second; a review that
+	// said nothing else goes with its comment.
+	reviews := count("ada", pull+"/reviews")
+	w.want(204, "mia", "DELETE", one, nil)
+	w.want(404, "ada", "GET", one, nil)
+	if c := count("ada", pull+"/reviews"); c != reviews-1 {
+		t.Errorf("%d reviews of %d", c, reviews)
+	}
+	if o := w.want(200, "ada", "GET", base+"/pulls/comments/"+jsonNumber(reply["id"]), nil).object(t); o["in_reply_to_id"] != nil {
+		t.Errorf("the second comment: %v", o)
+	}
+	if o := w.want(200, "ada", "GET", base+"/pulls/comments/"+jsonNumber(again["id"]), nil).object(t); o["in_reply_to_id"] != reply["id"] {
+		t.Errorf("the third comment: %v", o)
+	}
+}
+
+func TestSpots(t *testing.T) {
+	patch := "@@ -3,2 +3,3 @@ heading\n a\n-b\n+B\n+c\n@@ -9 +10 @@\n-z\n\\ No newline at end of file\n+Z"
+	want := []spot{{1, 3, 3, 0}, {2, 4, 0, 0}, {3, 0, 4, 0}, {4, 0, 5, 0}, {6, 9, 0, 5}, {8, 0, 10, 5}}
+	if got := spots(strings.Split(patch, "\n")); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
