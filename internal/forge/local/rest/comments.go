@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,9 @@ func (a *API) commentRoutes() {
 	const issues = " /repos/{owner}/{repo}/issues"
 	a.handle("GET"+issues+"/{a}/{b}", store.ScopeRead, (*call).issuePath)
 	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
+	a.handle("GET"+issues, store.ScopeRead, (*call).listIssues)
 	a.handle("GET"+issues+"/{number}", store.ScopeRead, (*call).getIssue)
+	a.handle("PATCH"+issues+"/{number}", store.ScopeRepo, (*call).updateIssue)
 	a.handle("GET /repos/{owner}/{repo}/labels", store.ScopeRead, (*call).listLabels)
 	a.handle("GET /repos/{owner}/{repo}/labels/{name...}", store.ScopeRead, (*call).getLabel)
 	a.handle("POST /repos/{owner}/{repo}/labels", store.ScopeRepo, (*call).createLabel)
@@ -226,6 +229,114 @@ func (c *call) getIssue() error {
 	return c.answer(http.StatusOK, o)
 }
 
+// listIssues lists pull requests as issues; there are no others here.
+func (c *call) listIssues() error {
+	q := c.r.URL.Query()
+	f := store.PullFilter{Repository: c.repo.ID, State: cmp.Or(q.Get("state"), "open"), Sort: q.Get("sort"), Ascending: q.Get("direction") == "asc"}
+	if !slices.Contains([]string{"open", "closed", "all"}, f.State) {
+		return invalid("Issue", "state", "invalid", "")
+	}
+	var since time.Time
+	if s := q.Get("since"); s != "" {
+		var err error
+		if since, err = time.Parse(time.RFC3339, s); err != nil {
+			return invalid("Issue", "since", "invalid", "")
+		}
+	}
+	var author int64
+	if login := q.Get("creator"); login != "" {
+		u, err := c.store.AccountByLogin(c.ctx, login)
+		if host.IsNotFound(err) {
+			return c.answer(http.StatusOK, []obj{})
+		} else if err != nil {
+			return err
+		}
+		author = u.ID
+	}
+	all, _, err := c.store.Pulls(c.ctx, f)
+	if err != nil {
+		return err
+	}
+	wanted := strings.FieldsFunc(q.Get("labels"), func(r rune) bool { return r == ',' })
+	var found []store.Pull
+	for _, p := range all {
+		if p.Updated.Before(since) || author != 0 && p.Author != author {
+			continue
+		}
+		carries, err := c.carries(p, wanted)
+		if err != nil {
+			return err
+		}
+		if carries {
+			found = append(found, p)
+		}
+	}
+	ctx := shared(c.ctx)
+	list, err := each(cut(c, found), func(p store.Pull) (obj, error) { return c.issue(ctx, c.repo, p) })
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, list)
+}
+
+// carries says whether a pull request has all of the labels.
+func (c *call) carries(p store.Pull, names []string) (bool, error) {
+	if len(names) == 0 {
+		return true, nil
+	}
+	has, err := c.store.PullLabels(c.ctx, p.ID)
+	for _, name := range names {
+		if !slices.ContainsFunc(has, func(l store.Label) bool { return strings.EqualFold(l.Name, strings.TrimSpace(name)) }) {
+			return false, err
+		}
+	}
+	return true, err
+}
+
+// updateIssue changes a pull request as the issue that it is on GitHub.
+func (c *call) updateIssue() error {
+	var in struct {
+		Title  *string            `json:"title"`
+		Body   *string            `json:"body"`
+		State  *string            `json:"state"`
+		Labels *[]json.RawMessage `json:"labels"`
+	}
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	var names []string
+	if in.Labels != nil {
+		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+			return err
+		}
+		var err error
+		if names, err = labelNames(*in.Labels); err != nil {
+			return err
+		}
+	}
+	p, err := c.changePull(pullInput{Title: in.Title, Body: in.Body, State: in.State})
+	if err != nil {
+		return err
+	}
+	if in.Labels != nil {
+		before, err := c.store.PullLabels(c.ctx, p.ID)
+		if err == nil {
+			err = c.giveLabels(p, names, true)
+		}
+		if err == nil {
+			err = c.tellLabels(p.Number, before)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	o, err := c.issue(c.ctx, c.repo, p)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, o)
+}
+
 // issue renders a pull request as an issue.
 func (a *API) issue(ctx context.Context, repo store.Repository, p store.Pull) (obj, error) {
 	pull, err := a.simplePull(ctx, repo, p)
@@ -390,6 +501,11 @@ func (c *call) changeLabels(p store.Pull) error {
 	if err != nil {
 		return err
 	}
+	return c.giveLabels(p, names, c.r.Method == http.MethodPut)
+}
+
+// giveLabels adds labels to a pull request, or replaces those that it has.
+func (c *call) giveLabels(p store.Pull, names []string, replace bool) error {
 	if len(names) > 100 {
 		return invalid("Label", "labels", "invalid", "")
 	}
@@ -398,7 +514,7 @@ func (c *call) changeLabels(p store.Pull) error {
 			return invalid("Label", "name", "invalid", "")
 		}
 	}
-	if c.r.Method == http.MethodPut {
+	if replace {
 		if err := c.store.RemovePullLabel(c.ctx, p.ID, ""); err != nil {
 			return err
 		}
@@ -432,6 +548,11 @@ func (c *call) readLabels() ([]string, error) {
 		}
 		list = whole.Labels
 	}
+	return labelNames(list)
+}
+
+// labelNames are those of labels that are names or objects with a name.
+func labelNames(list []json.RawMessage) ([]string, error) {
 	names := make([]string, 0, len(list))
 	for _, item := range list {
 		var name string

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,24 +20,44 @@ import (
 // maxContent bounds a file that contents shows, in bytes, as GitHub does.
 const maxContent = 1 << 20
 
-func (c *call) contents() error {
-	rev := c.r.URL.Query().Get("ref")
-	if rev == "" {
-		rev = c.repo.DefaultBranch
-	}
-	g, err := c.git()
-	if err != nil {
-		return err
+// treeAsked is the tree of the commit that the query's ref names, or of the
+// default branch.
+func (c *call) treeAsked() (g *git.Repo, tree *git.Tree, rev string, err error) {
+	rev = cmp.Or(c.r.URL.Query().Get("ref"), c.repo.DefaultBranch)
+	if g, err = c.git(); err != nil {
+		return nil, nil, "", err
 	}
 	id, err := c.resolve(g, rev)
 	if err != nil {
-		return err
+		return nil, nil, "", err
 	}
-	tree, err := g.Tree(c.ctx, id)
+	tree, err = g.Tree(c.ctx, id)
+	return g, tree, rev, err
+}
+
+func (c *call) contents() error {
+	g, tree, rev, err := c.treeAsked()
 	if err != nil {
 		return err
 	}
-	name := strings.Trim(c.r.PathValue("path"), "/")
+	return c.answerContents(g, tree, rev, strings.Trim(c.r.PathValue("path"), "/"))
+}
+
+// readme answers with the file that introduces the repository.
+func (c *call) readme() error {
+	g, tree, rev, err := c.treeAsked()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"README.md", "readme.md", "README.rst", "README.txt", "README"} {
+		if _, ok := tree.Lookup(name); ok {
+			return c.answerContents(g, tree, rev, name)
+		}
+	}
+	return notFound()
+}
+
+func (c *call) answerContents(g *git.Repo, tree *git.Tree, rev, name string) error {
 	e, ok := tree.Lookup(name)
 	if name == "" {
 		e, ok = tree.Lookup(".")

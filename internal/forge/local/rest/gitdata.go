@@ -28,6 +28,7 @@ func (a *API) gitRoutes() {
 	a.handle("DELETE"+repo+"/branches/{rest...}", store.ScopeRepo, (*call).branchPath)
 	a.handle("GET"+repo+"/git/ref/{ref...}", store.ScopeRead, (*call).getRef)
 	a.handle("GET"+repo+"/git/matching-refs/{ref...}", store.ScopeRead, (*call).matchingRefs)
+	a.handle("GET"+repo+"/git/refs", store.ScopeRead, (*call).matchingRefs) // the older name of matching-refs
 	a.handle("POST"+repo+"/git/refs", store.ScopeRepo, (*call).createRef)
 	a.handle("PATCH"+repo+"/git/refs/{ref...}", store.ScopeRepo, (*call).updateRef)
 	a.handle("DELETE"+repo+"/git/refs/{ref...}", store.ScopeRepo, (*call).deleteRef)
@@ -35,6 +36,7 @@ func (a *API) gitRoutes() {
 	a.handle("GET"+repo+"/commits/{rest...}", store.ScopeRead, (*call).commitPath)
 	a.handle("GET"+repo+"/compare/{basehead...}", store.ScopeRead, (*call).compare)
 	a.handle("GET"+repo+"/contents/{path...}", store.ScopeRead, (*call).contents)
+	a.handle("GET"+repo+"/readme", store.ScopeRead, (*call).readme)
 	a.handle("PUT"+repo+"/contents/{path...}", store.ScopeRepo, (*call).putContents)
 	a.handle("DELETE"+repo+"/contents/{path...}", store.ScopeRepo, (*call).deleteContents)
 	a.handle("GET"+repo+"/git/commits/{sha}", store.ScopeRead, (*call).getGitCommit)

@@ -74,6 +74,29 @@ func TestDeployments(t *testing.T) {
 	w.want(404, "ada", "GET", at+"/1/statuses/1", nil)
 }
 
+// Pull requests are listed and changed as issues too.
+func TestIssues(t *testing.T) {
+	w := newWorld(t)
+	_, _, n := w.proposal("numpy")
+	issue := base + "/issues/" + n
+	w.want(200, "ada", "PATCH", issue, obj{"title": "Add numpy 2", "body": "It is faster."})
+	w.want(403, "ada", "PATCH", issue, obj{"labels": []string{"hub: data8"}})
+	o := w.want(200, "ben", "PATCH", issue, obj{"labels": []any{"hub: data8", obj{"name": "x"}}}).object(t)
+	if o["title"] != "Add numpy 2" || o["body"] != "It is faster." || len(o["labels"].([]any)) != 2 {
+		t.Errorf("changed: %v %v %v", o["title"], o["body"], o["labels"])
+	}
+	w.want(422, "ada", "PATCH", issue, obj{"state": "gone"})
+	for query, want := range map[string]int{"": 1, "?state=closed": 0, "?state=all": 1, "?labels=x,HUB:+data8": 1, "?labels=y": 0, "?creator=ada": 1, "?creator=ben": 0, "?creator=nobody": 0, "?since=2999-01-01T00:00:00Z": 0} {
+		if list := w.want(200, "ada", "GET", base+"/issues"+query, nil).list(t); len(list) != want {
+			t.Errorf("issues%s: %d, want %d", query, len(list), want)
+		}
+	}
+	w.want(422, "ada", "GET", base+"/issues?state=x", nil)
+	if o := w.want(200, "ada", "PATCH", issue, obj{"state": "closed"}).object(t); o["state"] != "closed" {
+		t.Errorf("closed: %v", o["state"])
+	}
+}
+
 // What clients ask for before anything else, and what is not there.
 func TestClientsBegin(t *testing.T) {
 	w := newWorld(t)
@@ -90,7 +113,7 @@ func TestClientsBegin(t *testing.T) {
 		"/": 200, "/meta": 200, "/rate_limit": 200, "/user": 200, "/user/repos": 200, "/users/ada": 200, "/users/ada/repos": 200, "/orgs/hub/repos": 200,
 		base + "/collaborators": 200, base + "/collaborators/ben/permission": 200, base + "/tags": 200, base + "/labels": 200, base + "/labels/nothing": 404,
 		base + "/commits": 200, base + "/commits/staging": 200, base + "/commits/staging/status": 200, base + "/commits/" + sha + "/pulls": 200,
-		base + "/commits/" + sha + "/branches-where-head": 200, base + "/issues/" + n: 200, base + "/issues/99": 404, base + "/pulls/" + n + "/comments": 200,
+		base + "/commits/" + sha + "/branches-where-head": 200, base + "/issues/" + n: 200, base + "/issues/99": 404, base + "/issues": 200, base + "/readme": 200, base + "/readme?ref=nothing": 404, base + "/pulls/" + n + "/comments": 200,
 		base + "/git/commits/" + sha: 200, base + "/git/commits/" + strings.Repeat("0", 40): 404, base + "/git/trees/staging?recursive=1": 200,
 		base + "/commits/" + sha + "/check-suites": 404, base + "/git/trees/nothing": 404, base + "/git/blobs/" + sha: 404, base + "/branches/staging/protection/enforce_admins": 404,
 	} {
