@@ -24,6 +24,8 @@ type fileDiff struct {
 	Note                   string // why there are no rows
 	Folded                 bool
 	Remarks                []remark // on lines that are not shown
+	Threads                []*thread
+	Forms                  *lineForms // nil where nothing can be said of lines
 }
 
 // row is a line of a side-by-side diff, or the heading of a hunk.
@@ -31,6 +33,8 @@ type row struct {
 	Hunk        string
 	Left, Right line
 	Remarks     []remark
+	Threads     []*thread
+	Write       string // side of the line that something is to be said of
 }
 
 // line is a line of one side; the zero line is none.

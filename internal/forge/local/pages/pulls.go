@@ -142,6 +142,7 @@ type pullData struct {
 	Files   []fileDiff
 	More    int
 	Remarks []remark
+	Threads []*thread // of files that the change does not have any more
 
 	Lines  []model.Line
 	After  int64
@@ -159,10 +160,11 @@ type statusRow struct{ State, Name, Text, URL string }
 type entry struct {
 	At    time.Time
 	Who   string
-	Kind  string // comment, approved, changes, commented, dismissed, merged, closed
+	Kind  string // comment, approved, changes, commented, dismissed, merged, closed, line
 	Body  template.HTML
 	Extra string
 	ID    string
+	On    *thread // of a line
 }
 
 func (v *visit) statuses(sha string) ([]statusRow, error) {
@@ -309,11 +311,18 @@ func (v *visit) talk(pr *gh.PullRequest) ([]entry, error) {
 	kinds := map[string]string{"APPROVED": "approved", "CHANGES_REQUESTED": "changes", "COMMENTED": "commented", "DISMISSED": "dismissed"}
 	for _, r := range reviews {
 		kind, ok := kinds[r.GetState()]
-		if !ok {
+		if !ok || kind == "commented" && r.GetBody() == "" { // that has comments on lines alone
 			continue
 		}
 		e := entry{At: r.GetSubmittedAt().Time, Who: r.GetUser().GetLogin(), Kind: kind, Body: v.markdown(r.GetBody()), Extra: r.GetCommitID(), ID: fmt.Sprintf("pullrequestreview-%d", r.GetID())}
 		all = append(all, e)
+	}
+	threads, err := v.threads(pr.GetNumber())
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range threads {
+		all = append(all, entry{At: t.Said[0].At, Kind: "line", ID: fmt.Sprintf("discussion_r%d", t.ID), On: t})
 	}
 	switch {
 	case pr.GetMerged():
@@ -368,6 +377,18 @@ func (v *visit) pullFiles() (view, error) {
 		return view{}, err
 	}
 	remarked(d.Files, remarks)
+	threads, err := v.threads(d.Number)
+	if err != nil {
+		return view{}, err
+	}
+	var forms *lineForms
+	if d.State == "open" || d.State == "draft" {
+		forms = &lineForms{At: v.path("pull", strconv.Itoa(d.Number)), Form: v.session.Form, Head: d.PR.GetHead().GetSHA()}
+	}
+	d.Threads = talked(d.Files, threads, forms)
+	if q := v.r.URL.Query(); forms != nil {
+		write(d.Files, q.Get("path"), q.Get("line"))
+	}
 	return view{Page: "pull", Title: d.title(), Tab: "files", Data: d}, nil
 }
 
@@ -430,6 +451,11 @@ func (v *visit) act() (view, error) {
 	switch v.r.PathValue("what") {
 	case "comment":
 		_, _, err = v.api.Issues.CreateComment(v.ctx, v.owner, v.name, n, &gh.IssueComment{Body: &body})
+	case "line":
+		var id int64
+		if id, err = v.sayOfLine(n, body, head); err == nil {
+			to.Goto += fmt.Sprintf("/files#discussion_r%d", id)
+		}
 	case "review":
 		event := f.Get("event")
 		review := &gh.PullRequestReviewRequest{Event: &event, CommitID: &head}

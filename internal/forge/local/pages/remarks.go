@@ -2,6 +2,8 @@ package pages
 
 import (
 	gh "github.com/google/go-github/v89/github"
+
+	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 // remark is what a check says of a line of the change.
@@ -54,7 +56,7 @@ func remarked(files []fileDiff, remarks []remark) {
 				continue
 			}
 			f.Folded = false
-			if at := f.row(m.Line); at != nil {
+			if at := f.row(store.Right, m.Line); at != nil {
 				at.Remarks = append(at.Remarks, m)
 			} else {
 				f.Remarks = append(f.Remarks, m)
@@ -63,12 +65,14 @@ func remarked(files []fileDiff, remarks []remark) {
 	}
 }
 
-// row is the row with a line of the file as it is after the change; nil when it
-// is not shown.
-func (f *fileDiff) row(line int) *row {
+// row is the row with a line of one side of the file; nil when it is not shown.
+func (f *fileDiff) row(side string, line int) *row {
 	for i := range f.Rows {
-		if f.Rows[i].Right.Number == line {
-			return &f.Rows[i]
+		r := &f.Rows[i]
+		if n := r.Right.Number; side == store.Left && r.Left.Number == line || side != store.Left && n == line {
+			if line > 0 {
+				return r
+			}
 		}
 	}
 	return nil
