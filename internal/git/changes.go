@@ -153,16 +153,34 @@ func addPatches(files []FileChange, text []byte) {
 }
 
 // Diff returns the whole difference between two commits as a patch, at most
-// limit bytes of it.
+// limit bytes of it. An empty base stands for an empty tree.
 func (r *Repo) Diff(ctx context.Context, base, head string, limit int) ([]byte, error) {
+	if base == "" {
+		base = emptyTree
+	}
+	return r.difference(ctx, base, head, limit,
+		"diff-tree", "-r", "-p", "-M", "-l500", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--end-of-options", base, head, "--")
+}
+
+// Patches returns the commits that head has and base has not, each as mail that
+// `git am` takes, at most limit bytes of it. Merges are left out. An empty base
+// leaves out none.
+func (r *Repo) Patches(ctx context.Context, base, head string, limit int) ([]byte, error) {
+	since := base + ".." + head
+	if base == "" {
+		base, since = emptyTree, head
+	}
+	return r.difference(ctx, base, head, limit,
+		"format-patch", "--stdout", "--root", "--no-signature", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", since, "--")
+}
+
+func (r *Repo) difference(ctx context.Context, base, head string, limit int, args ...string) ([]byte, error) {
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
 			return nil, fmt.Errorf("compare: %q is no commit id", id)
 		}
 	}
-	out, err := r.exec(ctx, command{limit: limit, args: []string{
-		"diff-tree", "-r", "-p", "-M", "-l500", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--end-of-options", base, head, "--",
-	}})
+	out, err := r.exec(ctx, command{limit: limit, args: args})
 	if err != nil {
 		return nil, fmt.Errorf("compare %s and %s: %w", short(base), short(head), notFound(err))
 	}

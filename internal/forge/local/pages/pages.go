@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/markdown"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
@@ -176,6 +178,7 @@ type view struct {
 	Refresh int    // seconds between two looks; 0 is never
 	Goto    string // where to go instead, after something was done
 	Status  int    // of HTTP; 0 is 200
+	Text    string // plain text, instead of a page
 	Data    any
 }
 
@@ -255,6 +258,11 @@ func (v *visit) path(more ...string) string {
 	return strings.Join(append([]string{v.base.Path, v.owner, v.name}, more...), "/")
 }
 
+// markdown renders what somebody wrote about the repository.
+func (v *visit) markdown(text string) template.HTML {
+	return markdown.HTML(v.path(), v.path("blob", escaped(v.repo.DefaultBranch)), text)
+}
+
 // drives says that hubship drives the repository.
 func (v *visit) drives() bool {
 	return strings.EqualFold(v.owner, v.o.Repository.Owner) && strings.EqualFold(v.name, v.o.Repository.Name)
@@ -287,6 +295,11 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 	header.Set("Cache-Control", "no-store")
 	if err == nil && out.Goto != "" {
 		http.Redirect(w, r, out.Goto, http.StatusSeeOther)
+		return
+	}
+	if err == nil && out.Text != "" {
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, out.Text) // the browser may be gone
 		return
 	}
 	status := max(out.Status, http.StatusOK)

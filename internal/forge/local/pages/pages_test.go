@@ -327,6 +327,17 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	carl.open("/forge/hubs/deployment/pull/1/files", http.StatusOK)
 	carl.says("b: 2", "b: 3", "new & <odd>.txt")
 
+	for suffix, want := range map[string]string{".diff": "+b: 3", ".patch": "Subject: [PATCH] Change a value"} {
+		resp, err := carl.http.Get(f.URL + "/forge/hubs/deployment/pull/1" + suffix)
+		f.ok(err)
+		text, err := io.ReadAll(resp.Body)
+		f.ok(err)
+		resp.Body.Close()
+		if !strings.Contains(string(text), want) || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %s %s", suffix, resp.Header.Get("Content-Type"), text)
+		}
+	}
+
 	mia := f.signedIn("mia")
 	mia.open("/forge/hubs/deployment/pulls", http.StatusOK)
 	mia.says("#1 by carl", "carl:more/memory → staging")

@@ -223,7 +223,23 @@ func (v *visit) look() (pullData, store.Pull, error) {
 
 func (d pullData) title() string { return fmt.Sprintf("%s #%d", d.PR.GetTitle(), d.Number) }
 
+// asText is a pull request as `git apply` or `git am` takes it, at its address
+// with .diff or .patch.
+func (v *visit) asText(number string, how gh.RawType) (view, error) {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return view{}, store.ErrNotFound
+	}
+	text, _, err := v.api.PullRequests.GetRaw(v.ctx, v.owner, v.name, n, gh.RawOptions{Type: how})
+	return view{Text: text}, err
+}
+
 func (v *visit) pull() (view, error) {
+	for suffix, how := range map[string]gh.RawType{".diff": gh.Diff, ".patch": gh.Patch} {
+		if number, ok := strings.CutSuffix(v.r.PathValue("number"), suffix); ok {
+			return v.asText(number, how)
+		}
+	}
 	d, stored, err := v.look()
 	if err != nil {
 		return view{}, err

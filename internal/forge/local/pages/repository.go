@@ -14,6 +14,7 @@ import (
 	gh "github.com/google/go-github/v89/github"
 
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/markdown"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
@@ -190,7 +191,7 @@ func (v *visit) folder(at ref) (view, error) {
 			readme, _, _, err := v.api.Repositories.GetContents(v.ctx, v.owner, v.name, e.GetPath(), &gh.RepositoryContentGetOptions{Ref: at.Ref})
 			if err == nil && readme != nil {
 				if text, err := readme.GetContent(); err == nil {
-					d.Readme = markdown(v.path(), v.path("blob", escaped(at.Ref), escaped(at.Path)), text)
+					d.Readme = markdown.HTML(v.path(), v.path("blob", escaped(at.Ref), escaped(at.Path)), text)
 				}
 			}
 		}
@@ -229,7 +230,7 @@ func (v *visit) file(d treeData, f *gh.RepositoryContent) (view, error) {
 	case err != nil, out.Size > maxFile, !utf8.ValidString(text), strings.Contains(text, "\x00"):
 		out.Binary = true
 	case strings.EqualFold(path.Ext(d.Path), ".md") && !out.Plain:
-		out.HTML = markdown(v.path(), v.path("blob", escaped(d.Ref), escaped(path.Dir(d.Path))), text)
+		out.HTML = markdown.HTML(v.path(), v.path("blob", escaped(d.Ref), escaped(path.Dir(d.Path))), text)
 	default:
 		out.Lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}

@@ -208,13 +208,16 @@ func (c *call) commitPath() error {
 	if err != nil {
 		return err
 	}
-	o, err := c.commit(c.ctx, c.repo, d)
-	if err != nil {
-		return err
-	}
 	parent := ""
 	if len(d.Parents) > 0 {
 		parent = d.Parents[0]
+	}
+	if done, err := c.answerDiff(g, parent, parent, id); done || err != nil {
+		return err
+	}
+	o, err := c.commit(c.ctx, c.repo, d)
+	if err != nil {
+		return err
 	}
 	files, err := g.Changes(c.ctx, parent, id)
 	if err != nil {
@@ -276,6 +279,9 @@ func (c *call) compare() error {
 	}
 	common, err := g.MergeBase(c.ctx, base, head)
 	if err != nil {
+		return err
+	}
+	if done, err := c.answerDiff(g, common, base, head); done || err != nil {
 		return err
 	}
 	ahead, behind, err := g.AheadBehind(c.ctx, base, head)

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -94,6 +96,59 @@ func TestIssues(t *testing.T) {
 	w.want(422, "ada", "GET", base+"/issues?state=x", nil)
 	if o := w.want(200, "ada", "PATCH", issue, obj{"state": "closed"}).object(t); o["state"] != "closed" {
 		t.Errorf("closed: %v", o["state"])
+	}
+}
+
+// What people write, and what differs, in the forms that clients ask for.
+func TestMediaTypes(t *testing.T) {
+	w := newWorld(t)
+	_, sha, n := w.proposal("numpy")
+	pull := base + "/pulls/" + n
+	w.want(200, "ada", "PATCH", pull, obj{"body": "It is **faster**, see #1."})
+	for how, want := range map[string][3]bool{"json": {true, false, false}, "text+json": {true, true, false}, "html+json": {true, false, true}, "full+json": {true, true, true}, "v3.full+json": {true, true, true}} {
+		for _, o := range []obj{
+			w.want(200, "ada", "GET", pull, nil, "Accept", "application/vnd.github."+how).object(t),
+			w.want(200, "ada", "GET", base+"/issues", nil, "Accept", "application/vnd.github."+how).list(t)[0],
+		} {
+			_, body := o["body"]
+			if got := [3]bool{body, o["body_text"] == "It is faster, see #1.", strings.Contains(fmt.Sprint(o["body_html"]), "<strong>faster</strong>")}; got != want {
+				t.Errorf("%s: %v, want %v", how, got, want)
+			}
+		}
+	}
+	for _, path := range []string{pull, base + "/compare/staging...ada:numpy", base + "/commits/" + sha} {
+		for how, want := range map[string]string{"diff": "diff --git a/numpy.txt b/numpy.txt", "patch": "From " + sha, "v3.diff": "+one", "v3.patch": "Subject: [PATCH] Change numpy.txt"} {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"/api/v3"+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+w.token["ada"])
+			req.Header.Set("Accept", "application/vnd.github."+how)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil || res.StatusCode != 200 || !strings.Contains(string(text), want) || strings.Contains(res.Header.Get("Content-Type"), "json") {
+				t.Errorf("%s as %s: %s %v %s", path, how, res.Status, err, text)
+			}
+		}
+	}
+	first := w.git("ada", w.clone("ada", "hub/deployment"), "rev-list", "--max-parents=0", "HEAD")
+	req, err := http.NewRequestWithContext(t.Context(), "GET", w.url+"/api/v3"+base+"/commits/"+first, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.token["ada"])
+	req.Header.Set("Accept", "application/vnd.github.patch")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), "+hello") {
+		t.Errorf("the first commit as a patch: %v %s", err, text)
 	}
 }
 

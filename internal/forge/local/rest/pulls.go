@@ -13,9 +13,6 @@ import (
 	"github.com/hubship/hubship/internal/git"
 )
 
-// maxDiffText bounds a pull request's whole difference as text, in bytes.
-const maxDiffText = 16 << 20
-
 func (a *API) pullRoutes() {
 	const pulls = " /repos/{owner}/{repo}/pulls"
 	a.handle("GET"+pulls, store.ScopeRead, (*call).listPulls)
@@ -267,31 +264,19 @@ func (c *call) getPull() error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(c.r.Header.Get("Accept"), ".diff") {
-		return c.diff(p)
-	}
-	return c.answerPull(http.StatusOK, p)
-}
-
-func (c *call) diff(p store.Pull) error {
 	g, err := c.git()
 	if err != nil {
 		return err
 	}
-	common, err := g.MergeBase(c.ctx, p.BaseSHA, p.HeadSHA)
-	if err != nil {
+	if diffMedia.MatchString(c.r.Header.Get("Accept")) {
+		common, err := g.MergeBase(c.ctx, p.BaseSHA, p.HeadSHA)
+		if err != nil {
+			return err
+		}
+		_, err = c.answerDiff(g, common, p.BaseSHA, p.HeadSHA)
 		return err
 	}
-	text, err := g.Diff(c.ctx, common, p.HeadSHA, maxDiffText)
-	if err != nil {
-		return err
-	}
-	if len(text) == maxDiffText {
-		return &httpError{status: http.StatusNotAcceptable, message: "Sorry, the diff exceeded the maximum number of bytes."}
-	}
-	c.w.Header().Set("Content-Type", "application/vnd.github.diff; charset=utf-8")
-	_, _ = c.w.Write(text)
-	return nil
+	return c.answerPull(http.StatusOK, p)
 }
 
 // pullInput is what may be changed of a pull request.

@@ -1,4 +1,4 @@
-package pages
+package markdown
 
 import (
 	"strings"
@@ -23,7 +23,7 @@ func TestMarkdown(t *testing.T) {
 		"[a](#b)":                       `href="#b"`,
 		"one\ntwo":                      "one<br>\ntwo",
 	} {
-		if got := string(markdown("/forge/h/d", "/forge/h/d/blob/staging/docs", source)); !strings.Contains(got, want) {
+		if got := string(HTML("/forge/h/d", "/forge/h/d/blob/staging/docs", source)); !strings.Contains(got, want) {
 			t.Errorf("%q becomes %q, expected %q in it", source, got, want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestHostileMarkdown(t *testing.T) {
 		strings.Repeat("<div>", 300) + "<script>1</script>", strings.Repeat("> ", 300) + "<script>1</script>", strings.Repeat("[", 3000) + "](javascript:1)",
 		"<a href='vbscript:x' onclick=x target=_top>x</a>", "<scr<script>ipt>alert(1)</scr</script>ipt>", "\u202e<script\x00>alert(1)</script>",
 	} {
-		got := string(markdown("/forge/h/d", "/forge/h/d/blob/staging/docs", source))
+		got := string(HTML("/forge/h/d", "/forge/h/d/blob/staging/docs", source))
 		doc, err := html.Parse(strings.NewReader(got))
 		if err != nil {
 			t.Fatal(err)
@@ -61,5 +61,11 @@ func TestHostileMarkdown(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestText(t *testing.T) {
+	if got := Text(HTML("/f", "/f", "Say **this** & `that` <b>now</b>\n\n- one\n- two")); got != "Say this & that now\n\none\ntwo" {
+		t.Errorf("%q", got)
 	}
 }

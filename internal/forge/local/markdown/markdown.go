@@ -1,4 +1,6 @@
-package pages
+// Package markdown renders what people write on the embedded forge, safely: the
+// pages show it, and the API on request.
+package markdown
 
 import (
 	"bytes"
@@ -16,6 +18,7 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
+	nethtml "golang.org/x/net/html"
 )
 
 // maxMarkdown bounds the text that is rendered, in bytes; the rest is left out.
@@ -35,15 +38,10 @@ var policy = func() *bluemonday.Policy {
 	return p
 }()
 
-// markdown renders what somebody wrote about the repository.
-func (v *visit) markdown(text string) template.HTML {
-	return markdown(v.path(), v.path("blob", escaped(v.repo.DefaultBranch)), text)
-}
-
-// markdown renders what people, and hubship, write on a repository's pages.
-// repo is the path of the repository's page, below which #7 leads; folder is
+// HTML renders what people, and hubship, write on a repository's pages. repo is
+// the path of the repository's page, below which #7 leads; folder is
 // the path of the page of the folder that relative links are about.
-func markdown(repo, folder, source string) template.HTML {
+func HTML(repo, folder, source string) template.HTML {
 	if len(source) > maxMarkdown {
 		source = strings.ToValidUTF8(source[:maxMarkdown], "")
 	}
@@ -60,6 +58,19 @@ func markdown(repo, folder, source string) template.HTML {
 	}
 	// What the policy leaves is well formed, with its attributes quoted.
 	return template.HTML(pictures.ReplaceAllStringFunc(string(policy.SanitizeBytes(b.Bytes())), asLink))
+}
+
+// Text is what rendered Markdown says without its markup.
+func Text(rendered template.HTML) string {
+	var b strings.Builder
+	for z := nethtml.NewTokenizer(strings.NewReader(string(rendered))); ; {
+		switch z.Next() {
+		case nethtml.ErrorToken: // the end
+			return strings.TrimSpace(b.String())
+		case nethtml.TextToken:
+			b.Write(z.Text())
+		}
+	}
 }
 
 // pictures are shown as links to them.
