@@ -222,11 +222,7 @@ func (c *call) getIssue() error {
 	if err != nil {
 		return err
 	}
-	o, err := c.issue(c.ctx, c.repo, p)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, o)
+	return c.answerIssue(p)
 }
 
 // listIssues lists pull requests as issues; there are no others here.
@@ -330,8 +326,17 @@ func (c *call) updateIssue() error {
 			return err
 		}
 	}
+	return c.answerIssue(p)
+}
+
+// answerIssue answers with one pull request as an issue, which says more than
+// those of a list.
+func (c *call) answerIssue(p store.Pull) error {
 	o, err := c.issue(c.ctx, c.repo, p)
 	if err != nil {
+		return err
+	}
+	if o["closed_by"], err = c.userByID(c.ctx, mergedBy(p)); err != nil {
 		return err
 	}
 	return c.answer(http.StatusOK, o)
