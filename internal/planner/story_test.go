@@ -157,9 +157,13 @@ func TestProblems(t *testing.T) {
 		file   string
 		line   int
 	}{
-		"a credential":        {map[string]string{"scripts/x.py": "import x\nTOKEN = '" + token + "'\n"}, "error credential", "scripts/x.py", 2},
-		"a secret in clear":   {map[string]string{"deployments/math/secrets/prod.yaml": "token: abcdefgh\n"}, "error encryption", "deployments/math/secrets/prod.yaml", 0},
-		"a key twice":         {map[string]string{"deployments/math/config/prod.yaml": "storage: 20Gi\nhub:\n  a: 1\nhub:\n  b: 2\n"}, "error yaml", "deployments/math/config/prod.yaml", 4},
+		"a credential":      {map[string]string{"scripts/x.py": "import x\nTOKEN = '" + token + "'\n"}, "error credential", "scripts/x.py", 2},
+		"a secret in clear": {map[string]string{"deployments/math/secrets/prod.yaml": "token: abcdefgh\n"}, "error encryption", "deployments/math/secrets/prod.yaml", 0},
+		"a key twice":       {map[string]string{"deployments/math/config/prod.yaml": "storage: 20Gi\nhub:\n  a: 1\nhub:\n  b: 2\n"}, "error yaml", "deployments/math/config/prod.yaml", 4},
+		// Where it stands, though another file has the same object.
+		"a key unknown": {map[string]string{
+			"deployments/math/config/common.yaml": "singleuser:\n  memory:\n    limit: 2G\n    limits: 3G\n",
+			"deployments/math/config/prod.yaml":   "storage: 20Gi\nsingleuser:\n  memory:\n    guarantee: 1G\n"}, "error schema", "deployments/math/config/common.yaml", 4},
 		"the chart goes back": {map[string]string{"hub/Chart.yaml": "apiVersion: v2\nname: hub\nversion: 1.1.0\n"}, "warning chart", "hub/Chart.yaml", 3},
 		"a field of no kind":  {map[string]string{"hub/templates/pvc.yaml": strings.Replace(chart["hub/templates/pvc.yaml"], "accessModes:", "accesModes:", 1)}, "error manifest", "hub/templates/pvc.yaml", 0},
 		"no staging":          {map[string]string{"deployments/new/hubploy.yaml": "images: {}\n", "deployments/new/config/prod.yaml": "storage: 1Gi\n"}, "warning staging", "deployments/new", 0},

@@ -382,7 +382,7 @@ func TestSchemaErrors(t *testing.T) {
 	if !errors.As(err, &bad) {
 		t.Fatalf("error %v", err)
 	}
-	for _, want := range []string{"notebooks: hub: has keys that the schema does not know: nope", "hub.cookieSecret: does not match the pattern", "hub.db.type: is none of the allowed values: sqlite, postgres",
+	for _, want := range []string{"notebooks: hub.nope: the schema does not know this key", "hub.cookieSecret: does not match the pattern", "hub.db.type: is none of the allowed values: sqlite, postgres",
 		"singleuser.image.tag: is number, want string", "singleuser.profileList[0]: lacks display_name"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)

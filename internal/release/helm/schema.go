@@ -114,6 +114,14 @@ func (s *valuesSchema) validate(name string, values map[string]any, into *[]Sche
 }
 
 func leaves(e *jsonschema.ValidationError, name string, into *[]SchemaViolation) {
+	if unknown, ok := e.ErrorKind.(*kind.AdditionalProperties); ok && len(e.Causes) == 0 {
+		// Each by itself: they may come from different files.
+		for _, key := range unknown.Properties {
+			at := append(slices.Clone(e.InstanceLocation), key)
+			*into = append(*into, SchemaViolation{Chart: name, Path: dotted(at), Message: "the schema does not know this key"})
+		}
+		return
+	}
 	if len(e.Causes) == 0 {
 		*into = append(*into, SchemaViolation{Chart: name, Path: dotted(e.InstanceLocation), Message: violation(e.ErrorKind)})
 		return
@@ -148,8 +156,6 @@ func violation(k jsonschema.ErrorKind) string {
 		return fmt.Sprintf("is %s, want %s", k.Got, strings.Join(k.Want, " or "))
 	case *kind.Required:
 		return "lacks " + strings.Join(k.Missing, ", ")
-	case *kind.AdditionalProperties:
-		return "has keys that the schema does not know: " + strings.Join(k.Properties, ", ")
 	case *kind.Enum:
 		return "is none of the allowed values: " + list(k.Want)
 	case *kind.Const:
