@@ -49,6 +49,8 @@ type Options struct {
 	// Repository is the one that hubship drives; zero for none. What is below is
 	// about it alone, and left out of the pages where it is nil.
 	Repository forge.Repository
+	// Own is the login of hubship's account, which nobody can ask for a review.
+	Own string
 	// Check returns the newest check of a pull request; ok is false when there
 	// is none.
 	Check func(ctx context.Context, number int) (run model.Run, ok bool, err error)

@@ -54,6 +54,7 @@ func start(t *testing.T) *fixture {
 	org := f.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
 	f.mia = f.Account(store.NewAccount{Login: "mia", Role: store.Maintainer, Password: password})
 	f.carl = f.Account(store.NewAccount{Login: "carl", Password: password})
+	f.Account(store.NewAccount{Login: "robot", Role: store.Maintainer})
 	var err error
 	f.hosted, err = f.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"})
 	f.ok(err)
@@ -67,7 +68,7 @@ func start(t *testing.T) *fixture {
 	f.Mount("/assets/", web.New(noRuns{}, "test", slog.New(slog.DiscardHandler)))
 	people, err := pages.New(pages.Options{
 		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset,
-		Repository: f.name, RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
+		Repository: f.name, Own: "robot", RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
 		Check: func(context.Context, int) (model.Run, bool, error) {
 			if f.check == nil {
 				return model.Run{}, false, nil
@@ -313,6 +314,9 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 		t.Fatalf("it is at %s", carl.at)
 	}
 	carl.says("More <b>memory</b>", "carl wants to merge 1 commit into staging from carl:more/memory", "This cannot be merged yet", "Somebody who may write")
+	if !strings.Contains(carl.text, "<option>mia</option>") || strings.Contains(carl.text, "<option>robot</option>") {
+		t.Error("not the people who may be asked for a review")
+	}
 	if carl.has("Merge") || carl.has("Approve") {
 		t.Error("a contributor sees buttons that they may not use")
 	}

@@ -296,7 +296,7 @@ func (v *visit) reviewers(p store.Pull) ([]store.Account, error) {
 	}
 	return slices.DeleteFunc(all, func(a store.Account) bool {
 		role, err := v.o.Host.Role(a, v.repo)
-		return err != nil || a.Kind != store.User || a.Disabled || a.ID == p.Author || !host.Writes(role)
+		return err != nil || a.Kind != store.User || a.Disabled || a.ID == p.Author || a.Login == v.o.Own || !host.Writes(role)
 	}), nil
 }
 
