@@ -48,6 +48,7 @@ func TestGitThroughTheServer(t *testing.T) {
 	}
 	git("init", "--quiet", "--bare", filepath.Join(root, "deployment.git"))
 	git("clone", "--quiet", "http://"+r.addr+"/git/deployment.git", dir)
+	git("ls-remote", "http://"+r.addr+"/deployment.git")
 	if err := os.WriteFile(filepath.Join(dir, "big.txt"), []byte(strings.Repeat("0123456789abcdef\n", 200_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,15 @@ func (s *Server) routes(pages http.Handler) http.Handler {
 	if s.opts.Hooks != nil {
 		mux.Handle(HooksPath, s.deliveries())
 	}
-	mux.Handle("/", pages)
+	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Also at OWNER/NAME.git, as at GitHub: there are clients that take the
+		// two from the address of a clone.
+		if s.opts.Git != nil && strings.Contains(r.URL.Path, ".git/") {
+			s.opts.Git.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	}))
 	return mux
 }
 
