@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -132,5 +133,49 @@ func TestSpots(t *testing.T) {
 	want := []spot{{1, 3, 3, 0}, {2, 4, 0, 0}, {3, 0, 4, 0}, {4, 0, 5, 0}, {6, 9, 0, 5}, {8, 0, 10, 5}}
 	if got := spots(strings.Split(patch, "\n")); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Every line of a patch has the number that it has in its file.
+func TestSpotsOfEdits(t *testing.T) {
+	w := newWorld(t)
+	clone, _, n := w.proposal("edits")
+	random := rand.New(rand.NewPCG(1, 2))
+	var before, after []string
+	for i := range 400 {
+		line := fmt.Sprintf("%d %d", i, random.IntN(1000))
+		switch random.IntN(12) {
+		case 0:
+			before = append(before, line)
+		case 1:
+			after = append(after, line, "-- "+line, "++ "+line, "@@ "+line)
+		default:
+			before, after = append(before, line), append(after, line)
+		}
+	}
+	w.git("mia", clone, "fetch", "--quiet", w.url+"/git/hub/deployment.git", "staging")
+	w.git("mia", clone, "checkout", "--quiet", "FETCH_HEAD")
+	w.commit(clone, "long.txt", strings.Join(before, "\n")+"\n")
+	w.git("mia", clone, "push", "--quiet", w.url+"/git/hub/deployment.git", "HEAD:staging")
+	w.git("ada", clone, "checkout", "--quiet", "edits")
+	w.git("ada", clone, "merge", "--quiet", "-m", "Follow", "HEAD@{1}")
+	w.commit(clone, "long.txt", strings.Join(after, "\n")) // without a newline at its end
+	w.git("ada", clone, "push", "--quiet", "origin", "HEAD")
+	seen := 0
+	for _, f := range w.want(200, "ada", "GET", base+"/pulls/"+n+"/files", nil).list(t) {
+		if f["filename"] != "long.txt" {
+			continue
+		}
+		lines := strings.Split(f["patch"].(string), "\n")
+		for _, s := range spots(lines) {
+			seen++
+			text := lines[s.position][1:]
+			if s.left > 0 && before[s.left-1] != text || s.right > 0 && after[s.right-1] != text || s.left+s.right == 0 {
+				t.Errorf("%+v is %q", s, text)
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("%d lines", seen)
 	}
 }
