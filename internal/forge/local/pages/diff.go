@@ -1,11 +1,9 @@
 package pages
 
 import (
-	"regexp"
-	"strconv"
-	"strings"
-
 	gh "github.com/google/go-github/v89/github"
+
+	"github.com/hubship/hubship/internal/git"
 )
 
 // Bounds of what a page shows of a change.
@@ -44,8 +42,6 @@ type line struct {
 	Text   string
 }
 
-var hunkHead = regexp.MustCompile(`^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@`)
-
 // diffs turns the files of a change into tables of two sides.
 func diffs(files []*gh.CommitFile) []fileDiff {
 	var all []fileDiff
@@ -77,7 +73,6 @@ func diffs(files []*gh.CommitFile) []fileDiff {
 func sides(patch string) []row {
 	var rows []row
 	var gone, came []line
-	left, right := 0, 0
 	flush := func() {
 		for i := range max(len(gone), len(came)) {
 			var r row
@@ -91,32 +86,20 @@ func sides(patch string) []row {
 		}
 		gone, came = nil, nil
 	}
-	for text := range strings.SplitSeq(strings.TrimSuffix(patch, "\n"), "\n") {
-		if m := hunkHead.FindStringSubmatch(text); m != nil {
+	for _, l := range git.PatchLines(patch) {
+		switch l.Kind {
+		case '@':
 			flush()
-			left, _ = strconv.Atoi(m[1])
-			right, _ = strconv.Atoi(m[2])
-			rows = append(rows, row{Hunk: text})
-			continue
-		}
-		kind, rest := "", text
-		if text != "" {
-			kind, rest = text[:1], text[1:]
-		}
-		switch kind {
-		case "-":
-			gone = append(gone, line{left, "del", rest})
-			left++
-		case "+":
-			came = append(came, line{right, "add", rest})
-			right++
-		case "\\":
+			rows = append(rows, row{Hunk: l.Text})
+		case '-':
+			gone = append(gone, line{l.Old, "del", l.Text})
+		case '+':
+			came = append(came, line{l.New, "add", l.Text})
+		case '\\':
 			// "\ No newline at end of file" is about the line before.
 		default:
 			flush()
-			rows = append(rows, row{Left: line{left, "", rest}, Right: line{right, "", rest}})
-			left++
-			right++
+			rows = append(rows, row{Left: line{l.Old, "", l.Text}, Right: line{l.New, "", l.Text}})
 		}
 	}
 	flush()

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,51 +51,20 @@ func (c *call) pullPath() error {
 	return c.answerLineComment(http.StatusOK, p, m)
 }
 
-var hunkHead = regexp.MustCompile(`^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@`)
-
-// spot is a line of a file's diff.
-type spot struct {
-	position    int // lines below the first @@, which GitHub's API counted by once
-	left, right int // 0 where the line is not
-	hunk        int // index of its @@
-}
-
-// spots are the lines of a patch that can be commented on.
-func spots(lines []string) []spot {
-	var all []spot
-	left, right, hunk := 0, 0, 0
-	for i, text := range lines {
-		if m := hunkHead.FindStringSubmatch(text); m != nil {
-			left, _ = strconv.Atoi(m[1])
-			right, _ = strconv.Atoi(m[2])
-			hunk = i
-			continue
-		}
-		s := spot{position: i, hunk: hunk}
-		switch {
-		case strings.HasPrefix(text, "-"):
-			s.left = left
-			left++
-		case strings.HasPrefix(text, "+"):
-			s.right = right
-			right++
-		case strings.HasPrefix(text, "\\"): // about the line before
-			continue
-		default:
-			s.left, s.right = left, right
-			left++
-			right++
-		}
-		all = append(all, s)
-	}
-	return all
-}
-
-func (s spot) on(side string) int {
+// numberOn is the number of a line on a side of the diff; 0 where it is not.
+func numberOn(l git.PatchLine, side string) int {
 	if side == store.Left {
-		return s.left
+		return l.Old
 	}
-	return s.right
+	return l.New
+}
+
+// hunkAt is the index of the heading above a line.
+func hunkAt(lines []git.PatchLine, i int) int {
+	for i > 0 && lines[i].Kind != '@' {
+		i--
+	}
+	return i
 }
 
 // lineInput is a comment on a line as clients write it.
@@ -153,33 +120,33 @@ func (in lineInput) place(changes []git.FileChange) (*store.LineComment, error) 
 		return nil, invalid("PullRequestReviewComment", "line", "missing_field", "")
 	}
 	f := changes[at]
-	lines := strings.Split(strings.TrimSuffix(f.Patch, "\n"), "\n")
-	all := spots(lines)
-	if in.Line < 1 { // by its position
-		i := slices.IndexFunc(all, func(s spot) bool { return s.position == in.Position })
-		if i < 0 {
+	lines := git.PatchLines(f.Patch)
+	if in.Line < 1 { // by its position: lines below the first @@, which clients counted by once
+		if in.Position >= len(lines) || lines[in.Position].Old+lines[in.Position].New == 0 {
 			return nil, invalidLine("position", "position must be part of the diff")
 		}
-		if in.Side, in.Line = store.Right, all[i].right; in.Line == 0 {
-			in.Side, in.Line = store.Left, all[i].left
+		l := lines[in.Position]
+		if in.Side, in.Line = store.Right, l.New; in.Line == 0 {
+			in.Side, in.Line = store.Left, l.Old
 		}
 		in.StartLine = 0
 	}
-	end := slices.IndexFunc(all, func(s spot) bool { return s.on(in.Side) == in.Line })
-	if f.Patch == "" || end < 0 {
+	end := slices.IndexFunc(lines, func(l git.PatchLine) bool { return numberOn(l, in.Side) == in.Line })
+	if end < 0 {
 		return nil, invalidLine("line", "line must be part of the diff")
 	}
+	hunk := hunkAt(lines, end)
 	if in.StartLine > 0 {
-		begin := slices.IndexFunc(all, func(s spot) bool { return s.on(in.StartSide) == in.StartLine })
-		if begin < 0 || begin > end || all[begin].hunk != all[end].hunk {
+		begin := slices.IndexFunc(lines, func(l git.PatchLine) bool { return numberOn(l, in.StartSide) == in.StartLine })
+		if begin < 0 || begin > end || hunkAt(lines, begin) != hunk {
 			return nil, invalidLine("start_line", "start_line must be above line in the same part of the diff")
 		}
 		if begin == end || in.StartSide != in.Side {
 			in.StartLine = 0
 		}
 	}
-	return &store.LineComment{Path: f.Path, Side: in.Side, Line: in.Line, StartLine: in.StartLine, Position: all[end].position, Blob: f.Blob, Body: in.Body,
-		Hunk: strings.Join(lines[all[end].hunk:all[end].position+1], "\n")}, nil
+	return &store.LineComment{Path: f.Path, Side: in.Side, Line: in.Line, StartLine: in.StartLine, Position: end, Blob: f.Blob, Body: in.Body,
+		Hunk: strings.Join(strings.Split(f.Patch, "\n")[hunk:end+1], "\n")}, nil
 }
 
 // aboutCommit returns the commit that a review is about: the head, or one on the

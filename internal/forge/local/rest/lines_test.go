@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/hubship/hubship/internal/git"
 )
 
 // Comments on lines: alone, as parts of a review, in threads, and what becomes
@@ -128,16 +130,8 @@ func TestLineComments(t *testing.T) {
 	}
 }
 
-func TestSpots(t *testing.T) {
-	patch := "@@ -3,2 +3,3 @@ heading\n a\n-b\n+B\n+c\n@@ -9 +10 @@\n-z\n\\ No newline at end of file\n+Z"
-	want := []spot{{1, 3, 3, 0}, {2, 4, 0, 0}, {3, 0, 4, 0}, {4, 0, 5, 0}, {6, 9, 0, 5}, {8, 0, 10, 5}}
-	if got := spots(strings.Split(patch, "\n")); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v", got)
-	}
-}
-
 // Every line of a patch has the number that it has in its file.
-func TestSpotsOfEdits(t *testing.T) {
+func TestNumbersOfLines(t *testing.T) {
 	w := newWorld(t)
 	clone, _, n := w.proposal("edits")
 	random := rand.New(rand.NewPCG(1, 2))
@@ -166,12 +160,13 @@ func TestSpotsOfEdits(t *testing.T) {
 		if f["filename"] != "long.txt" {
 			continue
 		}
-		lines := strings.Split(f["patch"].(string), "\n")
-		for _, s := range spots(lines) {
+		for _, l := range git.PatchLines(f["patch"].(string)) {
+			if l.Old+l.New == 0 {
+				continue
+			}
 			seen++
-			text := lines[s.position][1:]
-			if s.left > 0 && before[s.left-1] != text || s.right > 0 && after[s.right-1] != text || s.left+s.right == 0 {
-				t.Errorf("%+v is %q", s, text)
+			if l.Old > 0 && before[l.Old-1] != l.Text || l.New > 0 && after[l.New-1] != l.Text {
+				t.Errorf("%+v", l)
 			}
 		}
 	}
