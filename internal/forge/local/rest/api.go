@@ -264,7 +264,9 @@ func write(w http.ResponseWriter, status int, body any) {
 // answer sends a body. What is read carries an ETag, and is not sent to whom
 // has it already.
 func (c *call) answer(status int, body any) error {
-	c.represent(body)
+	if err := c.represent(body); err != nil {
+		return err
+	}
 	if (c.r.Method != http.MethodGet && c.r.Method != http.MethodHead) || status != http.StatusOK {
 		write(c.w, status, body)
 		return nil

@@ -202,7 +202,7 @@ func (a *API) linePayload(ctx context.Context, e host.Event, o obj) (err error) 
 	if o["pull_request"], err = a.simplePull(ctx, e.Repo, *e.Pull); err != nil {
 		return err
 	}
-	now, err := a.blobsOf(ctx, e.Repo, *e.Pull, true)
+	now, err := a.blobsOf(ctx, e.Repo, *e.Pull)
 	if err != nil {
 		return err
 	}

@@ -212,8 +212,8 @@ func (c *call) commitPath() error {
 	if len(d.Parents) > 0 {
 		parent = d.Parents[0]
 	}
-	if done, err := c.answerDiff(g, parent, parent, id); done || err != nil {
-		return err
+	if c.wantsDiff() {
+		return c.answerDiff(g, parent, parent, id)
 	}
 	o, err := c.commit(c.ctx, c.repo, d)
 	if err != nil {
@@ -281,8 +281,8 @@ func (c *call) compare() error {
 	if err != nil {
 		return err
 	}
-	if done, err := c.answerDiff(g, common, base, head); done || err != nil {
-		return err
+	if c.wantsDiff() {
+		return c.answerDiff(g, common, base, head)
 	}
 	ahead, behind, err := g.AheadBehind(c.ctx, base, head)
 	if err != nil {

@@ -22,7 +22,7 @@ func (a *API) lineRoutes() {
 	a.handle("PATCH"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
 	a.handle("DELETE"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
 	a.handle("POST"+pulls+"/{number}/comments", store.ScopeRepo, (*call).createLineComment)
-	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", store.ScopeRepo, (*call).replyToLineComment)
+	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", store.ScopeRepo, (*call).createLineComment)
 	a.handle("GET"+pulls+"/{number}/reviews/{id}/comments", store.ScopeRead, (*call).reviewComments)
 }
 
@@ -164,12 +164,6 @@ func (c *call) aboutCommit(g *git.Repo, p store.Pull, sha string) (string, error
 	return sha, nil
 }
 
-// changesAt are those of a pull request when its head was at a commit.
-func changesAt(ctx context.Context, g *git.Repo, p store.Pull, sha string) ([]git.FileChange, error) {
-	p.HeadSHA = sha
-	return pullChanges(ctx, g, p)
-}
-
 // placeLines places the comments of a review.
 func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput) ([]*store.LineComment, error) {
 	if len(in) == 0 {
@@ -178,7 +172,8 @@ func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput)
 	if len(in) > maxLineComments {
 		return nil, plain(fmt.Sprintf("a review has at most %d comments on lines", maxLineComments))
 	}
-	changes, err := changesAt(c.ctx, g, p, sha)
+	p.HeadSHA = sha
+	changes, err := pullChanges(c.ctx, g, p)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +189,8 @@ func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput)
 	return all, nil
 }
 
-// createLineComment adds a comment on a line, as a review of its own.
+// createLineComment adds a comment on a line, as a review of its own, or a reply
+// to one that the body or the path names.
 func (c *call) createLineComment() error {
 	var in lineInput
 	if err := c.read(&in); err != nil {
@@ -203,6 +199,11 @@ func (c *call) createLineComment() error {
 	p, err := c.lookAt()
 	if err != nil {
 		return err
+	}
+	if c.r.PathValue("id") != "" {
+		if in.ReplyTo, err = c.number("id"); err != nil {
+			return err
+		}
 	}
 	if in.ReplyTo != 0 {
 		return c.reply(p, in.ReplyTo, in.Body)
@@ -222,36 +223,18 @@ func (c *call) createLineComment() error {
 	return c.addLineComment(p, placed[0])
 }
 
-func (c *call) replyToLineComment() error {
-	var in lineInput
-	if err := c.read(&in); err != nil {
-		return err
-	}
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	id, err := c.number("id")
-	if err != nil {
-		return err
-	}
-	return c.reply(p, id, in.Body)
-}
-
 // reply adds to the thread of a comment.
 func (c *call) reply(p store.Pull, to int64, body string) error {
 	if err := (lineInput{Body: body}).check(); err != nil {
 		return err
 	}
-	seen, err := c.linesSeen(p)
+	m, of, err := c.store.LineComment(c.ctx, c.repo.ID, to, c.who.ID)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(seen, func(m store.LineComment) bool { return m.ID == to })
-	if at < 0 {
+	if of.ID != p.ID {
 		return notFound()
 	}
-	m := seen[at]
 	if m.ReplyTo == 0 {
 		m.ReplyTo = m.ID
 	}
@@ -273,36 +256,13 @@ func (c *call) tellLine(action string, p store.Pull, m store.LineComment, before
 	c.host.Tell(c.ctx, host.Event{Name: "pull_request_review_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Line: &m, Before: before})
 }
 
-// linesSeen are the comments on lines that the caller sees: those of reviews
-// that were submitted, and their own.
-func (c *call) linesSeen(p store.Pull) ([]store.LineComment, error) {
-	pending := map[int64]bool{}
-	list, err := c.store.Reviews(c.ctx, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range list {
-		pending[r.ID] = r.State == store.Pending
-	}
-	all, err := c.store.LineComments(c.ctx, p.ID)
-	return slices.DeleteFunc(all, func(m store.LineComment) bool { return pending[m.Review] && m.Author != c.who.ID }), err
-}
-
 // lineCommentOf returns the comment of the path and its pull request.
 func (c *call) lineCommentOf() (store.LineComment, store.Pull, error) {
 	id, err := c.number("id")
 	if err != nil {
 		return store.LineComment{}, store.Pull{}, err
 	}
-	m, p, err := c.store.LineComment(c.ctx, c.repo.ID, id)
-	if err != nil {
-		return m, p, err
-	}
-	seen, err := c.linesSeen(p)
-	if err == nil && !slices.ContainsFunc(seen, func(s store.LineComment) bool { return s.ID == id }) {
-		err = notFound()
-	}
-	return m, p, err
+	return c.store.LineComment(c.ctx, c.repo.ID, id, c.who.ID)
 }
 
 // ownLineComment is lineCommentOf for those who may change it: its author, and
@@ -354,7 +314,7 @@ func (c *call) listLineComments() error {
 	if err != nil {
 		return err
 	}
-	all, err := c.linesSeen(p)
+	all, err := c.store.LineComments(c.ctx, p.ID, c.who.ID)
 	if err != nil {
 		return err
 	}
@@ -373,11 +333,7 @@ func (c *call) listLineComments() error {
 }
 
 func (c *call) reviewComments() error {
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	r, err := c.reviewOf(p)
+	p, r, err := c.lookAtReview()
 	if err != nil {
 		return err
 	}
@@ -390,13 +346,16 @@ func (c *call) reviewComments() error {
 
 // linesOf are the comments on lines of a review.
 func (c *call) linesOf(p store.Pull, r store.Review) ([]store.LineComment, error) {
-	all, err := c.store.LineComments(c.ctx, p.ID)
+	all, err := c.store.LineComments(c.ctx, p.ID, c.who.ID)
 	return slices.DeleteFunc(all, func(m store.LineComment) bool { return m.Review != r.ID }), err
 }
 
 func (c *call) answerLines(p store.Pull, all []store.LineComment) error {
 	part := cut(c, all)
-	now, err := c.blobsOf(c.ctx, c.repo, p, len(part) > 0)
+	if len(part) == 0 {
+		return c.answer(http.StatusOK, []obj{})
+	}
+	now, err := c.blobsOf(c.ctx, c.repo, p)
 	if err != nil {
 		return err
 	}
@@ -409,7 +368,7 @@ func (c *call) answerLines(p store.Pull, all []store.LineComment) error {
 }
 
 func (c *call) answerLineComment(status int, p store.Pull, m store.LineComment) error {
-	now, err := c.blobsOf(c.ctx, c.repo, p, true)
+	now, err := c.blobsOf(c.ctx, c.repo, p)
 	if err != nil {
 		return err
 	}
@@ -421,10 +380,7 @@ func (c *call) answerLineComment(status int, p store.Pull, m store.LineComment) 
 }
 
 // blobsOf are the files that a pull request changes, as they are now.
-func (a *API) blobsOf(ctx context.Context, repo store.Repository, p store.Pull, wanted bool) (map[string]string, error) {
-	if !wanted {
-		return nil, nil
-	}
+func (a *API) blobsOf(ctx context.Context, repo store.Repository, p store.Pull) (map[string]string, error) {
 	g, err := a.host.Git(repo)
 	if err != nil {
 		return nil, err

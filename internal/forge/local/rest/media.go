@@ -18,47 +18,47 @@ const maxDiffText = 16 << 20
 
 var diffMedia = regexp.MustCompile(`application/vnd\.github\.(?:v3\.)?(diff|patch)\b`)
 
-// answerDiff answers with what differs between two commits as text, where the
-// Accept header asks for that: as one diff of the trees, or as a patch for each
-// commit. It says whether it was asked to.
-func (c *call) answerDiff(g *git.Repo, from, base, head string) (bool, error) {
-	m := diffMedia.FindStringSubmatch(c.r.Header.Get("Accept"))
-	if m == nil {
-		return false, nil
-	}
+// wantsDiff says whether a difference is asked for as text.
+func (c *call) wantsDiff() bool { return diffMedia.MatchString(c.r.Header.Get("Accept")) }
+
+// answerDiff answers what wantsDiff: one diff of the trees from and head, or a
+// patch for each commit that head has and base has not.
+func (c *call) answerDiff(g *git.Repo, from, base, head string) error {
+	how := diffMedia.FindStringSubmatch(c.r.Header.Get("Accept"))[1]
 	var text []byte
 	var err error
-	if m[1] == "patch" {
+	if how == "patch" {
 		text, err = g.Patches(c.ctx, base, head, maxDiffText)
 	} else {
 		text, err = g.Diff(c.ctx, from, head, maxDiffText)
 	}
 	if err != nil {
-		return true, err
+		return err
 	}
 	if len(text) == maxDiffText {
-		return true, &httpError{status: http.StatusNotAcceptable, message: "Sorry, the diff exceeded the maximum number of bytes."}
+		return &httpError{status: http.StatusNotAcceptable, message: "Sorry, the diff exceeded the maximum number of bytes."}
 	}
-	c.w.Header().Set("Content-Type", "application/vnd.github."+m[1]+"; charset=utf-8")
+	c.w.Header().Set("Content-Type", "application/vnd.github."+how+"; charset=utf-8")
 	_, _ = c.w.Write(text)
-	return true, nil
+	return nil
 }
 
 // represent adds what the Accept header asks for to everything with a body.
-func (c *call) represent(v any) {
+func (c *call) represent(v any) error {
 	m := media.FindStringSubmatch(c.r.Header.Get("Accept"))
-	if m == nil {
-		return
+	if m == nil || c.repo.ID == 0 {
+		return nil
 	}
 	at, err := c.placeOf(c.ctx, c.repo)
 	if err != nil {
-		return // of no repository
+		return err
 	}
 	page, err := url.Parse(c.htmlOf(at))
 	if err != nil {
-		return
+		return err
 	}
 	c.representAll(v, m[1], page.Path)
+	return nil
 }
 
 func (c *call) representAll(v any, how, page string) {

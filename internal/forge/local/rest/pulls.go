@@ -134,7 +134,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 	if err != nil {
 		return nil, err
 	}
-	onLines, err := a.store.LineComments(ctx, p.ID)
+	onLines, err := a.store.CountLineComments(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (a *API) pull(ctx context.Context, repo store.Repository, p store.Pull) (ob
 		mergeable = *v.Mergeable
 	}
 	o["merged"], o["mergeable"], o["rebaseable"], o["mergeable_state"] = !p.Merged.IsZero(), mergeable, mergeable, v.State
-	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), len(onLines), p.CanModify
+	o["comments"], o["review_comments"], o["maintainer_can_modify"] = len(comments), onLines, p.CanModify
 	o["commits"], o["additions"], o["deletions"], o["changed_files"] = size.commits, size.additions, size.deletions, size.files
 	return o, nil
 }
@@ -264,19 +264,18 @@ func (c *call) getPull() error {
 	if err != nil {
 		return err
 	}
+	if !c.wantsDiff() {
+		return c.answerPull(http.StatusOK, p)
+	}
 	g, err := c.git()
 	if err != nil {
 		return err
 	}
-	if diffMedia.MatchString(c.r.Header.Get("Accept")) {
-		common, err := g.MergeBase(c.ctx, p.BaseSHA, p.HeadSHA)
-		if err != nil {
-			return err
-		}
-		_, err = c.answerDiff(g, common, p.BaseSHA, p.HeadSHA)
+	common, err := g.MergeBase(c.ctx, p.BaseSHA, p.HeadSHA)
+	if err != nil {
 		return err
 	}
-	return c.answerPull(http.StatusOK, p)
+	return c.answerDiff(g, common, p.BaseSHA, p.HeadSHA)
 }
 
 // pullInput is what may be changed of a pull request.

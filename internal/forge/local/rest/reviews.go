@@ -51,23 +51,26 @@ func (a *API) review(ctx context.Context, repo store.Repository, p store.Pull, r
 	return o, nil
 }
 
-// reviewOf returns the review of the path. One that is pending exists for its
-// author alone.
-func (c *call) reviewOf(p store.Pull) (store.Review, error) {
+// lookAtReview returns the pull request and the review of the path. A review
+// that is pending exists for its author alone.
+func (c *call) lookAtReview() (p store.Pull, r store.Review, err error) {
+	if p, err = c.lookAt(); err != nil {
+		return p, r, err
+	}
 	id, err := c.number("id")
 	if err != nil {
-		return store.Review{}, err
+		return p, r, err
 	}
 	list, err := c.store.Reviews(c.ctx, p.ID)
 	if err != nil {
-		return store.Review{}, err
+		return p, r, err
 	}
 	for _, r := range list {
 		if r.ID == id && (r.State != store.Pending || r.Author == c.who.ID) {
-			return r, nil
+			return p, r, nil
 		}
 	}
-	return store.Review{}, notFound()
+	return p, r, notFound()
 }
 
 func (c *call) answerReview(p store.Pull, r store.Review) error {
@@ -101,11 +104,7 @@ func (c *call) listReviews() error {
 }
 
 func (c *call) getReview() error {
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	r, err := c.reviewOf(p)
+	p, r, err := c.lookAtReview()
 	if err != nil {
 		return err
 	}
@@ -228,11 +227,7 @@ func (c *call) editReview() error {
 
 // changeReview edits the review of the path and answers with it.
 func (c *call) changeReview(action string, edit func(store.Pull, *store.Review) error) error {
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	r, err := c.reviewOf(p)
+	p, r, err := c.lookAtReview()
 	if err != nil {
 		return err
 	}
@@ -244,11 +239,7 @@ func (c *call) changeReview(action string, edit func(store.Pull, *store.Review) 
 }
 
 func (c *call) deleteReview() error {
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	r, err := c.reviewOf(p)
+	p, r, err := c.lookAtReview()
 	if err != nil {
 		return err
 	}
@@ -272,11 +263,7 @@ func (c *call) submitReview() error {
 	if in.Event == "" {
 		return plain("event is missing")
 	}
-	at, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	mine, err := c.reviewOf(at)
+	at, mine, err := c.lookAtReview()
 	if err != nil {
 		return err
 	}

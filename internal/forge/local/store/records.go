@@ -216,16 +216,26 @@ func (s *Store) AddReview(ctx context.Context, r *Review, on ...*LineComment) er
 	}))
 }
 
-// LineComments returns those of a pull request, oldest first, also of reviews
-// that are pending.
-func (s *Store) LineComments(ctx context.Context, pull int64) ([]LineComment, error) {
-	list, err := lineComments.list(ctx, s.db, "WHERE pull = ? ORDER BY id", pull)
+// seen are comments on lines of reviews that were submitted.
+const seen = "review IN (SELECT id FROM reviews WHERE submitted > 0)"
+
+// LineComments returns those of a pull request that an account sees, oldest
+// first: its own, and those of reviews that were submitted.
+func (s *Store) LineComments(ctx context.Context, pull, viewer int64) ([]LineComment, error) {
+	list, err := lineComments.list(ctx, s.db, "WHERE pull = ? AND (author = ? OR "+seen+") ORDER BY id", pull, viewer)
 	return list, explain("list comments on lines", err)
 }
 
-// LineComment returns one of a repository's, and its pull request.
-func (s *Store) LineComment(ctx context.Context, repository, id int64) (LineComment, Pull, error) {
-	c, err := lineComments.get(ctx, s.db, "id = ?", id)
+// CountLineComments says how many of a pull request everybody sees.
+func (s *Store) CountLineComments(ctx context.Context, pull int64) (n int, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM line_comments WHERE pull = ? AND "+seen, pull).Scan(&n)
+	return n, explain("count comments on lines", err)
+}
+
+// LineComment returns one of a repository's that an account sees, and its pull
+// request.
+func (s *Store) LineComment(ctx context.Context, repository, id, viewer int64) (LineComment, Pull, error) {
+	c, err := lineComments.get(ctx, s.db, "id = ? AND (author = ? OR "+seen+")", id, viewer)
 	if err != nil {
 		return c, Pull{}, explain("find comment on a line", err)
 	}

@@ -7,9 +7,10 @@ package store
 import (
 	"context"
 	"database/sql"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,11 +23,11 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-//go:embed schema.sql
-var schema string
-
-// schemaVersion is that of schema.sql.
-const schemaVersion = 1
+// migrations make the schema, one after another; what was published is never
+// changed.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
 
 // Errors that callers tell apart with errors.Is.
 var (
@@ -72,29 +73,36 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-// prepare makes the schema in an empty database.
+// prepare applies the migrations that the database lacks.
 func (s *Store) prepare(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted, by their numbers
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx *sql.Tx) error {
 		var version int
 		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 			return err
 		}
-		switch {
-		case version == schemaVersion:
-			return nil
-		case version != 0:
-			return model.WithHint(fmt.Errorf("it has schema %d, this hubship knows %d", version, schemaVersion), "use the hubship that made it")
+		if version > len(files) {
+			return model.WithHint(fmt.Errorf("it has schema %d, this hubship knows up to %d", version, len(files)), "use the hubship that made it")
 		}
-		for stmt := range strings.SplitSeq(schema, ";\n") {
-			if strings.TrimSpace(stmt) == "" {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, stmt); err != nil {
+		for i, name := range files[version:] {
+			text, err := migrations.ReadFile(name)
+			if err != nil {
 				return err
 			}
+			statements := fmt.Sprintf("%s;\nPRAGMA user_version = %d", text, version+i+1)
+			for stmt := range strings.SplitSeq(statements, ";\n") {
+				if strings.TrimSpace(stmt) == "" {
+					continue
+				}
+				if _, err := tx.ExecContext(ctx, stmt); err != nil {
+					return err
+				}
+			}
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-		return err
+		return nil
 	})
 }
 

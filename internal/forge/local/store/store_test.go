@@ -23,6 +23,40 @@ func open(t *testing.T) (*Store, string) {
 	return s, path
 }
 
+// A database of an earlier hubship keeps what it has and gets what it lacks;
+// one of a later hubship is left alone.
+func TestMigrations(t *testing.T) {
+	s, path := open(t)
+	ada := account(t, s, NewAccount{Login: "ada"})
+	for _, back := range []string{"DROP TABLE line_comments", "PRAGMA user_version = 1"} {
+		if _, err := s.db.ExecContext(t.Context(), back); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if had, err := s.Account(t.Context(), ada.ID); err != nil || had.Login != "ada" {
+		t.Errorf("the account is %+v, %v", had, err)
+	}
+	if list, err := s.LineComments(t.Context(), 1, ada.ID); err != nil || len(list) != 0 {
+		t.Errorf("comments on lines: %v, %v", list, err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "it has schema 99, this hubship knows up to 2") {
+		t.Errorf("a later hubship's database: %v", err)
+	}
+}
+
 func account(t *testing.T, s *Store, n NewAccount) Account {
 	t.Helper()
 	a, err := s.CreateAccount(t.Context(), n)
