@@ -174,13 +174,13 @@ type visit struct {
 
 // view is a page: its template and what that shows.
 type view struct {
-	Page    string
+	Page    string // empty where Text is shown instead
 	Title   string
 	Tab     string // of a repository or a pull request
 	Refresh int    // seconds between two looks; 0 is never
 	Goto    string // where to go instead, after something was done
 	Status  int    // of HTTP; 0 is 200
-	Text    string // plain text, instead of a page
+	Text    string
 	Data    any
 }
 
@@ -299,7 +299,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		http.Redirect(w, r, out.Goto, http.StatusSeeOther)
 		return
 	}
-	if err == nil && out.Text != "" {
+	if err == nil && out.Page == "" {
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, out.Text) // the browser may be gone
 		return

@@ -384,6 +384,21 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	}
 }
 
+// A change that changes nothing is a text without a word.
+func TestEmptyDiff(t *testing.T) {
+	f := start(t)
+	f.change(f.hosted, "nothing", map[string][]byte{"hubs/a.yaml": []byte("a: 1\nb: 2\n")})
+	mia := f.signedIn("mia")
+	mia.open("/forge/hubs/deployment/compare/staging...nothing", http.StatusOK)
+	mia.send("Open pull request", url.Values{"title": {"Nothing"}}, http.StatusOK)
+	mia.open("/forge/hubs/deployment/pull/1.diff", http.StatusOK)
+	if mia.doc == nil || strings.TrimSpace(textOf(mia.doc)) != "" {
+		t.Errorf("the difference is %q", mia.text)
+	}
+	mia.open("/forge/hubs/deployment/pull/99.diff", http.StatusNotFound)
+	mia.open("/forge/hubs/deployment/pull/x.patch", http.StatusNotFound)
+}
+
 func TestSessionsAndForms(t *testing.T) {
 	f := start(t)
 	b := f.browser()

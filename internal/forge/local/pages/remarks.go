@@ -68,11 +68,12 @@ func remarked(files []fileDiff, remarks []remark) {
 // row is the row with a line of one side of the file; nil when it is not shown.
 func (f *fileDiff) row(side string, line int) *row {
 	for i := range f.Rows {
-		r := &f.Rows[i]
-		if n := r.Right.Number; side == store.Left && r.Left.Number == line || side != store.Left && n == line {
-			if line > 0 {
-				return r
-			}
+		on := f.Rows[i].Right
+		if side == store.Left {
+			on = f.Rows[i].Left
+		}
+		if line > 0 && on.Number == line {
+			return &f.Rows[i]
 		}
 	}
 	return nil
