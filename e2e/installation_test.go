@@ -208,9 +208,14 @@ func (i *installation) finished(t *testing.T, id string, limit time.Duration) mo
 	if err != nil {
 		t.Fatalf("follow run %s: %v\n%s", id, err, tail(strings.Join(log, "\n"), 40))
 	}
-	t.Logf("run %s of %s: %s %s (build %.1fs, deploy %.1fs, verify %.1fs)", r.ID, r.Environment, r.State, r.Reason,
-		r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds())
+	t.Log(outcome(r))
 	return r
+}
+
+// outcome says in a line how a run stands.
+func outcome(r model.Run) string {
+	return fmt.Sprintf("run %s, %s of %s: %s %s (build %.1fs, deploy %.1fs, verify %.1fs)", r.ID, r.Kind, r.Environment, r.State, r.Reason,
+		r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds())
 }
 
 // ends follows the run of a commit and checks how it ends.
@@ -265,8 +270,7 @@ func (i *installation) newest() string {
 	}
 	var lines []string
 	for _, r := range runs {
-		lines = append(lines, fmt.Sprintf("%s %s of %s: %s %s (build %.1fs, deploy %.1fs, verify %.1fs)", r.ID, r.Kind, r.Environment, r.State, r.Reason,
-			r.Durations.Build.Seconds(), r.Durations.Deploy.Seconds(), r.Durations.Verify.Seconds()))
+		lines = append(lines, outcome(r))
 	}
 	return strings.Join(lines, "\n")
 }
