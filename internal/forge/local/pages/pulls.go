@@ -320,18 +320,23 @@ func (v *visit) talk(pr *gh.PullRequest) ([]entry, error) {
 			break
 		}
 	}
-	reviews, _, err := v.api.PullRequests.ListReviews(v.ctx, v.owner, v.name, pr.GetNumber(), &gh.ListOptions{PerPage: 100})
-	if err != nil {
-		return nil, err
-	}
 	kinds := map[string]string{"APPROVED": "approved", "CHANGES_REQUESTED": "changes", "COMMENTED": "commented", "DISMISSED": "dismissed"}
-	for _, r := range reviews {
-		kind, ok := kinds[r.GetState()]
-		if !ok || kind == "commented" && r.GetBody() == "" { // that has comments on lines alone
-			continue
+	reviews := &gh.ListOptions{PerPage: 100}
+	for range 10 {
+		list, resp, err := v.api.PullRequests.ListReviews(v.ctx, v.owner, v.name, pr.GetNumber(), reviews)
+		if err != nil {
+			return nil, err
 		}
-		e := entry{At: r.GetSubmittedAt().Time, Who: r.GetUser().GetLogin(), Kind: kind, Body: v.markdown(r.GetBody()), Extra: r.GetCommitID(), ID: fmt.Sprintf("pullrequestreview-%d", r.GetID())}
-		all = append(all, e)
+		for _, r := range list {
+			kind, ok := kinds[r.GetState()]
+			if !ok || kind == "commented" && r.GetBody() == "" { // that has comments on lines alone
+				continue
+			}
+			all = append(all, entry{At: r.GetSubmittedAt().Time, Who: r.GetUser().GetLogin(), Kind: kind, Body: v.markdown(r.GetBody()), Extra: r.GetCommitID(), ID: fmt.Sprintf("pullrequestreview-%d", r.GetID())})
+		}
+		if reviews.Page = resp.NextPage; reviews.Page == 0 {
+			break
+		}
 	}
 	threads, err := v.threads(pr.GetNumber())
 	if err != nil {

@@ -281,12 +281,15 @@ func (c *call) carries(p store.Pull, names []string) (bool, error) {
 		return true, nil
 	}
 	has, err := c.store.PullLabels(c.ctx, p.ID)
+	if err != nil {
+		return false, err
+	}
 	for _, name := range names {
 		if !slices.ContainsFunc(has, func(l store.Label) bool { return strings.EqualFold(l.Name, strings.TrimSpace(name)) }) {
-			return false, err
+			return false, nil
 		}
 	}
-	return true, err
+	return true, nil
 }
 
 // updateIssue changes a pull request as the issue that it is on GitHub.
@@ -511,14 +514,6 @@ func (c *call) changeLabels(p store.Pull) error {
 
 // giveLabels adds labels to a pull request, or replaces those that it has.
 func (c *call) giveLabels(p store.Pull, names []string, replace bool) error {
-	if len(names) > 100 {
-		return invalid("Label", "labels", "invalid", "")
-	}
-	for _, name := range names {
-		if strings.TrimSpace(name) == "" || len([]rune(name)) > 50 {
-			return invalid("Label", "name", "invalid", "")
-		}
-	}
 	if replace {
 		if err := c.store.RemovePullLabel(c.ctx, p.ID, ""); err != nil {
 			return err
@@ -558,6 +553,9 @@ func (c *call) readLabels() ([]string, error) {
 
 // labelNames are those of labels that are names or objects with a name.
 func labelNames(list []json.RawMessage) ([]string, error) {
+	if len(list) > 100 {
+		return nil, invalid("Label", "labels", "invalid", "")
+	}
 	names := make([]string, 0, len(list))
 	for _, item := range list {
 		var name string
@@ -569,6 +567,9 @@ func labelNames(list []json.RawMessage) ([]string, error) {
 				return nil, invalid("Label", "labels", "invalid", "")
 			}
 			name = label.Name
+		}
+		if strings.TrimSpace(name) == "" || len([]rune(name)) > 50 {
+			return nil, invalid("Label", "name", "invalid", "")
 		}
 		names = append(names, name)
 	}

@@ -88,6 +88,10 @@ func TestIssues(t *testing.T) {
 		t.Errorf("changed: %v %v %v", o["title"], o["body"], o["labels"])
 	}
 	w.want(422, "ada", "PATCH", issue, obj{"state": "gone"})
+	w.want(422, "ben", "PATCH", issue, obj{"title": "Half done", "labels": []string{" "}})
+	if o := w.want(200, "ben", "GET", issue, nil).object(t); o["title"] != "Add numpy 2" {
+		t.Errorf("changed in half: %v", o["title"])
+	}
 	for query, want := range map[string]int{"": 1, "?state=closed": 0, "?state=all": 1, "?labels=x,HUB:+data8": 1, "?labels=y": 0, "?creator=ada": 1, "?creator=ben": 0, "?creator=nobody": 0, "?since=2999-01-01T00:00:00Z": 0} {
 		if list := w.want(200, "ada", "GET", base+"/issues"+query, nil).list(t); len(list) != want {
 			t.Errorf("issues%s: %d, want %d", query, len(list), want)
