@@ -87,14 +87,43 @@ type Observed struct {
 // verification in an environment. It is kept in that environment's cluster,
 // beside the Helm release.
 type Evidence struct {
-	Hub         string       `json:"hub"`
-	Environment string       `json:"environment"`
-	Commit      string       `json:"commit"`
-	Shared      string       `json:"shared"`
-	Inputs      string       `json:"inputs"` // digest of all inputs of the release that was verified
-	Images      []Built      `json:"images"` // what ran; later environments run these very bytes
-	Run         string       `json:"run"`
-	Verified    Verification `json:"verified"`
+	Hub         string  `json:"hub"`
+	Environment string  `json:"environment"`
+	Commit      string  `json:"commit"`
+	Shared      string  `json:"shared"`
+	Inputs      string  `json:"inputs"` // digest of all inputs of the release that was verified
+	Images      []Built `json:"images"` // what ran; later environments run these very bytes
+	// Resolved are images and charts made elsewhere, as they were resolved when
+	// the release was deployed; later environments run these, too.
+	Resolved Resolved `json:"resolved,omitzero"`
+	Run      string   `json:"run"`
+	// Process is the commit of the process branch that the run was judged by.
+	Process string `json:"process,omitempty"`
+	// Cluster is the identity of the cluster: the UID of its kube-system
+	// namespace.
+	Cluster  string       `json:"cluster,omitempty"`
+	Verified Verification `json:"verified"`
+}
+
+// Resolved is what names of things made elsewhere stood for when a release was
+// deployed.
+type Resolved struct {
+	Images []ResolvedImage `json:"images,omitempty"` // sorted by Ref
+	Charts []ResolvedChart `json:"charts,omitempty"` // sorted by Name
+}
+
+// ResolvedImage is an image that the values name, whoever built it.
+type ResolvedImage struct {
+	Ref    string `json:"ref"`    // as the values name it: "quay.io/jupyterhub/k8s-hub:4.4.0"
+	Digest string `json:"digest"` // of its manifest or index: "sha256:…"
+}
+
+// ResolvedChart is a chart dependency that comes from a chart repository.
+type ResolvedChart struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`    // exact
+	Repository string `json:"repository"` // URL
+	Digest     string `json:"digest"`     // of the archive: "sha256:…"
 }
 
 // Halt holds a hub back in an environment after a failure, until a newer

@@ -52,6 +52,8 @@ type Run struct {
 	Durations   Durations       `json:"durations"`
 	// Pull is what a run of kind CheckPull found out; nil for other kinds.
 	Pull *PullCheck `json:"pull,omitempty"`
+	// Process is the commit of the process branch that the run is judged by.
+	Process string `json:"process,omitempty"`
 }
 
 // Durations say where a run's time went. All are wall-clock, in nanoseconds.
