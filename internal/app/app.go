@@ -19,6 +19,7 @@ import (
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/register"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
@@ -82,7 +83,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
 	})
-	repository := repo.New(gitRepo, repo.Options{})
+	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
 	var carried *process
 	changed := func(r model.Run) { carried.control.Changed(r) }
@@ -164,7 +165,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
 		Decrypt:    decrypt,
-		Live:       live{clusters: clusters},
+		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})
 	if err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	return ship.New(ctx, ship.Ports{
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
-		Repository: repository, Images: builder, Releases: releases,
+		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
 		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
 	}, ship.Options{

@@ -82,7 +82,7 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 	if err := e.takeOver(ctx, g); err != nil {
 		return nil, err
 	}
-	if err := e.protectAll(ctx, g); err != nil {
+	if err := e.protect(ctx); err != nil {
 		return nil, err
 	}
 	base := fmt.Sprintf("http://localhost:%d", s.Port)
@@ -300,13 +300,8 @@ func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, u
 // branchesMoved has the protection of branches follow what they say, and what
 // they ask for deployed.
 func (e *embedded) branchesMoved(ctx context.Context, updates []forge.RefUpdate, by string) []string {
-	for _, u := range updates {
-		if u.Deleted() {
-			continue
-		}
-		if err := e.protect(ctx, u.Branch, u.New); err != nil {
-			e.log.Error("embedded forge: protect a branch; what protected it before still does", "branch", u.Branch, "error", err)
-		}
+	if err := e.protect(ctx); err != nil {
+		e.log.Error("embedded forge: protect the branches of the process; what protected them before still does", "error", err)
 	}
 	return e.moved(ctx, updates, by)
 }

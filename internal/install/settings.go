@@ -35,6 +35,10 @@ type Settings struct {
 
 	GitHub *GitHub `json:"github,omitempty"` // in place of the embedded forge
 
+	// ProcessBranch is the branch whose tip says what the process is; empty: the
+	// forge's default branch.
+	ProcessBranch string `json:"processBranch,omitempty"`
+
 	// PublicURL is where people reach the dashboard through a reverse proxy,
 	// for the links in what is reported; empty for this machine alone.
 	PublicURL string `json:"publicURL,omitempty"`
@@ -72,6 +76,9 @@ func Default() Settings {
 
 var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
 
+// branchName keeps a branch readable in commands and messages; git refuses more.
+var branchName = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_.+/]{0,199}$`)
+
 // Validate says everything that is wrong with the settings.
 func (s Settings) Validate() error {
 	var errs []error
@@ -84,6 +91,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		bad("port %d: expected 1 to 65535", s.Port)
+	}
+	if s.ProcessBranch != "" && !branchName.MatchString(s.ProcessBranch) {
+		bad("process-branch %q: expected the name of a branch", s.ProcessBranch)
 	}
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		bad("public-url %q: expected an address such as https://hubship.example.edu/", s.PublicURL)

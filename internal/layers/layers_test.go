@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
-	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
+	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// Around the process: machine and terminal.
 	"internal/proc": {},
@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 	// Adapters: they know the words and the interfaces that they implement.
 	"internal/git":                   {"internal/model"},
 	"internal/config":                {"internal/model"},
+	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
 	"internal/image":                 {"internal/model", "internal/ship", "internal/check"},

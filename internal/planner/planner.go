@@ -35,6 +35,9 @@ type Options struct {
 	Layers check.Layers
 	// Live asks clusters; nil asks none.
 	Live Live
+	// Clusters returns a cluster of the installation by its name; nil knows
+	// none.
+	Clusters func(ctx context.Context, name string) (model.Cluster, error)
 }
 
 // Request is what to plan.
@@ -129,7 +132,8 @@ type work struct {
 	changed    []string
 	mu         sync.Mutex // guards what goroutines find
 	problems   []plan.Problem
-	allowed    map[string]bool // by "KIND/NAME": what the commits' messages allow to be destroyed
+	allowed    map[string]bool          // by "KIND/NAME": what the commits' messages allow to be destroyed
+	clusters   map[string]model.Cluster // that may be asked, by name
 }
 
 // side is one of the two commits.
@@ -185,6 +189,7 @@ func (p *Planner) open(ctx context.Context, q Request) (*work, error) {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	w.plan.Base, w.plan.Head = base, head
+	w.knowClusters(ctx)
 	return w, nil
 }
 

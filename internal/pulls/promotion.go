@@ -71,16 +71,16 @@ func (c *Controller) outlook(ctx context.Context, req model.PromoteRequest) (p m
 	if err != nil && p.Refused == "" {
 		return p, from, into, err
 	}
-	fleet, err := c.o.Repository.Fleet(ctx, p.Head)
+	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
 		return p, from, into, err
 	}
 	var ok bool
-	if from, ok = fleet.Environment(p.From); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not described at %s any more", p.From, short(p.Head))
+	if from, ok = now.Environment(p.From); !ok {
+		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.From)
 	}
-	if into, ok = fleet.Environment(p.Into); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not described at %s any more", p.Into, short(p.Head))
+	if into, ok = now.Environment(p.Into); !ok {
+		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.Into)
 	}
 	return p, from, into, nil
 }

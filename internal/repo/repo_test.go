@@ -36,7 +36,6 @@ hubs:
 images:
   base: {context: images/base, dockerfile: images/base.Dockerfile, values: j.base}
   user: {context: "{hub}/image", values: j.singleuser.image}
-clusters: {local: {embedded: true}}
 environments:
   staging: {cluster: local}
   prod: {cluster: local, after: staging}

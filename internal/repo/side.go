@@ -127,11 +127,7 @@ func (r *Repository) Config(ctx context.Context, commit string) (*config.Config,
 
 // Tree returns everything in the commit.
 func (r *Repository) Tree(ctx context.Context, commit string) (*git.Tree, error) {
-	s, err := r.snapshot(ctx, commit)
-	if err != nil {
-		return nil, err
-	}
-	return s.tree, nil
+	return r.tree(ctx, commit)
 }
 
 func (r *Repository) config(s *snapshot) (*config.Config, error) {
@@ -143,7 +139,11 @@ func (r *Repository) config(s *snapshot) (*config.Config, error) {
 // sideRelease lists what a release is made of.
 func (s *snapshot) sideRelease(cfg *config.Config, hub model.Hub, env model.Environment, d model.Desired) plan.SideRelease {
 	e := plan.NewEncoder("settings")
-	e.Add("target", d.Target.Cluster, d.Target.Namespace, d.Target.Release, d.Target.Host, d.Chart)
+	cluster := d.Target.Cluster
+	if hub.Place != "" {
+		cluster = "" // Place says it
+	}
+	e.Add("target", cluster, d.Target.Namespace, d.Target.Release, d.Target.Host, d.Chart)
 	e.Add(cfg.Patterns...)
 	for _, i := range d.Images {
 		e.Add("image", i.ID, i.Values, i.Repository)

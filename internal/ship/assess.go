@@ -22,22 +22,22 @@ type ruling struct {
 func (k checking) policy(ctx context.Context) (ruling, error) {
 	p := k.run.Pull.PullRequest
 	var u ruling
-	fleet, err := k.Repository.Fleet(ctx, p.BaseCommit)
+	now, err := k.Repository.Now(ctx)
 	if err != nil {
-		return u, fmt.Errorf("read %s at %.12s: %w", p.Base, p.BaseCommit, err)
+		return u, err
 	}
-	env, ok := fleet.EnvironmentOfBranch(p.Base)
-	if !ok {
+	env, ok := now.EnvironmentOfBranch(p.Base)
+	if !ok && p.Base != now.Branch {
 		u.Nothing = "nothing is deployed from " + p.Base
 		u.Summary = u.Nothing
 		return u, nil
 	}
 	u.Environment, u.After = env.Name, env.After
 	if env.After != "" {
-		from, ok := fleet.Environment(env.After)
+		from, ok := now.Environment(env.After)
 		switch {
 		case !ok:
-			return u, fmt.Errorf("environment %s comes after %q, which hubship.yaml does not describe at %.12s", env.Name, env.After, p.BaseCommit)
+			return u, fmt.Errorf("environment %s comes after %q, which the process does not describe at %.12s", env.Name, env.After, now.Commit)
 		case p.Fork || p.HeadBranch != from.Branch:
 			u.Failed = true
 			u.Summary = fmt.Sprintf("%s takes only what %s has proved: change the base of this pull request to %s", env.Name, from.Name, from.Branch)
@@ -54,6 +54,8 @@ func (k checking) policy(ctx context.Context) (ruling, error) {
 		u.Summary = fmt.Sprintf("%s in the change: nothing of it is run", count(n, "credential"))
 	case u.Promotion:
 		u.Summary = fmt.Sprintf("promotes %s to %s", env.After, env.Name)
+	case env.Name == "":
+		u.Summary = "no credentials; nothing is deployed from " + p.Base
 	default:
 		u.Summary = fmt.Sprintf("may go to %s; no credentials", env.Name)
 	}
@@ -131,7 +133,7 @@ func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
 // work finds out which tests the change concerns and which images it alters.
 func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWork, error) {
 	w := checkWork{Merged: found.Merged}
-	fleet, err := k.Repository.Fleet(ctx, found.Merged)
+	fleet, err := k.fleet(ctx, found.Merged)
 	if err != nil {
 		return w, err
 	}
@@ -148,12 +150,15 @@ func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWo
 			w.Tests = append(w.Tests, one)
 		}
 	}
+	if u.Environment == "" {
+		return w, nil // nothing is built for a branch that nothing is deployed from
+	}
 	after, err := k.sources(ctx, fleet, u.Environment)
 	if err != nil {
 		return w, err
 	}
 	before := map[string]model.Source{}
-	if base, err := k.Repository.Fleet(ctx, k.run.Pull.BaseCommit); err == nil {
+	if base, err := k.fleet(ctx, k.run.Pull.BaseCommit); err == nil {
 		list, err := k.sources(ctx, base, u.Environment)
 		if err != nil {
 			return w, err

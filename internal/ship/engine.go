@@ -24,6 +24,7 @@ const workflowVersion = "1"
 // Ports are the adapters that the engine works through.
 type Ports struct {
 	Repository Repository
+	Clusters   Clusters
 	Images     Images
 	Releases   Releases
 	Ledger     Ledger

@@ -26,7 +26,10 @@ type Repository interface {
 	// Log lists the commits that head has and base has not, newest first, as
 	// "abc1234 subject (author)".
 	Log(ctx context.Context, base, head string) ([]string, error)
-	// Fleet reads what the repository describes at the commit.
+	// Now is the process that holds at this moment. The error says why none
+	// does; then nothing may be deployed.
+	Now(ctx context.Context) (model.Process, error)
+	// Fleet reads the content of the commit under the process of now.
 	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
 	// Desired returns the releases of the environment as the commit wants
 	// them, sorted by hub. It reads Git trees only.
@@ -44,6 +47,16 @@ type Repository interface {
 	// with their modes.
 	Checkout(ctx context.Context, commit, path, dir string) error
 }
+
+// Clusters are those of the installation.
+type Clusters interface {
+	// Cluster returns the cluster of that name. The error is
+	// ErrUnknownCluster when the installation has none.
+	Cluster(ctx context.Context, name string) (model.Cluster, error)
+}
+
+// ErrUnknownCluster says that the installation has no cluster of a name.
+var ErrUnknownCluster = errors.New("this installation knows no cluster of that name")
 
 // Images builds and finds images.
 type Images interface {

@@ -299,7 +299,7 @@ func (e *Engine) recordStep(ctx dbos.Context, in releaseInput, v model.Verificat
 		}
 		ev := model.Evidence{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Commit: d.Commit,
-			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Run: in.Run.ID, Verified: v,
+			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Run: in.Run.ID, Process: in.Run.Process, Verified: v,
 		}
 		if err := e.Ledger.Record(ctx, in.Plan.Cluster, d.Target, ev); err != nil {
 			return false, fmt.Errorf("record evidence for %s: %w", d.Target, err)

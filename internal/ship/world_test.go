@@ -37,6 +37,9 @@ type world struct {
 	locks    map[string]string
 	verified []ship.VerifyRequest
 
+	environments []model.Environment // of the process, which every commit is under
+	broken       bool                // no process holds
+
 	tests     []model.Test
 	changed   func(model.Run)     // is told of records, when set
 	untrusted []string            // Source.Hash of builds that were
@@ -78,6 +81,10 @@ type record struct {
 
 func newWorld() *world {
 	return &world{
+		environments: []model.Environment{
+			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
+			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
+		},
 		branches: map[string]string{}, registry: map[string]model.Built{}, releases: map[string][]record{},
 		tested: map[string][]string{}, evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
 	}
@@ -165,22 +172,47 @@ func (w *world) Changed(context.Context, string, string, string) ([]string, erro
 	return []string{"common"}, nil
 }
 
+// Now is the process, which is at staging's tip.
+func (w *world) Now(context.Context) (model.Process, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.process()
+}
+
+func (w *world) process() (model.Process, error) {
+	p := model.Process{Branch: "staging", Commit: w.branches["staging"]}
+	if p.Commit == "" || w.broken {
+		return p, errors.New("the process branch staging is broken")
+	}
+	p.Environments, p.Clusters = w.environments, []string{"local"}
+	return p, nil
+}
+
+// Cluster knows one cluster.
+func (w *world) Cluster(_ context.Context, name string) (model.Cluster, error) {
+	if name != "local" {
+		return model.Cluster{}, ship.ErrUnknownCluster
+	}
+	return model.Cluster{Name: name, Embedded: true}, nil
+}
+
 func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.at(id).id == "" {
 		return nil, fmt.Errorf("no commit %s", id)
 	}
-	return &model.Fleet{
+	p, err := w.process()
+	if err != nil {
+		return nil, err
+	}
+	f := &model.Fleet{
 		Tests:  w.tests,
 		Commit: id, Hubs: []model.Hub{{Name: "bio"}, {Name: "data"}},
 		Images: []model.Image{{ID: "user", Name: "user", Repository: "user", Context: "image", Dockerfile: "image/Dockerfile", Values: "jupyterhub.singleuser.image"}},
-		Environments: []model.Environment{
-			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
-			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
-		},
-		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
-	}, nil
+	}
+	f.Under(p)
+	return f, nil
 }
 
 func (w *world) Desired(_ context.Context, f *model.Fleet, env string) ([]model.Desired, error) {
@@ -521,7 +553,7 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})
