@@ -31,6 +31,7 @@ type upFlags struct {
 	publicURL                               string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
+	allowOutbound                           []string
 	github                                  upGitHub
 }
 
@@ -96,6 +97,7 @@ happens at GitHub is then found within a minute.`,
 	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
+	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
 	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
@@ -163,6 +165,12 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 	}
 	set("name", &s.Name, g.name)
 	set("public-url", &s.PublicURL, g.publicURL)
+	if changed("allow-outbound") {
+		s.Outbound = nil
+		if len(g.allowOutbound) > 0 {
+			s.Outbound = &install.Outbound{Allow: g.allowOutbound}
+		}
+	}
 	if err := g.github.apply(changed, s); err != nil {
 		return err
 	}
