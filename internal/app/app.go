@@ -25,6 +25,7 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
+	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
@@ -73,7 +74,11 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		return err
 	}
 	closers = append(closers, history.Close)
-	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry})
+	guard, err := guardOf(settings)
+	if err != nil {
+		return err
+	}
+	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard})
 	if err != nil {
 		return err
 	}
@@ -122,6 +127,11 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	decrypt := func(name string, data []byte) (map[string]any, error) {
 		return secrets.Decrypt(name, data, keys)
 	}
+	guard, err := guardOf(settings)
+	if err != nil {
+		return nil, err
+	}
+	outside := guard.Transport(outbound.TransportOptions{MaxBody: maxOutside})
 	releases, err := helm.New(helm.Options{
 		AllowDestroy: func(ctx context.Context, running, commit string) []string {
 			names, err := repository.AllowedToDestroy(ctx, running, commit)
@@ -131,7 +141,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			}
 			return names
 		},
-		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
+		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Decrypt: decrypt,
 	})
 	if err != nil {
@@ -163,7 +173,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	made, err := planner.New(planner.Options{
 		Repository: repository,
-		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
+		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts"), Transport: outside}}),
 		Decrypt:    decrypt,
 		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})

@@ -26,7 +26,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/web"
 	"github.com/hubship/hubship/internal/ship"
 )
@@ -88,6 +87,9 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 	base := fmt.Sprintf("http://localhost:%d", s.Port)
 	e.base = base
 	e.sender = hooks.New(e.host.Store, nil, log)
+	if err := guardHooks(e.sender, s); err != nil {
+		return nil, err
+	}
 	e.api, err = rest.New(rest.Options{Host: e.host, Sender: e.sender, URL: base + "/api/v3", GitURL: base + "/git", WebURL: base + "/forge", Log: log})
 	if err != nil {
 		return nil, err
@@ -188,7 +190,7 @@ func (e *embedded) connect(ctx context.Context, p install.Paths, own store.Accou
 	if e.hook, err = github.NewWebhook(name, secret); err != nil {
 		return err
 	}
-	return e.ensureHook(ctx, fmt.Sprintf("http://127.0.0.1:%d%s", port, server.HooksPath), secret)
+	return e.ensureHook(ctx, ownHook(port), secret)
 }
 
 // loopback reaches the HTTP port also where the name localhost is not known.

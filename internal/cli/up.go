@@ -33,6 +33,7 @@ type upFlags struct {
 	publicURL, processBranch                string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
+	allowOutbound                           []string
 	github                                  upGitHub
 }
 
@@ -100,6 +101,7 @@ happens at GitHub is then found within a minute.`,
 	f.BoolVar(&opts.allowExec, "allow-exec", false, "the kubeconfig may have a program run for its credentials, as hubship")
 	f.StringVar(&given.processBranch, "process-branch", "", "branch whose tip says what the process is (default: the default branch of the repository)")
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
+	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
 	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
@@ -168,6 +170,12 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 	set("name", &s.Name, g.name)
 	set("public-url", &s.PublicURL, g.publicURL)
 	set("process-branch", &s.ProcessBranch, g.processBranch)
+	if changed("allow-outbound") {
+		s.Outbound = nil
+		if len(g.allowOutbound) > 0 {
+			s.Outbound = &install.Outbound{Allow: g.allowOutbound}
+		}
+	}
 	if err := g.github.apply(changed, s); err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ type Settings struct {
 	// PublicURL is where people reach the dashboard through a reverse proxy,
 	// for the links in what is reported; empty for this machine alone.
 	PublicURL string `json:"publicURL,omitempty"`
+
+	// Outbound is what the server may reach beyond the Internet; nil: nothing.
+	Outbound *Outbound `json:"outbound,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -114,6 +117,7 @@ func (s Settings) Validate() error {
 	if s.GitHub != nil {
 		errs = append(errs, s.GitHub.problems()...)
 	}
+	errs = append(errs, s.Outbound.problems()...)
 	return errors.Join(errs...)
 }
 

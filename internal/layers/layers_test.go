@@ -38,11 +38,12 @@ var allowed = map[string][]string{
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
-	// Around the process: machine and terminal.
+	// Around the process: machine, network and terminal.
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
-	"internal/install":    {"internal/model", "internal/forge"},
+	"internal/outbound":   {"internal/model"},
+	"internal/install":    {"internal/model", "internal/forge", "internal/outbound"},
 	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":       {"internal/model"},
 
@@ -55,11 +56,11 @@ var allowed = map[string][]string{
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/image":                 {"internal/model", "internal/ship", "internal/check"},
-	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/pyimport"},
+	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
+	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster"},
+	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
