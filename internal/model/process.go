@@ -26,6 +26,34 @@ type Process struct {
 	Clusters []string `json:"clusters,omitempty"`
 }
 
+// ProcessChange is one thing that differs between two processes.
+type ProcessChange struct {
+	Path string `json:"path"` // "environments.prod.after"
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+	// Loosens says that something which protects is taken away: fewer
+	// approvals, a gate dropped, another place.
+	Loosens bool   `json:"loosens,omitempty"`
+	Words   string `json:"words"` // one line
+}
+
+// Proposal is what a change proposes for the process.
+type Proposal struct {
+	// Decides says that the change goes to the process branch, so that what it
+	// proposes holds once it is merged.
+	Decides bool            `json:"decides"`
+	Branch  string          `json:"branch,omitempty"` // the process branch, where that is known
+	Changes []ProcessChange `json:"changes,omitempty"`
+	// Broken says why what it proposes cannot be read, one line: merged, it
+	// would stop all deployments.
+	Broken string `json:"broken,omitempty"`
+	// Tests are checks of the repository that the change removes or weakens.
+	Tests []ProcessChange `json:"tests,omitempty"`
+}
+
+// Altered says that merging the change would alter the process.
+func (p Proposal) Altered() bool { return p.Decides && (len(p.Changes) > 0 || p.Broken != "") }
+
 // Environment returns the environment of that name.
 func (p Process) Environment(name string) (Environment, bool) {
 	for _, e := range p.Environments {
