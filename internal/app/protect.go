@@ -3,12 +3,16 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/model"
 )
 
 // Contexts of statuses that merges into environments' branches need.
+//
+// hubship/process is asked for where the process is decided, and nowhere else: a
+// status belongs to a commit, so that none is set for another base.
 var (
 	changeContexts    = []string{"hubship/policy", "hubship/plan", "hubship/tests", "hubship/images"}
 	promotionContexts = []string{"hubship/policy", "hubship/plan", "hubship/promotion"}
@@ -18,13 +22,19 @@ var (
 // on its own, which drives none: env is then the zero one.
 func protectionOf(process model.Process, env model.Environment) *host.Protection {
 	p := &host.Protection{EnforceAdmins: true, AllowPush: env.Push}
+	decides := func(contexts []string) []string {
+		if env.Branch == process.Branch || env.Name == "" {
+			return append(slices.Clone(contexts), "hubship/process")
+		}
+		return contexts
+	}
 	if from, ok := process.Environment(env.After); ok {
 		// What is promoted was reviewed when it came to the branch before.
 		p.Heads = []string{from.Branch}
-		p.Checks = &host.RequiredChecks{Contexts: promotionContexts, By: ownLogin}
+		p.Checks = &host.RequiredChecks{Contexts: decides(promotionContexts), By: ownLogin}
 		return p
 	}
-	p.Checks = &host.RequiredChecks{Contexts: changeContexts, By: ownLogin}
+	p.Checks = &host.RequiredChecks{Contexts: decides(changeContexts), By: ownLogin}
 	p.Reviews = &host.RequiredReviews{Count: process.Review.Approvals, DismissStale: true, LastPush: true}
 	if process.Revert == model.RevertAuto {
 		// Nobody reviews a revert that merges by itself.

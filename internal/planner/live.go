@@ -34,16 +34,12 @@ const liveReleases = 100
 // knowClusters finds the clusters that may be asked: those that the process
 // names and the installation knows. One that the change adds is never among
 // them. What a name stands for is the installation's to say.
-func (w *work) knowClusters(ctx context.Context) {
+func (w *work) knowClusters(ctx context.Context, now model.Process) {
 	if w.o.Live == nil || w.o.Clusters == nil {
 		return
 	}
-	process, err := w.deciding(ctx)
-	if err != nil {
-		return // told where the process is read
-	}
 	w.clusters = map[string]model.Cluster{}
-	for _, name := range process.Clusters {
+	for _, name := range now.Clusters {
 		c, err := w.o.Clusters(ctx, name)
 		if err != nil {
 			w.problem(plan.Problem{
@@ -54,20 +50,6 @@ func (w *work) knowClusters(ctx context.Context) {
 		}
 		w.clusters[name] = c
 	}
-}
-
-// deciding is the process that the change is judged under: that of now, or in a
-// clone what the base says; of a change without one what the head says.
-func (w *work) deciding(ctx context.Context) (model.Process, error) {
-	if w.o.Repository.Judges() {
-		return w.o.Repository.Now(ctx)
-	}
-	if w.base.commit != "" {
-		if p, err := w.o.Repository.ProcessAt(ctx, w.base.commit); err == nil {
-			return p, nil
-		}
-	}
-	return w.o.Repository.ProcessAt(ctx, w.head.commit)
 }
 
 // live asks the clusters who is online, and which images their nodes have. A

@@ -75,7 +75,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 		return err // the forge closes what has no base any more
 	}
 	now, err := c.o.Repository.Now(ctx)
-	if err != nil {
+	if err != nil && (ctx.Err() != nil || pr.Base.Branch != now.Branch) {
 		return c.unreadable(ctx, pr, err)
 	}
 	env, ok := now.EnvironmentOfBranch(pr.Base.Branch)
@@ -86,7 +86,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	if err != nil {
 		return err
 	}
-	want, err := c.wanted(ctx, pr, base)
+	want, err := c.wanted(ctx, pr, base, now)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
 		return err
 	}
 	now, err := c.o.Repository.Now(ctx)
-	if err != nil {
+	if err != nil && pr.Base.Branch != now.Branch {
 		return ctx.Err() // told below
 	}
 	if _, drives := now.EnvironmentOfBranch(pr.Base.Branch); !drives && pr.Base.Branch != now.Branch {
@@ -134,11 +134,11 @@ func (c *Controller) unreadable(ctx context.Context, pr forge.PullRequest, why e
 }
 
 // wanted is what a check of the pull request would be about now.
-func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base string) (model.PullRequest, error) {
+func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base string, now model.Process) (model.PullRequest, error) {
 	want := model.PullRequest{
 		Number: pr.Number, Title: pr.Title, Author: pr.Author, URL: pr.URL,
 		Head: pr.Head.Commit, HeadOwner: pr.Head.Repository.Owner, HeadBranch: pr.Head.Branch, Fork: pr.FromFork(),
-		Base: pr.Base.Branch, BaseCommit: base,
+		Base: pr.Base.Branch, BaseCommit: base, Decides: pr.Base.Branch == now.Branch,
 	}
 	hold, err := c.hold(ctx, pr)
 	if err != nil {

@@ -277,6 +277,13 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 				if runs[0].State != model.Done {
 					return pr, model.RefusedBy(fmt.Errorf("the check of the promotion %s did not pass: %s", pr.URL, runs[0].Reason), "`hubship logs "+runs[0].ID+"` has it all")
 				}
+				agreed, err := c.agreed(ctx, pr, runs[0])
+				if err != nil {
+					return pr, err
+				}
+				if waitsForMaintainer(agreed) {
+					return pr, model.RefusedBy(fmt.Errorf("the promotion %s alters the process: %s", pr.URL, agreed.Pull.Part(model.PartProcess).Summary), "have a maintainer approve its head by a review")
+				}
 				// What the merge needs is to be at the forge before.
 				return pr, c.look(ctx, key{kind: lookPull, number: pr.Number})
 			}

@@ -258,6 +258,10 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 		!strings.HasPrefix(pr.Head.Branch, revertBranch) || r.Pull.Head != pr.Head.Commit {
 		return nil
 	}
+	r, err := c.agreed(ctx, pr, r)
+	if err != nil || waitsForMaintainer(r) {
+		return err
+	}
 	// Of what hubship pushed itself, and of that alone: anybody who may write
 	// can push to the branch.
 	commit, _, err := c.o.Memory.Reported(ctx, autoKey(pr.Number))

@@ -132,21 +132,6 @@ func (r *Repository) Fleet(ctx context.Context, commit string) (*model.Fleet, er
 	return cfg.Fleet, nil
 }
 
-// Proposal reads all that a commit says, the process included, as if it held.
-// It is for showing what a change would do and for nothing else: what is
-// deployed is a Fleet's.
-func (r *Repository) Proposal(ctx context.Context, commit string) (*config.Config, error) {
-	tree, err := r.tree(ctx, commit)
-	if err != nil {
-		return nil, fmt.Errorf("read deployment repository: %w", err)
-	}
-	s, err := r.view(ctx, tree, "")
-	if err != nil {
-		return nil, err
-	}
-	return r.config(s)
-}
-
 // ProcessAt is the process that a commit proposes.
 func (r *Repository) ProcessAt(ctx context.Context, commit string) (model.Process, error) {
 	if r.opts.Process != nil {
@@ -255,11 +240,17 @@ func (r *Repository) snapshot(ctx context.Context, rev string) (*snapshot, error
 // under returns what is kept about the commit of a fleet, under the fleet's own
 // process: it may have moved on meanwhile.
 func (r *Repository) under(ctx context.Context, fleet *model.Fleet) (*snapshot, error) {
-	tree, err := r.tree(ctx, fleet.Commit)
+	return r.at(ctx, fleet.Commit, fleet.Process)
+}
+
+// at returns what is kept about a commit under the process that another one
+// says; with none it is what the commit proposes itself.
+func (r *Repository) at(ctx context.Context, commit, process string) (*snapshot, error) {
+	tree, err := r.tree(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
-	return r.view(ctx, tree, fleet.Process)
+	return r.view(ctx, tree, process)
 }
 
 // view returns what is kept about a commit under the process that another one
