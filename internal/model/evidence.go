@@ -18,6 +18,9 @@ type EvidenceRecord struct {
 	Sequence int64     `json:"sequence,omitempty"` // which record of the release it is
 	Recorded time.Time `json:"recorded,omitzero"`
 	Evidence *Evidence `json:"evidence,omitempty"` // nil when it cannot be read, or is not genuine
+	// Error says why the ledger of the target could not be read; nothing else
+	// is known then.
+	Error string `json:"error,omitempty"`
 	// Envelope is the signed record itself: a DSSE envelope.
 	Envelope json.RawMessage `json:"envelope,omitempty"`
 }

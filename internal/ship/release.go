@@ -323,7 +323,7 @@ func (e *Engine) haltStep(ctx dbos.Context, in releaseInput, reason string) erro
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		err := e.Ledger.Halt(ctx, in.Plan.Cluster, d.Target, model.Halt{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Reason: reason, Commit: d.Commit,
-			Inputs: plan.Inputs(d, nil), Run: in.Run.ID, Since: time.Now(),
+			Inputs: plan.Inputs(d, nil), Shared: d.Shared, Run: in.Run.ID, Since: time.Now(),
 		})
 		if err != nil {
 			return false, fmt.Errorf("halt %s: %w", d.Target, err)

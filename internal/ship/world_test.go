@@ -33,6 +33,7 @@ type world struct {
 	builds   []string // Source.Hash, in order
 	releases map[string][]record
 	evidence map[string][]model.Evidence
+	refused  map[string][]string // why records are not believed
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []ship.VerifyRequest
@@ -395,6 +396,19 @@ func (w *world) Latest(_ context.Context, _ model.Cluster, t model.Target) (mode
 		return model.Evidence{}, false, nil
 	}
 	return all[len(all)-1], true, nil
+}
+
+func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []model.EvidenceRecord
+	for _, ev := range w.evidence[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
+	}
+	for _, why := range w.refused[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Name: "x", Refused: why})
+	}
+	return out, nil
 }
 
 func (w *world) Record(_ context.Context, _ model.Cluster, t model.Target, ev model.Evidence) error {
