@@ -83,7 +83,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard})
+	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard, Keys: signing})
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func newMutator(t *testing.T) *mutator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image := attest.Provenance{Image: evidenceOf(want, 1).Images[0], Commit: strings.Repeat("c", 40), Approval: attest.Merged, Run: "r"}
+	image := attest.Provenance{Image: evidenceOf(want, 1).Images[0], Commit: strings.Repeat("c", 40), Approval: attest.Approved, Run: "r"}
 	provenance, err := image.Seal(own)
 	if err != nil {
 		t.Fatal(err)

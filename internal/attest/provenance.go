@@ -22,10 +22,10 @@ const (
 // Approval says what had been agreed on when an image was built.
 type Approval string
 
-// The approvals. Only an image with Merged is deployed.
+// The approvals. Only an image that is Approved is deployed.
 const (
-	Merged   Approval = "merged"   // its commit is on the branch of an environment
-	Proposed Approval = "proposed" // a pull request that nobody has merged yet
+	Approved Approval = "approved" // its commit was to be deployed: it is on the branch of an environment, or an operator named it
+	Proposed Approval = "proposed" // a pull request that was not merged yet
 )
 
 // Provenance is what is signed about an image that hubship built.
@@ -37,7 +37,7 @@ type Provenance struct {
 	Platform   string
 	Bases      []Base // as they were used
 	Approval   Approval
-	Branch     string // of the environment, or that the pull request is to be merged into
+	Into       string // the environment, or the branch that the pull request is to be merged into
 	Process    string // commit of the process that named the branch
 	Pull       int    // number of the pull request; 0 for none
 	Head       string // of the pull request
@@ -99,7 +99,7 @@ type runMetadata struct {
 
 type approvalDetails struct {
 	State    Approval `json:"state"`
-	Branch   string   `json:"branch"`
+	Into     string   `json:"into"`
 	Process  string   `json:"process,omitempty"`
 	Pull     int      `json:"pull,omitempty"`
 	Head     string   `json:"head,omitempty"`
@@ -115,7 +115,7 @@ func (p Provenance) payload() ([]byte, error) {
 			ResolvedDependencies: []Subject{{Name: "source", Digest: map[string]string{"gitCommit": p.Commit}}},
 		},
 		RunDetails: runDetails{builder{builderID}, runMetadata{p.Run, p.Started, p.Finished}},
-		Approval:   approvalDetails{p.Approval, p.Branch, p.Process, p.Pull, p.Head, p.Promoted},
+		Approval:   approvalDetails{p.Approval, p.Into, p.Process, p.Pull, p.Head, p.Promoted},
 	}
 	for _, b := range p.Bases {
 		algorithm, hex, _ := strings.Cut(b.Digest, ":")
@@ -152,7 +152,7 @@ func OpenProvenance(envelope []byte, keys []Public, image model.Built) (Provenan
 	p := Provenance{
 		Image: def.InternalParameters.Built, Commit: def.ExternalParameters.Commit, Context: def.ExternalParameters.Context,
 		Dockerfile: def.ExternalParameters.Dockerfile, Platform: def.InternalParameters.Platform, Untrusted: def.InternalParameters.Untrusted,
-		Approval: ap.State, Branch: ap.Branch, Process: ap.Process, Pull: ap.Pull, Head: ap.Head, Promoted: ap.Promoted,
+		Approval: ap.State, Into: ap.Into, Process: ap.Process, Pull: ap.Pull, Head: ap.Head, Promoted: ap.Promoted,
 		Run: run.Metadata.InvocationID, Started: run.Metadata.StartedOn, Finished: run.Metadata.FinishedOn,
 	}
 	for _, d := range def.ResolvedDependencies[min(1, len(def.ResolvedDependencies)):] {
@@ -178,7 +178,7 @@ func OpenProvenance(envelope []byte, keys []Public, image model.Built) (Provenan
 
 // Deployable says why the image may not be deployed; nil when it may.
 func (p Provenance) Deployable() error {
-	if p.Approval != Merged {
+	if p.Approval != Approved {
 		return refuse(Unapproved, "it was built for a change that was not merged (pull request #%d at %.12s)", p.Pull, p.Head)
 	}
 	return nil

@@ -11,24 +11,25 @@ import (
 // empty environment or hub means all. A ledger that cannot be read is a record
 // with an Error.
 func (e *Engine) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
-	fleet, err := e.fleet(ctx)
+	now, err := e.Repository.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []model.EvidenceRecord
-	for _, one := range fleet.Environments {
+	for _, one := range now.Environments {
 		if env != "" && one.Name != env {
 			continue
 		}
-		at, one, _, err := e.environment(ctx, one.Name)
+		fleet, _, _, err := e.environment(ctx, one.Name)
 		if err != nil {
-			return nil, err
+			out = append(out, model.EvidenceRecord{Target: model.Target{Hub: hub, Environment: one.Name}, Error: describe(err)})
+			continue
 		}
-		for _, h := range at.Hubs {
+		for _, h := range fleet.Hubs {
 			if hub != "" && h.Name != hub || !h.In(one.Name) {
 				continue
 			}
-			records, err := e.recordsOf(ctx, at, h.Name, one.Name)
+			records, err := e.recordsOf(ctx, fleet, h.Name, one.Name)
 			if err != nil {
 				records = []model.EvidenceRecord{{Target: model.Target{Hub: h.Name, Environment: one.Name}, Error: describe(err)}}
 			}
@@ -43,7 +44,7 @@ func (e *Engine) recordsOf(ctx context.Context, fleet *model.Fleet, hub, env str
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := clusterOf(fleet, target)
+	cluster, err := e.cluster(ctx, target)
 	if err != nil {
 		return nil, err
 	}

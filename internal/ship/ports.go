@@ -61,10 +61,11 @@ var ErrUnknownCluster = errors.New("this installation knows no cluster of that n
 // Images builds and finds images.
 type Images interface {
 	// Find returns the image in the registry that was built from the source
-	// and the present digests of its base images. ok is false when it has to
-	// be built.
+	// and the present digests of its base images, and that may be deployed: its
+	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
-	// Exists says whether exactly this image is still in the registry.
+	// Exists says whether exactly this image is still in the registry, with a
+	// provenance that lets it be deployed.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Build builds the source from a context folder on disk and pushes it; a
 	// source that is in the registry already is found instead. An error that

@@ -217,6 +217,9 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			if err != nil {
 				return upgraded{}, err
 			}
+			if err := e.deployable(ctx, in.Images); err != nil {
+				return upgraded{}, err
+			}
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
 			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
