@@ -76,4 +76,3 @@ type Origin struct {
 // UnapprovedRepository is the folder of the installation's registry that
 // images of changes go to that were not merged. No release may name one.
 const UnapprovedRepository = "hubship-unapproved"
-

@@ -37,6 +37,7 @@ type world struct {
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []ship.VerifyRequest
+	ledger   ship.Ledger // when set, it takes the place of the world's own
 
 	environments []model.Environment // of the process, which every commit is under
 	broken       bool                // no process holds
@@ -567,7 +568,11 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	var kept ship.Ledger = w
+	if w.ledger != nil {
+		kept = w.ledger
+	}
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})
