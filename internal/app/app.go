@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/cluster/register"
@@ -78,7 +79,11 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard})
+	signing, err := attest.OpenFolder(p.SigningKeys)
+	if err != nil {
+		return err
+	}
+	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard, Keys: signing})
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	// The controller is there before the first run is taken up.
 	var carried *process
 	changed := func(r model.Run) { carried.control.Changed(r) }
-	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, changed, o)
+	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, signing, changed, o)
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,7 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 	return backend{status.Kubeconfig, status.Context, status.Registry, status.BuildKit}, nil
 }
 
-func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, changed func(model.Run), o Options) (*ship.Engine, error) {
+func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, signing attest.Keys, changed func(model.Run), o Options) (*ship.Engine, error) {
 	keys := secrets.Keys{AgeFile: p.AgeKey}
 	decrypt := func(name string, data []byte) (map[string]any, error) {
 		return secrets.Decrypt(name, data, keys)
@@ -186,7 +191,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	return ship.New(ctx, ship.Ports{
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
 		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
-		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
+		Ledger: ledger.New(clusters, signing, history, ledger.Timing{}), Verifier: verifier, History: history,
 		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,

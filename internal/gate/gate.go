@@ -32,6 +32,7 @@ type Proof struct {
 	Latest      *model.Evidence // newest for any inputs; nil when none
 	Halt        *model.Halt     // nil when none
 	Unknown     string          // why nothing of this can be known; empty when it is
+	Refused     []string        // records that are not believed, and why; for the wording of a refusal
 	// Changed names what differs between Latest and what asks to enter. It
 	// serves the wording of a refusal only.
 	Changed []string
@@ -100,6 +101,9 @@ func judge(req Request, refuse func(string, ...any)) {
 	}
 	if p.Evidence == nil {
 		refuse("%s", missing(req))
+		for _, r := range p.Refused[:min(len(p.Refused), maxNamed)] {
+			refuse("%s", r)
+		}
 		return
 	}
 	if problem := misfit(req); problem != "" {

@@ -123,17 +123,21 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	r := &Registry{o: o, inside: inside, outside: outside, bases: map[string]knownBase{}, now: time.Now}
 	for to, transport := range map[**remote.Puller]http.RoundTripper{&r.ours: inside, &r.others: outside} {
 		var err error
-		*to, err = remote.NewPuller(
-			remote.WithAuthFromKeychain(o.Keychain),
-			remote.WithTransport(transport),
-			remote.WithUserAgent("hubship"),
-			remote.WithRetryBackoff(remote.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 2}),
-		)
+		*to, err = remote.NewPuller(r.client(transport)...)
 		if err != nil {
 			return nil, fmt.Errorf("set up registry client for %s: %w", o.Address, err)
 		}
 	}
 	return r, nil
+}
+
+func (r *Registry) client(transport http.RoundTripper) []remote.Option {
+	return []remote.Option{
+		remote.WithAuthFromKeychain(r.o.Keychain),
+		remote.WithTransport(transport),
+		remote.WithUserAgent("hubship"),
+		remote.WithRetryBackoff(remote.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 2}),
+	}
 }
 
 // maxAnswer bounds what a registry answers, in bytes: manifests and the

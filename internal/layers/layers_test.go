@@ -38,6 +38,9 @@ var allowed = map[string][]string{
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
+	// What is proved, signed and believed.
+	"internal/attest": {"internal/model"},
+
 	// Around the process: machine, network and terminal.
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
@@ -57,8 +60,9 @@ var allowed = map[string][]string{
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
 	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
-	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/outbound", "internal/pyimport"},
+	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
+	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
 	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
@@ -73,7 +77,7 @@ var allowed = map[string][]string{
 	"internal/api":    {"internal/model", "internal/ship"},
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
@@ -101,6 +105,8 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
 	"golang.org/x/term":                           {"internal/term"},
+	"github.com/in-toto/":                         {"internal/attest"},
+	"github.com/secure-systems-lab/":              {"internal/attest"},
 	"k8s.io/kubernetes":                           {},
 	"github.com/hubship/hubship/node":             {},
 	"github.com/containerd/containerd":            {},

@@ -43,6 +43,7 @@ type ReleaseStanza struct {
 	URL      string    `json:"url"`    // where the hub answers
 	InSync   bool      `json:"inSync"` // runs what the branch wants
 	Evidence *Evidence `json:"evidence,omitempty"`
+	Refused  []string  `json:"refused,omitempty"` // records that are not believed, and why
 	Halt     *Halt     `json:"halt,omitempty"`
 	Error    string    `json:"error,omitempty"` // why it could not be observed
 }

@@ -257,6 +257,13 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 			proof.Changed, _ = e.Repository.Changed(ctx, latest.Commit, d.Commit, d.Target.Hub)
 		}
 	}
+	if proof.Evidence == nil {
+		records, err := e.Ledger.Records(ctx, cluster, target)
+		if err != nil {
+			return proof, err
+		}
+		proof.Refused = refusedRecords(records)
+	}
 	halt, ok, err := e.Ledger.Halted(ctx, cluster, target)
 	if err != nil {
 		return proof, err

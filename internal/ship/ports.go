@@ -61,10 +61,11 @@ var ErrUnknownCluster = errors.New("this installation knows no cluster of that n
 // Images builds and finds images.
 type Images interface {
 	// Find returns the image in the registry that was built from the source
-	// and the present digests of its base images. ok is false when it has to
-	// be built.
+	// and the present digests of its base images, and that may be deployed: its
+	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
-	// Exists says whether exactly this image is still in the registry.
+	// Exists says whether exactly this image is still in the registry, with a
+	// provenance that lets it be deployed.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Build builds the source from a context folder on disk and pushes it; a
 	// source that is in the registry already is found instead. An error that
@@ -115,16 +116,23 @@ func (e *UpgradeError) Error() string { return e.Err.Error() }
 func (e *UpgradeError) Unwrap() error { return e.Err }
 
 // Ledger keeps evidence, halts and the lock of each release in the release's
-// own cluster.
+// own cluster. An error of any method says that something could not be read or
+// written, and nothing about the release.
 type Ledger interface {
-	// Evidence returns the newest passed evidence of the hub in the
-	// environment for the shared inputs; ok is false when there is none.
+	// Evidence returns the evidence that counts of the hub in the environment
+	// for the shared inputs: signed, and voided by no later halt of them; ok
+	// is false when there is none.
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	// Latest returns the newest evidence for any inputs.
 	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
-	// Record stores evidence; the oldest beyond 20 of a release are removed.
+	// Records lists all that lies in the release's ledger, newest first, with
+	// what is not believed and why.
+	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
+	// Record signs and stores evidence; the oldest beyond 20 of a release are
+	// removed.
 	Record(ctx context.Context, cluster model.Cluster, target model.Target, ev model.Evidence) error
-	// Halt, Halted and Clear keep a release's halt.
+	// Halt, Halted and Clear keep a release's halt. A halt voids the evidence
+	// that there is of the inputs that failed, for good.
 	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
 	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error

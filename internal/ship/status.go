@@ -93,6 +93,11 @@ func (e *Engine) releaseStatus(ctx context.Context, d model.Desired) model.Relea
 	} else if ok {
 		st.Evidence = &ev
 	}
+	if records, err := e.Ledger.Records(ctx, cluster, d.Target); err != nil {
+		st.Error = describe(err)
+	} else {
+		st.Refused = refusedRecords(records)
+	}
 	if halt, ok, err := e.Ledger.Halted(ctx, cluster, d.Target); err != nil {
 		st.Error = describe(err)
 	} else if ok {

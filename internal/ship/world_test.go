@@ -33,9 +33,11 @@ type world struct {
 	builds   []string // Source.Hash, in order
 	releases map[string][]record
 	evidence map[string][]model.Evidence
+	refused  map[string][]string // why records are not believed
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []ship.VerifyRequest
+	ledger   ship.Ledger // when set, it takes the place of the world's own
 
 	environments []model.Environment // of the process, which every commit is under
 	broken       bool                // no process holds
@@ -397,6 +399,19 @@ func (w *world) Latest(_ context.Context, _ model.Cluster, t model.Target) (mode
 	return all[len(all)-1], true, nil
 }
 
+func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []model.EvidenceRecord
+	for _, ev := range w.evidence[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
+	}
+	for _, why := range w.refused[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Name: "x", Refused: why})
+	}
+	return out, nil
+}
+
 func (w *world) Record(_ context.Context, _ model.Cluster, t model.Target, ev model.Evidence) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -553,7 +568,11 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	var kept ship.Ledger = w
+	if w.ledger != nil {
+		kept = w.ledger
+	}
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/image"
 	"github.com/hubship/hubship/internal/outbound"
 )
@@ -50,6 +51,9 @@ type Options struct {
 	// Outside reaches registries that a change names; nil reaches the Internet
 	// alone.
 	Outside *outbound.Guard
+	// Keys sign the provenance of what is built, and say whose provenance is
+	// believed. Without them nothing can be built or found.
+	Keys attest.Keys
 }
 
 // Validate reports what keeps the options from being used.
