@@ -16,7 +16,7 @@ NODE_BUILD_PACKAGES = gcc libc6-dev libseccomp-dev pkg-config
 NODE_RUN_PACKAGES = ca-certificates containernetworking-plugins libseccomp2 mmdebstrap mount nftables
 
 NODE_PROGRAMS = hubship-node \
-	node.d/nsinit node.d/pause node.d/runc node.d/etcd node.d/kube \
+	node.d/nsinit node.d/pause node.d/hubship-policy node.d/runc node.d/etcd node.d/kube \
 	node.d/containerd node.d/containerd-shim-runc-v2 node.d/buildkitd \
 	node.d/registry node.d/coredns
 
@@ -40,6 +40,8 @@ node-program-node.d/nsinit:
 	$(call node-build,node.d/nsinit,./cmd/nsinit)
 node-program-node.d/pause:
 	$(call node-build,node.d/pause,./cmd/pause)
+node-program-node.d/hubship-policy:
+	$(call node-build,node.d/hubship-policy,./cmd/hubship-policy)
 node-program-node.d/runc:
 	$(call node-build,node.d/runc,github.com/opencontainers/runc,-X main.version=1.4.3,-tags seccomp,1)
 node-program-node.d/etcd:

@@ -232,6 +232,11 @@ func (i *instance) client() kubernetes.Interface {
 // exec runs a shell script in a pod and returns its output.
 func (i *instance) exec(pod, script string) string {
 	i.t.Helper()
+	return i.execIn("default", pod, script)
+}
+
+func (i *instance) execIn(namespace, pod, script string) string {
+	i.t.Helper()
 	config := i.rest()
 	config.GroupVersion, config.APIPath = &schema.GroupVersion{Version: "v1"}, "/api"
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
@@ -239,7 +244,7 @@ func (i *instance) exec(pod, script string) string {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	url := client.Post().Resource("pods").Namespace("default").Name(pod).SubResource("exec").
+	url := client.Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Command: []string{"/bin/bash", "-c", script}, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
 	executor, err := remotecommand.NewWebSocketExecutor(config, "GET", url.String())
 	if err != nil {

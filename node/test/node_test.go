@@ -50,6 +50,9 @@ func TestTwoNodes(t *testing.T) {
 	b.deploy()
 	t.Run("pods", func(t *testing.T) { checkPods(t, a); checkPods(t, b) })
 	t.Run("isolation", func(t *testing.T) { checkIsolation(t, a, b) })
+	t.Run("network policies", func(t *testing.T) { checkPolicies(t, a) })
+	t.Run("registry", func(t *testing.T) { checkRegistry(t, a) })
+	t.Run("sockets", func(t *testing.T) { checkSockets(t, a) })
 	t.Run("build", func(t *testing.T) { checkBuild(t, a) })
 	t.Run("what builds reach", func(t *testing.T) { checkBuildNetwork(t, a, b) })
 	t.Run("what builds may take", func(t *testing.T) { checkBuildLimits(t, a) })
@@ -165,6 +168,7 @@ func checkIsolation(t *testing.T, a, b *instance) {
 		"an unclaimed pod":      a.settings.LastPodIP().String() + "/80",
 		"the registry":          fmt.Sprintf("%s/%d", a.settings.NodeIP, a.settings.Port(20)),
 		"the database":          fmt.Sprintf("%s/%d", a.settings.NodeIP, a.settings.Port(1)),
+		"the kubelet":           fmt.Sprintf("%s/%d", a.settings.NodeIP, a.settings.Port(3)),
 		"the machine's service": "169.254.169.254/80",
 	}
 	for what, addr := range tries {
@@ -176,7 +180,7 @@ func checkIsolation(t *testing.T, a, b *instance) {
 	if got := a.exec("look", fmt.Sprintf("timeout 2 bash -c '</dev/tcp/%s/%d' && echo open", a.settings.KubernetesIP(), 443)); got != "open" {
 		t.Errorf("a pod does not reach the API: %q", got)
 	}
-	for _, port := range []int{1, 2, 4, 5, 6, 7, 8, 9} {
+	for _, port := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9} {
 		for _, host := range []string{"127.0.0.1", a.settings.NodeIP} {
 			if addr := fmt.Sprintf("%s:%d", host, a.settings.Port(port)); connects(addr) {
 				t.Errorf("the machine reaches %s, which is the node's own", addr)
@@ -220,11 +224,7 @@ CMD ["python3", "-c", "import idna; print('idna', idna.__version__)"]
 // checkTag wants exactly one tag of a repository in the registry.
 func (i *instance) checkTag(repository string) {
 	i.t.Helper()
-	resp, err := http.Get("http://" + i.settings.Registry() + "/v2/" + repository + "/tags/list")
-	if err != nil {
-		i.t.Error(err)
-		return
-	}
+	resp := i.registry(http.MethodGet, "/v2/"+repository+"/tags/list", i.settings.RegistryCredentials())
 	defer func() { _ = resp.Body.Close() }()
 	var tags struct{ Tags []string }
 	if err := json.NewDecoder(resp.Body).Decode(&tags); err != nil || len(tags.Tags) != 1 {

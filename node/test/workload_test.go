@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
 	"github.com/tonistiigi/fsutil"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -164,6 +165,7 @@ func (i *instance) build(dir, image string) {
 		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
 			"name": image, "push": "true", "compression": "zstd", "compression-level": "1",
 		}}},
+		Session: []session.Attachable{&keyring{i: i}},
 	}, status)
 	<-done
 	if err != nil {

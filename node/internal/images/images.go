@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -26,6 +27,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hubship/hubship/node/internal/registryauth"
 )
 
 // Dialer connects to the node's own loopback.
@@ -37,15 +40,28 @@ type Dialer interface {
 type Registry struct {
 	addr      string
 	transport http.RoundTripper
+	account   authn.Authenticator
 }
 
-// Open returns the registry at addr, a port of the node's loopback.
-func Open(addr string, port int, dialer Dialer) *Registry {
-	return &Registry{addr: addr, transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return dialer.DialLoopback(port)
+// Open returns the registry at addr, a port of the node's loopback. credentials
+// is the docker configuration file of the account that pushes.
+func Open(addr string, port int, credentials string, dialer Dialer) (*Registry, error) {
+	account, password, err := registryauth.Read(credentials, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{
+		addr: addr, account: &authn.Basic{Username: account, Password: password},
+		transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return dialer.DialLoopback(port)
+			},
 		},
-	}}
+	}, nil
+}
+
+func (r *Registry) options(ctx context.Context) []remote.Option {
+	return []remote.Option{remote.WithContext(ctx), remote.WithTransport(r.transport), remote.WithAuth(r.account)}
 }
 
 func (r *Registry) ref(repository, tag string) (name.Tag, error) {
@@ -58,7 +74,7 @@ func (r *Registry) Has(ctx context.Context, repository, tag string) (bool, error
 	if err != nil {
 		return false, fmt.Errorf("look for image %s:%s: %w", repository, tag, err)
 	}
-	_, err = remote.Head(ref, remote.WithContext(ctx), remote.WithTransport(r.transport))
+	_, err = remote.Head(ref, r.options(ctx)...)
 	var status *transport.Error
 	switch {
 	case err == nil:
@@ -75,7 +91,7 @@ func (r *Registry) push(ctx context.Context, repository, tag string, image v1.Im
 	if err != nil {
 		return fmt.Errorf("push image %s:%s: %w", repository, tag, err)
 	}
-	if err := remote.Write(ref, image, remote.WithContext(ctx), remote.WithTransport(r.transport)); err != nil {
+	if err := remote.Write(ref, image, r.options(ctx)...); err != nil {
 		return fmt.Errorf("push image %s:%s: %w", repository, tag, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/hubship/hubship/node/internal/policy"
 	"github.com/hubship/hubship/node/internal/settings"
 )
 
@@ -48,17 +49,51 @@ func Up(s settings.Settings, reach []settings.Reach, node Executor) error {
 	if err := hostRoutes(s); err != nil {
 		return fmt.Errorf("route to the node: %w", err)
 	}
-	rules := nodeRules(s, reach)
+	// No pod has a policy yet: until its own rules are set it reaches nobody.
+	rules := nodeRules(s, reach) + policy.Rules(PolicyNet(s), nil)
 	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
 		rules += nodeRules6
 	}
-	if err := node.Do(func() error { return applyRules(rules) }); err != nil {
+	if err := ApplyInNode(node, rules); err != nil {
 		return fmt.Errorf("set the node's firewall: %w", err)
 	}
 	if err := applyRules(hostRules(s)); err != nil {
 		return fmt.Errorf("set the machine's firewall for the node: %w", err)
 	}
 	return enableForwarding()
+}
+
+// ApplyInNode hands rules to nft in the node's network, as one transaction.
+func ApplyInNode(node Executor, rules string) error {
+	return node.Do(func() error { return applyRules(rules) })
+}
+
+// ForgetConnections ends what the node's connection tracking knows of an
+// address.
+func ForgetConnections(node Executor, ip netip.Addr) error {
+	return node.Do(func() error {
+		var any []netlink.CustomConntrackFilter
+		for _, end := range []netlink.ConntrackFilterType{
+			netlink.ConntrackOrigSrcIP, netlink.ConntrackOrigDstIP, netlink.ConntrackReplySrcIP, netlink.ConntrackReplyDstIP,
+		} {
+			filter := &netlink.ConntrackFilter{}
+			if err := filter.AddIP(end, ip.AsSlice()); err != nil {
+				return err
+			}
+			any = append(any, filter)
+		}
+		_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, any...)
+		return err
+	})
+}
+
+// PolicyNet is the node's network as the rules of network policies see it.
+func PolicyNet(s settings.Settings) policy.Net {
+	return policy.Net{
+		Pods: s.Pods(), Builds: s.Builds(), Services: s.Services(),
+		Node: netip.MustParseAddr(s.NodeIP), Host: s.HostIP(),
+		APIPort: s.Port(settings.PortAPIServer), Uplink: uplink,
+	}
 }
 
 // Down removes what Up has made on the machine. What is gone already is no

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +20,13 @@ import (
 // the machine's routes under its address; nobody but the machine itself may
 // open a connection into the node, and nothing in the node may open one to the
 // machine, save for name resolution. That holds before the machine's own
-// translations, too: a port that it forwards elsewhere is still its own.
+// translations, too: a port that it forwards elsewhere is still its own. Of the
+// machine's users root alone reaches pods and Services, which are hubship's to
+// show; the API server asks everybody for a certificate.
 func hostRules(s settings.Settings) string {
 	return strings.NewReplacer(
 		"TABLE", s.Table(), "LINK", s.Bridge, "PODS", s.PodCIDR, "SERVICES", s.ServiceCIDR,
+		"NODE", s.NodeIP, "HOST", s.HostIP().String(), "APIPORT", strconv.Itoa(s.Port(settings.PortAPIServer)),
 	).Replace(`table ip TABLE
 delete table ip TABLE
 table ip TABLE {
@@ -51,10 +55,14 @@ table ip TABLE {
 		iifname "LINK" meta l4proto { tcp, udp } th dport 53 accept
 		iifname "LINK" icmp type echo-request accept
 		iifname "LINK" drop
+		iifname != "lo" ip daddr HOST drop
 	}
 	chain output {
 		type filter hook output priority filter; policy accept;
 		ip daddr { PODS, SERVICES } oifname != { "LINK", "lo" } drop
+		oifname "LINK" ct state established,related accept
+		oifname "LINK" ip daddr NODE tcp dport APIPORT accept
+		oifname "LINK" meta skuid != 0 reject with icmp type admin-prohibited
 	}
 }
 `)

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -34,7 +35,7 @@ func TestRulesAreValid(t *testing.T) {
 		if _, err := nft(rules, "--check", "-f", "-"); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, rules)
 		}
-		for _, left := range []string{"PODS", "SERVICES", "BUILDS", "LINK", "TABLE", "HOST", "UPLINK", "PRIVATE", "REACH"} {
+		for _, left := range []string{"PODS", "SERVICES", "BUILDS", "LINK", "TABLE", "HOST", "UPLINK", "PRIVATE", "REACH", "NODE", "APIPORT"} {
 			if strings.Contains(rules, left) {
 				t.Errorf("%s: %s was not filled in", name, left)
 			}
@@ -53,5 +54,21 @@ func TestOverlapsFindsTheMachinesOwnRoutes(t *testing.T) {
 	s.PodCIDR = "127.0.0.0/24"
 	if found, err = Overlaps(s); err != nil || len(found) == 0 {
 		t.Errorf("got %v, %v, want the loopback's", found, err)
+	}
+}
+
+// here is the machine's own network.
+type here struct{}
+
+func (here) Do(fn func() error) error { return fn() }
+func (here) Pid() int                 { return os.Getpid() }
+
+// The kernel lets connections be forgotten; nobody has this address.
+func TestForgetConnections(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("connection tracking is root's alone")
+	}
+	if err := ForgetConnections(here{}, netip.MustParseAddr("192.0.2.77")); err != nil {
+		t.Error(err)
 	}
 }

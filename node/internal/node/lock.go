@@ -66,8 +66,13 @@ func held(s settings.Settings) error {
 }
 
 func acquire(s settings.Settings) (*lock, error) {
-	if err := os.MkdirAll(s.DataDir, 0o755); err != nil {
+	// Other users of the machine have no business in it: it holds keys, users'
+	// files and the layers of images.
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := os.Chmod(s.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("close the data directory to others: %w", err)
 	}
 	file, err := os.OpenFile(lockPath(s), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

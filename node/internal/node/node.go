@@ -93,7 +93,8 @@ func (n *Node) requestStop() { n.stopOnce.Do(func() { close(n.stopAsked) }) }
 // reverse order of its making.
 func (n *Node) run(ctx context.Context, self string) (err error) {
 	defer func() { err = errors.Join(err, clean(n.s)) }()
-	if err := os.MkdirAll(n.s.RunDir, 0o755); err != nil {
+	// Sockets of programs that believe whoever opens them lie in it.
+	if err := os.MkdirAll(n.s.RunDir, 0o700); err != nil {
 		return fmt.Errorf("make the run directory: %w", err)
 	}
 	stopControl, err := n.serveControl()

@@ -62,6 +62,9 @@ func (n *Node) start(ctx context.Context) error {
 		if err := errors.Join(api.wait(ctx), runtime.wait(ctx)); err != nil {
 			return err
 		}
+		if err := n.servePolicies(ctx, life); err != nil {
+			return err
+		}
 		return n.startAgent(ctx)
 	})
 	group.Go(func() error {
@@ -132,8 +135,11 @@ func (n *Node) startImages(ctx context.Context, ready gate) error {
 	if err := n.startProgram(ctx, "registry", "start the image registry", n.programs.Registry); err != nil {
 		return err
 	}
-	registry := images.Open(n.s.Registry(), n.s.Port(settings.PortRegistry), n.box)
-	err := n.board.step(ctx, "system-images", "make the images of the system's own pods", func(ctx context.Context) error {
+	registry, err := images.Open(n.s.Registry(), n.s.Port(settings.PortRegistry), n.s.RegistryCredentials(), n.box)
+	if err != nil {
+		return err
+	}
+	err = n.board.step(ctx, "system-images", "make the images of the system's own pods", func(ctx context.Context) error {
 		for _, p := range []images.Program{
 			{Repository: "hubship/pause", Tag: "1", Path: n.programs.Helper("pause"), User: "65535"},
 			{Repository: "hubship/coredns", Tag: "1.15.0", Path: n.programs.Helper("coredns"), User: "0"},

@@ -3,8 +3,6 @@ package node
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -39,6 +37,10 @@ type Status struct {
 	// Registry is host and port of the registry, plain HTTP, under the same name
 	// on the machine, in the node and in builds' FROM lines.
 	Registry string `json:"registry"`
+	// RegistryCredentials is the path of a docker configuration file, mode 0600,
+	// with the account that pushes to the registry. The account itself is shown
+	// nowhere.
+	RegistryCredentials string `json:"registryCredentials"`
 	// BuildKit is the builder's address.
 	BuildKit    string `json:"buildkit"`
 	NodeIP      string `json:"nodeIP"`
@@ -53,7 +55,8 @@ type Status struct {
 func (n *Node) status() Status {
 	s := Status{
 		Name: n.s.Name, PID: os.Getpid(), Version: version.Get().GitVersion, StartedAt: n.startedAt,
-		Kubeconfig: n.s.Kubeconfig(), Context: n.s.Context(), Registry: n.s.Registry(), BuildKit: n.s.BuildKit(),
+		Kubeconfig: n.s.Kubeconfig(), Context: n.s.Context(), Registry: n.s.Registry(),
+		RegistryCredentials: n.s.RegistryCredentials(), BuildKit: n.s.BuildKit(),
 		NodeIP: n.s.NodeIP, PodCIDR: n.s.PodCIDR, ServiceCIDR: n.s.ServiceCIDR,
 		DNSIP: n.s.DNSIP().String(), StorageClass: storageClass,
 	}
@@ -72,13 +75,9 @@ func (n *Node) status() Status {
 // serveControl answers at the control socket until the returned function is
 // called.
 func (n *Node) serveControl() (stop func(), err error) {
-	path := n.s.Socket()
-	listener, err := net.Listen("unix", path)
+	listener, err := listenPrivate(n.s.Socket())
 	if err != nil {
-		return nil, fmt.Errorf("open the control socket %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("protect the control socket: %w", err), listener.Close())
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {

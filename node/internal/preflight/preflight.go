@@ -47,7 +47,7 @@ var Tools = []Tool{
 }
 
 // Helpers lists the programs that lie in node.d beside the node's own.
-var Helpers = []string{"nsinit", "etcd", "kube", "containerd", "containerd-shim-runc-v2", "buildkitd", "runc", "coredns", "registry", "pause"}
+var Helpers = []string{"nsinit", "etcd", "kube", "containerd", "containerd-shim-runc-v2", "buildkitd", "runc", "coredns", "registry", "pause", "hubship-policy"}
 
 // Check returns every reason why the node of these settings cannot start, each
 // with what to do about it. helperDir holds the programs that are built beside

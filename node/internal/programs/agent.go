@@ -2,11 +2,14 @@ package programs
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"text/template"
 	"time"
 
+	"github.com/hubship/hubship/node/internal/registryauth"
 	"github.com/hubship/hubship/node/internal/settings"
 	"github.com/hubship/hubship/node/internal/supervise"
 )
@@ -149,15 +152,24 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 }
 
 func (p *Set) writeContainerdConfig() error {
-	err := writeFile(p.s.Data("config", "registries", "docker.io", "hosts.toml"), fmt.Sprintf(`# What this mirror does not have is asked of docker.io itself.
-[host."http://%s"]
-  capabilities = ["pull", "resolve"]
-`, p.s.Registry()))
+	account, password, err := registryauth.Read(p.registryFiles().Pull, p.s.Registry())
 	if err != nil {
 		return err
 	}
-	err = writeFile(p.s.Data("config", "registries", p.s.Registry(), "hosts.toml"), fmt.Sprintf(`server = "http://%s"
-`, p.s.Registry()))
+	basic := base64.StdEncoding.EncodeToString([]byte(account + ":" + password))
+	err = errors.Join(
+		writeFile(p.s.Data("config", "registries", "docker.io", "hosts.toml"), fmt.Sprintf(`# What this mirror does not have is asked of docker.io itself.
+[host."http://%[1]s"]
+  capabilities = ["pull", "resolve"]
+  [host."http://%[1]s".header]
+    authorization = "Basic %[2]s"
+`, p.s.Registry(), basic)),
+		writeFile(p.s.Data("config", "registries", p.s.Registry(), "hosts.toml"), fmt.Sprintf(`server = "http://%s"
+
+[header]
+  authorization = "Basic %s"
+`, p.s.Registry(), basic)),
+	)
 	if err != nil {
 		return err
 	}
@@ -202,7 +214,7 @@ disabled_plugins = [
         BinaryName = '{{.Runc}}'
         SystemdCgroup = false
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ['{{.Plugins}}']
+    bin_dirs = ['{{.Plugins}}', '{{.Helpers}}']
     conf_dir = '{{.Networks}}'
 `, map[string]string{
 		"Root":       p.s.Data("containerd"),
@@ -213,6 +225,7 @@ disabled_plugins = [
 		"Registries": p.s.Data("config", "registries"),
 		"Runc":       p.Helper("runc"),
 		"Plugins":    PluginDir,
+		"Helpers":    p.helper,
 		"Networks":   p.s.Data("config", "cni"),
 	})
 }

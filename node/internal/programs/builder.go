@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hubship/hubship/node/internal/registryauth"
 	"github.com/hubship/hubship/node/internal/settings"
 	"github.com/hubship/hubship/node/internal/supervise"
 )
@@ -23,7 +24,8 @@ func (p *Set) Registry() supervise.Spec {
 		Args: []string{"serve", p.s.Data("config", "registry.yaml")},
 		// The registry would send traces to a collector on the loopback.
 		Env: p.small(150, "OTEL_TRACES_EXPORTER=none"), Log: p.s.Log("registry"),
-		Ready: p.healthy("http", settings.PortRegistry, "/v2/"),
+		// The one page that wants no credentials.
+		Ready: p.healthy("http", settings.PortRegistry, "/"),
 	}
 }
 
@@ -48,8 +50,23 @@ storage:
   maintenance:
     uploadpurging: {enabled: true, age: 24h, interval: 24h, dryrun: false}
 http: {addr: "{{.Addr}}"}
-`, map[string]string{"Root": p.s.Data("registry"), "Addr": p.s.Registry()})
+auth: {{"{"}}{{.Auth}}: {path: "{{.Hashes}}"}}
+`, map[string]string{
+		"Root": p.s.Data("registry"), "Addr": p.s.Registry(),
+		"Auth": registryauth.Name, "Hashes": p.registryFiles().Hashes,
+	})
 }
+
+// registryFiles are where the registry's credentials lie.
+func (p *Set) registryFiles() registryauth.Files {
+	return registryauth.Files{
+		Hashes: p.s.Data("pki", "registry.htpasswd"),
+		Push:   p.s.RegistryCredentials(),
+		Pull:   p.s.Data("pki", "registry-pull.json"),
+	}
+}
+
+func (p *Set) ensureRegistryAccounts() error { return p.registryFiles().Ensure(p.s.Registry()) }
 
 // Disk that BuildKit's cache may take, and must leave, before it is pruned.
 const (
@@ -130,7 +147,11 @@ const cniVersion = "1.0.0"
 func (p *Set) writePodNetwork() error {
 	pods, podErr := json.MarshalIndent(map[string]any{
 		"cniVersion": cniVersion, "name": "pods",
-		"plugins": []any{p.network("pods", p.s.FirstPodIP(), p.s.LastPodIP())},
+		"plugins": []any{
+			p.network("pods", p.s.FirstPodIP(), p.s.LastPodIP()),
+			// It returns once the pod's network policies are in force.
+			map[string]any{"type": "hubship-policy", "socket": p.s.PolicySocket()},
+		},
 	}, "", "  ")
 	builds := p.network("builds", p.s.FirstBuildIP(), p.s.LastBuildIP())
 	builds["cniVersion"], builds["name"] = cniVersion, "builds"

@@ -75,7 +75,9 @@ func (p *Set) APIServer() supervise.Spec {
 		"--proxy-client-cert-file="+p.pki.Cert("front-proxy-client"),
 		"--proxy-client-key-file="+p.pki.Key("front-proxy-client"),
 		"--authorization-mode=Node,RBAC",
-		"--enable-admission-plugins=NodeRestriction",
+		// With external addresses a Service could take the place of any other
+		// host for every pod.
+		"--enable-admission-plugins=NodeRestriction,DenyServiceExternalIPs",
 		"--anonymous-auth=false",
 		"--service-cluster-ip-range="+p.s.ServiceCIDR,
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",

@@ -153,6 +153,10 @@ func writeFile(path, content string) error {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
+	// One that was there keeps its mode otherwise.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
 	return nil
 }
 
@@ -168,8 +172,11 @@ func (p *Set) Prepare() error {
 	if err := os.Chmod(p.s.Data("etcd"), 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
+	// Configuration files have a part of these in them.
+	if err := errors.Join(p.ensureCertificates(), p.ensureRegistryAccounts()); err != nil {
+		return err
+	}
 	return errors.Join(
-		p.ensureCertificates(),
 		p.writeKubeletConfig(),
 		p.writeKubeProxyConfig(),
 		p.writeContainerdConfig(),

@@ -70,6 +70,13 @@ func (s Settings) Run(elem ...string) string {
 // Socket is the control socket.
 func (s Settings) Socket() string { return s.Run("node.sock") }
 
+// PolicySocket is where the CNI plugin of the network policies is answered.
+func (s Settings) PolicySocket() string { return s.Run("policy.sock") }
+
+// RegistryCredentials is a docker configuration file with the account that
+// pushes to the registry.
+func (s Settings) RegistryCredentials() string { return s.Data("pki", "registry-push.json") }
+
 // Kubeconfig is the administrator's kubeconfig.
 func (s Settings) Kubeconfig() string { return s.Data("admin.kubeconfig") }
 
