@@ -52,6 +52,7 @@ echo "the node for the tests is ready after $(($(date +%s) - started)) s" >&2
 export HUBSHIP_TEST_KUBECONFIG="$dir/node/admin.kubeconfig"
 export HUBSHIP_TEST_CONTEXT="hubship-$name"
 export HUBSHIP_TEST_REGISTRY="127.0.0.1:$((base + 20))"
+export HUBSHIP_TEST_REGISTRY_CREDENTIALS="$dir/node/pki/registry-push.json"
 export HUBSHIP_TEST_BUILDKIT="unix:///run/hubship/$name/buildkitd.sock"
 export HUBSHIP_TEST_IMAGE="127.0.0.1:$((base + 20))/library/debian:bookworm-slim"
 code=0

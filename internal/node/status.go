@@ -25,13 +25,16 @@ type Status struct {
 	Steps      []Step      `json:"steps"`
 	Components []Component `json:"components"`
 
-	Kubeconfig  string `json:"kubeconfig"` // path of the administrator's kubeconfig
-	Context     string `json:"context"`    // context within it
-	Registry    string `json:"registry"`   // host:port
-	BuildKit    string `json:"buildkit"`   // unix:///…
-	NodeIP      string `json:"nodeIP"`
-	PodCIDR     string `json:"podCIDR"`
-	ServiceCIDR string `json:"serviceCIDR"`
+	Kubeconfig string `json:"kubeconfig"` // path of the administrator's kubeconfig
+	Context    string `json:"context"`    // context within it
+	Registry   string `json:"registry"`   // host:port
+	// RegistryCredentials is the path of a docker configuration file with the
+	// account that pushes there.
+	RegistryCredentials string `json:"registryCredentials"`
+	BuildKit            string `json:"buildkit"` // unix:///…
+	NodeIP              string `json:"nodeIP"`
+	PodCIDR             string `json:"podCIDR"`
+	ServiceCIDR         string `json:"serviceCIDR"`
 }
 
 // Phases of a node that will not become ready any more.

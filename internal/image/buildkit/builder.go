@@ -31,7 +31,11 @@ type Builder struct {
 // New returns a Builder. Neither BuildKit nor the registry is contacted yet.
 func New(o Options) (*Builder, error) {
 	if err := o.Validate(); err != nil {
-		return nil, model.Usage(fmt.Errorf("set up image builds: %w", err), "correct the registry's or BuildKit's address")
+		hint := model.HintOf(err)
+		if hint == "" {
+			hint = "correct the registry's or BuildKit's address"
+		}
+		return nil, model.Usage(fmt.Errorf("set up image builds: %w", err), hint)
 	}
 	o = o.withDefaults()
 	registry, err := image.NewRegistry(o.registry())
@@ -54,7 +58,11 @@ func New(o Options) (*Builder, error) {
 		Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 		MinConnectTimeout: 5 * time.Second,
 	}))
-	c, err := client.New(context.Background(), o.Address, dial)
+	opts, err := o.dialOptions()
+	if err != nil {
+		return nil, fmt.Errorf("set up image builds: %w", err)
+	}
+	c, err := client.New(context.Background(), o.Address, append(opts, dial)...)
 	if err != nil {
 		return nil, fmt.Errorf("set up BuildKit client for %s: %w", o.Address, err)
 	}

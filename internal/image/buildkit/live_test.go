@@ -33,7 +33,7 @@ func live(t testing.TB) *Builder {
 	if address == "" || host == "" {
 		t.Skip("needs a running BuildKit and registry: set HUBSHIP_TEST_BUILDKIT to its address and HUBSHIP_TEST_REGISTRY to the registry's host and port")
 	}
-	b, err := New(Options{Address: address, Registry: host, Keychain: authn.NewMultiKeychain()})
+	b, err := New(Options{Address: address, Registry: host, Keychain: credentials()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,11 @@ func live(t testing.TB) *Builder {
 		}
 	})
 	return b
+}
+
+// credentials are those of the registry under test.
+func credentials() authn.Keychain {
+	return image.FileKeychain(os.Getenv("HUBSHIP_TEST_REGISTRY_CREDENTIALS"))
 }
 
 // context lays out files as a build context.
@@ -152,7 +157,7 @@ func checkPushed(t *testing.T, ctx context.Context, built model.Built) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := remote.Image(ref, remote.WithContext(ctx))
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(credentials()))
 	if err != nil {
 		t.Fatalf("pull what was pushed: %v", err)
 	}
@@ -358,7 +363,7 @@ func TestLiveInterruptionIsRiddenOut(t *testing.T) {
 	defer c.set(false)
 	go c.serve(l, network, address)
 
-	b, err := New(Options{Address: "unix://" + socket, Registry: direct.o.Registry, Keychain: authn.NewMultiKeychain()})
+	b, err := New(Options{Address: "unix://" + socket, Registry: direct.o.Registry, Keychain: direct.registry.Keychain()})
 	if err != nil {
 		t.Fatal(err)
 	}

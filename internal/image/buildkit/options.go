@@ -4,7 +4,6 @@ package buildkit
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"runtime"
 	"time"
 
@@ -18,8 +17,10 @@ import (
 // Options say where images are built and where they go.
 type Options struct {
 	// Address of BuildKit: "unix:///run/hubship/default/buildkitd.sock" or
-	// "tcp://10.0.0.7:1234".
+	// "tcp://10.0.0.7:1234", which needs TLS.
 	Address string
+	// TLS is for tcp:// alone.
+	TLS TLS
 	// Registry that images are pushed to: host, with a port and a path prefix
 	// if it has them. BuildKit must reach it under this very name.
 	Registry string
@@ -58,9 +59,8 @@ type Options struct {
 
 // Validate reports what keeps the options from being used.
 func (o Options) Validate() error {
-	u, err := url.Parse(o.Address)
-	if err != nil || (u.Scheme != "unix" && u.Scheme != "tcp") || (u.Path == "" && u.Host == "") {
-		return fmt.Errorf("BuildKit address %q: want unix:///PATH or tcp://HOST:PORT", o.Address)
+	if err := o.reachable(); err != nil {
+		return err
 	}
 	switch o.Compression {
 	case "", "zstd", "gzip", "uncompressed":

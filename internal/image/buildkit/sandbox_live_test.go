@@ -379,7 +379,8 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 }
 
 // pushTrigger makes a base image, as anybody may publish one, that brings an
-// instruction into the builds that start from it.
+// instruction into the builds that start from it. It lies where the node's
+// registry lets anybody read.
 func pushTrigger(t *testing.T, b *Builder, instruction string) string {
 	t.Helper()
 	base, err := name.ParseReference(b.o.Registry+"/library/"+debian, name.Insecure)
@@ -399,12 +400,12 @@ func pushTrigger(t *testing.T, b *Builder, instruction string) string {
 	if img, err = mutate.Config(img, config); err != nil {
 		t.Fatal(err)
 	}
-	written := fmt.Sprintf("library/trigger-%d:1", time.Now().UnixNano())
+	written := fmt.Sprintf("library/debian:trigger-%d", time.Now().UnixNano())
 	ref, err := name.ParseReference(b.o.Registry+"/"+written, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, img); err != nil {
+	if err := remote.Write(ref, img, remote.WithAuthFromKeychain(credentials())); err != nil {
 		t.Fatal(err)
 	}
 	return "docker.io/" + written
@@ -448,7 +449,7 @@ func catalog(t *testing.T, b *Builder) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := remote.Catalog(t.Context(), registry)
+	all, err := remote.Catalog(t.Context(), registry, remote.WithAuthFromKeychain(credentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
