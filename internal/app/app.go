@@ -25,7 +25,6 @@ import (
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/node"
 	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/pulls"
@@ -83,7 +82,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard, Keys: signing})
+	builder, err := buildkit.New(backend.builder(guard, signing))
 	if err != nil {
 		return err
 	}
@@ -110,21 +109,6 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	}
 	closers = append(closers, carried.close)
 	return serveHTTP(ctx, p, settings, engine, carried, clusters, o)
-}
-
-// backend is where the cluster, the registry and BuildKit are.
-type backend struct{ kubeconfig, context, registry, buildkit string }
-
-// locate asks the embedded node, or takes what `hubship up` was told.
-func locate(ctx context.Context, s install.Settings) (backend, error) {
-	if s.Cluster != nil {
-		return backend{s.Cluster.Kubeconfig, s.Cluster.Context, s.Cluster.Registry, s.Cluster.BuildKit}, nil
-	}
-	status, err := node.NewClient(s.NodeSocket()).Status(ctx)
-	if err != nil {
-		return backend{}, model.WithHint(fmt.Errorf("ask the embedded node: %w", err), "start it with `hubship up`")
-	}
-	return backend{status.Kubeconfig, status.Context, status.Registry, status.BuildKit}, nil
 }
 
 func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, signing attest.Keys, changed func(model.Run), o Options) (*ship.Engine, error) {

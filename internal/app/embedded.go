@@ -116,12 +116,13 @@ func (e *embedded) accounts(ctx context.Context, p install.Paths) (own store.Acc
 		a, err := e.host.Store.AccountByLogin(ctx, n.Login)
 		if errors.Is(err, store.ErrNotFound) {
 			if n.Login == adminLogin {
-				// The password of the try-out's hubs opens the forge too.
-				if n.Password, err = ensurePassword(p.Password); err != nil {
+				if n.Password, err = forgePassword(p); err != nil {
 					return own, err
 				}
 			}
 			a, err = e.host.Store.CreateAccount(ctx, n)
+		} else if err == nil && n.Login == adminLogin {
+			err = e.separatePasswords(ctx, p, a)
 		}
 		if err != nil {
 			return own, fmt.Errorf("account %s of the embedded forge: %w", n.Login, err)

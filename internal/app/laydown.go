@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -186,15 +185,14 @@ func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]f
 	return files, modes, nil
 }
 
-// ensurePassword reads the generated password, or makes one: 24 letters and
-// digits, about 123 bits.
+// ensurePassword reads a generated password, or makes one.
 func ensurePassword(file string) (string, error) {
 	if raw, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(raw))) > 0 {
 		return strings.TrimSpace(string(raw)), nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read the generated password: %w", err)
 	}
-	password := rand.Text()[:24]
+	password := newPassword()
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return "", fmt.Errorf("keep the generated password: %w", err)
 	}

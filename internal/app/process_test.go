@@ -233,7 +233,7 @@ func TestRestart(t *testing.T) {
 	if got := hooks(); len(got) != 1 || !strings.HasSuffix(got[0].URL, fmt.Sprintf(":%d/hooks/github", w.settings.Port)) {
 		t.Fatalf("webhooks %+v", got)
 	}
-	for _, file := range []string{w.paths.ForgeToken, w.paths.HookSecret, w.paths.GitToken, w.paths.Password} {
+	for _, file := range []string{w.paths.ForgeToken, w.paths.HookSecret, w.paths.GitToken, w.paths.Password, w.paths.ForgePassword} {
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", file, info.Mode(), err)
 		}
@@ -274,12 +274,9 @@ func TestRestart(t *testing.T) {
 	if pr, err := admin.Open(t.Context(), forge.NewPullRequest{Title: "Again", Head: "topic", Base: "staging"}); err != nil || pr.Number != 8 {
 		t.Errorf("the next pull request is #%d, %v; want #8", pr.Number, err)
 	}
-	// The first person's password is the one of the try-out.
-	password, err := os.ReadFile(w.paths.Password)
-	w.ok(err)
-	if _, err := w.process.local.host.Store.Login(t.Context(), "admin", strings.TrimSpace(string(password))); err != nil {
-		t.Error(err)
-	}
+	// The first person has a password of its own.
+	w.logsIn(w.paths.ForgePassword, true)
+	w.logsIn(w.paths.Password, false)
 }
 
 func TestForgedDelivery(t *testing.T) {

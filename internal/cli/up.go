@@ -34,6 +34,7 @@ type upFlags struct {
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
 	allowOutbound                           []string
+	backend                                 upBackend
 	github                                  upGitHub
 }
 
@@ -58,7 +59,8 @@ changed the machine is checked: Linux, root, free ports, 10 GiB of disk, 4 GiB
 of memory.
 
 With --kubeconfig, --context, --registry and --buildkit an existing cluster,
-registry and builder are used in place of the embedded node.
+registry and builder are used in place of the embedded node. BuildKit over
+tcp:// takes mutual TLS: --buildkit-ca, --buildkit-cert and --buildkit-key.
 
 Changes go by pull requests: at the forge that is part of the installation, or
 with --github at a repository of yours at GitHub, as a GitHub App or with a
@@ -70,7 +72,9 @@ happens at GitHub is then found within a minute.`,
   hubship --data /srv/hubship-b up --name b --port 8090 --bridge hubshipb0 \
     --pod-cidr 10.203.0.0/24 --service-cidr 10.204.0.0/24 --port-base 18400
   hubship up --kubeconfig ~/.kube/config --context campus --registry registry.example.edu/hubs \
-    --buildkit tcp://builder.example.edu:1234
+    --registry-credentials /etc/hubship/registry.json \
+    --buildkit tcp://builder.example.edu:1234 --buildkit-ca /etc/hubship/buildkit/ca.pem \
+    --buildkit-cert /etc/hubship/buildkit/cert.pem --buildkit-key /etc/hubship/buildkit/key.pem
   hubship up --github berkeley-dsep-infra/datahub --github-app-id 123456 \
     --github-app-key-file /etc/hubship/app.pem --github-webhook-secret-file /etc/hubship/webhook
   hubship up --github hubs/deployment --github-url https://github.example.edu/api/v3/ \
@@ -100,6 +104,7 @@ happens at GitHub is then found within a minute.`,
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
 	f.BoolVar(&opts.allowExec, "allow-exec", false, "the kubeconfig may have a program run for its credentials, as hubship")
 	f.StringVar(&given.processBranch, "process-branch", "", "branch whose tip says what the process is (default: the default branch of the repository)")
+	given.backend.flags(cmd)
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
 	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
@@ -108,7 +113,7 @@ happens at GitHub is then found within a minute.`,
 	f.StringVar(&given.github.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
 	f.StringVar(&given.github.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
 	f.StringVar(&given.github.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
-	for _, file := range []string{"kubeconfig", "github-token-file", "github-app-key-file", "github-webhook-secret-file"} {
+	for _, file := range append([]string{"kubeconfig", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
 		_ = cmd.MarkFlagFilename(file)
 	}
 	return cmd
@@ -153,6 +158,11 @@ func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Setti
 			return now, nil, err
 		}
 	}
+	if now.Cluster != nil {
+		if err := now.Cluster.CheckFiles(); err != nil {
+			return now, nil, model.Usage(err, "name files that exist, and that their owner alone can read: mode 0600")
+		}
+	}
 	if now.GitHub != nil {
 		if err := now.GitHub.Check(); err != nil {
 			return now, nil, model.Usage(err, "write the secret to a file that its owner alone can read: mode 0600")
@@ -183,7 +193,7 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		s.Port = g.port
 	}
 	ofNode := changed("bridge") || changed("pod-cidr") || changed("service-cidr") || changed("port-base")
-	ofCluster := changed("kubeconfig") || changed("context") || changed("registry") || changed("buildkit")
+	ofCluster := changed("kubeconfig") || changed("context") || changed("registry") || changed("buildkit") || slices.ContainsFunc(backendFlags, changed)
 	if ofNode && ofCluster {
 		return model.Usage(errors.New("options of the embedded node and of an existing cluster were given together"), "choose one of the two")
 	}
@@ -212,6 +222,9 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		set("context", &c.Context, g.context)
 		set("registry", &c.Registry, g.registry)
 		set("buildkit", &c.BuildKit, g.buildkit)
+		if err := g.backend.apply(changed, c); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -297,10 +310,12 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 		return err
 	}
 	// The server reads its settings when it starts.
-	restart := old != nil && (old.Port != s.Port || old.ProcessBranch != s.ProcessBranch || !reflect.DeepEqual(old.GitHub, s.GitHub))
+	restart := old != nil && (old.Port != s.Port || !reflect.DeepEqual(old.Cluster, s.Cluster) || old.ProcessBranch != s.ProcessBranch || !reflect.DeepEqual(old.GitHub, s.GitHub))
+	_, none := os.Stat(install.At(a.data).ForgePassword)
 	if err := a.upServer(ctx, restart); err != nil {
 		return err
 	}
+	separated := old != nil && errors.Is(none, fs.ErrNotExist)
 	if opts.follow {
 		waiting, cancel := context.WithTimeout(ctx, opts.timeout)
 		defer cancel()
@@ -308,7 +323,7 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 			return err
 		}
 	}
-	return a.summary(ctx, s, time.Since(begin))
+	return a.summary(ctx, s, time.Since(begin), separated)
 }
 
 // upNode attaches to the embedded node or starts it, and waits until it is

@@ -12,17 +12,23 @@ import (
 
 // upResult is the result of `hubship up -o json`.
 type upResult struct {
-	Dashboard    string     `json:"dashboard"`
-	Forge        string     `json:"forge"`                  // where the repository and its pull requests are
-	Repository   string     `json:"repository"`             // clone URL without credentials
-	TokenFile    string     `json:"tokenFile,omitempty"`    // a password of the clone URL, for programs; people have accounts. Empty for GitHub
-	User         string     `json:"user,omitempty"`         // account of the try-out
-	PasswordFile string     `json:"passwordFile,omitempty"` // its password
-	Hubs         []upHub    `json:"hubs"`
-	Data         string     `json:"data"`
-	Took         float64    `json:"seconds"`
-	Problems     []string   `json:"problems,omitempty"`
-	Halted       []upHalted `json:"halted,omitempty"`
+	Dashboard    string `json:"dashboard"`
+	Forge        string `json:"forge"`                  // where the repository and its pull requests are
+	Repository   string `json:"repository"`             // clone URL without credentials
+	TokenFile    string `json:"tokenFile,omitempty"`    // a password of the clone URL, for programs; people have accounts. Empty for GitHub
+	User         string `json:"user,omitempty"`         // account of the try-out's hubs
+	PasswordFile string `json:"passwordFile,omitempty"` // its password
+	// The embedded forge's first person, and its first password: another one.
+	ForgeUser         string `json:"forgeUser,omitempty"`
+	ForgePasswordFile string `json:"forgePasswordFile,omitempty"`
+	// ForgePasswordNew: an older hubship had given the forge the hubs' password,
+	// and this `up` has replaced it.
+	ForgePasswordNew bool       `json:"forgePasswordNew,omitempty"`
+	Hubs             []upHub    `json:"hubs"`
+	Data             string     `json:"data"`
+	Took             float64    `json:"seconds"`
+	Problems         []string   `json:"problems,omitempty"`
+	Halted           []upHalted `json:"halted,omitempty"`
 }
 
 type upHub struct {
@@ -40,8 +46,9 @@ type upHalted struct {
 // tryoutUser is the account that the try-out's hubs make an administrator.
 const tryoutUser = "admin"
 
-// summary prints the addresses to open and the account to use.
-func (a *command) summary(ctx context.Context, s install.Settings, took time.Duration) error {
+// summary prints the addresses to open and the accounts to use. separated says
+// that the forge has a password of its own since now.
+func (a *command) summary(ctx context.Context, s install.Settings, took time.Duration, separated bool) error {
 	st, err := a.server().Status(ctx)
 	if err != nil {
 		return err
@@ -66,14 +73,18 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 	if err == nil {
 		res.User, res.PasswordFile = tryoutUser, paths.Password
 	}
+	ofForge, err := os.ReadFile(paths.ForgePassword)
+	if err == nil && s.GitHub == nil {
+		res.ForgeUser, res.ForgePasswordFile, res.ForgePasswordNew = tryoutUser, paths.ForgePassword, separated
+	}
 	if a.term.JSONOutput() {
 		return a.term.JSON(res)
 	}
-	a.printSummary(res, strings.TrimSpace(string(password)))
+	a.printSummary(res, strings.TrimSpace(string(password)), strings.TrimSpace(string(ofForge)))
 	return nil
 }
 
-func (a *command) printSummary(res upResult, password string) {
+func (a *command) printSummary(res upResult, password, ofForge string) {
 	a.term.Printf("\n%s (%s)\n\n", a.term.Good("hubship is up"), term.Duration(time.Duration(res.Took*float64(time.Second))))
 	row := func(name, text string) { a.term.Printf("  %-22s %s\n", name, text) }
 	row("dashboard", res.Dashboard)
@@ -81,13 +92,19 @@ func (a *command) printSummary(res upResult, password string) {
 	for _, h := range res.Hubs {
 		row("hub "+h.Hub+" "+h.Environment, h.URL)
 	}
-	if res.User != "" {
+	login := func(to, user, password, flag string) {
 		switch {
+		case user == "":
 		case a.term.OutputIsTerminal():
-			a.term.Reveal("  %-22s user %s, password %s\n", "log in", res.User, password)
+			a.term.Reveal("  %-22s user %s, password %s\n", "log in to "+to, user, password)
 		default:
-			row("log in", "user "+res.User+", password: "+program()+" status --show-password"+a.dataFlag())
+			row("log in to "+to, "user "+user+", password: "+program()+" status "+flag+a.dataFlag())
 		}
+	}
+	login("the hubs", res.User, password, "--show-password")
+	login("the forge", res.ForgeUser, ofForge, "--show-forge-password")
+	if res.ForgePasswordNew {
+		row("", "the forge had the hubs' password until now, which everybody on a hub knows")
 	}
 	row("clone", "git clone "+res.Repository)
 	if res.TokenFile != "" {

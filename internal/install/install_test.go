@@ -65,8 +65,23 @@ func TestValidate(t *testing.T) {
 		"public, credential": {func(s *Settings) { s.PublicURL = "https://a:b@hubship.example.edu/" }, "public-url"},
 		"public":             {func(s *Settings) { s.PublicURL = "https://hubship.example.edu/ops" }, ""},
 		"existing": {func(s *Settings) {
-			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1"}
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1", BuildKitCA: "/ca", BuildKitCert: "/c", BuildKitKey: "/k"}
 		}, ""},
+		"existing, by socket": {func(s *Settings) {
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", RegistryCredentials: "/r", BuildKit: "unix:///b"}
+		}, ""},
+		"BuildKit without TLS": {func(s *Settings) {
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1"}
+		}, "--buildkit-ca is missing"},
+		"BuildKit without a client's key": {func(s *Settings) {
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1", BuildKitCA: "/ca", BuildKitCert: "/c"}
+		}, "--buildkit-key is missing"},
+		"TLS for a socket": {func(s *Settings) {
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "unix:///b", BuildKitCA: "/ca"}
+		}, "tcp://"},
+		"relative credentials": {func(s *Settings) {
+			s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", RegistryCredentials: "r.json", BuildKit: "unix:///b"}
+		}, "absolute path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Default()
@@ -122,5 +137,48 @@ func TestNodeFile(t *testing.T) {
 	}
 	if s.Registry() != "127.0.0.1:17420" {
 		t.Fatal(s.Registry())
+	}
+}
+
+// What was stored before BuildKit had to take TLS can be read, so that `hubship
+// up` can put it right, and cannot be stored again.
+func TestPlainBuildKitOfBefore(t *testing.T) {
+	data := t.TempDir()
+	s := Default()
+	s.Node, s.Cluster = nil, &Cluster{Kubeconfig: "/k", Context: "c", Registry: "r", BuildKit: "tcp://b:1"}
+	if err := Save(data, s); err == nil {
+		t.Error("BuildKit without TLS is stored")
+	}
+	if err := writeJSON(At(data).Settings, s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(data); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFilesOfTheBackend(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := Cluster{RegistryCredentials: file("r", 0o600), BuildKitCA: file("ca", 0o644), BuildKitCert: file("c", 0o644), BuildKitKey: file("k", 0o600)}
+	if err := good.CheckFiles(); err != nil {
+		t.Error(err)
+	}
+	for what, change := range map[string]func(*Cluster){
+		"registry-credentials": func(c *Cluster) { c.RegistryCredentials = file("open", 0o644) },
+		"buildkit-key":         func(c *Cluster) { c.BuildKitKey = file("open2", 0o604) },
+		"buildkit-ca":          func(c *Cluster) { c.BuildKitCA = filepath.Join(dir, "none") },
+	} {
+		c := good
+		change(&c)
+		if err := c.CheckFiles(); err == nil || !strings.Contains(err.Error(), "--"+what) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

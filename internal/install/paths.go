@@ -28,13 +28,16 @@ type Paths struct {
 	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
 	Clusters     string // folder of the clusters of the installation, 0700
 	AgeKey       string // age identity that opens the repository's secrets, 0600
-	Password     string // generated password of the try-out's accounts, 0600
-	SigningKeys  string // folder of the keys that sign evidence and provenance, 0700
-	History      string // database of runs and their logs, and of what must not be forgotten of releases
-	Workflows    string // database of the durable workflows
-	Plans        string // pages of what runs were about to change
-	Work         string // scratch space, emptied when the server starts
-	Logs         string // folder of logs
+	Password     string // generated password of the try-out's hubs, 0600
+	// ForgePassword is the first password of the embedded forge's first person,
+	// 0600. It is never that of the hubs: whoever may use a hub knows the latter.
+	ForgePassword string
+	SigningKeys   string // folder of the keys that sign evidence and provenance, 0700
+	History       string // database of runs and their logs, and of what must not be forgotten of releases
+	Workflows     string // database of the durable workflows
+	Plans         string // pages of what runs were about to change
+	Work          string // scratch space, emptied when the server starts
+	Logs          string // folder of logs
 }
 
 // At returns the paths below a data directory.
@@ -45,7 +48,7 @@ func At(data string) Paths {
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
 		Repositories: in("git"), Repository: in("git", "deployment.git"),
-		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"),
+		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"), ForgePassword: in("forge-password"),
 		SigningKeys: in("signing-keys"),
 		History:     in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
 	}

@@ -61,6 +61,15 @@ type Cluster struct {
 	Context    string `json:"context"`    // context within it; never the current one
 	Registry   string `json:"registry"`   // host:port, may be followed by a path
 	BuildKit   string `json:"buildkit"`   // unix:///… or tcp://…
+
+	// RegistryCredentials is a docker configuration file with what the registry
+	// wants; empty for the one of hubship's user.
+	RegistryCredentials string `json:"registryCredentials,omitempty"`
+
+	// Files for BuildKit over tcp://, which takes mutual TLS alone.
+	BuildKitCA   string `json:"buildkitCA,omitempty"`
+	BuildKitCert string `json:"buildkitCert,omitempty"`
+	BuildKitKey  string `json:"buildkitKey,omitempty"`
 }
 
 // PortCount is how many ports from Node.PortBase on belong to a node.
@@ -84,6 +93,16 @@ var branchName = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_.+/]{0,199}$`)
 
 // Validate says everything that is wrong with the settings.
 func (s Settings) Validate() error {
+	errs := []error{s.wellFormed()}
+	if s.Cluster != nil {
+		errs = append(errs, s.Cluster.guarded()...)
+	}
+	return errors.Join(errs...)
+}
+
+// wellFormed says what keeps the settings from being understood. What an older
+// hubship has stored has to pass, so that `hubship up` can put it right.
+func (s Settings) wellFormed() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if s.Version != 1 {
@@ -248,7 +267,7 @@ func Load(data string) (Settings, error) {
 	if err := dec.Decode(&s); err != nil {
 		return Settings{}, model.WithHint(fmt.Errorf("read %s: %w", file, err), "repair the file; `hubship up` wrote it")
 	}
-	if err := s.Validate(); err != nil {
+	if err := s.wellFormed(); err != nil {
 		return Settings{}, model.WithHint(fmt.Errorf("%s: %w", file, err), "repair the file; `hubship up` wrote it")
 	}
 	return s, nil
