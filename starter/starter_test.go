@@ -365,6 +365,7 @@ func TestChartRenders(t *testing.T) {
 				"ConfigMap/hub", "Deployment/hub", "Deployment/proxy", "PersistentVolumeClaim/hub-db-dir",
 				"Role/hub", "RoleBinding/hub", "Secret/hub", "Service/hub", "Service/proxy-api",
 				"Service/proxy-public", "ServiceAccount/hub",
+				"NetworkPolicy/hub", "NetworkPolicy/proxy", "NetworkPolicy/singleuser",
 			} {
 				if _, ok := objects[want]; !ok {
 					t.Errorf("%s is missing", want)

@@ -114,6 +114,18 @@ def configure_spawner():
         set_config_if_not_none(spawner, trait, f"singleuser.{key}")
 
 
+def configure_pod_security():
+    # As much of Kubernetes' restricted profile as the values leave room for;
+    # hub.config.KubeSpawner has the last word.
+    spawner = c.KubeSpawner
+    pod = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if value("singleuser.uid"):
+        pod["runAsNonRoot"] = True
+    spawner.pod_security_context = pod
+    if not value("singleuser.allowPrivilegeEscalation"):
+        spawner.container_security_context = {"capabilities": {"drop": ["ALL"]}}
+
+
 def configure_homes():
     storage = value("singleuser.storage")
     volumes = list(storage.get("extraVolumes") or [])
@@ -199,6 +211,7 @@ configure_hub()
 configure_database()
 configure_proxy()
 configure_spawner()
+configure_pod_security()
 configure_homes()
 configure_services()
 configure_from_values()
