@@ -37,6 +37,7 @@ func TestProcess(t *testing.T) {
 		{"it takes little memory when idle", i.memory},
 		{"a change of the documentation does nothing", i.docsOnly},
 		{"a change of values builds nothing, and servers live on", i.valuesOnly},
+		{"students reach what they need alone", i.studentsReach},
 		{"a good change reaches prod only through staging", i.demo},
 		{"hubship itself takes little time", i.timing},
 		{"nothing gets past review or past staging", i.pastStaging},
@@ -79,12 +80,19 @@ func (i *installation) comesUp(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.out), &res); err != nil || len(res.Hubs) != 2 {
 		t.Fatalf("the result names no two hubs: %v\n%s", err, r.out)
 	}
-	password, err := os.ReadFile(install.At(i.data).Password)
-	if err != nil {
-		t.Fatal(err)
+	var passwords []string
+	for _, file := range []string{install.At(i.data).Password, install.At(i.data).ForgePassword} {
+		password, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(r.out+r.err, strings.TrimSpace(string(password))) {
+			t.Fatal("a generated password was printed although nobody reads along")
+		}
+		passwords = append(passwords, string(password))
 	}
-	if strings.Contains(r.out+r.err, strings.TrimSpace(string(password))) {
-		t.Fatal("the generated password was printed although nobody reads along")
+	if passwords[0] == passwords[1] {
+		t.Error("hubs and forge have the same password")
 	}
 	for _, h := range res.Hubs {
 		resp, err := i.web.Get(h.URL + "hub/login")
