@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/hubship/hubship/node/internal/registryauth"
 	"github.com/hubship/hubship/node/internal/settings"
 	"github.com/hubship/hubship/node/internal/supervise"
 )
@@ -118,6 +120,59 @@ func TestNoKeyInArguments(t *testing.T) {
 		if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600 (%v)", key, info.Mode().Perm(), err)
 		}
+	}
+	for _, file := range []string{p.registryFiles().Push, p.registryFiles().Pull} {
+		account, password, err := registryauth.Read(file, p.s.Registry())
+		if err != nil || strings.Contains(text, password) {
+			t.Errorf("the password of %s is in the arguments (%v)", account, err)
+		}
+	}
+}
+
+// The registry is told who its accounts are, and of them the container runtime
+// has the one that reads, in files of root's alone.
+func TestRegistryAccounts(t *testing.T) {
+	p := set(t, false)
+	var config struct {
+		Auth map[string]map[string]string
+	}
+	data, err := os.ReadFile(p.s.Data("config", "registry.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(data, &config); err != nil || config.Auth[registryauth.Name]["path"] != p.registryFiles().Hashes {
+		t.Errorf("%v\n%s", err, data)
+	}
+	_, pull, err := registryauth.Read(p.registryFiles().Pull, p.s.Registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, push, err := registryauth.Read(p.registryFiles().Push, p.s.Registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	basic := func(account, password string) string {
+		return base64.StdEncoding.EncodeToString([]byte(account + ":" + password))
+	}
+	text := everything(t, p)
+	if n := strings.Count(text, basic(registryauth.Puller, pull)); n != 2 {
+		t.Errorf("the account that reads is in %d files, want the registry's own and its mirror's", n)
+	}
+	if strings.Contains(text, push) || strings.Contains(text, basic(registryauth.Pusher, push)) {
+		t.Error("the account that pushes is in a configuration")
+	}
+	err = filepath.WalkDir(p.s.Data("config"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
