@@ -69,7 +69,7 @@ test-e2e: build ## the scenarios on an embedded node of their own
 lint: ## gofmt, go vet, staticcheck
 	@$(STEP) "gofmt" sh -c 'bad=$$($$(dirname $(GO))/gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
 	@$(STEP) "go vet" $(GO) vet ./...
-	@$(STEP) "go vet of the node" env GOFLAGS=-trimpath $(GO) -C node vet ./internal/... ./test/... ./cmd/hubship-node ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy
+	@$(STEP) "go vet of the node" env GOFLAGS=-trimpath $(GO) -C node vet ./internal/... ./test/... ./cmd/hubship-node ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy ./cmd/registry
 	@$(STEP) "build staticcheck" env CGO_ENABLED=0 $(GO) build -C tools -o $(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@$(STEP) "staticcheck" env PATH="$$(dirname $(GO)):$$PATH" $(BIN)/staticcheck ./...
 

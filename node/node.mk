@@ -70,5 +70,5 @@ node-deps:
 
 ## node-test: run the tests of the node, with two real nodes where possible (root)
 node-test:
-	cd $(NODE_DIR) && CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m ./internal/... ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy
+	cd $(NODE_DIR) && CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m ./internal/... ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy ./cmd/registry
 	cd $(NODE_DIR) && HUBSHIP_BIN=$(NODE_OUT) CGO_ENABLED=0 $(GO) test -count=1 -v -timeout 25m ./test/...
