@@ -13,7 +13,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
-	"github.com/hubship/hubship/node/internal/policy"
+	"github.com/hubship/hubship/node/internal/policy/attach"
 )
 
 func main() {
@@ -66,7 +66,7 @@ func add(args *skel.CmdArgs) error {
 	if err := types.LoadArgs(args.Args, &p); err != nil {
 		return fmt.Errorf("read what the container runtime says about the pod: %w", err)
 	}
-	err = policy.NewClient(c.Socket).Attach(policy.Sandbox{
+	err = attach.NewClient(c.Socket).Attach(attach.Sandbox{
 		ID: args.ContainerID, Namespace: string(p.K8S_POD_NAMESPACE), Name: string(p.K8S_POD_NAME), UID: string(p.K8S_POD_UID),
 		IP: result.IPs[0].Address.IP.String(),
 	})
@@ -84,6 +84,6 @@ func del(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	_ = policy.NewClient(c.Socket).Detach(args.ContainerID)
+	_ = attach.NewClient(c.Socket).Detach(args.ContainerID)
 	return nil
 }

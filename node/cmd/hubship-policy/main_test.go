@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hubship/hubship/node/internal/policy"
+	"github.com/hubship/hubship/node/internal/policy/attach"
 )
 
 // The tests run this very program as a container runtime does.
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // supervisor answers at a socket and notes what it was asked.
 type supervisor struct {
 	mu       sync.Mutex
-	attached []policy.Sandbox
+	attached []attach.Sandbox
 	detached []string
 	refuses  string
 }
@@ -46,7 +46,7 @@ func (s *supervisor) serve(t *testing.T) string {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /sandboxes/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var got policy.Sandbox
+		var got attach.Sandbox
 		_ = json.NewDecoder(r.Body).Decode(&got)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -99,7 +99,7 @@ func TestPlugin(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(out), &result) != nil || len(result.IPs) != 1 || result.IPs[0].Address != "10.201.0.7/24" {
 		t.Fatalf("ADD: %v\n%s", err, out)
 	}
-	want := policy.Sandbox{ID: "box1", Namespace: "a", Name: "one", UID: "uid-1", IP: "10.201.0.7"}
+	want := attach.Sandbox{ID: "box1", Namespace: "a", Name: "one", UID: "uid-1", IP: "10.201.0.7"}
 	if len(s.attached) != 1 || s.attached[0] != want {
 		t.Errorf("attached %+v, want %+v", s.attached, want)
 	}

@@ -23,17 +23,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Sandbox is a pod's network as the container runtime makes it.
-type Sandbox struct {
-	// ID is the runtime's own; a pod that is restarted gets another.
-	ID        string `json:"id"`
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	// UID is the pod's, so that an older pod of the name is not taken for it.
-	UID string `json:"uid"`
-	IP  string `json:"ip"`
-}
-
 // attached is a sandbox with the pod that it belongs to, as it was last seen.
 type attached struct {
 	Sandbox

@@ -1,23 +1,17 @@
 package policy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"time"
+
+	"github.com/hubship/hubship/node/internal/policy/attach"
 )
 
-// The CNI plugin speaks HTTP to the controller, over a socket that root alone
-// opens: PUT /sandboxes/ID with a Sandbox once it has an address, DELETE when it
-// is taken down.
-
-// attachTimeout bounds one attachment; the container runtime asks again later.
-const attachTimeout = 30 * time.Second
+// Sandbox is a pod's network as the container runtime makes it.
+type Sandbox = attach.Sandbox
 
 // Handler answers the plugin.
 func (c *Controller) Handler(log *slog.Logger) http.Handler {
@@ -29,7 +23,7 @@ func (c *Controller) Handler(log *slog.Logger) http.Handler {
 			err = ErrMissing
 		}
 		if err == nil {
-			ctx, cancel := context.WithTimeout(r.Context(), attachTimeout)
+			ctx, cancel := context.WithTimeout(r.Context(), attach.Timeout)
 			defer cancel()
 			err = c.Attach(ctx, s)
 		}
@@ -44,49 +38,4 @@ func (c *Controller) Handler(log *slog.Logger) http.Handler {
 		}
 	})
 	return mux
-}
-
-// Client is the plugin's side.
-type Client struct{ http *http.Client }
-
-// NewClient returns a client for the socket at path.
-func NewClient(path string) *Client {
-	return &Client{http: &http.Client{Timeout: attachTimeout + 5*time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}}}
-}
-
-// Attach returns once the rules of the sandbox are in force.
-func (c *Client) Attach(s Sandbox) error {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return c.call(http.MethodPut, s.ID, body)
-}
-
-// Detach forgets the sandbox.
-func (c *Client) Detach(id string) error { return c.call(http.MethodDelete, id, nil) }
-
-func (c *Client) call(method, id string, body []byte) error {
-	req, err := http.NewRequest(method, "http://node/sandboxes/"+id, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("reach the node's supervisor: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	if err != nil {
-		return fmt.Errorf("reach the node's supervisor: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the node's supervisor answers: %s", bytes.TrimSpace(answer))
-	}
-	return nil
 }
