@@ -79,7 +79,7 @@ func plugin(t *testing.T, command, socket, more string) (out string, err error) 
 	}
 	cmd := exec.Command(self)
 	cmd.Env = []string{
-		"CNI_COMMAND=" + command, "CNI_CONTAINERID=box1", "CNI_NETNS=/proc/self/ns/net", "CNI_IFNAME=eth0", "CNI_PATH=/none",
+		"CNI_COMMAND=" + command, "CNI_CONTAINERID=box1", "CNI_NETNS=/proc/self/ns/net", "CNI_NETNS_OVERRIDE=1", "CNI_IFNAME=eth0", "CNI_PATH=/none",
 		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=a;K8S_POD_NAME=one;K8S_POD_INFRA_CONTAINER_ID=box1;K8S_POD_UID=uid-1",
 	}
 	cmd.Stdin = strings.NewReader(`{"cniVersion": "1.0.0", "name": "pods", "type": "hubship-policy", "socket": "` + socket + `"` + more + `}`)
