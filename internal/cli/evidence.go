@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,11 +102,17 @@ it was signed. It can be checked offline, by hubship and by other tools.`,
 			if newest == nil {
 				return model.RefusedBy(fmt.Errorf("there is no evidence of %s in %s that counts", hub, env), "`hubship evidence` says what there is, and why it does not count")
 			}
+			// On its way here it may have been laid out anew: an envelope has no
+			// white space.
+			var envelope bytes.Buffer
+			if err := json.Compact(&envelope, newest.Envelope); err != nil {
+				return fmt.Errorf("read the evidence of %s: %w", newest.Target.Key(), err)
+			}
 			if given[0] == "-" {
-				a.term.Printf("%s", newest.Envelope)
+				a.term.Printf("%s", envelope.Bytes())
 				return nil
 			}
-			if err := os.WriteFile(given[0], newest.Envelope, 0o644); err != nil { //nolint:gosec // it is meant to be shown around
+			if err := os.WriteFile(given[0], envelope.Bytes(), 0o644); err != nil { //nolint:gosec // it is meant to be shown around
 				return fmt.Errorf("write the evidence: %w", err)
 			}
 			a.term.Note("record %d of %s, signed by key %s: %s", newest.Sequence, newest.Target.Key(), short(newest.Key), given[0])
@@ -169,7 +177,7 @@ func (a *command) readEvidence(file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the evidence: %w", err)
 	}
-	return raw, nil
+	return bytes.TrimSpace(raw), nil // an editor may have ended the line
 }
 
 // checkedEvidence is what "hubship evidence verify -o json" prints.

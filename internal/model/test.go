@@ -66,10 +66,13 @@ type Origin struct {
 	Run     string `json:"run"`
 	Commit  string `json:"commit"` // that is built
 	Process string `json:"process,omitempty"`
+	// Approved says that the commit is on the branch of an environment. Only
+	// what is built for such a commit is ever deployed.
+	Approved bool `json:"approved,omitempty"`
 	// Into is the environment that it is to be deployed to, or the branch that
 	// the pull request is to be merged into.
 	Into string `json:"into"`
-	Pull int    `json:"pull,omitempty"` // number of the pull request that is checked; 0 when it is to be deployed
+	Pull int    `json:"pull,omitempty"` // number of the pull request that is checked; 0 for none
 	Head string `json:"head,omitempty"` // of that pull request
 }
 

@@ -86,7 +86,7 @@ func (e *Engine) buildImages(ctx dbos.Context, r *model.Run, p runPlan) (map[str
 		ch, err := dbos.Go(ctx, func(ctx context.Context) (builtImage, error) {
 			return attempt(ctx, e, r.ID, func(ctx context.Context) (model.Built, error) {
 				return e.buildImage(ctx, r.ID, r.Commit, src, model.BuildOptions{
-					Origin: model.Origin{Run: r.ID, Commit: r.Commit, Process: r.Process, Into: r.Environment},
+					Origin: model.Origin{Run: r.ID, Commit: r.Commit, Process: r.Process, Approved: true, Into: r.Environment},
 					Merged: func(ctx context.Context, commit string) (bool, error) { return e.merged(ctx, commit, r.Commit) },
 				})
 			})

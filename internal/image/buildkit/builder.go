@@ -87,7 +87,7 @@ func (b *Builder) Find(ctx context.Context, tree fs.FS, src model.Source) (model
 		return model.Built{}, false, model.WithHint(fmt.Errorf("find image %s: read its build file: %w", src.ID, err),
 			"commit the build file, or correct `dockerfile` of the image in hubship.yaml")
 	}
-	w, err := b.wanted(ctx, dockerfile, src, model.BuildOptions{})
+	w, err := b.wanted(ctx, dockerfile, src, model.BuildOptions{Origin: model.Origin{Approved: true}})
 	if err != nil {
 		return model.Built{}, false, fmt.Errorf("find image %s: %w", src.ID, err)
 	}
@@ -144,7 +144,7 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, opts 
 	if w.proposed() {
 		// What was approved is good enough for a check.
 		approved := w.into(b.registry, src.Repository)
-		approved.opts.Origin.Pull = 0
+		approved.opts.Origin.Approved = true
 		if built, ok, err := b.find(ctx, approved); err != nil || ok {
 			return built, err
 		}

@@ -33,7 +33,7 @@ func live(t testing.TB) *Builder {
 	if address == "" || host == "" {
 		t.Skip("needs a running BuildKit and registry: set HUBSHIP_TEST_BUILDKIT to its address and HUBSHIP_TEST_REGISTRY to the registry's host and port")
 	}
-	b, err := New(Options{Address: address, Registry: host, Keychain: credentials()})
+	b, err := New(Options{Address: address, Registry: host, Keychain: credentials(), Keys: testKeys(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestLiveBuildAndFind(t *testing.T) {
 		t.Fatalf("Find before the build = %v, %v", ok, err)
 	}
 	var log syncBuffer
-	built, err := b.Build(ctx, dir, src, model.BuildOptions{}, &log)
+	built, err := b.Build(ctx, dir, src, deploy, &log)
 	if err != nil {
 		t.Fatalf("Build: %v\n%s", err, log.String())
 	}
@@ -135,7 +135,7 @@ func TestLiveBuildAndFind(t *testing.T) {
 	if err != nil || !ok || found != want {
 		t.Errorf("Find = %+v, %v, %v; want %+v", found, ok, err, want)
 	}
-	again, err := b.Build(ctx, dir, src, model.BuildOptions{}, nil)
+	again, err := b.Build(ctx, dir, src, deploy, nil)
 	if err != nil || again != want {
 		t.Errorf("building again = %+v, %v; want %+v", again, err, want)
 	}
@@ -193,7 +193,7 @@ func TestLiveBuildFileOutsideItsContext(t *testing.T) {
 	src := source(t, "")
 	src.Context, src.Dockerfile = "hubs/data8/image", "docker/user"
 	var log syncBuffer
-	built, err := b.Build(ctx, dir, src, model.BuildOptions{}, &log)
+	built, err := b.Build(ctx, dir, src, deploy, &log)
 	if err != nil {
 		t.Fatalf("Build: %v\n%s", err, log.String())
 	}
@@ -218,7 +218,7 @@ func TestLiveContentFindsItsOldImage(t *testing.T) {
 	}
 	built := map[string]model.Built{}
 	for _, src := range []model.Source{first, second} {
-		got, err := b.Build(ctx, dirs[src.Hash], src, model.BuildOptions{}, nil)
+		got, err := b.Build(ctx, dirs[src.Hash], src, deploy, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,7 @@ RUN for i in $(seq 1 30); do echo "line $i"; done && \
 RUN never
 `})
 	var log syncBuffer
-	_, err := b.Build(limited(t, 3*time.Minute), dir, source(t, ""), model.BuildOptions{}, &log)
+	_, err := b.Build(limited(t, 3*time.Minute), dir, source(t, ""), deploy, &log)
 	var be *BuildError
 	if !errors.As(err, &be) {
 		t.Fatalf("error %v (%T), want a BuildError", err, err)
@@ -270,7 +270,7 @@ func TestLiveFailureWithoutOutput(t *testing.T) {
 		"bad flag":     "FROM debian:bookworm-slim\nRUN --nonsense=1 true\n",
 	} {
 		dir := contextDir(t, map[string]string{"Dockerfile": dockerfile})
-		_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), model.BuildOptions{}, nil)
+		_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), deploy, nil)
 		if err == nil || !strings.Contains(err.Error(), "Dockerfile") || !strings.Contains(err.Error(), "2") || model.HintOf(err) == "" {
 			t.Errorf("%s: error %v, hint %q", what, err, model.HintOf(err))
 		}
@@ -285,7 +285,7 @@ func TestLiveCancelStopsTheBuild(t *testing.T) {
 	var log syncBuffer
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Build(ctx, dir, source(t, ""), model.BuildOptions{}, &log)
+		_, err := b.Build(ctx, dir, source(t, ""), deploy, &log)
 		done <- err
 	}()
 	for !strings.Contains(log.String(), "| started") {
@@ -363,7 +363,7 @@ func TestLiveInterruptionIsRiddenOut(t *testing.T) {
 	defer c.set(false)
 	go c.serve(l, network, address)
 
-	b, err := New(Options{Address: "unix://" + socket, Registry: direct.o.Registry, Keychain: direct.registry.Keychain()})
+	b, err := New(Options{Address: "unix://" + socket, Registry: direct.o.Registry, Keychain: direct.registry.Keychain(), Keys: testKeys(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +375,7 @@ func TestLiveInterruptionIsRiddenOut(t *testing.T) {
 	var log syncBuffer
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), model.BuildOptions{}, &log)
+		_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), deploy, &log)
 		done <- err
 	}()
 	for !strings.Contains(log.String(), "| working") {
@@ -410,7 +410,7 @@ func TestBuildKitDown(t *testing.T) {
 	}
 	defer b.Close()
 	dir := contextDir(t, map[string]string{"Dockerfile": "FROM scratch\n"})
-	_, err = b.Build(limited(t, time.Minute), dir, source(t, ""), model.BuildOptions{}, nil)
+	_, err = b.Build(limited(t, time.Minute), dir, source(t, ""), deploy, nil)
 	if err == nil || !strings.Contains(err.Error(), "none.sock") || !strings.Contains(model.HintOf(err), "none.sock") {
 		t.Errorf("error %v, hint %q: want BuildKit's address in both", err, model.HintOf(err))
 	}
@@ -420,7 +420,7 @@ func TestLiveTimeout(t *testing.T) {
 	b := live(t)
 	b.o.Timeout = 2 * time.Second
 	dir := contextDir(t, map[string]string{"Dockerfile": "FROM debian:bookworm-slim\nRUN sleep 299\n"})
-	_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), model.BuildOptions{}, nil)
+	_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), deploy, nil)
 	if err == nil || !strings.Contains(err.Error(), "not done after 2s") || model.HintOf(err) == "" {
 		t.Errorf("error %v, hint %q", err, model.HintOf(err))
 	}
@@ -440,7 +440,7 @@ func TestLiveSameImageIsBuiltOnce(t *testing.T) {
 	errs := make([]error, callers)
 	var wg sync.WaitGroup
 	for i := range callers {
-		wg.Go(func() { built[i], errs[i] = b.Build(ctx, dir, src, model.BuildOptions{}, &logs[i]) })
+		wg.Go(func() { built[i], errs[i] = b.Build(ctx, dir, src, deploy, &logs[i]) })
 	}
 	wg.Wait()
 	ran := 0
@@ -464,7 +464,7 @@ func BenchmarkLiveFind(b *testing.B) {
 	builder := live(b)
 	dir := contextDir(b, map[string]string{"Dockerfile": "FROM debian:bookworm-slim\nRUN true\n"})
 	src := source(b, "")
-	if _, err := builder.Build(b.Context(), dir, src, model.BuildOptions{}, nil); err != nil {
+	if _, err := builder.Build(b.Context(), dir, src, deploy, nil); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

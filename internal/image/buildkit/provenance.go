@@ -115,7 +115,15 @@ func (b *Builder) sign(ctx context.Context, w want, built model.Built, p attest.
 	if err != nil {
 		return err
 	}
-	return b.registry.Attach(ctx, w.repository, built.Digest, envelope)
+	if err := b.registry.Attach(ctx, w.repository, built.Digest, envelope); err != nil {
+		return err
+	}
+	same := func(found attest.Provenance) bool { return found.Run == o.Run && found.Approval == p.Approval }
+	if _, _, ok, err := b.provenance(ctx, w.repository, built, same); err != nil || ok {
+		return err
+	}
+	return model.WithHint(fmt.Errorf("the registry took the provenance of %s and does not show it", built.Ref()),
+		"the registry has to keep OCI referrers, or any tags, and at most a few statements about one image")
 }
 
 // provenanceOf is what a build of its own says.
@@ -174,5 +182,6 @@ func (w want) into(r *image.Registry, repository string) want {
 	return w
 }
 
-// proposed says that the image is built for a change that was not merged.
-func (w want) proposed() bool { return w.opts.Origin.Pull != 0 }
+// proposed says that the image is built for a change that was not merged, as
+// far as anybody has said.
+func (w want) proposed() bool { return !w.opts.Origin.Approved }

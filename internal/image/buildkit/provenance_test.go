@@ -37,13 +37,9 @@ func newYard(t *testing.T, referrers bool) yard {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(referrers)))
 	t.Cleanup(server.Close)
-	keys, err := attest.OpenFolder(filepath.Join(t.TempDir(), "keys"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	b, err := New(Options{
 		Address: "unix:///nowhere.sock", Registry: strings.TrimPrefix(server.URL, "http://"), Patience: -1,
-		Keychain: authn.NewMultiKeychain(), Keys: keys,
+		Keychain: authn.NewMultiKeychain(), Keys: testKeys(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +50,17 @@ func newYard(t *testing.T, referrers bool) yard {
 	}}
 }
 
+func testKeys(t testing.TB) attest.Keys {
+	t.Helper()
+	keys, err := attest.OpenFolder(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 var (
-	deploy = model.BuildOptions{Origin: model.Origin{Run: "run-1", Commit: "c1", Into: "staging"}}
+	deploy = model.BuildOptions{Origin: model.Origin{Run: "run-1", Commit: "c1", Approved: true, Into: "staging"}}
 	pull   = model.BuildOptions{Origin: model.Origin{Run: "run-0", Commit: "c0", Into: "staging", Pull: 7, Head: "h7"}}
 )
 
@@ -305,6 +310,20 @@ func TestUnapprovedNamesAreRefused(t *testing.T) {
 	src.Repository = model.UnapprovedRepository + "/user"
 	if _, err := y.Builder.wanted(t.Context(), []byte("FROM scratch\n"), src, deploy); err == nil {
 		t.Errorf("an image goes to %s", src.Repository)
+	}
+}
+
+// What nobody said was approved is not.
+func TestNotApprovedByDefault(t *testing.T) {
+	y := newYard(t, false)
+	w := y.wanted(model.BuildOptions{})
+	if !isUnapproved(w.built.Name) {
+		t.Errorf("it goes to %s", w.built.Name)
+	}
+	built := y.push(w)
+	y.signed(w, built)
+	if found, exists := y.usable(built); found || exists {
+		t.Errorf("found %v, exists %v", found, exists)
 	}
 }
 

@@ -308,7 +308,7 @@ func TestLiveUntrustedPoisonsNoCache(t *testing.T) {
 			if name != "locked" && !strings.Contains(first.String(), "| evil\n") {
 				t.Logf("the attack itself did not work, so this shows less:\n%s", first.String())
 			}
-			if _, err := b.Build(limited(t, time.Minute), honest, source(t, "honest"), model.BuildOptions{}, &second); err != nil {
+			if _, err := b.Build(limited(t, time.Minute), honest, source(t, "honest"), deploy, &second); err != nil {
 				t.Errorf("the trusted build got what the untrusted one left: %v\n%s", err, second.String())
 			}
 		})
@@ -334,7 +334,7 @@ func TestLiveUntrustedLeavesNoFiles(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	log = syncBuffer{}
-	if _, err := b.Build(limited(t, time.Minute), lay("good "+nonce+"\n"), other, model.BuildOptions{}, &log); err != nil || !strings.Contains(log.String(), "| good "+nonce+"\n") {
+	if _, err := b.Build(limited(t, time.Minute), lay("good "+nonce+"\n"), other, deploy, &log); err != nil || !strings.Contains(log.String(), "| good "+nonce+"\n") {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 }
@@ -345,7 +345,7 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 	dir := contextDir(t, map[string]string{"Dockerfile": "FROM debian:bookworm-slim\nRUN echo private > /private\n"})
 	src := source(t, "own")
 	src.Repository = "datahub/user"
-	own, err := b.Build(limited(t, time.Minute), dir, src, model.BuildOptions{}, nil)
+	own, err := b.Build(limited(t, time.Minute), dir, src, deploy, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -488,7 +488,7 @@ func TestLiveSmoke(t *testing.T) {
 	build := func(nonce, dockerfile string) model.Built {
 		t.Helper()
 		var log syncBuffer
-		built, err := b.Build(limited(t, 5*time.Minute), contextDir(t, map[string]string{"Dockerfile": dockerfile}), source(t, nonce), model.BuildOptions{}, &log)
+		built, err := b.Build(limited(t, 5*time.Minute), contextDir(t, map[string]string{"Dockerfile": dockerfile}), source(t, nonce), deploy, &log)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, log.String())
 		}
