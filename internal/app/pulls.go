@@ -54,6 +54,19 @@ func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
 	return passing(r.Git().Fetch(ctx, remote, refs...))
 }
 
+// Follow implements pulls.Repository. HEAD keeps what the forge said last, for
+// when it is away.
+func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error) {
+	if !r.mirrors || branch == "" {
+		return false, nil
+	}
+	was, err := r.Git().DefaultBranch(ctx)
+	if err != nil || was == branch {
+		return false, err
+	}
+	return true, r.Git().SetDefaultBranch(ctx, branch)
+}
+
 // Landed implements pulls.Repository.
 func (r pullsRepository) Landed(ctx context.Context, merge string, commits []forge.Commit) (before, after string, err error) {
 	return landed(ctx, r.Git(), merge, commits)

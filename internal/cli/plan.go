@@ -147,7 +147,7 @@ then 3 when it has problems that are as bad.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().BoolVar(&o.live, "live", false, "ask the clusters that hubship.yaml names: who is online, which images their nodes have, and whether they would take what changes (a dry run)")
+	cmd.Flags().BoolVar(&o.live, "live", false, "ask the clusters that the process names, as the installation knows them: who is online, which images their nodes have, and whether they would take what changes (a dry run)")
 	cmd.Flags().BoolVar(&noRender, "no-render", false, "leave out what changes in the objects: needs neither the chart's dependencies nor a renderer")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 3 when the change has a problem of this severity or worse: error or warning")
 	cmd.Flags().StringArrayVar(&q.Hubs, "hub", nil, "only this hub; may be given again (default: all)")

@@ -106,5 +106,6 @@ type Forge interface {
 type Changes struct {
 	PullRequests []PullRequest     // updated at or after the moment, the last updated first, as PullRequests lists them
 	Branches     map[string]string // every branch there is now, and its commit
+	Default      string            // the repository's default branch
 	Next         time.Time         // the moment to go on from, by the forge's clock
 }

@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 	"internal/api":    {"internal/model", "internal/ship"},
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 

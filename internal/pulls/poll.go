@@ -44,8 +44,12 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 			moved = append(moved, forge.RefUpdate{Branch: branch, Old: known[branch], New: commit})
 		}
 	}
-	if len(moved) > 0 {
-		if err := c.branchesMoved(ctx, moved, len(known) > 0); err != nil {
+	other, err := c.o.Repository.Follow(ctx, changes.Default)
+	if err != nil {
+		return err
+	}
+	if len(moved) > 0 || other {
+		if err := c.branchesMoved(ctx, moved, len(known) > 0, other); err != nil {
 			return err
 		}
 	}
@@ -105,8 +109,9 @@ func (c *Controller) note(pr forge.PullRequest) {
 }
 
 // branchesMoved has everything looked at that depends on branches, and where
-// the repository is a mirror brings them here.
-func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known bool) error {
+// the repository is a mirror brings them here. other says that the default branch
+// is another one than it was.
+func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known, other bool) error {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return err
 	}
@@ -123,8 +128,11 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	} else if c.o.Mirrors {
 		c.o.Engine.Kick()
 	}
+	if other {
+		c.o.Engine.Kick()
+	}
 	now, err := c.o.Repository.Now(ctx)
-	decides := err == nil && slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == now.Branch })
+	decides := other || err == nil && slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == now.Branch })
 	c.mu.Lock()
 	for n, pr := range c.open {
 		// A process that moved may judge every change otherwise.

@@ -49,6 +49,10 @@ type Repository interface {
 	// these pull requests. It does nothing where the repository is the
 	// forge's own.
 	Fetch(ctx context.Context, pulls ...int) error
+	// Follow makes the default branch of a copy that of the forge's
+	// repository, and says whether it was another one. It does nothing where
+	// the repository is the forge's own.
+	Follow(ctx context.Context, branch string) (moved bool, err error)
 	// Head returns the commit of a branch, or "" if there is no such branch.
 	Head(ctx context.Context, branch string) (string, error)
 	// Now is the process that holds at this moment; the error says why none

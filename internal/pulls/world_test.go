@@ -303,6 +303,8 @@ type repository struct {
 
 func (r *repository) Fetch(context.Context, ...int) error { return nil }
 
+func (r *repository) Follow(context.Context, string) (bool, error) { return false, nil }
+
 func (r *repository) Head(ctx context.Context, branch string) (string, error) {
 	return r.git.Head(ctx, branch)
 }

@@ -170,6 +170,13 @@ func (c *Client) Poll(ctx context.Context, since time.Time) (forge.Changes, erro
 	if err != nil {
 		return forge.Changes{}, err
 	}
+	about, err := call(ctx, c, reads, fmt.Sprintf("read %s", c.repo), func(ctx context.Context) (*gh.Repository, *gh.Response, error) {
+		return c.api.Repositories.Get(ctx, c.repo.Owner, c.repo.Name)
+	})
+	if err != nil {
+		return forge.Changes{}, err
+	}
+	found.Default = about.GetDefaultBranch()
 	found.Branches = make(map[string]string, len(branches))
 	for _, b := range branches {
 		found.Branches[b.GetName()] = b.GetCommit().GetSHA()
