@@ -16,6 +16,10 @@ type Request struct {
 	Target  model.Target
 	Desired model.Desired
 	After   *Proof // what the environment before knows; nil when none comes before
+	// Names are the images made elsewhere that this release names; nil when that
+	// is not known. They matter where an environment comes before, which has to
+	// have run them: its own values are this environment's alone.
+	Names   *Names
 	Older   bool   // Desired.Commit is an ancestor of Running
 	Running string // commit that runs now; empty when unknown
 	Force   bool   // a person insists
@@ -23,6 +27,12 @@ type Request struct {
 	// not on the branch that the process names. Empty when it is. Nobody can
 	// force it.
 	Astray string
+}
+
+// Names are what a release names that was made elsewhere.
+type Names struct {
+	Images  []string // references, as the values have them
+	Unknown string   // why they cannot be told; empty when they can
 }
 
 // Proof is what the environment before knows of the hub.
@@ -109,6 +119,10 @@ func judge(req Request, refuse func(string, ...any)) {
 	if problem := misfit(req); problem != "" {
 		// Whoever stored or looked it up was wrong; nothing rests on it.
 		refuse("the evidence of run %s in %s does not count: %s", p.Evidence.Run, p.Environment, problem)
+		return
+	}
+	if problem := unproven(req); problem != "" {
+		refuse("%s", problem)
 	}
 }
 
@@ -153,6 +167,42 @@ func misfit(req Request) string {
 		}
 	}
 	return ""
+}
+
+// unproven says which of the images that a release names the environment before
+// never ran, or returns "".
+func unproven(req Request) string {
+	n, p := req.Names, req.After
+	switch {
+	case n == nil:
+		return "it is not known which images it names"
+	case n.Unknown != "":
+		return "what it names cannot be told: " + n.Unknown
+	}
+	var missing []string
+	for _, ref := range n.Images {
+		if !resolves(p.Evidence.Resolved, ref) {
+			missing = append(missing, ref)
+		}
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	text := strings.Join(missing[:min(len(missing), maxNamed)], ", ")
+	if more := len(missing) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("%s's own values name %s, which %s never ran", req.Target.Environment, text, p.Environment)
+}
+
+// resolves says whether it is known what a reference stood for.
+func resolves(r model.Resolved, ref string) bool {
+	for _, i := range r.Images {
+		if i.Ref == ref && i.Digest != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // names says whether one of the images was built from the source.

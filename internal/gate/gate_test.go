@@ -20,7 +20,7 @@ var prod = model.Target{Hub: "datahub", Environment: "prod", Cluster: "local", N
 // before it.
 func request(after *Proof) Request {
 	return Request{
-		Target: prod, After: after, Running: current,
+		Target: prod, After: after, Running: current, Names: &Names{},
 		Desired: model.Desired{
 			Target: prod, Commit: commit, Shared: "shared",
 			Images: []model.Source{{Image: model.Image{ID: "datahub/user"}, Hash: "source"}},

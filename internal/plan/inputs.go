@@ -5,24 +5,26 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/hubship/hubship/internal/model"
 )
 
 // inputsVersion changes whenever the encoding below does: every release is then
 // upgraded once.
-const inputsVersion = "hubship-inputs/1"
+const inputsVersion = "hubship-inputs/2"
 
 // inputsLength is the length of an inputs digest, in bytes before encoding. In
 // hexadecimal it fits a Kubernetes label (63 characters) uncut.
 const inputsLength = 20
 
 // Inputs returns the digest over everything that makes the release: its shared
-// and own inputs, the images with the values that receive them, and where it
-// goes. It is 40 hexadecimal digits, short enough for a label. Equal digests
+// and own inputs, the images with the values that receive them, what names of
+// things made elsewhere stand for, and where it goes. It is 40 hexadecimal digits, short enough for a label. Equal digests
 // mean that an upgrade would change nothing.
-func Inputs(d model.Desired, images []model.Built) string {
+func Inputs(d model.Desired, images []model.Built, resolved model.Resolved) string {
 	e := NewEncoder(inputsVersion)
 	e.Add("shared", d.Shared)
 	e.Add("own", d.Own)
@@ -37,8 +39,21 @@ func Inputs(d model.Desired, images []model.Built) string {
 		b := built[s.ID]
 		e.Add("image", s.ID, s.Values, b.Name, b.Tag, b.Digest)
 	}
+	for _, i := range sorted(resolved.Images, func(i model.ResolvedImage) string { return i.Ref }) {
+		e.Add("elsewhere", i.Ref, i.Digest)
+	}
+	for _, c := range sorted(resolved.Charts, func(c model.ResolvedChart) string { return c.Name + "\x00" + c.Repository + "\x00" + c.Version }) {
+		e.Add("chart", c.Name, c.Version, c.Repository, c.Digest)
+	}
 	sum := e.Sum()
 	return hex.EncodeToString(sum[:inputsLength])
+}
+
+// sorted returns a copy in an order that does not depend on who gathered it.
+func sorted[T any](all []T, key func(T) string) []T {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	return all
 }
 
 // Encoder makes digests over records of texts. No two lists of records have

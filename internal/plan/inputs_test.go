@@ -7,6 +7,12 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
+// known is what names of things made elsewhere stand for in the sample.
+var known = model.Resolved{
+	Images: []model.ResolvedImage{{Ref: "quay.io/a:1", Digest: "sha256:a"}, {Ref: "quay.io/b:1", Digest: "sha256:b"}},
+	Charts: []model.ResolvedChart{{Name: "dep", Version: "1.0.0", Repository: "https://c", Digest: "sha256:c"}},
+}
+
 func sample() (model.Desired, []model.Built) {
 	d := model.Desired{
 		Target: model.Target{Hub: "datahub", Environment: "staging", Cluster: "local", Namespace: "datahub-staging", Release: "datahub-staging", Host: "h"},
@@ -26,7 +32,7 @@ func sample() (model.Desired, []model.Built) {
 // upgraded once, which has to be meant (see inputsVersion).
 func TestInputsGolden(t *testing.T) {
 	d, images := sample()
-	if got, want := Inputs(d, images), "768037560515b1a0344d8284cbd7755fe497cfc6"; got != want {
+	if got, want := Inputs(d, images, known), "befb73aec9ce1a3b87260e63944848cca5149951"; got != want {
 		t.Errorf("inputs %s, want %s", got, want)
 	}
 }
@@ -34,7 +40,7 @@ func TestInputsGolden(t *testing.T) {
 // TestInputs changes one thing at a time.
 func TestInputs(t *testing.T) {
 	d, images := sample()
-	first := Inputs(d, images)
+	first := Inputs(d, images, known)
 	if !regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(first) {
 		t.Errorf("inputs %q do not fit a label", first)
 	}
@@ -55,7 +61,7 @@ func TestInputs(t *testing.T) {
 	} {
 		d, images := sample()
 		change(&d, images)
-		got := Inputs(d, images)
+		got := Inputs(d, images, known)
 		if other, ok := seen[got]; ok {
 			t.Errorf("%s: the same inputs as %s", name, other)
 		}
@@ -72,7 +78,7 @@ func TestInputs(t *testing.T) {
 	} {
 		d, images := sample()
 		change(&d, images)
-		if got := Inputs(d, images); got != first {
+		if got := Inputs(d, images, known); got != first {
 			t.Errorf("%s: other inputs", name)
 		}
 	}
@@ -95,5 +101,35 @@ func TestEncoder(t *testing.T) {
 	}
 	if NewEncoder("a").Hex() == NewEncoder("b").Hex() {
 		t.Error("two versions have one digest")
+	}
+}
+
+// What was made elsewhere is part of the inputs, in whatever order it was
+// gathered.
+func TestInputsOfThingsMadeElsewhere(t *testing.T) {
+	d, images := sample()
+	seen := map[string]string{Inputs(d, images, known): "the sample"}
+	for name, change := range map[string]func(r *model.Resolved){
+		"another digest":           func(r *model.Resolved) { r.Images[0].Digest = "sha256:x" },
+		"another image":            func(r *model.Resolved) { r.Images[0].Ref = "quay.io/a:2" },
+		"digests exchanged":        func(r *model.Resolved) { r.Images[0].Digest, r.Images[1].Digest = "sha256:b", "sha256:a" },
+		"one less":                 func(r *model.Resolved) { r.Images = r.Images[:1] },
+		"nothing":                  func(r *model.Resolved) { *r = model.Resolved{} },
+		"another archive":          func(r *model.Resolved) { r.Charts[0].Digest = "sha256:x" },
+		"another version":          func(r *model.Resolved) { r.Charts[0].Version = "1.0.1" },
+		"another repository":       func(r *model.Resolved) { r.Charts[0].Repository = "https://d" },
+		"an image that is a chart": func(r *model.Resolved) { r.Images = append(r.Images, model.ResolvedImage{Ref: "dep", Digest: "1.0.0"}) },
+	} {
+		r := model.Resolved{Images: append([]model.ResolvedImage(nil), known.Images...), Charts: append([]model.ResolvedChart(nil), known.Charts...)}
+		change(&r)
+		got := Inputs(d, images, r)
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s: the same inputs as %s", name, other)
+		}
+		seen[got] = name
+	}
+	turned := model.Resolved{Images: []model.ResolvedImage{known.Images[1], known.Images[0]}, Charts: known.Charts}
+	if Inputs(d, images, turned) != Inputs(d, images, known) {
+		t.Error("the order matters")
 	}
 }

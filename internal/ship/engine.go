@@ -69,6 +69,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	cancels map[string]*cancellation // runs under way in this process
+	unknown patience
 }
 
 // cancellation lets a person end a run's present step.

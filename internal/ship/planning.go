@@ -25,14 +25,18 @@ type runPlan struct {
 
 // releasePlan is what a run is going to do to one release.
 type releasePlan struct {
-	Cluster  model.Cluster
-	Desired  model.Desired
-	Before   model.Observed
-	Action   plan.Action
-	Reasons  []string
-	Images   []model.Built // known ones; those in runPlan.Build are missing
-	Packages []Package     // to import in verification
-	Halted   bool          // a halt of this release stands and ends when it passes
+	Cluster model.Cluster
+	Desired model.Desired
+	Before  model.Observed
+	Action  plan.Action
+	Reasons []string
+	Images  []model.Built // known ones; those in runPlan.Build are missing
+	// Resolved is what is known of what was made elsewhere. First says that the
+	// rest is resolved now, since no environment comes before this one.
+	Resolved model.Resolved
+	First    bool
+	Packages []Package // to import in verification
+	Halted   bool      // a halt of this release stands and ends when it passes
 }
 
 // planRun plans a run of any kind.
@@ -169,13 +173,17 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	facts := plan.Facts{
 		Kind: r.Kind, Force: r.Force, Observed: before,
-		GitInputs: plan.Inputs(d, nil),
+		GitInputs: plan.Inputs(d, nil, model.Resolved{}),
 	}
 	if halted {
 		facts.Halt = &halt
 	}
 
-	verdict, err := e.enter(ctx, around, r, d, before)
+	rel.First = env.After == ""
+	if proven {
+		rel.Resolved = proof.Resolved
+	}
+	verdict, err := e.enter(ctx, around, r, &rel, proven && before.Status == model.Deployed && before.Inputs == plan.Inputs(d, proof.Images, proof.Resolved))
 	if err != nil {
 		return rel, err
 	}
@@ -196,7 +204,7 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	complete := len(rel.Images) == len(d.Images)
 	if complete {
-		facts.Inputs = plan.Inputs(d, rel.Images)
+		facts.Inputs = plan.Inputs(d, rel.Images, rel.Resolved)
 		facts.Verified = proven && proof.Inputs == facts.Inputs
 	}
 	facts.Verdict = verdict
@@ -205,8 +213,10 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	return rel, err
 }
 
-// enter asks the gate of the environment.
-func (e *Engine) enter(ctx context.Context, around surroundings, r model.Run, d model.Desired, before model.Observed) (model.HubVerdict, error) {
+// enter asks the gate of the environment. runs says that the release runs what
+// is wanted, proven here.
+func (e *Engine) enter(ctx context.Context, around surroundings, r model.Run, rel *releasePlan, runs bool) (model.HubVerdict, error) {
+	d, before := rel.Desired, rel.Before
 	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force, Astray: around.astray}
 	if before.Commit != "" && before.Commit != d.Commit {
 		older, err := e.Repository.IsAncestor(ctx, d.Commit, before.Commit)
@@ -222,6 +232,9 @@ func (e *Engine) enter(ctx context.Context, around surroundings, r model.Run, d 
 			return model.HubVerdict{}, err
 		}
 		req.After = &proof
+		if req.Names, err = e.names(ctx, rel, proof.Evidence, runs); err != nil {
+			return model.HubVerdict{}, err
+		}
 	}
 	return gate.Enter(req), nil
 }

@@ -67,6 +67,10 @@ type Images interface {
 	// Exists says whether exactly this image is still in the registry, with a
 	// provenance that lets it be deployed.
 	Exists(ctx context.Context, built model.Built) (bool, error)
+	// Digest returns the digest of the manifest that a reference to an image
+	// made elsewhere names now. It is fs.ErrNotExist when its registry answers
+	// that there is none, and ErrUnknown when it does not answer.
+	Digest(ctx context.Context, ref string) (digest string, err error)
 	// Build builds the source from a context folder on disk and pushes it; a
 	// source that is in the registry already is found instead. An error that
 	// is ErrSource is the source's fault.
@@ -82,16 +86,49 @@ var ErrSource = errors.New("the image cannot be built from these files")
 type Upgrade struct {
 	Desired model.Desired
 	Images  []model.Built
-	Tree    fs.FS // of Desired.Commit
-	Inputs  string
-	Run     string
-	Log     func(level model.Level, text string) // what it waits for, as it changes
+	// Resolved is what names of things made elsewhere stand for. What is not
+	// among them is not fetched.
+	Resolved model.Resolved
+	Tree     fs.FS // of Desired.Commit
+	Inputs   string
+	Run      string
+	Log      func(level model.Level, text string) // what it waits for, as it changes
 }
+
+// Foreign is what a release is made of that was made elsewhere.
+type Foreign struct {
+	Images []ForeignImage        // sorted by Ref, each once
+	Charts []model.ResolvedChart // sorted by Name
+}
+
+// ForeignImage is an image that the values of a release name, and that this
+// repository does not build.
+type ForeignImage struct {
+	Ref  string // as the values name it, perhaps with a digest
+	At   string // where in the values: "jupyterhub.singleuser.image"
+	File string // values file that says so; empty when the chart itself does
+	Line int    // 0 when it is not known
+}
+
+// Errors of what is made elsewhere.
+var (
+	// ErrUnknown says that nobody answered: nothing is known of what was asked
+	// for, and nobody is at fault.
+	ErrUnknown = errors.New("not known, since nobody answered")
+	// ErrNotProven says that something is not among what was proven.
+	ErrNotProven = errors.New("never proven in the environment before")
+)
 
 // Releases are the Helm releases of all clusters.
 type Releases interface {
 	// Observe reads the release's newest record and readiness.
 	Observe(ctx context.Context, cluster model.Cluster, target model.Target) (model.Observed, error)
+	// Foreign finds what of the release was made elsewhere: the images that it
+	// runs or that users' servers may run, and the charts that it depends on.
+	// Charts that u.Resolved has are taken by their digests. The others are
+	// resolved now, or, where the release may have none but those, are an error
+	// that is ErrNotProven. It is ErrUnknown when a repository does not answer.
+	Foreign(ctx context.Context, u Upgrade, only bool) (Foreign, error)
 	// Upgrade installs or upgrades the release, waits until it is ready and
 	// returns what runs then. A release left pending is recovered first. A
 	// failed upgrade is rolled back before it returns; the error is then an

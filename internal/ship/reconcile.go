@@ -144,6 +144,9 @@ func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {
 	}
 	var hubs, why []string
 	for _, rel := range p.Releases {
+		if e.unknown.waits(rel.Desired.Target.Key(), head) {
+			continue
+		}
 		if rel.Action == plan.Upgrade || rel.Action == plan.Test {
 			hubs = append(hubs, rel.Desired.Target.Hub)
 			why = append(why, rel.Desired.Target.Hub+": "+joinReasons(rel.Reasons))

@@ -18,6 +18,7 @@ type releaseInput struct {
 	Plan     releasePlan
 	Settings model.VerifySettings
 	Images   []model.Built
+	Resolved model.Resolved
 	Inputs   string // digest of everything that the release is made from
 	Revision int    // rollback only
 	By       string
@@ -25,11 +26,11 @@ type releaseInput struct {
 
 // shipReleases starts one child workflow for each release and gathers their
 // results: hubs are independent, a broken one holds back itself.
-func (e *Engine) shipReleases(ctx dbos.Context, r *model.Run, in runInput, p runPlan, built map[string]builtImage) error {
+func (e *Engine) shipReleases(ctx dbos.Context, r *model.Run, in runInput, p runPlan, built map[string]builtImage, resolved map[string]resolvedNames) error {
 	handles := make([]dbos.WorkflowHandle[releaseOutcome], len(p.Releases))
 	results := make([]model.ReleaseResult, len(p.Releases))
 	for i, rel := range p.Releases {
-		child, done, err := e.prepare(ctx, *r, in, p, rel, built, &results[i])
+		child, done, err := e.prepare(ctx, *r, in, p, rel, built, resolved, &results[i])
 		if err != nil {
 			return err
 		}
@@ -63,9 +64,9 @@ func (e *Engine) shipReleases(ctx dbos.Context, r *model.Run, in runInput, p run
 
 // prepare turns a planned release into the input of its workflow; done says
 // that there is nothing to start and result holds why.
-func (e *Engine) prepare(ctx dbos.Context, r model.Run, in runInput, p runPlan, rel releasePlan, built map[string]builtImage, result *model.ReleaseResult) (releaseInput, bool, error) {
+func (e *Engine) prepare(ctx dbos.Context, r model.Run, in runInput, p runPlan, rel releasePlan, built map[string]builtImage, resolved map[string]resolvedNames, result *model.ReleaseResult) (releaseInput, bool, error) {
 	*result = model.ReleaseResult{Target: rel.Desired.Target, Revision: rel.Before.Revision, Reason: joinReasons(rel.Reasons)}
-	child := releaseInput{Run: r, Plan: rel, Settings: p.Verify, Revision: in.Revision, By: in.By, Inputs: rel.Before.Inputs, Images: rel.Images}
+	child := releaseInput{Run: r, Plan: rel, Settings: p.Verify, Revision: in.Revision, By: in.By, Inputs: rel.Before.Inputs, Images: rel.Images, Resolved: rel.Resolved}
 	switch rel.Action {
 	case plan.None:
 		result.State, result.Reason = model.Unchanged, ""
@@ -86,7 +87,17 @@ func (e *Engine) prepare(ctx dbos.Context, r model.Run, in runInput, p runPlan, 
 				child.Images = append(child.Images, res.Value)
 			}
 		}
-		child.Inputs = plan.Inputs(rel.Desired, child.Images)
+		if res, ok := resolved[rel.Desired.Target.Key()]; ok {
+			if res.Err != "" {
+				result.State, result.Reason = res.state(), res.Err
+				if res.Value.Unknown || res.Cancelled || res.Superseded {
+					return child, true, nil // nobody is at fault
+				}
+				return child, true, e.haltStep(ctx, child, result.Reason)
+			}
+			child.Resolved = res.Value.Resolved
+		}
+		child.Inputs = plan.Inputs(rel.Desired, child.Images, child.Resolved)
 	}
 	return child, false, nil
 }
@@ -223,7 +234,7 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
 			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
-				Desired: d, Images: in.Images, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
+				Desired: d, Images: in.Images, Resolved: in.Resolved, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
 				Log: func(level model.Level, text string) { e.say(in.Run.ID, d.Target.Key(), level, "%s", text) },
 			})
 			res := upgraded{Observed: obs}
@@ -296,13 +307,13 @@ func (e *Engine) sayCheck(run string, t model.Target, c model.Check) {
 func (e *Engine) recordStep(ctx dbos.Context, in releaseInput, v model.Verification) error {
 	d := in.Plan.Desired
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
-		if len(in.Images) != len(d.Images) || plan.Inputs(d, in.Images) != in.Inputs {
+		if len(in.Images) != len(d.Images) || plan.Inputs(d, in.Images, in.Resolved) != in.Inputs {
 			e.say(in.Run.ID, d.Target.Key(), model.LevelWarn, "%s passed, but what runs is not made of commit %.12s and known images alone: no evidence is written", d.Target, d.Commit)
 			return false, nil
 		}
 		ev := model.Evidence{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Commit: d.Commit,
-			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Run: in.Run.ID, Process: in.Run.Process, Verified: v,
+			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Resolved: in.Resolved, Run: in.Run.ID, Process: in.Run.Process, Verified: v,
 		}
 		if err := e.Ledger.Record(ctx, in.Plan.Cluster, d.Target, ev); err != nil {
 			return false, fmt.Errorf("record evidence for %s: %w", d.Target, err)
@@ -326,7 +337,7 @@ func (e *Engine) haltStep(ctx dbos.Context, in releaseInput, reason string) erro
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		err := e.Ledger.Halt(ctx, in.Plan.Cluster, d.Target, model.Halt{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Reason: reason, Commit: d.Commit,
-			Inputs: plan.Inputs(d, nil), Shared: d.Shared, Run: in.Run.ID, Since: time.Now(),
+			Inputs: plan.Inputs(d, nil, model.Resolved{}), Shared: d.Shared, Run: in.Run.ID, Since: time.Now(),
 		})
 		if err != nil {
 			return false, fmt.Errorf("halt %s: %w", d.Target, err)

@@ -185,7 +185,11 @@ func (e *Engine) promotionVerdicts(ctx context.Context, head, base string, from,
 		if err != nil {
 			return nil, err
 		}
-		verdicts = append(verdicts, gate.Enter(gate.Request{Target: d.Target, Desired: d, After: &proof}))
+		names, err := e.names(ctx, &releasePlan{Desired: d}, proof.Evidence, false)
+		if err != nil {
+			return nil, err
+		}
+		verdicts = append(verdicts, gate.Enter(gate.Request{Target: d.Target, Desired: d, After: &proof, Names: names}))
 	}
 	return verdicts, nil
 }

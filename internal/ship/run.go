@@ -21,7 +21,8 @@ type runInput struct {
 	By       string
 }
 
-// run is the workflow of one run: supersede, plan, images, releases, finish.
+// run is the workflow of one run: supersede, plan, images, names of what is made
+// elsewhere, releases, finish.
 // Everything it does to the world is a step, recorded when done: a process
 // that is killed resumes at the step it was in.
 func (e *Engine) run(ctx dbos.Context, in runInput) (model.Run, error) {
@@ -67,7 +68,11 @@ func (e *Engine) runSteps(ctx dbos.Context, in runInput) (model.Run, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := e.shipReleases(ctx, &r, in, plan.Value, built); err != nil {
+	resolved, err := e.resolveNames(ctx, r, plan.Value, built)
+	if err != nil {
+		return r, err
+	}
+	if err := e.shipReleases(ctx, &r, in, plan.Value, built, resolved); err != nil {
 		return r, err
 	}
 	state, reason := summary(r.Releases)

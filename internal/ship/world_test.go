@@ -49,6 +49,9 @@ type world struct {
 	held      chan struct{}       // when set, a test waits for it or its context
 	holding   chan struct{}
 
+	elsewhere map[string]string // reference -> digest of images made elsewhere; "?" does not answer
+	upgraded  []ship.Upgrade
+
 	failBuild   bool
 	failUpgrade bool
 	block       chan struct{} // when set, an upgrade waits for it or its context
@@ -230,7 +233,7 @@ func (w *world) Desired(_ context.Context, f *model.Fleet, env string) ([]model.
 		src := model.Source{Image: f.Images[0], Hash: sum(files["image/requirements.txt"])}
 		out = append(out, model.Desired{
 			Target: t, Commit: f.Commit, Images: []model.Source{src},
-			Shared: sum(files["common"], files[hub.Name], src.Hash), Own: sum(files[env]),
+			Shared: sum(files["common"], files["names/all"], files[hub.Name], src.Hash), Own: sum(files[env], files["names/"+env]),
 		})
 	}
 	return out, nil
@@ -316,7 +319,34 @@ func (w *world) Build(_ context.Context, _ string, src model.Source, opts model.
 	return b, nil
 }
 
+func (w *world) Digest(_ context.Context, ref string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch digest := w.elsewhere[ref]; digest {
+	case "":
+		return "", fmt.Errorf("image %s: quay.io does not have it: %w", ref, fs.ErrNotExist)
+	case "?":
+		return "", fmt.Errorf("image %s: quay.io %w", ref, ship.ErrUnknown)
+	default:
+		return digest, nil
+	}
+}
+
 // Releases.
+
+// Foreign: each word of a file names/ENV or names/all is an image.
+func (w *world) Foreign(_ context.Context, u ship.Upgrade, _ bool) (ship.Foreign, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out ship.Foreign
+	files := w.at(u.Desired.Commit).files
+	for _, file := range []string{"names/all", "names/" + u.Desired.Target.Environment} {
+		for _, ref := range strings.Fields(files[file]) {
+			out.Images = append(out.Images, ship.ForeignImage{Ref: ref, At: "image", File: file, Line: 1})
+		}
+	}
+	return out, nil
+}
 
 func (w *world) observe(t model.Target) model.Observed {
 	o := model.Observed{Target: t, Status: model.Absent}
@@ -357,6 +387,7 @@ func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (m
 	if before.Status == model.Deployed && before.Inputs == u.Inputs {
 		return before, nil
 	}
+	w.upgraded = append(w.upgraded, u)
 	w.releases[key] = append(w.releases[key], record{u.Inputs, u.Desired.Commit, model.Deployed})
 	return w.observe(u.Desired.Target), nil
 }

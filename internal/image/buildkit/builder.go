@@ -78,6 +78,11 @@ func (b *Builder) Close() error { return b.client.Close() }
 // Registry is where the images go.
 func (b *Builder) Registry() *image.Registry { return b.registry }
 
+// Digest implements ship.Images.
+func (b *Builder) Digest(ctx context.Context, ref string) (string, error) {
+	return b.registry.Resolve(ctx, ref)
+}
+
 // Find returns the image in the registry that was built from the source and
 // the present digests of its base images. ok is false when it has to be built.
 // tree is the root of the repository; of it, only the build file is read.

@@ -153,6 +153,9 @@ func (l *chartLoader) dependency(c *chart.Chart, dep *chart.Dependency, dir stri
 		}
 		return sub, nil
 	}
+	if err := checkLock(c); err != nil {
+		return nil, err
+	}
 	return l.fetch(c, dep, lockedVersion(c, dep))
 }
 

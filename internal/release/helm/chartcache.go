@@ -13,6 +13,7 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
 )
 
@@ -30,9 +31,10 @@ type chartCache struct {
 }
 
 type cachedChart struct {
-	once  sync.Once
-	chart *chart.Chart
-	err   error
+	once   sync.Once
+	chart  *chart.Chart
+	charts []model.ResolvedChart
+	err    error
 }
 
 // deployFetchTimeout bounds what is fetched for a chart that is about to be
@@ -48,30 +50,35 @@ func newChartCache(dir string, via http.RoundTripper) *chartCache {
 	return &chartCache{sources: s, seen: map[string]*cachedChart{}}
 }
 
-// load returns a copy of the chart that the caller may change. The tree is
-// that of the commit; without a commit nothing is remembered.
-func (c *chartCache) load(ctx context.Context, tree fs.FS, commit, dir string) (*chart.Chart, error) {
+// load returns a copy of the chart that the caller may change, and the charts
+// from repositories that it is made of. Those of want are taken by their
+// digests; strict says that there may be no others. The tree is that of the
+// commit; without a commit nothing is remembered.
+func (c *chartCache) load(ctx context.Context, tree fs.FS, commit, dir string, want []model.ResolvedChart, strict bool) (*chart.Chart, []model.ResolvedChart, error) {
 	if tree == nil {
-		return nil, fmt.Errorf("load chart %s: no tree was given", dir)
+		return nil, nil, fmt.Errorf("load chart %s: no tree was given", dir)
 	}
-	read := func() (*chart.Chart, error) {
-		l := &chartLoader{tree: tree, budget: maxChart, fetch: c.sources.fetcher(ctx)}
-		return l.load(dir, 0)
+	read := func() (*chart.Chart, []model.ResolvedChart, error) {
+		lock := &chartLock{want: want, strict: strict}
+		l := &chartLoader{tree: tree, budget: maxChart, fetch: c.sources.fetcher(ctx, lock)}
+		ch, err := l.load(dir, 0)
+		return ch, lock.sorted(), err
 	}
 	if commit == "" {
 		return read()
 	}
-	entry := c.entry(commit + ":" + dir)
-	entry.once.Do(func() { entry.chart, entry.err = read() })
+	key := fmt.Sprintf("%s:%s %v %q", commit, dir, strict, want)
+	entry := c.entry(key)
+	entry.once.Do(func() { entry.chart, entry.charts, entry.err = read() })
 	if entry.err != nil {
 		// A repository that did not answer may answer the next time.
-		c.forget(commit+":"+dir, entry)
-		return nil, entry.err
+		c.forget(key, entry)
+		return nil, nil, entry.err
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
-	return copyChart(entry.chart), nil
+	return copyChart(entry.chart), slices.Clone(entry.charts), nil
 }
 
 func (c *chartCache) entry(key string) *cachedChart {

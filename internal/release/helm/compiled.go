@@ -41,11 +41,16 @@ type compiled struct {
 
 // load reads the chart and compiles what does not depend on values.
 func (c *compiled) load(ctx context.Context, src *sources, tree fs.FS, dir string) error {
-	l := &chartLoader{tree: tree, budget: maxChart, fetch: src.fetcher(ctx)}
+	l := &chartLoader{tree: tree, budget: maxChart, fetch: src.fetcher(ctx, nil)}
 	ch, err := l.load(dir, 0)
 	if err != nil {
 		return err
 	}
+	return c.adopt(ch, dir)
+}
+
+// adopt compiles a chart that is complete.
+func (c *compiled) adopt(ch *chart.Chart, dir string) error {
 	if t := ch.Metadata.Type; t != "" && t != "application" {
 		return fmt.Errorf("chart %s: %s charts are not installable", dir, t)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -31,7 +32,7 @@ func fetchChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byt
 	case strings.HasPrefix(w.repository, "http://"), strings.HasPrefix(w.repository, "https://"):
 		return downloadChart(ctx, via, w)
 	}
-	return nil, errors.New("the repository is neither http(s)://, oci:// nor file://; repository names of one machine (@name, alias:name) mean nothing elsewhere")
+	return nil, &answerError{"the repository is neither http(s)://, oci:// nor file://; repository names of one machine (@name, alias:name) mean nothing elsewhere"}
 }
 
 // downloadChart gets an archive that a repository's index names, and checks it
@@ -43,11 +44,11 @@ func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]
 	}
 	index, err := readIndex(raw)
 	if err != nil {
-		return nil, errors.New("index.yaml is not the index of a chart repository")
+		return nil, &answerError{"index.yaml is not the index of a chart repository"}
 	}
 	entry, err := index.Get(w.name, w.version)
 	if err != nil {
-		return nil, fmt.Errorf("the index has no %s %s", w.name, w.version)
+		return nil, &answerError{fmt.Sprintf("the index has no %s %s", w.name, w.version)}
 	}
 	if len(entry.URLs) == 0 {
 		return nil, fmt.Errorf("the index has no address for %s %s", w.name, w.version)
@@ -64,7 +65,7 @@ func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]
 		return nil, err
 	}
 	if want := strings.TrimPrefix(entry.Digest, "sha256:"); want != "" && !strings.EqualFold(want, digestOf(data)) {
-		return nil, fmt.Errorf("what %s gives has not the digest in the index", at)
+		return nil, &answerError{fmt.Sprintf("what %s gives has not the digest in the index", at)}
 	}
 	return data, nil
 }
@@ -96,6 +97,9 @@ func get(ctx context.Context, via http.RoundTripper, address string, limit int64
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
+		if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
+			return nil, &answerError{fmt.Sprintf("GET %s: %s", req.URL.Redacted(), resp.Status)}
+		}
 		return nil, fmt.Errorf("GET %s: %s", req.URL.Redacted(), resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
@@ -123,9 +127,10 @@ func plainNet(err error) error {
 // pullChart gets an archive from an OCI registry. What a digest names there is
 // checked against it by the client.
 func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte, error) {
+	var none atomic.Bool
 	opts := []registry.ClientOption{
 		registry.ClientOptEnableCache(true), registry.ClientOptWriter(io.Discard),
-		registry.ClientOptHTTPClient(&http.Client{Transport: within{ctx, via}}),
+		registry.ClientOptHTTPClient(&http.Client{Transport: within{ctx, via, &none}}),
 	}
 	if onLoopback(w.repository) {
 		// A registry on this machine, such as the embedded one, has no
@@ -144,10 +149,13 @@ func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte
 			return nil, plainNet(err)
 		}
 		if version, err = registry.GetTagMatchingVersionOrConstraint(tags, w.version); err != nil {
-			return nil, fmt.Errorf("there is no version %s", w.version)
+			return nil, &answerError{"there is no version " + w.version}
 		}
 	}
 	result, err := client.Pull(ref+":"+version, registry.PullOptWithChart(true))
+	if err != nil && none.Load() {
+		return nil, &answerError{fmt.Sprintf("there is no %s:%s", ref, version)}
+	}
 	if err != nil {
 		return nil, plainNet(err)
 	}
@@ -160,8 +168,9 @@ func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte
 // within lets requests end with a context, and answers be no larger than a
 // chart: the SDK's client knows neither.
 type within struct {
-	ctx context.Context //nolint:containedctx // the client takes none
-	via http.RoundTripper
+	ctx  context.Context //nolint:containedctx // the client takes none
+	via  http.RoundTripper
+	none *atomic.Bool // set when the registry answers that it has no such manifest
 }
 
 // RoundTrip sends a request.
@@ -173,6 +182,9 @@ func (w within) RoundTrip(r *http.Request) (*http.Response, error) {
 		stop()
 		cancel(nil)
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusNotFound && strings.Contains(r.URL.Path, "/manifests/") {
+		w.none.Store(true)
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxChart, done: func() { stop(); cancel(nil) }}
 	return resp, nil

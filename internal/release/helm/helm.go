@@ -68,8 +68,9 @@ func (o Options) Validate() error {
 // concurrent use; two actions on one release at once are the caller's to
 // prevent.
 type Releases struct {
-	opts   Options
-	charts *chartCache
+	opts     Options
+	charts   *chartCache
+	renderer *Renderer // tells what a release would run
 
 	mu   sync.Mutex
 	caps map[*cluster.Conn]capabilities
@@ -91,7 +92,7 @@ func New(o Options) (*Releases, error) {
 	// program's name when it is empty: releases made by the command line then
 	// fail with conflicts.
 	setManager.Do(func() { kube.ManagedFieldsManager = fieldManager })
-	return &Releases{opts: o, charts: newChartCache(o.CacheDir, o.Transport), caps: map[*cluster.Conn]capabilities{}}, nil
+	return &Releases{opts: o, charts: newChartCache(o.CacheDir, o.Transport), renderer: NewRenderer(RendererOptions{}), caps: map[*cluster.Conn]capabilities{}}, nil
 }
 
 // discard is a log that nobody reads.

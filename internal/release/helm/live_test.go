@@ -242,7 +242,7 @@ func TestSameInputsAfterAHandMadeUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.kube.timeout = time.Minute
-	ch, err := w.r.charts.load(t.Context(), repository(t, nil), "", "hub")
+	ch, _, err := w.r.charts.load(t.Context(), repository(t, nil), "", "hub", nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}

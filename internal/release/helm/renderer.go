@@ -121,11 +121,16 @@ func (r *Renderer) Render(ctx context.Context, q RenderRequest) (*Rendered, erro
 	return out, nil
 }
 
-func (r *Renderer) render(ctx context.Context, q RenderRequest) (out *Rendered, err error) {
+func (r *Renderer) render(ctx context.Context, q RenderRequest) (*Rendered, error) {
 	c, err := r.compiled(ctx, q.Tree, q.Chart, q.Key)
 	if err != nil {
 		return nil, err
 	}
+	return r.renderChart(ctx, c, q)
+}
+
+// renderChart renders a release of a chart that is compiled.
+func (r *Renderer) renderChart(ctx context.Context, c *compiled, q RenderRequest) (out *Rendered, err error) {
 	select {
 	case r.turns <- struct{}{}:
 		defer func() { <-r.turns }()

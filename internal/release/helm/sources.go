@@ -57,8 +57,9 @@ func newSources(o Charts) *sources {
 type fetchFunc func(parent *chart.Chart, dep *chart.Dependency, version string) (*chart.Chart, error)
 
 // fetcher returns what finds the dependencies of one chart. All that it
-// fetches shares one time limit.
-func (s *sources) fetcher(ctx context.Context) fetchFunc {
+// fetches shares one time limit. With a lock, what the lock names is taken by
+// its digest alone, and found is told of everything.
+func (s *sources) fetcher(ctx context.Context, lock *chartLock) fetchFunc {
 	var limit time.Time
 	return func(parent *chart.Chart, dep *chart.Dependency, version string) (*chart.Chart, error) {
 		if limit.IsZero() {
@@ -67,6 +68,9 @@ func (s *sources) fetcher(ctx context.Context) fetchFunc {
 		ctx, cancel := context.WithDeadline(ctx, limit)
 		defer cancel()
 		w := dependency{name: dep.Name, version: version, repository: dep.Repository}
+		if lock != nil {
+			return s.locked(ctx, w, lock)
+		}
 		found, tried := s.find(ctx, w)
 		if found != nil {
 			return found, nil
@@ -172,16 +176,9 @@ func (s *sources) remote(ctx context.Context, w dependency) (*chart.Chart, error
 
 // download fetches a chart, checks it and keeps it.
 func (s *sources) download(ctx context.Context, w dependency) (*chart.Chart, error) {
-	data, err := fetchChart(ctx, s.o.Transport, w)
+	c, data, err := s.archive(ctx, w)
 	if err != nil {
 		return nil, err
-	}
-	c, err := parseChart(data)
-	if err != nil {
-		return nil, err
-	}
-	if err := w.is(c); err != nil {
-		return nil, fmt.Errorf("what was fetched %w", err)
 	}
 	w.version = c.Metadata.Version
 	if err := s.keep(w, data); err != nil {
@@ -190,10 +187,29 @@ func (s *sources) download(ctx context.Context, w dependency) (*chart.Chart, err
 	return c, nil
 }
 
+// archive fetches a chart's archive, and checks that it is that chart's.
+func (s *sources) archive(ctx context.Context, w dependency) (*chart.Chart, []byte, error) {
+	data, err := fetchChart(ctx, s.o.Transport, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := parseChart(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := w.is(c); err != nil {
+		return nil, nil, fmt.Errorf("what was fetched %w", err)
+	}
+	return c, data, nil
+}
+
 // The cache holds archives by their digests, and for each chart the digest of
-// its archive.
+// its archive. No two repositories share a folder, also where they differ only
+// in what a file's name cannot have.
 func (s *sources) reference(w dependency) string {
-	return filepath.Join(s.o.CacheDir, "charts", fileName(w.repository), fileName(w.name)+"-"+fileName(strings.TrimPrefix(w.version, "v"))+".sha256")
+	folder := fileName(w.repository)
+	folder = folder[:min(len(folder), 80)] + "-" + digestOf([]byte(w.repository))[:16]
+	return filepath.Join(s.o.CacheDir, "charts", folder, fileName(w.name)+"-"+fileName(strings.TrimPrefix(w.version, "v"))+".sha256")
 }
 
 func (s *sources) content(digest string) string {
@@ -222,6 +238,15 @@ func (s *sources) cached(w dependency) (*chart.Chart, error) {
 	if sum, err := hex.DecodeString(digest); err != nil || len(sum) != sha256.Size {
 		return nil, errors.New("the cache is damaged")
 	}
+	c, err := s.byDigest(digest)
+	if err != nil {
+		return nil, err
+	}
+	return c, w.is(c)
+}
+
+// byDigest returns a chart of the cache by the digest of its archive.
+func (s *sources) byDigest(digest string) (*chart.Chart, error) {
 	data, err := readBounded(s.content(digest), maxChart)
 	if err != nil {
 		return nil, err
@@ -229,11 +254,7 @@ func (s *sources) cached(w dependency) (*chart.Chart, error) {
 	if digestOf(data) != digest {
 		return nil, errors.New("the cache is damaged")
 	}
-	c, err := parseChart(data)
-	if err != nil {
-		return nil, err
-	}
-	return c, w.is(c)
+	return parseChart(data)
 }
 
 // newestCached returns the newest chart of the cache that will do.

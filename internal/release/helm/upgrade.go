@@ -111,8 +111,11 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 	if err != nil {
 		return model.Observed{}, err
 	}
-	ch, err := up.r.charts.load(ctx, up.Tree, up.Desired.Commit, up.Desired.Chart)
+	ch, _, err := up.r.charts.load(ctx, up.Tree, up.Desired.Commit, up.Desired.Chart, up.Resolved.Charts, true)
 	if err != nil {
+		return model.Observed{}, err
+	}
+	if err := pinImages(ch, up.values, up.Resolved.Images); err != nil {
 		return model.Observed{}, err
 	}
 	cfg, err := up.r.configure(ctx, up.conn, t)

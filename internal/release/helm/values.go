@@ -82,7 +82,7 @@ func setImages(values map[string]any, u ship.Upgrade) error {
 		if i < 0 {
 			return fmt.Errorf("image %s was not built", src.ID)
 		}
-		if err := release.SetImage(values, src.Values, u.Images[i].Name, u.Images[i].Tag); err != nil {
+		if err := release.SetImage(values, src.Values, u.Images[i].Name, u.Images[i].Tag+"@"+u.Images[i].Digest); err != nil {
 			return model.WithHint(fmt.Errorf("image %s: %w", src.ID, err), "check images."+src.Name+".values in hubship.yaml")
 		}
 	}

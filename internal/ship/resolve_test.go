@@ -1,0 +1,117 @@
+package ship_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+)
+
+// ran is with what a release was upgraded last.
+func (w *world) ran(key string) model.Resolved {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := len(w.upgraded) - 1; i >= 0; i-- {
+		if w.upgraded[i].Desired.Target.Key() == key {
+			return w.upgraded[i].Resolved
+		}
+	}
+	return model.Resolved{}
+}
+
+func digestIn(r model.Resolved, ref string) string {
+	for _, i := range r.Images {
+		if i.Ref == ref {
+			return i.Digest
+		}
+	}
+	return ""
+}
+
+// A tag is resolved once, in the first environment; prod runs that digest, also
+// when the tag has moved in between, and a revert runs what was proven.
+func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
+	w, e := live(t, t.TempDir())
+	w.set(func() { w.elsewhere = map[string]string{"quay.io/x:1": "sha256:one", "quay.io/y:1": "sha256:y"} })
+	id := w.commit("staging", "name x", map[string]string{"names/all": "quay.io/x:1"})
+	if r := push(t, e, "staging", id); r.State != model.Done {
+		t.Fatalf("%s: %s", r.State, r.Reason)
+	}
+	ev := w.evidence["data@staging"]
+	if got := digestIn(ev[len(ev)-1].Resolved, "quay.io/x:1"); got != "sha256:one" {
+		t.Fatalf("evidence has %q", got)
+	}
+	w.set(func() { w.elsewhere["quay.io/x:1"] = "sha256:moved" })
+	if r := push(t, e, "prod", w.merge("prod", "staging")); r.State != model.Done {
+		t.Fatalf("prod: %s: %s", r.State, r.Reason)
+	}
+	if got := digestIn(w.ran("data@prod"), "quay.io/x:1"); got != "sha256:one" {
+		t.Errorf("prod runs %q", got)
+	}
+	// A tag that moves changes nothing by itself.
+	before := len(settle(t, e))
+	e.Kick()
+	if after := len(settle(t, e)); after != before {
+		t.Errorf("%d runs because a tag moved", after-before)
+	}
+	push(t, e, "staging", w.commit("staging", "name y", map[string]string{"names/all": "quay.io/y:1"}))
+	push(t, e, "staging", w.commit("staging", "revert", map[string]string{"names/all": "quay.io/x:1"}))
+	if got := digestIn(w.ran("data@staging"), "quay.io/x:1"); got != "sha256:one" {
+		t.Errorf("after the revert staging runs %q, want what was proven", got)
+	}
+}
+
+// An image that only prod's own values name is refused: staging never ran it.
+func TestProdsOwnValuesNameNothingOfTheirOwn(t *testing.T) {
+	w, e := live(t, t.TempDir())
+	w.set(func() { w.elsewhere = map[string]string{"quay.io/x:2": "sha256:two"} })
+	releases := len(w.releases["data@prod"])
+	id := w.commit("prod", "another image for prod", map[string]string{"names/prod": "quay.io/x:2"})
+	r := push(t, e, "prod", id)
+	if r.State != model.Refused || !strings.Contains(r.Reason, "prod's own values name quay.io/x:2, which staging never ran") {
+		t.Fatalf("%s: %s", r.State, r.Reason)
+	}
+	if len(w.releases["data@prod"]) != releases {
+		t.Error("prod was upgraded")
+	}
+	// Once staging has run it, it may.
+	w.merge("staging", "prod")
+	id = w.commit("staging", "staging too", map[string]string{"names/staging": "quay.io/x:2"})
+	if r := push(t, e, "staging", id); r.State != model.Done {
+		t.Fatalf("staging: %s: %s", r.State, r.Reason)
+	}
+	r = push(t, e, "prod", w.merge("prod", "staging"))
+	if got := digestIn(w.ran("data@prod"), "quay.io/x:2"); got != "sha256:two" {
+		t.Errorf("prod: %s: %s, runs %q", r.State, r.Reason, got)
+	}
+}
+
+// A registry that has no such image convicts the change; one that does not
+// answer convicts nobody.
+func TestAbsentAndUnknownImages(t *testing.T) {
+	w, e := live(t, t.TempDir())
+	w.set(func() { w.elsewhere = map[string]string{"quay.io/away:1": "?"} })
+	r := push(t, e, "staging", w.commit("staging", "away", map[string]string{"names/all": "quay.io/away:1"}))
+	if r.State != model.FailedRun || !strings.Contains(r.Reason, ship.ErrUnknown.Error()) || len(w.halts) != 0 {
+		t.Fatalf("%s: %s, halts %v", r.State, r.Reason, w.halts)
+	}
+	if n := len(w.releases["data@staging"]); n != 1 {
+		t.Errorf("%d revisions", n)
+	}
+	w.set(func() { w.elsewhere["quay.io/away:1"] = "sha256:back" })
+	if runs := len(settle(t, e)); runs > 6 {
+		t.Errorf("%d runs: what nobody answers is asked for without a pause", runs)
+	}
+	if _, err := e.Start(t.Context(), model.RunRequest{Kind: model.Deploy, Environment: "staging", Cause: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, e)
+	if got := digestIn(w.ran("data@staging"), "quay.io/away:1"); got != "sha256:back" {
+		t.Errorf("it was not tried again: %q", got)
+	}
+	r = push(t, e, "staging", w.commit("staging", "none", map[string]string{"names/all": "quay.io/none:1"}))
+	if _, halted := w.halts["data@staging"]; r.State != model.FailedRun || !strings.Contains(r.Reason, "names/all:1: image: image quay.io/none:1: quay.io does not have it") || !halted {
+		t.Errorf("%s: %s, halts %v", r.State, r.Reason, w.halts)
+	}
+}
