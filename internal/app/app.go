@@ -28,7 +28,6 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/secrets"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
@@ -117,10 +116,6 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 }
 
 func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, changed func(model.Run), o Options) (*ship.Engine, error) {
-	keys := secrets.Keys{AgeFile: p.AgeKey}
-	decrypt := func(name string, data []byte) (map[string]any, error) {
-		return secrets.Decrypt(name, data, keys)
-	}
 	releases, err := helm.New(helm.Options{
 		AllowDestroy: func(ctx context.Context, running, commit string) []string {
 			names, err := repository.AllowedToDestroy(ctx, running, commit)
@@ -131,7 +126,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			return names
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
-		Decrypt: decrypt,
+		Decrypt: secretFiles{p, settings, repository}.open,
 	})
 	if err != nil {
 		return nil, err
@@ -163,7 +158,6 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	made, err := planner.New(planner.Options{
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
-		Decrypt:    decrypt,
 		Live:       live{clusters: clusters},
 	})
 	if err != nil {

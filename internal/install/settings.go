@@ -35,6 +35,9 @@ type Settings struct {
 
 	GitHub *GitHub `json:"github,omitempty"` // in place of the embedded forge
 
+	Keys   *Keys   `json:"keys,omitempty"`   // what opens encrypted files
+	Charts *Charts `json:"charts,omitempty"` // what charts may do beyond the usual
+
 	// PublicURL is where people reach the dashboard through a reverse proxy,
 	// for the links in what is reported; empty for this machine alone.
 	PublicURL string `json:"publicURL,omitempty"`
@@ -104,6 +107,8 @@ func (s Settings) Validate() error {
 	if s.GitHub != nil {
 		errs = append(errs, s.GitHub.problems()...)
 	}
+	errs = append(errs, s.Keys.problems()...)
+	errs = append(errs, s.Charts.problems()...)
 	return errors.Join(errs...)
 }
 

@@ -57,7 +57,9 @@ func repository(t testing.TB, changes map[string]string) fs.FS {
 }
 
 // plain stands for a decryption of files that the tests do not encrypt.
-func plain(_ string, data []byte) (map[string]any, error) { return release.ParseValues(data) }
+func plain(_ context.Context, _ model.Desired, _ string, data []byte) (map[string]any, error) {
+	return release.ParseValues(data)
+}
 
 // offlineRenderer renders what would be upgraded, without a cluster.
 type offlineRenderer struct {
@@ -81,7 +83,7 @@ func (r offlineRenderer) upgrade(ctx context.Context, u ship.Upgrade) ([]byte, e
 	}
 	out, err := r.Render(ctx, RenderRequest{
 		Tree: u.Tree, Chart: u.Desired.Chart, Key: u.Desired.Commit, Release: u.Desired.Target.Release, Namespace: u.Desired.Target.Namespace,
-		Values: values, Redact: r.releases.redactor(secrets),
+		Values: values,
 	})
 	if err != nil {
 		return nil, err

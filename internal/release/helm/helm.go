@@ -31,9 +31,10 @@ const maxHistory = 10
 // Options of Releases.
 type Options struct {
 	Clusters *cluster.Set // required
-	// Decrypt returns the values in a SOPS file of the deployment repository.
-	// Required by releases that have secrets.
-	Decrypt func(name string, data []byte) (map[string]any, error)
+	// Decrypt returns the values in a SOPS file of the deployment repository
+	// for a release that is being upgraded. Required by releases that have
+	// secrets. Nothing else in hubship opens one.
+	Decrypt func(ctx context.Context, d model.Desired, name string, data []byte) (map[string]any, error)
 	// CacheDir keeps charts that were fetched from repositories and
 	// registries. Required by charts with dependencies that are not in the
 	// deployment repository.
