@@ -126,6 +126,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			return names
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
+		Charts:  allowedCharts(settings),
 		Decrypt: secretFiles{p, settings, repository}.open,
 	})
 	if err != nil {
@@ -158,6 +159,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	made, err := planner.New(planner.Options{
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
+		Charts:     allowedCharts(settings),
 		Live:       live{clusters: clusters},
 	})
 	if err != nil {

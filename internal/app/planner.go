@@ -52,6 +52,11 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 		charts.CacheDir = filepath.Join(cache, "hubship", "charts")
 	}
 	options := planner.Options{Repository: r, Renderer: helm.NewRenderer(helm.RendererOptions{Charts: charts})}
+	settings, err := install.Load(o.Data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil, errors.Join(err, g.Close())
+	}
+	options.Charts = allowedCharts(settings)
 	if !o.Offline {
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
 	}

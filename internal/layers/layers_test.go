@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
-	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
+	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// Around the process: machine and terminal.
 	"internal/proc":    {},
@@ -56,8 +56,9 @@ var allowed = map[string][]string{
 	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster"},
+	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
+	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},

@@ -18,6 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	Repository *repo.Repository // required
 	// Renderer renders both sides; nil plans without rendering.
 	Renderer *helm.Renderer
+	// Charts is what charts may do beyond the usual.
+	Charts confine.Allowed
 	// Registry answers whether images exist; nil asks nobody.
 	Registry check.Registries
 	// Layers tells what images are made of; nil asks nobody.

@@ -133,6 +133,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		return problems, nil
 	}
 	r.Changes = release.Compare(objects[0], objects[1])
+	problems = append(problems, w.confined(r, sides, wanted, objects)...)
 	return append(problems, w.manifests(ctx, r, objects)...), nil
 }
 
@@ -268,10 +269,7 @@ func (w *work) renderProblems(err error, s *side, d model.Desired, key string) [
 		return out
 	case errors.As(err, &template):
 		base.Check, base.File, base.Line, base.Message = "template", template.File, template.Line, template.Message
-		// Of the hubs' own chart the file is in the repository.
-		if rest, ok := strings.CutPrefix(template.File, path.Base(d.Chart)+"/"); ok && s.id(path.Join(d.Chart, rest)) != "" {
-			base.File = path.Join(d.Chart, rest)
-		}
+		base.File = inRepository(s, d, template.File)
 	}
 	return []plan.Problem{base}
 }

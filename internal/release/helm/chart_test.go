@@ -77,7 +77,7 @@ func offline(t testing.TB, cacheDir string) offlineRenderer {
 }
 
 func (r offlineRenderer) upgrade(ctx context.Context, u ship.Upgrade) ([]byte, error) {
-	values, secrets, err := r.releases.values(ctx, u)
+	values, _, err := r.releases.values(ctx, u)
 	if err != nil {
 		return nil, err
 	}

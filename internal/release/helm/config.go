@@ -48,14 +48,14 @@ func (r *Releases) configure(ctx context.Context, conn *cluster.Conn, t model.Ta
 	store := storage.Init(guard)
 	store.MaxHistory = maxHistory
 	store.SetLogger(quiet)
-	kc := newKubeClient(ctx, conn, get, t.Namespace)
+	kc := newKubeClient(ctx, conn, get, confinement{t, r.opts.Charts})
 	kc.SetLogger(quiet)
 	cfg.RESTClientGetter = get
 	cfg.KubeClient = kc
 	cfg.Releases = store
 	cfg.Capabilities = caps
 	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
-	cfg.CustomTemplateFuncs = newLookup(ctx, conn).funcs()
+	cfg.CustomTemplateFuncs = newLookup(ctx, conn, t.Namespace).funcs()
 	return &configuration{Configuration: cfg, kube: kc, storage: guard}, nil
 }
 

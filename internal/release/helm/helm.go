@@ -16,6 +16,7 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/ready"
 	"github.com/hubship/hubship/internal/ship"
 )
@@ -46,6 +47,8 @@ type Options struct {
 	// delete or replace, as "PersistentVolumeClaim/NAME". The first is empty
 	// when it is not known. nil means none ever.
 	AllowDestroy func(ctx context.Context, running, commit string) []string
+	// Charts is what charts may do beyond the usual.
+	Charts confine.Allowed
 	// Limits say how long a release may be in a state that seldom mends
 	// itself.
 	Limits ready.Limits

@@ -64,7 +64,7 @@ func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrad
 	if err != nil {
 		return obs, err
 	}
-	objects, err := objectsOf(rec, conn)
+	objects, err := objectsOf(rec, conn, t.Namespace)
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
@@ -183,6 +183,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		}
 	}
 	cfg.storage.admit = func(rec *rspb.Release) error {
+		if err := cfg.kube.confined.record(rec); err != nil {
+			return err
+		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
 				return err
@@ -198,6 +201,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	cfg.kube.spared = func(_, name string) {
 		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, claimKind, name))
 	}
+	cfg.kube.foreign = func(kind, name string) {
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))
+	}
 	cfg.kube.timeout = up.r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
 }
@@ -212,6 +218,9 @@ func setLabel(labels map[string]string, key, value string) {
 // good is installed anew over its remains, so that its install hooks run.
 func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart, exists bool) (*rspb.Release, error) {
 	t := up.Desired.Target
+	if err := cfg.kube.confined.crds(ch); err != nil {
+		return nil, err
+	}
 	description := fmt.Sprintf("%s at commit %.12s", t.Key(), up.Desired.Commit)
 	// The SDK must not see the end of the context: it would return while its
 	// action goes on behind it. The requests and waits of the action end with
