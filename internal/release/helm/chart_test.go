@@ -166,23 +166,6 @@ func chartYAML(repository string) string {
 	return "apiVersion: v2\nname: hub\nversion: 1.2.3\ndependencies: [{name: sub, version: \">=0.1.0\", repository: \"" + repository + "\"}]\n"
 }
 
-func TestRenderErrorsHideSecrets(t *testing.T) {
-	for name, template := range map[string]string{
-		"failing template": `{{ fail (printf "token is %s" .Values.token) }}`,
-		"bad manifest":     "kind: [{{ .Values.token }}",
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := offline(t, "").upgrade(t.Context(), wanted(repository(t, map[string]string{"hub/templates/bad.yaml": template})))
-			if err == nil {
-				t.Fatal("rendered")
-			}
-			if strings.Contains(err.Error(), "decrypted-token-1") {
-				t.Errorf("the error holds the secret: %v", err)
-			}
-		})
-	}
-}
-
 func TestChartSizeIsBounded(t *testing.T) {
 	changes := map[string]string{}
 	part := strings.Repeat("x", maxFile)

@@ -29,6 +29,7 @@ type configuration struct {
 	*action.Configuration
 	kube    *kubeClient
 	storage *guardedDriver
+	lookup  *lookup
 }
 
 // configure returns a fresh configuration for one action on the target. The
@@ -55,8 +56,9 @@ func (r *Releases) configure(ctx context.Context, conn *cluster.Conn, t model.Ta
 	cfg.Releases = store
 	cfg.Capabilities = caps
 	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
-	cfg.CustomTemplateFuncs = newLookup(ctx, conn, t.Namespace).funcs()
-	return &configuration{Configuration: cfg, kube: kc, storage: guard}, nil
+	looked := newLookup(ctx, conn, t.Namespace)
+	cfg.CustomTemplateFuncs = looked.funcs()
+	return &configuration{Configuration: cfg, kube: kc, storage: guard, lookup: looked}, nil
 }
 
 // capabilities are what a cluster serves, for templates to ask.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/kube"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
@@ -69,11 +70,13 @@ func (o Options) Validate() error {
 // concurrent use; two actions on one release at once are the caller's to
 // prevent.
 type Releases struct {
-	opts   Options
-	charts *chartCache
+	opts     Options
+	charts   *chartCache
+	renderer *Renderer // of releases without their secrets, to word errors
 
-	mu   sync.Mutex
-	caps map[*cluster.Conn]capabilities
+	mu     sync.Mutex
+	caps   map[*cluster.Conn]capabilities
+	hidden map[string]*release.Redactor // by release: what was decrypted for it last
 }
 
 var _ ship.Releases = (*Releases)(nil)
@@ -92,16 +95,37 @@ func New(o Options) (*Releases, error) {
 	// program's name when it is empty: releases made by the command line then
 	// fail with conflicts.
 	setManager.Do(func() { kube.ManagedFieldsManager = fieldManager })
-	return &Releases{opts: o, charts: newChartCache(o.CacheDir), caps: map[*cluster.Conn]capabilities{}}, nil
+	return &Releases{opts: o, charts: newChartCache(o.CacheDir), renderer: NewRenderer(RendererOptions{Charts: Charts{CacheDir: o.CacheDir}}), caps: map[*cluster.Conn]capabilities{}, hidden: map[string]*release.Redactor{}}, nil
 }
 
 // discard is a log that nobody reads.
 func discard(model.Level, string) {}
 
-// redactor returns what hides the release's secrets, without which nothing may
-// be printed about it.
-func (r *Releases) redactor(secrets []map[string]any) *release.Redactor {
-	return release.NewRedactor(secrets...)
+// redactor returns what hides a release's secrets, without which nothing may be
+// printed about it, and keeps it for those who look at the release later.
+func (r *Releases) redactor(t model.Target, secrets []map[string]any) *release.Redactor {
+	red := release.NewRedactor(secrets...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hidden[t.Key()] = red
+	return red
+}
+
+// recordRedactor hides what is known to be secret of a release that runs: what
+// was decrypted for it since this program started, or the values in its records
+// that have a secret's name.
+func (r *Releases) recordRedactor(t model.Target, records ...*rspb.Release) *release.Redactor {
+	r.mu.Lock()
+	red := r.hidden[t.Key()]
+	r.mu.Unlock()
+	if red != nil {
+		return red
+	}
+	var values []map[string]any
+	for _, rec := range records[:min(len(records), 2)] {
+		values = append(values, release.SecretValues(rec.Config))
+	}
+	return release.NewRedactor(values...)
 }
 
 // readFile reads a file of the deployment repository within a bound.

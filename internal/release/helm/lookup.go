@@ -64,6 +64,13 @@ func newLookup(ctx context.Context, conn *cluster.Conn, namespace string) *looku
 	return &lookup{ctx: ctx, conn: conn, namespace: namespace, seen: map[string]answer{}}
 }
 
+// used says that a template was given something of the cluster.
+func (l *lookup) used() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found
+}
+
 func (l *lookup) funcs() template.FuncMap { return template.FuncMap{"lookup": l.get} }
 
 // get returns an object, or a list when no name is given; nothing there is an

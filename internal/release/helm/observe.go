@@ -34,7 +34,7 @@ func (r *Releases) Observe(ctx context.Context, c model.Cluster, t model.Target)
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
-	w := ready.NewWatcher(ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits})
+	w := ready.NewWatcher(ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits, Redact: r.recordRedactor(t, running)})
 	obs.Waiting, err = w.Check(ctx, objects)
 	if err != nil {
 		return obs, fmt.Errorf("%s: ask whether it is ready: %w", t, err)

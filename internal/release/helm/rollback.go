@@ -59,6 +59,9 @@ func (r *Releases) rollback(ctx context.Context, conn *cluster.Conn, t model.Tar
 	if err != nil {
 		return model.Observed{}, fail(err)
 	}
+	if rb.red == nil {
+		rb.red = r.recordRedactor(t, records...)
+	}
 	target, done, err := rb.choose(records)
 	if err != nil {
 		return model.Observed{}, fail(err)

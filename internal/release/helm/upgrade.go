@@ -49,7 +49,7 @@ func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade)
 	if err != nil {
 		return model.Observed{}, fmt.Errorf("upgrade %s: %w", t, err)
 	}
-	up := &upgrade{r: r, conn: conn, Upgrade: u, values: values, red: r.redactor(secrets)}
+	up := &upgrade{r: r, conn: conn, Upgrade: u, values: values, secrets: secrets, red: r.redactor(t, secrets), files: map[string]bool{}}
 	obs, err := up.run(ctx, found)
 	if err != nil {
 		return obs, up.describe(err)
@@ -78,7 +78,7 @@ func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrad
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
-	opts.Log, opts.Redact = u.Log, r.redactor(secrets)
+	opts.Log, opts.Redact = u.Log, r.redactor(t, secrets)
 	if err := ready.NewWatcher(opts).Wait(ctx, objects, ready.Ready, r.opts.Timeout); err != nil {
 		if ctx.Err() != nil {
 			return obs, fmt.Errorf("wait for %s: %w", t, err)
@@ -95,9 +95,12 @@ type upgrade struct {
 	r      *Releases
 	conn   *cluster.Conn
 	values map[string]any
-	red    *release.Redactor
-	good   int // revision to go back to; 0 when there is none
-	stale  []*rspb.Release
+	// secrets are the decrypted values, which nothing that is told may hold.
+	secrets []map[string]any
+	red     *release.Redactor
+	files   map[string]bool // names of the chart's templates
+	good    int             // revision to go back to; 0 when there is none
+	stale   []*rspb.Release
 }
 
 func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error) {
@@ -118,9 +121,10 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 		return model.Observed{}, err
 	}
 	up.equip(ctx, cfg, before)
+	templateFiles(ch, "", up.files)
 	rec, err := up.act(ctx, cfg, ch, len(found) > 0)
 	if err != nil {
-		return up.failed(ctx, cfg, err)
+		return up.failed(ctx, cfg, up.sayable(ctx, cfg, err))
 	}
 	up.sweep(ctx, rec)
 	return model.Observed{
@@ -188,7 +192,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
-				return err
+				return &ownWords{err}
 			}
 		}
 		labels := map[string]string{labelRevision: strconv.Itoa(rec.Version), labelCommit: labelValue(up.Desired.Commit)}
