@@ -80,6 +80,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	clusters := cluster.New(cluster.Options{
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
+		PodSecurity: podSecurity(settings),
 	})
 	repository := repo.New(gitRepo, repo.Options{})
 	// The controller is there before the first run is taken up.

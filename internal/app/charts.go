@@ -15,3 +15,12 @@ func allowedCharts(s install.Settings) confine.Allowed {
 		Kinds: c.Kinds, Capabilities: c.Capabilities, Privileged: c.PodSecurity == "privileged", NoUserScheduler: c.NoUserScheduler,
 	}
 }
+
+// podSecurity is the standard of the namespaces that hubship makes. Kubernetes
+// knows no baseline with one capability more.
+func podSecurity(s install.Settings) string {
+	if a := allowedCharts(s); a.Privileged || len(a.Capabilities) > 0 {
+		return "privileged"
+	}
+	return "baseline"
+}

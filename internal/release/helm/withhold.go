@@ -123,12 +123,21 @@ func (e *withheld) Is(target error) bool { return errors.Is(e.err, target) }
 // templatePlace is where text/template says that it failed.
 var templatePlace = regexp.MustCompile(`\(?([A-Za-z0-9_./-]+\.(?:yaml|yml|tpl|txt|json)):(\d+)`)
 
-// places are the lines of the chart's own files that a text names.
+// places are the lines of the chart's own files that a text names, or else the
+// files.
 func (up *upgrade) places(text string) []string {
 	var out []string
 	for _, m := range templatePlace.FindAllStringSubmatch(text, -1) {
 		if up.files[m[1]] && len(m[2]) < minLine {
 			out = append(out, m[1]+":"+m[2])
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, name := range slices.Sorted(maps.Keys(up.files)) {
+		if strings.Contains(text, name) {
+			out = append(out, name)
 		}
 	}
 	return out
@@ -189,7 +198,7 @@ func (s shadow) words(places []string, text string, err error) string {
 		return "values do not meet the schema of the chart"
 	}
 	if len(places) > 0 {
-		return places[len(places)-1] + ": the template fails"
+		return places[len(places)-1] + ": the template fails, or makes what cannot be read"
 	}
 	if strings.Contains(text, "invalid ownership metadata") {
 		return "an object exists already and is not of this release" + s.named(text)
