@@ -119,6 +119,20 @@ func (c *Client) Promote(ctx context.Context, req model.PromoteRequest) (model.P
 	return p, err
 }
 
+// Evidence lists what lies in the releases' ledgers, believed or not; an empty
+// environment or hub means all.
+func (c *Client) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
+	q := url.Values{}
+	if env != "" {
+		q.Set("env", env)
+	}
+	if hub != "" {
+		q.Set("hub", hub)
+	}
+	var records []model.EvidenceRecord
+	return records, c.get(ctx, "list evidence", "/evidence", q, &records)
+}
+
 // Resume clears the halt of a hub in an environment.
 func (c *Client) Resume(ctx context.Context, env, hub, by string) error {
 	return c.post(ctx, "resume "+hub+" in "+env, "/resume", ResumeRequest{Environment: env, Hub: hub, By: by}, nil)

@@ -17,13 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/register"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
+	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
@@ -71,7 +74,15 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		return err
 	}
 	closers = append(closers, history.Close)
-	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry})
+	guard, err := guardOf(settings)
+	if err != nil {
+		return err
+	}
+	signing, err := attest.OpenFolder(p.SigningKeys)
+	if err != nil {
+		return err
+	}
+	builder, err := buildkit.New(buildkit.Options{Address: backend.buildkit, Registry: backend.registry, Outside: guard, Keys: signing})
 	if err != nil {
 		return err
 	}
@@ -82,11 +93,11 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
 		PodSecurity: podSecurity(settings),
 	})
-	repository := repo.New(gitRepo, repo.Options{})
+	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
 	var carried *process
 	changed := func(r model.Run) { carried.control.Changed(r) }
-	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, changed, o)
+	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, signing, changed, o)
 	if err != nil {
 		return err
 	}
@@ -116,7 +127,12 @@ func locate(ctx context.Context, s install.Settings) (backend, error) {
 	return backend{status.Kubeconfig, status.Context, status.Registry, status.BuildKit}, nil
 }
 
-func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, changed func(model.Run), o Options) (*ship.Engine, error) {
+func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, signing attest.Keys, changed func(model.Run), o Options) (*ship.Engine, error) {
+	guard, err := guardOf(settings)
+	if err != nil {
+		return nil, err
+	}
+	outside := guard.Transport(outbound.TransportOptions{MaxBody: maxOutside})
 	releases, err := helm.New(helm.Options{
 		AllowDestroy: func(ctx context.Context, running, commit string) []string {
 			names, err := repository.AllowedToDestroy(ctx, running, commit)
@@ -126,7 +142,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			}
 			return names
 		},
-		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"),
+		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Charts:  allowedCharts(settings),
 		Decrypt: secretFiles{p, settings, repository}.open,
 	})
@@ -159,9 +175,9 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	made, err := planner.New(planner.Options{
 		Repository: repository,
-		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts")}}),
+		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts"), Transport: outside}}),
 		Charts:     allowedCharts(settings),
-		Live:       live{clusters: clusters},
+		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})
 	if err != nil {
 		return nil, err
@@ -171,8 +187,8 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	return ship.New(ctx, ship.Ports{
 		Previewer:  preview{made, plans(p.Plans), o.Logger},
-		Repository: repository, Images: builder, Releases: releases,
-		Ledger: ledger.New(clusters, ledger.Timing{}), Verifier: verifier, History: history,
+		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
+		Ledger: ledger.New(clusters, signing, history, ledger.Timing{}), Verifier: verifier, History: history,
 		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,

@@ -26,7 +26,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/web"
 	"github.com/hubship/hubship/internal/ship"
 )
@@ -82,12 +81,15 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 	if err := e.takeOver(ctx, g); err != nil {
 		return nil, err
 	}
-	if err := e.protectAll(ctx, g); err != nil {
+	if err := e.protect(ctx); err != nil {
 		return nil, err
 	}
 	base := fmt.Sprintf("http://localhost:%d", s.Port)
 	e.base = base
 	e.sender = hooks.New(e.host.Store, nil, log)
+	if err := guardHooks(e.sender, s); err != nil {
+		return nil, err
+	}
 	e.api, err = rest.New(rest.Options{Host: e.host, Sender: e.sender, URL: base + "/api/v3", GitURL: base + "/git", WebURL: base + "/forge", Log: log})
 	if err != nil {
 		return nil, err
@@ -188,7 +190,7 @@ func (e *embedded) connect(ctx context.Context, p install.Paths, own store.Accou
 	if e.hook, err = github.NewWebhook(name, secret); err != nil {
 		return err
 	}
-	return e.ensureHook(ctx, fmt.Sprintf("http://127.0.0.1:%d%s", port, server.HooksPath), secret)
+	return e.ensureHook(ctx, ownHook(port), secret)
 }
 
 // loopback reaches the HTTP port also where the name localhost is not known.
@@ -300,13 +302,8 @@ func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, u
 // branchesMoved has the protection of branches follow what they say, and what
 // they ask for deployed.
 func (e *embedded) branchesMoved(ctx context.Context, updates []forge.RefUpdate, by string) []string {
-	for _, u := range updates {
-		if u.Deleted() {
-			continue
-		}
-		if err := e.protect(ctx, u.Branch, u.New); err != nil {
-			e.log.Error("embedded forge: protect a branch; what protected it before still does", "branch", u.Branch, "error", err)
-		}
+	if err := e.protect(ctx); err != nil {
+		e.log.Error("embedded forge: protect the branches of the process; what protected them before still does", "error", err)
 	}
 	return e.moved(ctx, updates, by)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/config"
@@ -32,6 +33,10 @@ func openRepository(ctx context.Context, p install.Paths, s install.Settings) (*
 	return bareRepository(ctx, p)
 }
 
+// unborn is what HEAD names until the process branch is known: a branch that no
+// forge can have, so that no process holds.
+const unborn = "unborn/hubship-process"
+
 // bareRepository opens the deployment repository, which is made empty where
 // there is none.
 func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
@@ -39,7 +44,7 @@ func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
 		if err := os.MkdirAll(p.Repositories, 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
 		}
-		r, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: "staging"})
+		r, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: unborn})
 		if err != nil {
 			return nil, fmt.Errorf("make the deployment repository: %w", err)
 		}
@@ -64,24 +69,40 @@ func layDown(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	if err != nil {
 		return nil, err
 	}
+	process, err := config.ReadProcess(starter.Files(), "")
+	if err != nil {
+		return nil, fmt.Errorf("read the starter: %w", err)
+	}
 	// The first environment's branch is written last, so that its presence
-	// says that all is there.
-	if len(branches) > 0 && branches["staging"] != "" {
-		return repo, nil
+	// says that all is there. It is where the process is.
+	first := process.Environments[0].Branch
+	if len(branches) > 0 {
+		if head, err := repo.DefaultBranch(ctx); err != nil || branches[head] != "" {
+			return repo, err
+		}
 	}
 	files, modes, err := starterFiles(p.AgeKey, p.Password)
 	if err != nil {
 		return nil, err
 	}
-	commit := branches["prod"]
-	if commit == "" {
-		commit, err = repo.CommitFiles(ctx, "prod", "", files, modes, "Start from the starter repository\n", author)
+	commit := ""
+	for _, env := range slices.Backward(process.Environments) {
+		switch {
+		case branches[env.Branch] != "":
+			commit = branches[env.Branch]
+			continue
+		case commit == "":
+			commit, err = repo.CommitFiles(ctx, env.Branch, "", files, modes, "Start from the starter repository\n", author)
+		case env.Branch == first:
+			if err = repo.SetDefaultBranch(ctx, first); err == nil {
+				err = repo.SetBranch(ctx, first, commit, "")
+			}
+		default:
+			err = repo.SetBranch(ctx, env.Branch, commit, "")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("lay down the starter repository: %w", err)
 		}
-	}
-	if err := repo.SetBranch(ctx, "staging", commit, ""); err != nil {
-		return nil, fmt.Errorf("lay down the starter repository: %w", err)
 	}
 	return repo, nil
 }

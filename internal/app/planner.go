@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hubship/hubship/internal/cluster/register"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/image"
 	"github.com/hubship/hubship/internal/install"
@@ -61,7 +62,7 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
 	}
 	if o.Live {
-		options.Live = newLive(ctx, o.Data)
+		options.Live, options.Clusters = newLive(ctx, o.Data), register.At(install.At(o.Data).Clusters).Cluster
 	}
 	if p, err = planner.New(options); err != nil {
 		return nil, nil, nil, errors.Join(err, g.Close())

@@ -3,61 +3,63 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 )
 
 // Contexts of statuses that merges into environments' branches need.
+//
+// hubship/process is asked for where the process is decided, and nowhere else: a
+// status belongs to a commit, so that none is set for another base.
 var (
 	changeContexts    = []string{"hubship/policy", "hubship/plan", "hubship/tests", "hubship/images"}
 	promotionContexts = []string{"hubship/policy", "hubship/plan", "hubship/promotion"}
 )
 
-// protectionOf is what hubship.yaml asks for on the branch of an environment.
-func protectionOf(fleet *model.Fleet, env model.Environment) *host.Protection {
+// protectionOf is what the process asks for on the branch of an environment, or
+// on its own, which drives none: env is then the zero one.
+func protectionOf(process model.Process, env model.Environment) *host.Protection {
 	p := &host.Protection{EnforceAdmins: true, AllowPush: env.Push}
-	if from, ok := fleet.Environment(env.After); ok {
+	decides := func(contexts []string) []string {
+		if env.Branch == process.Branch || env.Name == "" {
+			return append(slices.Clone(contexts), "hubship/process")
+		}
+		return contexts
+	}
+	if from, ok := process.Environment(env.After); ok {
 		// What is promoted was reviewed when it came to the branch before.
 		p.Heads = []string{from.Branch}
-		p.Checks = &host.RequiredChecks{Contexts: promotionContexts, By: ownLogin}
+		p.Checks = &host.RequiredChecks{Contexts: decides(promotionContexts), By: ownLogin}
 		return p
 	}
-	p.Checks = &host.RequiredChecks{Contexts: changeContexts, By: ownLogin}
-	p.Reviews = &host.RequiredReviews{Count: fleet.Review.Approvals, DismissStale: true, LastPush: true}
-	if fleet.Revert == model.RevertAuto {
+	p.Checks = &host.RequiredChecks{Contexts: decides(changeContexts), By: ownLogin}
+	p.Reviews = &host.RequiredReviews{Count: process.Review.Approvals, DismissStale: true, LastPush: true}
+	if process.Revert == model.RevertAuto {
 		// Nobody reviews a revert that merges by itself.
 		p.Bypass = []string{ownLogin}
 	}
 	return p
 }
 
-// protect derives what protects a branch of the deployment repository from what
-// it describes at a commit. A branch that drives no environment, or cannot be
-// read, keeps what it has: a change that breaks the description must not open
-// its branch.
-func (e *embedded) protect(ctx context.Context, branch, commit string) error {
-	fleet, err := e.fleets.Fleet(ctx, commit)
+// protect derives what protects the branches that the process names, and its
+// own, from the process of now. A branch that it does not name any more keeps
+// what it has, and so do all while no process holds: a change that breaks the
+// description must not open a branch.
+func (e *embedded) protect(ctx context.Context) error {
+	now, err := e.fleets.Now(ctx)
 	if err != nil {
-		return ctx.Err() // the engine tells of what is unreadable
-	}
-	env, ok := fleet.EnvironmentOfBranch(branch)
-	if !ok {
-		return nil
-	}
-	return e.host.SetProtection(ctx, e.repository, branch, protectionOf(fleet, env))
-}
-
-// protectAll is protect for all branches, after a start.
-func (e *embedded) protectAll(ctx context.Context, g *git.Repo) error {
-	branches, err := g.Branches(ctx)
-	if err != nil {
-		return err
+		return ctx.Err() // the engine tells why no process holds
 	}
 	var errs []error
-	for branch, commit := range branches {
-		errs = append(errs, e.protect(ctx, branch, commit))
+	own := true
+	for _, env := range now.Environments {
+		errs = append(errs, e.host.SetProtection(ctx, e.repository, env.Branch, protectionOf(now, env)))
+		own = own && env.Branch != now.Branch
+	}
+	if own {
+		errs = append(errs, e.host.SetProtection(ctx, e.repository, now.Branch, protectionOf(now, model.Environment{})))
 	}
 	return errors.Join(errs...)
 }

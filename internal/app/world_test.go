@@ -67,7 +67,7 @@ func (w *world) start() {
 	w.ok(err)
 	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w.process, err = newProcess(ctx, parts{
-		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{}), engine: w.engine, memory: w.memory, log: log,
+		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{Process: processOf(g, w.settings)}), engine: w.engine, memory: w.memory, log: log,
 	})
 	w.ok(err)
 	w.engine.set(w.process.control)

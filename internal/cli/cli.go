@@ -98,7 +98,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 	add(process, a.planCommand(), a.renderCommand(), a.deployCommand(), a.verifyCommand(), a.promoteCommand(), a.revertCommand(), a.rollbackCommand(), a.resumeCommand(),
 		a.cancelCommand(), a.historyCommand(), a.logsCommand())
 	add(inside, a.serveCommand(), a.schemaCommand(), a.versionCommand())
-	add(around, a.accountCommand())
+	add(around, a.accountCommand(), a.keyCommand())
+	add(process, a.evidenceCommand())
 	root.SetHelpCommandGroupID(inside)
 	root.SetCompletionCommandGroupID(inside)
 	return root

@@ -35,7 +35,6 @@ hubs:
   secrets: ["secrets/{env}.yaml"]
 images:
   user: {context: "{hub}/image", values: image}
-clusters: {local: {embedded: true}}
 environments:
   staging: {cluster: local}
   prod: {cluster: local, after: staging}

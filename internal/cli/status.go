@@ -115,6 +115,9 @@ func (a *command) printStatus(st model.Status) {
 			if r.Error != "" {
 				a.term.Printf("  %s %s: %s\n", a.term.Bad("problem:"), r.Observed.Target, r.Error)
 			}
+			for _, why := range r.Refused {
+				a.term.Printf("  %s %s: %s\n", a.term.Doubt("not believed:"), r.Observed.Target, why)
+			}
 			if r.Halt != nil {
 				a.term.Printf("  %s %s since %s: %s\n", a.term.Bad("halted:"), r.Observed.Target, term.Ago(now, r.Halt.Since), r.Halt.Reason)
 				a.term.Printf("    %s\n", a.term.Faint(fmt.Sprintf("push a fix or a revert, or clear it: hubship resume --env %s --hub %s", e.Name, r.Observed.Target.Hub)))

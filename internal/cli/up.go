@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hubship/hubship/internal/app"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
@@ -20,17 +21,19 @@ import (
 
 // upOptions are the options of `hubship up` that are not settings.
 type upOptions struct {
-	follow  bool
-	timeout time.Duration
+	follow    bool
+	timeout   time.Duration
+	allowExec bool // a kubeconfig may have a program run for its credentials
 }
 
 // upFlags are the settings as given on the command line; only those that were
 // given count.
 type upFlags struct {
 	name, bridge, podCIDR, serviceCIDR      string
-	publicURL                               string
+	publicURL, processBranch                string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
+	allowOutbound                           []string
 	github                                  upGitHub
 }
 
@@ -95,7 +98,10 @@ happens at GitHub is then found within a minute.`,
 	f.StringVar(&given.context, "context", "", "context in that kubeconfig")
 	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
+	f.BoolVar(&opts.allowExec, "allow-exec", false, "the kubeconfig may have a program run for its credentials, as hubship")
+	f.StringVar(&given.processBranch, "process-branch", "", "branch whose tip says what the process is (default: the default branch of the repository)")
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
+	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
 	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
@@ -163,6 +169,13 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 	}
 	set("name", &s.Name, g.name)
 	set("public-url", &s.PublicURL, g.publicURL)
+	set("process-branch", &s.ProcessBranch, g.processBranch)
+	if changed("allow-outbound") {
+		s.Outbound = nil
+		if len(g.allowOutbound) > 0 {
+			s.Outbound = &install.Outbound{Allow: g.allowOutbound}
+		}
+	}
 	if err := g.github.apply(changed, s); err != nil {
 		return err
 	}
@@ -280,8 +293,11 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 			return err
 		}
 	}
+	if err := app.RegisterLocal(a.data, s, opts.allowExec); err != nil {
+		return err
+	}
 	// The server reads its settings when it starts.
-	restart := old != nil && (old.Port != s.Port || !reflect.DeepEqual(old.GitHub, s.GitHub))
+	restart := old != nil && (old.Port != s.Port || old.ProcessBranch != s.ProcessBranch || !reflect.DeepEqual(old.GitHub, s.GitHub))
 	if err := a.upServer(ctx, restart); err != nil {
 		return err
 	}

@@ -26,14 +26,15 @@ import (
 // world is an engine that keeps its runs in memory and ends each in the way
 // that the test asks for. In front of it stands the real server.
 type world struct {
-	mu      sync.Mutex
-	status  model.Status
-	runs    []model.Run
-	lines   map[string][]model.Line
-	asked   []model.RunRequest
-	resumed []string
-	end     func(*model.Run) // how a run ends
-	promote func(model.PromoteRequest) (model.Promotion, error)
+	mu       sync.Mutex
+	status   model.Status
+	runs     []model.Run
+	lines    map[string][]model.Line
+	asked    []model.RunRequest
+	resumed  []string
+	end      func(*model.Run) // how a run ends
+	promote  func(model.PromoteRequest) (model.Promotion, error)
+	evidence []model.EvidenceRecord
 }
 
 func (w *world) Status(context.Context) (model.Status, error) { return w.status, nil }
@@ -101,6 +102,16 @@ func (w *world) addLocked(req model.RunRequest) model.Run {
 
 func (w *world) Promote(_ context.Context, req model.PromoteRequest) (model.Promotion, error) {
 	return w.promote(req)
+}
+
+func (w *world) Evidence(_ context.Context, env, hub string) ([]model.EvidenceRecord, error) {
+	var out []model.EvidenceRecord
+	for _, r := range w.evidence {
+		if (env == "" || r.Target.Environment == env) && (hub == "" || r.Target.Hub == hub) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 func (w *world) Resume(_ context.Context, env, hub, by string) error {

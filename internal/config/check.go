@@ -33,48 +33,10 @@ func (c *checker) given(field string) bool {
 	return !slices.ContainsFunc(c.d.found.list, func(p Problem) bool { return p.Field == field })
 }
 
-// header checks what stands alone.
-func (c *checker) header() {
+// version checks which format the file has.
+func (c *checker) version() {
 	if c.given("version") && c.f.Version != Version {
 		c.problem("version", "a newer hubship may know it", "expected %d, found %d", Version, c.f.Version)
-	}
-	if r := c.f.Registry; c.given("registry") && !registry.MatchString(r) {
-		c.problem("registry", "leave out the scheme", "%q is not a registry: expected host[:port][/path]", r)
-	}
-	c.fleet.Verify = model.VerifySettings{Service: "hubship", User: "hubship-verify"}
-	if c.given("verify.service") {
-		c.fleet.Verify.Service = c.f.Verify.Service
-		if p := labelProblem(c.f.Verify.Service, maxLabel); p != "" {
-			c.problem("verify.service", "", "%q %s", c.f.Verify.Service, p)
-		}
-	}
-	if c.given("verify.user") {
-		c.fleet.Verify.User = c.f.Verify.User
-		if !hubUser.MatchString(c.f.Verify.User) {
-			c.problem("verify.user", "", "%q is not a user name: expected small letters, digits, '-', '_', '.' and '@'", c.f.Verify.User)
-		}
-	}
-}
-
-func (c *checker) clusters() {
-	for _, name := range sortedKeys(c.f.Clusters) {
-		field, k := "clusters."+name, c.f.Clusters[name]
-		if p := labelProblem(name, maxLabel); p != "" {
-			c.problem(field, "", "the name %s", p)
-		}
-		both := k.Kubeconfig != "" && k.Context != ""
-		switch {
-		case k.Embedded && (k.Kubeconfig != "" || k.Context != ""):
-			c.problem(field, "remove one of them", "expected either embedded or kubeconfig and context, found both")
-		case !k.Embedded && !both:
-			c.problem(field, "no cluster is ever taken from a kubeconfig's current context", "expected `embedded: true`, or kubeconfig and context together")
-		case both && !path.IsAbs(k.Kubeconfig) && !strings.HasPrefix(k.Kubeconfig, "~/"):
-			c.problem(field+".kubeconfig", "", "%q is relative: expected an absolute path on the machine where hubship runs, or one that starts with ~/", k.Kubeconfig)
-		}
-		c.fleet.Clusters = append(c.fleet.Clusters, model.Cluster{Name: name, Embedded: k.Embedded, Kubeconfig: k.Kubeconfig, Context: k.Context})
-	}
-	if c.given("clusters") && len(c.f.Clusters) == 0 {
-		c.problem("clusters", "for the embedded node: `local: {embedded: true}`", "expected at least one cluster")
 	}
 }
 
@@ -130,8 +92,10 @@ func (c *checker) environment(name string) model.Environment {
 	}
 	if bad := unknownPlaceholder(e.Cluster, "{hub}"); bad != "" {
 		c.problem(field+".cluster", "", "unknown placeholder %s, expected {hub}", bad)
-	} else if known := sortedKeys(c.f.Clusters); c.given(field+".cluster") && !strings.Contains(e.Cluster, "{hub}") && !slices.Contains(known, e.Cluster) {
-		c.problem(field+".cluster", didYouMean(e.Cluster, known), "there is no cluster %q, expected %s", e.Cluster, oneOf(known))
+	} else if c.given(field + ".cluster") {
+		if p := ClusterNameProblem(strings.ReplaceAll(e.Cluster, "{hub}", "x")); p != "" {
+			c.problem(field+".cluster", "`hubship cluster list` shows the clusters of the installation", "the name %q %s", e.Cluster, p)
+		}
 	}
 	if e.After != "" {
 		if _, ok := c.f.Environments[e.After]; !ok || e.After == name {
@@ -144,6 +108,10 @@ func (c *checker) environment(name string) model.Environment {
 		if bad := unknownPlaceholder(p.pattern, "{hub}", "{env}"); bad != "" {
 			c.problem(field+"."+p.key, "", "unknown placeholder %s, expected {hub} or {env}", bad)
 		}
+	}
+	// Whatever the hub: a hub's own name is judged where hubs are.
+	if ns := model.Expand(e.Namespace, "x", name); c.given(field+".namespace") && reservedNamespace(ns) {
+		c.problem(field+".namespace", reservedHint, "the namespace %q is not one for hubs", e.Namespace)
 	}
 	return e
 }

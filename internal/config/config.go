@@ -2,6 +2,11 @@
 // hubship.yaml at its root or, where there is none, hubploy's layout. It reads
 // strictly and reports everything that is wrong at once, with file, line and
 // column, what was expected and a hint.
+//
+// A file says two things that have different owners: the process (environments,
+// review, revert, verify), which holds at the tip of the process branch alone,
+// and the content (hubs, images, checks) of the commit. Each is read without
+// the other one having a say.
 package config
 
 import (
@@ -9,12 +14,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Config is what a deployment repository says at one commit.
+// Config is the content of a deployment repository at one commit.
 type Config struct {
 	Fleet *model.Fleet
 	// Patterns are the values files as they are listed, lowest precedence
@@ -44,7 +50,13 @@ type Release struct {
 var ErrNoHubs = errors.New("the deployment repository describes no hubs")
 
 // reader reads one layout of deployment repositories.
-type reader func(tree fs.FS, commit string) (*Config, error)
+type reader struct {
+	// content reads hubs, images and checks, under a process; under nil it
+	// reads the process that the commit itself says, too.
+	content func(tree fs.FS, commit string, under *model.Process) (*Config, error)
+	// process reads the process alone.
+	process func(tree fs.FS, commit string) (model.Process, error)
+}
 
 // layout chooses how a deployment repository is read. Support for a layout
 // that has no hubship.yaml begins here.
@@ -52,39 +64,65 @@ func layout(tree fs.FS) (reader, error) {
 	_, err := fs.Stat(tree, FileName)
 	switch {
 	case err == nil:
-		return readHubship, nil
+		return reader{readHubship, hubshipProcess}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
-			return readHubploy, nil
+			return reader{readHubploy, hubployProcess}, nil
 		}
-		return nil, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "make one with `hubship init`, or commit it to the branch")
+		return reader{}, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "make one with `hubship init`, or commit it to the branch")
 	default:
-		return nil, fmt.Errorf("look for %s: %w", FileName, err)
+		return reader{}, fmt.Errorf("look for %s: %w", FileName, err)
 	}
 }
 
-// Load reads what a deployment repository describes, from the tree of a
-// commit. If the configuration is wrong the error is an *Error that lists all
-// problems.
+// Load is ReadProposal for those who need none of the files.
 func Load(tree fs.FS, commit string) (*model.Fleet, error) {
-	c, err := Read(tree, commit)
+	c, err := ReadProposal(tree, commit)
 	if err != nil {
 		return nil, err
 	}
 	return c.Fleet, nil
 }
 
-// Read is like Load and keeps what is needed to find the files of each release.
-func Read(tree fs.FS, commit string) (*Config, error) {
+// ReadProposal reads all that a deployment repository says at a commit, from
+// its tree: content, and the process that it proposes. Nothing may be deployed
+// by it. If anything is wrong the error is an *Error that lists all problems.
+func ReadProposal(tree fs.FS, commit string) (*Config, error) {
 	read, err := layout(tree)
 	if err != nil {
 		return nil, err
 	}
-	return read(tree, commit)
+	return read.content(tree, commit, nil)
 }
 
-// readHubship reads a repository that has a hubship.yaml.
-func readHubship(tree fs.FS, commit string) (*Config, error) {
+// Read reads the content of a deployment repository at a commit under a
+// process. What the commit says about the process, right or wrong, has no say.
+// If the content is wrong the error is an *Error that lists all problems.
+func Read(tree fs.FS, commit string, p model.Process) (*Config, error) {
+	read, err := layout(tree)
+	if err != nil {
+		return nil, err
+	}
+	return read.content(tree, commit, &p)
+}
+
+// ReadProcess reads the process that a deployment repository says at a commit;
+// its content has no say. If the process is wrong the error is an *Error that
+// lists all problems.
+func ReadProcess(tree fs.FS, commit string) (model.Process, error) {
+	read, err := layout(tree)
+	if err != nil {
+		return model.Process{}, err
+	}
+	return read.process(tree, commit)
+}
+
+// correct is what to do about problems of hubship.yaml.
+const correct = "correct the lines named; `hubship schema` prints the format for editors"
+
+// open decodes hubship.yaml, and keeps what is wrong with the parts of it that
+// count.
+func open(tree fs.FS, commit string, counts func(field string) bool) (*checker, error) {
 	found := &problems{}
 	data, err := readFile(tree, FileName)
 	if err != nil {
@@ -92,22 +130,90 @@ func readHubship(tree fs.FS, commit string) (*Config, error) {
 		return nil, found.err()
 	}
 	f, d := decode(FileName, data, found)
-	c := &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship, Registry: f.Registry}, hubProblems: map[string][]Problem{}}
-	c.header()
+	found.list = slices.DeleteFunc(found.list, func(p Problem) bool { return !counts(p.Field) })
+	return &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship}, hubProblems: map[string][]Problem{}}, nil
+}
+
+// readHubship reads a repository that has a hubship.yaml.
+func readHubship(tree fs.FS, commit string, under *model.Process) (*Config, error) {
+	counts := func(string) bool { return true }
+	if under != nil {
+		counts = isContent
+	}
+	c, err := open(tree, commit, counts)
+	if err != nil {
+		return nil, err
+	}
+	c.version()
 	// Checks of what could not even be read would only repeat that.
-	if len(found.list) == 0 || f.Hubs.Path != "" {
-		c.clusters()
-		c.environments()
+	if len(c.d.found.list) == 0 || c.f.Hubs.Path != "" {
+		if under != nil {
+			c.fleet.Under(*under)
+		} else {
+			c.process()
+		}
 		c.hubs()
 		c.images()
-		c.releases()
-		c.process()
+		if under != nil {
+			placeReleases(c.fleet, c.holdBack)
+		} else {
+			c.releases()
+		}
+		c.files()
+		c.checks()
 	}
-	if err := found.err(); err != nil {
-		return nil, model.WithHint(err, "correct the lines named; `hubship schema` prints the format for editors")
+	if err := c.d.found.err(); err != nil {
+		return nil, model.WithHint(err, correct)
 	}
 	markInvalid(c.fleet, c.hubProblems)
-	return &Config{Fleet: c.fleet, Patterns: f.Hubs.Values, HubProblems: c.hubProblems, secrets: f.Hubs.Secrets, optional: f.Hubs.Optional, tree: tree}, nil
+	return &Config{Fleet: c.fleet, Patterns: c.f.Hubs.Values, HubProblems: c.hubProblems, secrets: c.f.Hubs.Secrets, optional: c.f.Hubs.Optional, tree: tree}, nil
+}
+
+// holdBack lets a problem hold back one hub.
+func (c *checker) holdBack(hub string, p Problem) {
+	c.hubProblems[hub] = append(c.hubProblems[hub], p)
+}
+
+// hubshipProcess reads the process of a repository that has a hubship.yaml.
+func hubshipProcess(tree fs.FS, commit string) (model.Process, error) {
+	c, err := open(tree, commit, isProcess)
+	if err != nil {
+		return model.Process{}, err
+	}
+	c.version()
+	if len(c.d.found.list) == 0 || len(c.f.Environments) > 0 {
+		c.process()
+		c.apart()
+	}
+	if err := c.d.found.err(); err != nil {
+		return model.Process{}, model.WithHint(err, correct)
+	}
+	// Which hubs there are only says which clusters are named by {hub}; what is
+	// wrong with the content is told where that is read.
+	c.d.found = &problems{}
+	c.hubs()
+	return processOf(c.fleet), nil
+}
+
+// processOf is the process that a fleet says.
+func processOf(f *model.Fleet) model.Process {
+	p := model.Process{
+		Commit: f.Commit, Layout: f.Layout, Environments: f.Environments,
+		Review: f.Review, Revert: f.Revert, Verify: f.Verify, Places: f.Places,
+	}
+	for _, e := range f.Environments {
+		if e.Cluster != "" && !strings.Contains(e.Cluster, "{hub}") {
+			p.Clusters = append(p.Clusters, e.Cluster)
+		}
+		for _, h := range f.Hubs {
+			if name := p.Cluster(e, h.Name); h.In(e.Name) && name != "" {
+				p.Clusters = append(p.Clusters, name)
+			}
+		}
+	}
+	slices.Sort(p.Clusters)
+	p.Clusters = slices.Compact(p.Clusters)
+	return p
 }
 
 // Release returns the files that the hub's release in the environment is made

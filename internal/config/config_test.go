@@ -23,8 +23,6 @@ hubs:
   chart: hub
   values: [config/common.yaml, "config/{env}.yaml"]
   secrets: ["secrets/{env}.yaml"]
-clusters:
-  local: {embedded: true}
 environments:
   staging: {cluster: local}
   prod: {cluster: local, after: staging}
@@ -52,7 +50,7 @@ func tree(text string) fstest.MapFS {
 
 func load(t *testing.T, text string) (*Config, error) {
 	t.Helper()
-	return Read(tree(text), "0123456789abcdef0123456789abcdef01234567")
+	return ReadProposal(tree(text), "0123456789abcdef0123456789abcdef01234567")
 }
 
 func TestMinimal(t *testing.T) {
@@ -68,11 +66,10 @@ func TestMinimal(t *testing.T) {
 			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-{env}", Release: "{hub}-{env}", Host: "{hub}-{env}.localhost"},
 			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-{env}", Release: "{hub}-{env}", Host: "{hub}.localhost", After: "staging"},
 		},
-		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
-		Chart:    "hub",
-		Verify:   model.VerifySettings{Service: "hubship", User: "hubship-verify"},
-		Review:   model.ReviewSettings{Approvals: 1},
-		Revert:   model.RevertPropose,
+		Chart:  "hub",
+		Verify: model.VerifySettings{Service: "hubship", User: "hubship-verify"},
+		Review: model.ReviewSettings{Approvals: 1},
+		Revert: model.RevertPropose,
 	}
 	if got, want := asJSON(t, c.Fleet), asJSON(t, want); got != want {
 		t.Errorf("fleet\n%s\nwant\n%s", got, want)
@@ -110,15 +107,11 @@ func TestMinimal(t *testing.T) {
 
 func TestEverything(t *testing.T) {
 	c, err := load(t, `version: 1
-registry: registry.example.org:5000/hubs
 hubs: {path: deployments/*/, chart: ./hub, values: [config/common.yaml]}
 images:
   user: {context: "{hub}/image", values: jupyterhub.singleuser.image}
   named: {context: "deployments/{hub}/image", values: a.b, repository: "x/{hub}-y"}
   base: {context: images/base, dockerfile: images/base/other/Build.file, values: c}
-clusters:
-  campus: {kubeconfig: /etc/hubship/campus, context: campus-2026}
-  cloud: {kubeconfig: ~/cloud, context: gke}
 environments:
   prod: {branch: main, cluster: cloud, namespace: "{hub}", release: "{hub}", host: "{hub}.example.org", after: canary}
   canary: {cluster: campus, after: test}
@@ -149,7 +142,7 @@ verify: {service: checker, user: check.er@example.org}
 	if !slices.Equal(images, want) {
 		t.Errorf("images\n%s\nwant\n%s", strings.Join(images, "\n"), strings.Join(want, "\n"))
 	}
-	if c.Fleet.Registry != "registry.example.org:5000/hubs" || c.Fleet.Verify != (model.VerifySettings{Service: "checker", User: "check.er@example.org"}) {
+	if c.Fleet.Verify != (model.VerifySettings{Service: "checker", User: "check.er@example.org"}) {
 		t.Errorf("fleet %+v", c.Fleet)
 	}
 }
@@ -161,21 +154,19 @@ func TestProblems(t *testing.T) {
 		want     string // part of the only problem
 	}{
 		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, charts, exclude, optional, path, secrets or values (did you mean "values"?)`},
-		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected checks, clusters, environments, hubs, images, registry, revert, review, verify or version"},
+		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected checks, environments, hubs, images, revert, review, verify or version"},
 		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a text, found 12 (put quotes around it)"},
 		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the text "one"`},
-		"wrong type bool":         {"{embedded: true}", "{embedded: yes please}", `hubship.yaml:8:21: clusters.local.embedded: expected true or false, found the text "yes please"`},
 		"list for text":           {"path: deployments/*", "path: [deployments/*]", "hubship.yaml:3:9: hubs.path: expected a text, found a list"},
 		"text for list":           {"secrets: [\"secrets/{env}.yaml\"]", "secrets: secrets/x.yaml", "hubship.yaml:6:12: hubs.secrets: expected a list, found the text"},
 		"brace without quotes":    {"\"secrets/{env}.yaml\"", "{env}", "hubship.yaml:6:13: hubs.secrets[0]: expected a text, found a mapping (put quotes around a value that starts with a brace)"},
-		"text for mapping":        {"local: {embedded: true}", "local: embedded", `hubship.yaml:8:10: clusters.local: expected a mapping, found the text "embedded"`},
 		"nothing":                 {"chart: hub", "chart:", "hubship.yaml:4:9: hubs.chart: expected a text, found nothing"},
 		"duplicate key":           {"  chart: hub\n", "  chart: hub\n  chart: hub\n", "hubship.yaml:5:3: hubs.chart: the key is there twice, first in line 4 (remove one of them)"},
-		"duplicate environment":   {"  prod: {", "  staging: {cluster: local}\n  prod: {", "hubship.yaml:11:3: environments.staging: the key is there twice, first in line 10"},
-		"key is a number":         {"  prod: {", "  7: {cluster: local}\n  prod: {", "hubship.yaml:11:3: environments: expected a name in front of the colon, found 7"},
-		"merge key":               {"staging: {", "staging: {<<: {}, ", "hubship.yaml:10:13: environments.staging: expected a name in front of the colon, found <<"},
+		"duplicate environment":   {"  prod: {", "  staging: {cluster: local}\n  prod: {", "hubship.yaml:9:3: environments.staging: the key is there twice, first in line 8"},
+		"key is a number":         {"  prod: {", "  7: {cluster: local}\n  prod: {", "hubship.yaml:9:3: environments: expected a name in front of the colon, found 7"},
+		"merge key":               {"staging: {", "staging: {<<: {}, ", "hubship.yaml:8:13: environments.staging: expected a name in front of the colon, found <<"},
 		"required":                {"  chart: hub\n", "", "hubship.yaml:3:3: hubs.chart: missing, but required"},
-		"required in environment": {"staging: {cluster: local}", "staging: {}", "hubship.yaml:10:12: environments.staging.cluster: missing, but required"},
+		"required in environment": {"staging: {cluster: local}", "staging: {}", "hubship.yaml:8:12: environments.staging.cluster: missing, but required"},
 		"version":                 {"version: 1", "version: 2", "hubship.yaml:1:10: version: expected 1, found 2"},
 		"no version":              {"version: 1\n", "", "hubship.yaml:1:1: version: missing, but required"},
 		"missing chart":           {"chart: hub", "chart: hubb", "hubship.yaml:4:10: hubs.chart: there is no file hubb/Chart.yaml (name the folder of a Helm chart)"},
@@ -190,28 +181,28 @@ func TestProblems(t *testing.T) {
 		"all excluded":            {"  chart: hub\n", "  chart: hub\n  exclude: ['data*']\n", `hubs.path: no folder matches "deployments/*"`},
 		"chart of no hub":         {"  chart: hub\n", "  chart: hub\n  charts: {data9: hub}\n", `hubship.yaml:5:12: hubs.charts.data9: there is no hub "data9" (did you mean "data8"?)`},
 		"chart above":             {"  chart: hub\n", "  chart: hub\n  charts: {data8: ../x}\n", `hubs.charts.data8: "../x" contains '..'`},
-		"cluster of a hub":        {"prod: {cluster: local", "prod: {cluster: '{hub}-x'", `hubship.yaml:11:19: environments.prod.cluster: there is no cluster "data8-x" of hub data8 (name it under clusters)`},
 		"cluster of environment":  {"prod: {cluster: local", "prod: {cluster: '{env}'", `environments.prod.cluster: unknown placeholder {env}, expected {hub}`},
 		"values twice":            {"config/common.yaml,", "config/common.yaml, config/common.yaml,", `hubship.yaml:5:32: hubs.values[1]: "config/common.yaml" is listed twice`},
 		"unknown placeholder":     {"secrets/{env}.yaml", "secrets/{environment}.yaml", "hubship.yaml:6:13: hubs.secrets[0]: unknown placeholder {environment}, expected {env} or {hub}"},
 		"no hub":                  {"path: deployments/*", "path: deploy/*", `hubship.yaml:3:9: hubs.path: no folder matches "deploy/*"`},
 		"bad pattern":             {"path: deployments/*", "path: deployments/[", "is not a pattern of folders"},
-		"unknown cluster":         {"prod: {cluster: local", "prod: {cluster: locale", `hubship.yaml:11:19: environments.prod.cluster: there is no cluster "locale", expected local (did you mean "local"?)`},
-		"cluster without name":    {"{embedded: true}", "{kubeconfig: /k}", "hubship.yaml:8:3: clusters.local: expected `embedded: true`, or kubeconfig and context together (no cluster is ever taken from a kubeconfig's current context)"},
-		"cluster with both":       {"{embedded: true}", "{embedded: true, context: c}", "clusters.local: expected either embedded or kubeconfig and context, found both"},
-		"relative kubeconfig":     {"{embedded: true}", "{kubeconfig: k, context: c}", `hubship.yaml:8:23: clusters.local.kubeconfig: "k" is relative`},
-		"no cluster":              {"  local: {embedded: true}", "  {}", "expected at least one cluster"},
-		"unknown after":           {"after: staging", "after: stagin", `hubship.yaml:11:33: environments.prod.after: "stagin" is no other environment, expected staging (did you mean "staging"?)`},
+		"no name of a cluster":    {"prod: {cluster: local", "prod: {cluster: 'a b'", `hubship.yaml:9:19: environments.prod.cluster: the name "a b" is not the name of a cluster`},
+		"bool":                    {"  chart: hub\n", "  chart: hub\n  optional: yes please\n", `hubship.yaml:5:13: hubs.optional: expected true or false, found the text "yes please"`},
+		"text for mapping":        {"staging: {cluster: local}", "staging: local", `hubship.yaml:8:12: environments.staging: expected a mapping, found the text "local"`},
+		"namespace of Kubernetes": {"staging: {cluster: local}", "staging: {cluster: local, namespace: 'kube-{hub}'}", `hubship.yaml:8:40: environments.staging.namespace: the namespace "kube-{hub}" is not one for hubs`},
+		"namespace of everybody":  {"staging: {cluster: local}", "staging: {cluster: local, namespace: default}", `environments.staging.namespace: the namespace "default" is not one for hubs`},
+		"clusters":                {"version: 1", "version: 1\nclusters: {campus: {kubeconfig: /etc/campus, context: c1}, local: {embedded: true}, odd: {kubeconfig: '; rm', context: -x}}", "hubship.yaml:2:1: clusters: how clusters are reached is the installation's to say, not the repository's (remove the section, and run on the server: `hubship cluster add campus --kubeconfig /etc/campus --context c1`, `hubship cluster add odd --kubeconfig FILE --context CONTEXT`)"},
+		"registry":                {"version: 1", "version: 1\nregistry: r.example.org", "hubship.yaml:2:1: registry: where images are pushed to is the installation's to say"},
+		"unknown after":           {"after: staging", "after: stagin", `hubship.yaml:9:33: environments.prod.after: "stagin" is no other environment, expected staging (did you mean "staging"?)`},
 		"after itself":            {"after: staging", "after: prod", `environments.prod.after: "prod" is no other environment`},
-		"same branch":             {"after: staging", "branch: staging", `hubship.yaml:11:34: environments.prod.branch: branch "staging" drives staging already`},
+		"same branch":             {"after: staging", "branch: staging", `hubship.yaml:9:34: environments.prod.branch: branch "staging" drives staging already`},
 		"bad branch":              {"after: staging", "branch: --all", `"--all" is not a branch name`},
-		"bad environment name":    {"  staging: {cluster: local}", "  Staging_: {cluster: local}\n  staging: {cluster: local}", "hubship.yaml:10:3: environments.Staging_: the name is not a DNS label"},
-		"shared namespace":        {"prod: {", "prod: {namespace: '{hub}-staging', ", "hubship.yaml:11:21: environments.prod.namespace: data8@staging and data8@prod would share the namespace data8-staging"},
+		"bad environment name":    {"  staging: {cluster: local}", "  Staging_: {cluster: local}\n  staging: {cluster: local}", "hubship.yaml:8:3: environments.Staging_: the name is not a DNS label"},
+		"shared namespace":        {"prod: {", "prod: {namespace: '{hub}-staging', ", "hubship.yaml:9:21: environments.prod.namespace: data8@staging and data8@prod would share the namespace data8-staging"},
 		"shared host":             {"prod: {", "prod: {host: '{hub}-staging.localhost', ", "data8@staging and data8@prod would share the host data8-staging.localhost"},
 		"bad namespace":           {"prod: {", "prod: {namespace: '{hub}_{env}', ", `the namespace "data8_prod" of data8@prod is not a DNS label`},
 		"release too long":        {"prod: {", "prod: {release: '{hub}-a23456789-b23456789-c23456789-d23456789-e23456789', ", "is longer than 53 characters"},
 		"bad host":                {"prod: {", "prod: {host: 'http://{hub}', ", `the host "http://data8" of data8@prod is not a DNS name`},
-		"bad registry":            {"version: 1", "version: 1\nregistry: https://example.org", `hubship.yaml:2:11: registry: "https://example.org" is not a registry`},
 		"bad user":                {"version: 1", "version: 1\nverify: {user: 'A b'}", `verify.user: "A b" is not a user name`},
 		"image without folder":    {"version: 1", "version: 1\nimages: {user: {context: '{hub}/imag', values: a}}", "hubship.yaml:2:26: images.user.context: there is no folder deployments/data8/imag"},
 		"image without file":      {"version: 1", "version: 1\nimages: {user: {context: images/base, dockerfile: images/base/x, values: a}}", "images.user.dockerfile: there is no file images/base/x"},
@@ -254,19 +245,16 @@ func TestCircle(t *testing.T) {
 func TestAllAtOnce(t *testing.T) {
 	_, err := load(t, `version: 3
 hubs: {path: deployments/*, chart: chart, values: [config/x.yaml], other: 1}
-clusters: {local: {embeded: true}}
 environments:
-  staging: {cluster: lokal, branch: 5}
+  staging: {cluster: -lokal, branch: 5}
 `)
 	want := `hubship.yaml:1:10: version: expected 1, found 3 (a newer hubship may know it)
 hubship.yaml:2:36: hubs.chart: there is no file chart/Chart.yaml (name the folder of a Helm chart)
 hubship.yaml:2:52: hubs.values[0]: hub data8 has no file deployments/data8/config/x.yaml (commit the file, even if it is empty, or take it off the list)
 hubship.yaml:2:52: hubs.values[0]: hub datahub has no file deployments/datahub/config/x.yaml (commit the file, even if it is empty, or take it off the list)
 hubship.yaml:2:68: hubs.other: unknown key, expected chart, charts, exclude, optional, path, secrets or values
-hubship.yaml:3:12: clusters.local: expected ` + "`embedded: true`" + `, or kubeconfig and context together (no cluster is ever taken from a kubeconfig's current context)
-hubship.yaml:3:20: clusters.local.embeded: unknown key, expected context, embedded or kubeconfig (did you mean "embedded"?)
-hubship.yaml:5:22: environments.staging.cluster: there is no cluster "lokal", expected local (did you mean "local"?)
-hubship.yaml:5:37: environments.staging.branch: expected a text, found 5 (put quotes around it)`
+hubship.yaml:4:22: environments.staging.cluster: the name "-lokal" is not the name of a cluster: expected letters, digits, '-', '_' and '.', with a letter or digit at both ends (` + "`hubship cluster list`" + ` shows the clusters of the installation)
+hubship.yaml:4:38: environments.staging.branch: expected a text, found 5 (put quotes around it)`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
@@ -286,18 +274,6 @@ func TestHubNames(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error\n%v\nwant\n%s", err, want)
 		}
-	}
-}
-
-// TestSameClusterTwice gives one cluster two names: namespaces would collide
-// all the same.
-func TestSameClusterTwice(t *testing.T) {
-	_, err := load(t, strings.NewReplacer(
-		"  local: {embedded: true}", "  a: {kubeconfig: /k, context: c}\n  b: {kubeconfig: /k, context: c}",
-		"staging: {cluster: local}", "staging: {cluster: a, namespace: '{hub}'}",
-		"prod: {cluster: local,", "prod: {cluster: b, namespace: '{hub}',").Replace(minimal))
-	if err == nil || !strings.Contains(err.Error(), "would share the namespace data8") {
-		t.Errorf("error %v", err)
 	}
 }
 
@@ -350,12 +326,6 @@ hubs:
   values: ["/shared.yaml", common.values.yaml, "{env}.values.yaml", "/per/{hub}-{env}.yaml"]
   secrets: ["enc-{env}.yaml", "/secrets/{env}.yaml"]
   optional: true
-clusters:
-  math: {embedded: true}
-  lab: {kubeconfig: /etc/lab, context: lab}
-  art: {kubeconfig: /etc/art, context: art}
-  empty: {kubeconfig: /etc/empty, context: empty}
-  none: {kubeconfig: /etc/none, context: none}
 environments:
   staging: {cluster: "{hub}", namespace: "{env}", release: "{env}"}
   prod: {cluster: "{hub}", namespace: "{env}", release: "{env}", after: staging}
@@ -368,11 +338,11 @@ environments:
 	} {
 		files[name] = &fstest.MapFile{}
 	}
-	if _, err := Read(files, ""); err == nil || !strings.Contains(err.Error(), "Bad_Name is no hub") || !strings.Contains(err.Error(), "or add it to hubs.exclude") {
+	if _, err := ReadProposal(files, ""); err == nil || !strings.Contains(err.Error(), "Bad_Name is no hub") || !strings.Contains(err.Error(), "or add it to hubs.exclude") {
 		t.Errorf("error %v", err)
 	}
 	delete(files, "config/Bad_Name/x")
-	c, err := Read(files, "")
+	c, err := ReadProposal(files, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +387,7 @@ environments:
 func TestSharedByAll(t *testing.T) {
 	files := tree(strings.NewReplacer(`[config/common.yaml, "config/{env}.yaml"]`, `["/config/{env}.yaml"]`, `  secrets: ["secrets/{env}.yaml"]`, "  optional: true").Replace(minimal))
 	files["config/staging.yaml"] = &fstest.MapFile{}
-	c, err := Read(files, "")
+	c, err := ReadProposal(files, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,7 +402,7 @@ func TestSharedByAll(t *testing.T) {
 	delete(files, "config/staging.yaml")
 	files[FileName].Data = []byte(strings.Replace(string(files[FileName].Data), "  optional: true", "", 1))
 	var e *Error
-	if _, err := Read(files, ""); !errors.As(err, &e) || len(e.Problems) != 2 {
+	if _, err := ReadProposal(files, ""); !errors.As(err, &e) || len(e.Problems) != 2 {
 		t.Errorf("a file that all hubs lack is told once an environment: %v", err)
 	}
 }
@@ -442,7 +412,7 @@ func TestHubAlone(t *testing.T) {
 	files := tree(minimal + "images:\n  user: {context: '{hub}/image', values: a}\n")
 	delete(files, "deployments/data8/config/prod.yaml")
 	files["deployments/new/config/common.yaml"] = &fstest.MapFile{}
-	c, err := Read(files, "")
+	c, err := ReadProposal(files, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -487,7 +457,7 @@ func FuzzLoad(f *testing.F) {
 				if err != nil || labelProblem(target.Namespace, maxLabel) != "" || labelProblem(target.Release, maxRelease) != "" {
 					t.Errorf("target %+v, %v", target, err)
 				}
-				if _, ok := fleet.Cluster(target.Cluster); !ok && h.In(e.Name) {
+				if ClusterNameProblem(target.Cluster) != "" && h.In(e.Name) {
 					t.Errorf("%s has no cluster", target)
 				}
 			}

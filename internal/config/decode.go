@@ -259,6 +259,10 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 			continue
 		}
 		target, ok := fields[name]
+		if !ok && field == "" && retired(name) {
+			d.retired(key, val)
+			continue
+		}
 		if !ok {
 			known := sortedKeys(fields)
 			d.problem(key, sub, "unknown key, expected "+oneOf(known), didYouMean(name, known))

@@ -14,13 +14,11 @@ type file struct {
 	Version      int                    `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of this format."`
 	Hubs         hubs                   `json:"hubs" jsonschema_description:"Where the hubs are and what their releases are made of."`
 	Images       map[string]image       `json:"images,omitempty" jsonschema_description:"Images built from this repository, by name."`
-	Clusters     map[string]cluster     `json:"clusters" jsonschema_description:"Kubernetes clusters, by name. None is ever taken from a current context."`
 	Environments map[string]environment `json:"environments" jsonschema_description:"Stages that a change passes through, by name."`
 	Checks       []check                `json:"checks,omitempty" jsonschema_description:"The repository's own tests, run on the merge result of each pull request: in a sandbox, without credentials. The same content is tested once."`
 	Review       review                 `json:"review,omitempty" jsonschema_description:"What a pull request needs besides green checks."`
 	Revert       string                 `json:"revert,omitempty" jsonschema:"enum=propose,enum=auto" jsonschema_description:"What happens to a change that fails in the first environment. propose: a pull request takes it back, and a person merges that. auto: that pull request is merged by itself once its checks have passed. Default: propose."`
 	Verify       verify                 `json:"verify,omitempty" jsonschema_description:"How a live release is tested."`
-	Registry     string                 `json:"registry,omitempty" jsonschema_description:"Registry that images are pushed to, as host[:port][/path]. Default: the registry of the installation."`
 }
 
 type hubs struct {
@@ -40,15 +38,9 @@ type image struct {
 	Repository string `json:"repository,omitempty" jsonschema_description:"Path below the registry. Default: {hub}/NAME for an image of each hub, NAME for a shared one."`
 }
 
-type cluster struct {
-	Embedded   bool   `json:"embedded,omitempty" jsonschema_description:"The Kubernetes node that hubship up runs."`
-	Kubeconfig string `json:"kubeconfig,omitempty" jsonschema_description:"Absolute path of a kubeconfig file on the machine where hubship runs, or one that starts with ~/."`
-	Context    string `json:"context,omitempty" jsonschema_description:"Context within the kubeconfig file."`
-}
-
 type environment struct {
 	Branch    string `json:"branch,omitempty" jsonschema_description:"Branch that drives the environment. Default: the name of the environment."`
-	Cluster   string `json:"cluster" jsonschema_description:"Cluster that the environment's releases are on. With {hub} in it each hub has one of its own."`
+	Cluster   string `json:"cluster" jsonschema_description:"Name of the cluster that the environment's releases are on, as the installation has it (hubship cluster list). With {hub} in it each hub has one of its own."`
 	Namespace string `json:"namespace,omitempty" jsonschema_description:"Namespace of a hub's release. Default: {hub}-{env}."`
 	Release   string `json:"release,omitempty" jsonschema_description:"Name of a hub's Helm release. Default: {hub}-{env}."`
 	Host      string `json:"host,omitempty" jsonschema_description:"Name under which hubship's HTTP port serves the hub. Default: {hub}.localhost in the last environment, {hub}-{env}.localhost in the others."`

@@ -51,20 +51,18 @@ type hubployImage struct {
 
 // readHubploy reads a repository that has no hubship.yaml and is laid out for
 // hubploy.
-func readHubploy(tree fs.FS, commit string) (*Config, error) {
-	h := &hubployReader{tree: tree, problems: map[string][]Problem{}, fleet: &model.Fleet{
-		Commit: commit, Layout: model.LayoutHubploy,
-		Verify: model.VerifySettings{Service: "hubship", User: "hubship-verify"},
-		Review: model.ReviewSettings{Approvals: defaultApprovals}, Revert: model.RevertPropose,
-	}}
-	if err := h.hubs(); err != nil {
+func readHubploy(tree fs.FS, commit string, under *model.Process) (*Config, error) {
+	h, err := openHubploy(tree, commit, under)
+	if err != nil {
 		return nil, err
 	}
-	h.environments()
 	if err := h.chart(); err != nil {
 		return nil, err
 	}
 	h.chartpress()
+	if under != nil {
+		placeReleases(h.fleet, h.problem)
+	}
 	sort.Slice(h.fleet.Images, func(i, j int) bool { return h.fleet.Images[i].ID < h.fleet.Images[j].ID })
 	markInvalid(h.fleet, h.problems)
 	return &Config{
@@ -73,10 +71,48 @@ func readHubploy(tree fs.FS, commit string) (*Config, error) {
 	}, nil
 }
 
+// hubployProcess reads the process of a repository that is laid out for
+// hubploy: the tool's own environments, and each hub's cluster.
+func hubployProcess(tree fs.FS, commit string) (model.Process, error) {
+	h, err := openHubploy(tree, commit, nil)
+	if err != nil {
+		return model.Process{}, err
+	}
+	return processOf(h.fleet), nil
+}
+
+// openHubploy reads the hubs, and which environments there are unless a process
+// says so.
+func openHubploy(tree fs.FS, commit string, under *model.Process) (*hubployReader, error) {
+	h := &hubployReader{tree: tree, problems: map[string][]Problem{}, fleet: &model.Fleet{
+		Commit: commit, Layout: model.LayoutHubploy,
+		Verify: model.VerifySettings{Service: defaultService, User: defaultUser},
+		Review: model.ReviewSettings{Approvals: defaultApprovals}, Revert: model.RevertPropose,
+	}, names: hubployEnvironments, places: map[string]string{}}
+	if under != nil {
+		h.names = nil
+		for _, e := range under.Environments {
+			h.names = append(h.names, e.Name)
+		}
+	}
+	if err := h.hubs(); err != nil {
+		return nil, err
+	}
+	if under != nil {
+		h.fleet.Under(*under)
+	} else {
+		h.fleet.Places = h.places
+		h.environments()
+	}
+	return h, nil
+}
+
 type hubployReader struct {
 	tree     fs.FS
 	fleet    *model.Fleet
 	problems map[string][]Problem
+	names    []string          // of the environments that hubs may have files for
+	places   map[string]string // clusters by hub
 }
 
 // hubs reads every folder that has a hubploy.yaml.
@@ -112,7 +148,7 @@ func (h *hubployReader) problem(hub string, p Problem) {
 // has nothing of its own for any environment is in all of them.
 func (h *hubployReader) environmentsOf(dir string) []string {
 	var found []string
-	for _, env := range hubployEnvironments {
+	for _, env := range h.names {
 		for _, name := range []string{"config", "secrets"} {
 			if info, err := fs.Stat(h.tree, path.Join(dir, name, env+".yaml")); err == nil && info.Mode().IsRegular() {
 				found = append(found, env)
@@ -134,7 +170,7 @@ var (
 // none.
 func (h *hubployReader) links(hub model.Hub) {
 	seen := map[string]bool{}
-	for _, env := range hubployEnvironments {
+	for _, env := range h.names {
 		for _, pattern := range slices.Concat(hubployValues, hubploySecrets) {
 			name := fileOf(pattern, hub, env)
 			if seen[name] {
@@ -178,6 +214,9 @@ func (h *hubployReader) file(hub *model.Hub, name string) {
 		return
 	}
 	hub.Place = place(settings.Cluster)
+	if name := clusterIn(settings.Cluster); name != "" {
+		h.places[hub.Name] = name
+	}
 	images := settings.Images.Images
 	if settings.Images.ImageName != "" {
 		images = []hubployImage{{Name: settings.Images.ImageName}}
@@ -313,6 +352,19 @@ func place(cluster map[string]any) string {
 		}
 	}
 	return strings.TrimSpace(strings.Join(words, " "))
+}
+
+// clusterIn is the name of a hub's cluster: that at the provider, or the context
+// of a kubeconfig. Where and how it is reached is the installation's to say.
+func clusterIn(cluster map[string]any) string {
+	provider, _ := cluster["provider"].(string)
+	settings, _ := cluster[provider].(map[string]any)
+	for _, key := range []string{"cluster", "context"} {
+		if name, ok := settings[key].(string); ok && ClusterNameProblem(name) == "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // environments sets staging and prod, each driven by the branch of its name.

@@ -42,7 +42,7 @@ cluster:
 }
 
 func TestHubploy(t *testing.T) {
-	c, err := Read(hubployTree(map[string]string{
+	c, err := ReadProposal(hubployTree(map[string]string{
 		// Images that are built: one of its own, one that two hubs share.
 		"deployments/old/hubploy.yaml":                "images: {image_name: gcr.io/x/old-user}\n",
 		"deployments/old/image/environment.yml":       "",
@@ -115,7 +115,7 @@ func TestHubploy(t *testing.T) {
 // TestHubployOverwritten has several images that go to one place: hubploy gives
 // Helm all of them in the order of the file, so that the last one is run.
 func TestHubployOverwritten(t *testing.T) {
-	c, err := Read(hubployTree(map[string]string{
+	c, err := ReadProposal(hubployTree(map[string]string{
 		"deployments/dev/hubploy.yaml": `images:
   images:
     - {name: gcr.io/x/zebra, path: images/default}
@@ -151,7 +151,7 @@ func TestHubployProblems(t *testing.T) {
 		strings.Repeat("#", maxFile+1):                                       "larger than",
 		"images:\n  images: &a [{name: 'x:1'}, *a]\n":                        "deployments/bad/hubploy.yaml",
 	} {
-		c, err := Read(hubployTree(map[string]string{"deployments/bad/hubploy.yaml": text}), "")
+		c, err := ReadProposal(hubployTree(map[string]string{"deployments/bad/hubploy.yaml": text}), "")
 		if err != nil {
 			t.Errorf("%.20q: %v", text, err)
 			continue
@@ -179,7 +179,7 @@ func TestHubployChart(t *testing.T) {
 		files := hubployTree(tc.files)
 		delete(files, "hub/Chart.yaml")
 		delete(files, "support/Chart.yaml")
-		c, err := Read(files, "")
+		c, err := ReadProposal(files, "")
 		switch {
 		case tc.chart == "" && (err == nil || model.HintOf(err) == ""):
 			t.Errorf("%s: %v", name, err)
@@ -196,7 +196,7 @@ func FuzzHubploy(f *testing.F) {
 	f.Add("images: {image_name: x}\n")
 	f.Add("a: &a [*a]\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Read(hubployTree(map[string]string{"deployments/bad/hubploy.yaml": text}), "")
+		c, err := ReadProposal(hubployTree(map[string]string{"deployments/bad/hubploy.yaml": text}), "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,6 @@ var (
 	label       = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	hostName    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	repository  = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	registry    = regexp.MustCompile(`^([a-zA-Z0-9][-a-zA-Z0-9.]*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[a-z0-9][-a-z0-9._/]*[a-z0-9])?$`)
 	valuesPath  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	hubUser     = regexp.MustCompile(`^[a-z0-9][-a-z0-9_.@]*$`)
 	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
@@ -37,6 +36,44 @@ func labelProblem(name string, longest int) string {
 		return fmt.Sprintf("is longer than %d characters", longest)
 	case !label.MatchString(name):
 		return "is not a DNS label: expected small letters, digits and '-', with a letter or digit at both ends"
+	}
+	return ""
+}
+
+// clusterName is what a cluster of an installation may be called: providers
+// know names that are no DNS labels.
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$`)
+
+// ClusterNameProblem says why a name cannot be that of a cluster, or returns
+// "".
+func ClusterNameProblem(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > maxLabel:
+		return fmt.Sprintf("is longer than %d characters", maxLabel)
+	case !clusterName.MatchString(name):
+		return "is not the name of a cluster: expected letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+	}
+	return ""
+}
+
+// reservedNamespace says that a namespace belongs to Kubernetes, to everybody
+// or to hubship itself, so that no hub can live there.
+func reservedNamespace(name string) bool {
+	return name == "default" || name == "hubship" || strings.HasPrefix(name, "kube-") || strings.HasPrefix(name, "hubship-")
+}
+
+const reservedHint = "default, hubship, and what begins with kube- or hubship- are not for hubs"
+
+// namespaceProblem says why a namespace cannot be that of a release, or returns
+// "".
+func namespaceProblem(name string) string {
+	if p := labelProblem(name, maxLabel); p != "" {
+		return p
+	}
+	if reservedNamespace(name) {
+		return "is not one for hubs (" + reservedHint + ")"
 	}
 	return ""
 }

@@ -24,16 +24,39 @@ const (
 	maxApprovals = 6
 
 	minTimeout, maxTimeout = time.Second, time.Hour
+
+	// Who verification is, unless the repository says otherwise.
+	defaultService, defaultUser = "hubship", "hubship-verify"
 )
 
 // checkName keeps names of checks readable in a status, which has 140
 // characters for all that it says, and free of markup.
 var checkName = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9 ._/:+()]{0,38}[A-Za-z0-9)])?$`)
 
-// process reads what pull requests go through: the repository's own tests,
-// review, and what happens to a change that fails.
+// Parts of hubship.yaml by who decides: the process is read at the tip of the
+// process branch, the content at the commit at hand. What is in neither, such as
+// text that is no YAML, or a key that nobody knows, spoils both.
+var (
+	processKeys = []string{"environments", "review", "revert", "verify", "clusters", "registry"}
+	contentKeys = []string{"hubs", "images", "checks"}
+)
+
+func isProcess(field string) bool { return !slices.Contains(contentKeys, section(field)) }
+func isContent(field string) bool { return !slices.Contains(processKeys, section(field)) }
+
+// section is the key at the top of the file that a field is in.
+func section(field string) string {
+	if i := strings.IndexAny(field, ".["); i >= 0 {
+		return field[:i]
+	}
+	return field
+}
+
+// process reads which environments there are, and what changes go through on
+// their way.
 func (c *checker) process() {
-	c.checks()
+	c.verify()
+	c.environments()
 	c.fleet.Review.Approvals = defaultApprovals
 	if n := c.f.Review.Approvals; c.given("review.approvals") {
 		if n < 0 || n > maxApprovals {
@@ -47,6 +70,38 @@ func (c *checker) process() {
 			c.problem("revert", didYouMean(c.f.Revert, known), "expected %s, found %q", oneOf(known), shorten(c.f.Revert))
 		}
 		c.fleet.Revert = c.f.Revert
+	}
+}
+
+// verify reads who tests a live release.
+func (c *checker) verify() {
+	c.fleet.Verify = model.VerifySettings{Service: defaultService, User: defaultUser}
+	if c.given("verify.service") {
+		c.fleet.Verify.Service = c.f.Verify.Service
+		if p := labelProblem(c.f.Verify.Service, maxLabel); p != "" {
+			c.problem("verify.service", "", "%q %s", c.f.Verify.Service, p)
+		}
+	}
+	if c.given("verify.user") {
+		c.fleet.Verify.User = c.f.Verify.User
+		if !hubUser.MatchString(c.f.Verify.User) {
+			c.problem("verify.user", "", "%q is not a user name: expected small letters, digits, '-', '_', '.' and '@'", c.f.Verify.User)
+		}
+	}
+}
+
+// apart refuses environments that would put a hub into one place.
+func (c *checker) apart() {
+	for i, e := range c.fleet.Environments {
+		for _, f := range c.fleet.Environments[:i] {
+			same := func(a, b string) bool { return model.Expand(a, "x", e.Name) == model.Expand(b, "x", f.Name) }
+			if e.Cluster == f.Cluster && same(e.Namespace, f.Namespace) {
+				c.problem("environments."+e.Name+".namespace", "put {env} into the pattern", "a hub's releases in %s and %s would share a namespace", f.Name, e.Name)
+			}
+			if same(e.Host, f.Host) {
+				c.problem("environments."+e.Name+".host", "put {env} into the pattern", "a hub's releases in %s and %s would share a host", f.Name, e.Name)
+			}
+		}
 	}
 }
 

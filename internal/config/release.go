@@ -144,13 +144,9 @@ func hubPath(pattern string, h model.Hub) string {
 	return path.Clean(model.Expand(pattern, h.Name, ""))
 }
 
-// releases checks every hub in every environment: names, what they would share
-// by mistake, and that their files exist.
+// releases checks every hub in every environment that the commit proposes: names,
+// and what they would share by mistake.
 func (c *checker) releases() {
-	clusters := map[string]model.Cluster{}
-	for _, k := range c.fleet.Clusters {
-		clusters[k.Name] = k
-	}
 	namespaces, hosts := map[string]string{}, map[string]string{}
 	for _, e := range c.fleet.Environments {
 		field := "environments." + e.Name
@@ -158,34 +154,75 @@ func (c *checker) releases() {
 			if !h.In(e.Name) {
 				continue
 			}
-			name := model.Expand(e.Cluster, h.Name, e.Name)
-			k, ok := clusters[name]
-			if !ok && strings.Contains(e.Cluster, "{hub}") {
-				c.problem(field+".cluster", "name it under clusters", "there is no cluster %q of hub %s", name, h.Name)
+			t, _ := c.fleet.Target(h.Name, e.Name) // both are in the fleet
+			if p := ClusterNameProblem(t.Cluster); p != "" && strings.Contains(e.Cluster, "{hub}") {
+				c.problem(field+".cluster", "", "the cluster %q of %s %s", t.Cluster, t.Key(), p)
 			}
-			k.Name = "" // two names can be the same cluster
-			t := model.Target{Hub: h.Name, Environment: e.Name}
-			ns, rel, host := model.Expand(e.Namespace, h.Name, e.Name), model.Expand(e.Release, h.Name, e.Name), model.Expand(e.Host, h.Name, e.Name)
-			if p := labelProblem(ns, maxLabel); p != "" {
-				c.problem(field+".namespace", "", "the namespace %q of %s %s", ns, t.Key(), p)
+			if p := namespaceProblem(t.Namespace); p != "" {
+				c.problem(field+".namespace", "", "the namespace %q of %s %s", t.Namespace, t.Key(), p)
 			}
-			if p := labelProblem(rel, maxRelease); p != "" {
-				c.problem(field+".release", "", "the release %q of %s %s", rel, t.Key(), p)
+			if p := labelProblem(t.Release, maxRelease); p != "" {
+				c.problem(field+".release", "", "the release %q of %s %s", t.Release, t.Key(), p)
 			}
-			if len(host) > maxHost || !hostName.MatchString(host) {
-				c.problem(field+".host", "", "the host %q of %s is not a DNS name", host, t.Key())
+			if len(t.Host) > maxHost || !hostName.MatchString(t.Host) {
+				c.problem(field+".host", "", "the host %q of %s is not a DNS name", t.Host, t.Key())
 			}
-			place := fmt.Sprintf("%+v/%s", k, ns)
+			place := t.Cluster + "/" + t.Namespace
 			if other, ok := namespaces[place]; ok {
-				c.problem(field+".namespace", "put {hub} and {env} into the pattern", "%s and %s would share the namespace %s", other, t.Key(), ns)
+				c.problem(field+".namespace", "put {hub} and {env} into the pattern", "%s and %s would share the namespace %s", other, t.Key(), t.Namespace)
 			}
-			if other, ok := hosts[host]; ok {
-				c.problem(field+".host", "put {hub} and {env} into the pattern", "%s and %s would share the host %s", other, t.Key(), host)
+			if other, ok := hosts[t.Host]; ok {
+				c.problem(field+".host", "put {hub} and {env} into the pattern", "%s and %s would share the host %s", other, t.Key(), t.Host)
 			}
-			namespaces[place], hosts[host] = t.Key(), t.Key()
+			namespaces[place], hosts[t.Host] = t.Key(), t.Key()
 		}
 	}
-	c.files()
+}
+
+// placeReleases checks where the process puts the hubs of a commit. The hubs
+// are the commit's, the places the process's: what does not go together holds
+// back the hubs that it is about, and no other.
+func placeReleases(fleet *model.Fleet, hold func(hub string, p Problem)) {
+	type place struct{ kind, name string }
+	taken := map[place]model.Target{}
+	wrong := func(h model.Hub, format string, args ...any) {
+		hold(h.Name, Problem{File: h.Path, Message: fmt.Sprintf(format, args...), Hint: "rename the folder of the hub, or have the process put it elsewhere (`environments` in " + FileName + " on the process branch)"})
+	}
+	for _, e := range fleet.Environments {
+		for _, h := range fleet.Hubs {
+			if !h.In(e.Name) {
+				continue
+			}
+			t, _ := fleet.Target(h.Name, e.Name) // both are in the fleet
+			if p := ClusterNameProblem(t.Cluster); p != "" && t.Cluster != "" {
+				wrong(h, "the cluster %q of %s %s", t.Cluster, t.Key(), p)
+			}
+			if p := namespaceProblem(t.Namespace); p != "" {
+				wrong(h, "the namespace %q of %s %s", t.Namespace, t.Key(), p)
+			}
+			if p := labelProblem(t.Release, maxRelease); p != "" {
+				wrong(h, "the release %q of %s %s", t.Release, t.Key(), p)
+			}
+			if len(t.Host) > maxHost || !hostName.MatchString(t.Host) {
+				wrong(h, "the host %q of %s is not a DNS name", t.Host, t.Key())
+			}
+			for _, at := range []place{{"namespace", t.Cluster + "/" + t.Namespace}, {"host", t.Host}} {
+				other, ok := taken[at]
+				if !ok {
+					taken[at] = t
+					continue
+				}
+				name := t.Host
+				if at.kind == "namespace" {
+					name = t.Namespace
+				}
+				wrong(h, "%s and %s would share the %s %s", other.Key(), t.Key(), at.kind, name)
+				if o, ok := fleet.Hub(other.Hub); ok && other.Hub != h.Name {
+					wrong(o, "%s and %s would share the %s %s", other.Key(), t.Key(), at.kind, name)
+				}
+			}
+		}
+	}
 }
 
 // files checks the values files of every hub: a hub that lacks one, unless they

@@ -19,6 +19,10 @@ type Request struct {
 	Older   bool   // Desired.Commit is an ancestor of Running
 	Running string // commit that runs now; empty when unknown
 	Force   bool   // a person insists
+	// Astray says why the commit is none that the environment could get: it is
+	// not on the branch that the process names. Empty when it is. Nobody can
+	// force it.
+	Astray string
 }
 
 // Proof is what the environment before knows of the hub.
@@ -27,13 +31,15 @@ type Proof struct {
 	Evidence    *model.Evidence // for exactly Desired.Shared; nil when none
 	Latest      *model.Evidence // newest for any inputs; nil when none
 	Halt        *model.Halt     // nil when none
+	Unknown     string          // why nothing of this can be known; empty when it is
+	Refused     []string        // records that are not believed, and why; for the wording of a refusal
 	// Changed names what differs between Latest and what asks to enter. It
 	// serves the wording of a refusal only.
 	Changed []string
 }
 
-// Enter decides. Neither missing evidence nor a halt in the environment
-// before can be forced; going back to an older commit can.
+// Enter decides. Neither a commit astray, nor missing evidence, nor a halt in
+// the environment before can be forced; going back to an older commit can.
 func Enter(req Request) model.HubVerdict {
 	v := model.HubVerdict{Hub: req.Target.Hub, Allowed: true}
 	refuse := func(format string, args ...any) {
@@ -43,6 +49,9 @@ func Enter(req Request) model.HubVerdict {
 	if problem := incomplete(req); problem != "" {
 		refuse("%s", problem)
 		return v
+	}
+	if req.Astray != "" {
+		refuse("%s", req.Astray)
 	}
 	if req.After != nil {
 		judge(req, refuse)
@@ -83,11 +92,18 @@ func incomplete(req Request) string {
 // judge looks at what the environment before knows.
 func judge(req Request, refuse func(string, ...any)) {
 	p := req.After
+	if p.Unknown != "" {
+		refuse("what %s has verified is not known: %s", p.Environment, p.Unknown)
+		return
+	}
 	if p.Halt != nil {
 		refuse("%s is halted in %s since run %s: %s", req.Target.Hub, p.Environment, p.Halt.Run, p.Halt.Reason)
 	}
 	if p.Evidence == nil {
 		refuse("%s", missing(req))
+		for _, r := range p.Refused[:min(len(p.Refused), maxNamed)] {
+			refuse("%s", r)
+		}
 		return
 	}
 	if problem := misfit(req); problem != "" {

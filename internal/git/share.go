@@ -105,6 +105,14 @@ func borrowDepth(dir string, limit int) int {
 
 // DefaultBranch returns the branch that HEAD names, whether it exists or not.
 func (r *Repo) DefaultBranch(ctx context.Context) (string, error) {
+	if data, err := os.ReadFile(filepath.Join(r.dir, "HEAD")); err == nil {
+		// Not so where references are kept otherwise: HEAD then names a branch
+		// that cannot be.
+		branch, ok := strings.CutPrefix(strings.TrimSuffix(string(data), "\n"), "ref: refs/heads/")
+		if ok && CheckBranchName(branch) == nil {
+			return branch, nil
+		}
+	}
 	out, err := r.git(ctx, "symbolic-ref", "HEAD")
 	if err != nil {
 		return "", fmt.Errorf("read HEAD: %w", err)
@@ -114,6 +122,17 @@ func (r *Repo) DefaultBranch(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("read HEAD: it names %q, which is no branch", out)
 	}
 	return branch, nil
+}
+
+// SetDefaultBranch makes HEAD name a branch, whether it exists or not.
+func (r *Repo) SetDefaultBranch(ctx context.Context, branch string) error {
+	if err := CheckBranchName(branch); err != nil {
+		return err
+	}
+	if _, err := r.git(ctx, "symbolic-ref", "HEAD", "refs/heads/"+branch); err != nil {
+		return fmt.Errorf("make HEAD name %s: %w", branch, err)
+	}
+	return nil
 }
 
 // CopyObjects brings commits of another repository, with all that they refer

@@ -3,11 +3,13 @@ package image
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/outbound"
 )
 
 // dockerHub is what the client library calls docker.io.
@@ -22,7 +24,7 @@ func (r *Registry) Base(ctx context.Context, written string) (Base, error) {
 		return Base{}, model.WithHint(fmt.Errorf("base image %q: %w", written, err), "write it as in `FROM debian:bookworm-slim`")
 	}
 	if d, ok := ref.(name.Digest); ok {
-		return Base{Ref: canonical(d.Context()), Digest: d.DigestStr()}, nil
+		return Base{Ref: canonical(d.Context()), Digest: d.DigestStr()}, r.mayBeReached(ctx, d.Context())
 	}
 	tag := ref.(name.Tag)
 	base := Base{Ref: canonical(tag.Context()) + ":" + tag.TagStr()}
@@ -36,13 +38,30 @@ func (r *Registry) Base(ctx context.Context, written string) (Base, error) {
 	return base, nil
 }
 
+// mayBeReached says whether a registry that only BuildKit is going to ask may
+// be. Docker's own is public.
+func (r *Registry) mayBeReached(ctx context.Context, repository name.Repository) error {
+	if r.isOurs(repository) || repository.RegistryStr() == dockerHub {
+		return nil
+	}
+	address := repository.RegistryStr()
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		address = net.JoinHostPort(strings.Trim(address, "[]"), "443")
+	}
+	if err := r.o.Outside.Check(ctx, address); err != nil {
+		return model.WithHint(fmt.Errorf("base image %s: %w", repository.Name(), err), model.HintOf(err))
+	}
+	return nil
+}
+
 // resolve asks the mirrors and then the image's home for its digest.
 func (r *Registry) resolve(ctx context.Context, tag name.Tag) (string, error) {
 	var tried, failures []string
+	hint := ""
 	for _, place := range r.places(tag) {
 		var digest string
 		ask := func() error {
-			desc, err := r.puller.Head(ctx, place.ref)
+			desc, err := r.pullerOf(place.ref.Context()).Head(ctx, place.ref)
 			if err == nil {
 				digest = desc.Digest.String()
 			}
@@ -60,12 +79,18 @@ func (r *Registry) resolve(ctx context.Context, tag name.Tag) (string, error) {
 		if ctx.Err() != nil {
 			return "", fmt.Errorf("resolve base image %s: %w", tag.String(), context.Cause(ctx))
 		}
+		if outbound.IsRefused(err) {
+			hint = model.HintOf(err)
+		}
 		tried = append(tried, place.ref.RegistryStr())
 		failures = append(failures, place.ref.RegistryStr()+" "+describe(err))
 	}
 	err := fmt.Errorf("resolve base image %s: %s", tag.String(), strings.Join(failures, "; "))
-	hint := fmt.Sprintf("check the name in the Dockerfile; %s has to have it and be reachable", tried[0])
-	if len(tried) > 1 {
+	switch {
+	case hint != "":
+	case len(tried) == 1:
+		hint = fmt.Sprintf("check the name in the Dockerfile; %s has to have it and be reachable", tried[0])
+	default:
 		hint = fmt.Sprintf("check the name in the Dockerfile; otherwise push it to %s, or make %s reachable", tried[0], strings.Join(tried[1:], ", "))
 	}
 	return "", model.WithHint(err, hint)
@@ -78,6 +103,8 @@ func describe(err error) string {
 		return "does not have it"
 	case isDenied(err):
 		return "does not have it, or not for this account"
+	case outbound.IsRefused(err):
+		return "is not asked: " + plain(err).Error()
 	}
 	return fmt.Sprintf("does not answer: %v", err)
 }

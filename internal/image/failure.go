@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -50,6 +51,15 @@ func (r *Registry) explain(operation, ref string, err error) error {
 		return model.WithHint(err, fmt.Sprintf("log in to %s with an account that may read it, so that the docker configuration file of this user has its credentials", r.Host()))
 	case isUnreachable(err):
 		return model.WithHint(err, fmt.Sprintf("check that the registry at %s runs: `hubship status` says so for the embedded one", r.Host()))
+	}
+	return err
+}
+
+// plain is what an error says without the address that was asked.
+func plain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/hubship/hubship/internal/outbound"
 )
 
 // RegistryOptions say where the installation's images live.
@@ -35,6 +38,9 @@ type RegistryOptions struct {
 	// again, so that its restart is ridden out. 0 means 30 s, negative not at
 	// all.
 	Patience time.Duration
+	// Outside reaches every registry but this one and the mirrors: which those
+	// are is for a change to say. nil reaches the Internet alone.
+	Outside *outbound.Guard
 	// BaseTTL is how long the digest of a base image is believed. 0 means 3
 	// minutes.
 	BaseTTL time.Duration
@@ -61,8 +67,10 @@ func (o RegistryOptions) Validate() error {
 
 // Registry looks images up. It is safe for concurrent use.
 type Registry struct {
-	o      RegistryOptions
-	puller *remote.Puller
+	o               RegistryOptions
+	ours            *remote.Puller // of the installation's registry and the mirrors
+	others          *remote.Puller // of those that a change names
+	inside, outside http.RoundTripper
 
 	mu    sync.Mutex
 	bases map[string]knownBase
@@ -99,7 +107,11 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	if o.BaseTTL == 0 {
 		o.BaseTTL = 3 * time.Minute
 	}
-	transport := &http.Transport{
+	if o.Outside == nil {
+		o.Outside = outbound.New(outbound.Options{})
+	}
+	outside := o.Outside.Transport(outbound.TransportOptions{MaxBody: maxAnswer})
+	inside := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
@@ -108,16 +120,55 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 		MaxIdleConnsPerHost:   8,
 		ForceAttemptHTTP2:     true,
 	}
-	puller, err := remote.NewPuller(
-		remote.WithAuthFromKeychain(o.Keychain),
+	r := &Registry{o: o, inside: inside, outside: outside, bases: map[string]knownBase{}, now: time.Now}
+	for to, transport := range map[**remote.Puller]http.RoundTripper{&r.ours: inside, &r.others: outside} {
+		var err error
+		*to, err = remote.NewPuller(r.client(transport)...)
+		if err != nil {
+			return nil, fmt.Errorf("set up registry client for %s: %w", o.Address, err)
+		}
+	}
+	return r, nil
+}
+
+func (r *Registry) client(transport http.RoundTripper) []remote.Option {
+	return []remote.Option{
+		remote.WithAuthFromKeychain(r.o.Keychain),
 		remote.WithTransport(transport),
 		remote.WithUserAgent("hubship"),
 		remote.WithRetryBackoff(remote.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 2}),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("set up registry client for %s: %w", o.Address, err)
 	}
-	return &Registry{o: o, puller: puller, bases: map[string]knownBase{}, now: time.Now}, nil
+}
+
+// maxAnswer bounds what a registry answers, in bytes: manifests and the
+// configurations of images; layers are never read here.
+const maxAnswer = 16 << 20
+
+// Transport is what a repository is to be asked through: the installation's own
+// registry and its mirrors are reached wherever they are, all others by what
+// guards the installation against the names in a change.
+func (r *Registry) Transport(repository name.Repository) http.RoundTripper {
+	if r.isOurs(repository) {
+		return r.inside
+	}
+	return r.outside
+}
+
+// isOurs says whether a repository is one of the installation's registry, which
+// may have a part of a host alone, or of a mirror.
+func (r *Registry) isOurs(repository name.Repository) bool {
+	if slices.Contains(r.o.Mirrors, repository.RegistryStr()) {
+		return true
+	}
+	ours, err := name.NewRepository(r.o.Address+"/x", r.nameOptions()...)
+	return err == nil && strings.HasPrefix(repository.Name(), strings.TrimSuffix(ours.Name(), "x"))
+}
+
+func (r *Registry) pullerOf(repository name.Repository) *remote.Puller {
+	if r.isOurs(repository) {
+		return r.ours
+	}
+	return r.others
 }
 
 // Name is the full name of a repository of the installation's registry:
@@ -143,7 +194,7 @@ func (r *Registry) Manifest(ctx context.Context, repository, tag string) (m Mani
 	}
 	var desc *remote.Descriptor
 	err = r.persist(ctx, func() error {
-		desc, err = r.puller.Get(ctx, ref)
+		desc, err = r.ours.Get(ctx, ref)
 		return err
 	})
 	if isAbsent(err) {
@@ -176,7 +227,7 @@ func (r *Registry) Digest(ctx context.Context, repository, tag string) (digest s
 	}
 	var desc *v1.Descriptor
 	err = r.persist(ctx, func() error {
-		desc, err = r.puller.Head(ctx, ref)
+		desc, err = r.ours.Head(ctx, ref)
 		return err
 	})
 	if isAbsent(err) {

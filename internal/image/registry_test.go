@@ -176,7 +176,7 @@ func TestBaseElsewhere(t *testing.T) {
 	t.Parallel()
 	home, ours := serve(t, nil), serve(t, nil)
 	img := push(t, home.addr+"/team/base:1", "")
-	r := open(t, RegistryOptions{Address: ours.addr, Patience: -1})
+	r := open(t, RegistryOptions{Address: ours.addr, Patience: -1, Outside: letting(t, home.addr)})
 
 	got, err := r.Base(t.Context(), home.addr+"/team/base:1")
 	if want := (Base{Ref: home.addr + "/team/base:1", Digest: digestOf(t, img)}); err != nil || got != want {
@@ -200,7 +200,7 @@ func TestBaseElsewhere(t *testing.T) {
 func TestBaseNowhere(t *testing.T) {
 	t.Parallel()
 	ours, home := serve(t, nil), serve(t, nil)
-	r := open(t, RegistryOptions{Address: ours.addr, Patience: -1})
+	r := open(t, RegistryOptions{Address: ours.addr, Patience: -1, Outside: letting(t, home.addr)})
 	_, err := r.Base(t.Context(), home.addr+"/team/none:1")
 	if err == nil || !strings.Contains(err.Error(), "team/none:1") || !strings.Contains(model.HintOf(err), home.addr) {
 		t.Errorf("error %v, hint %q: want the image, and where it was looked for", err, model.HintOf(err))

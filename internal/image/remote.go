@@ -17,15 +17,24 @@ import (
 
 // Remote asks any registry about images, with the credentials that docker's
 // configuration has for it.
-type Remote struct{}
+type Remote struct {
+	// Transport asks them; nil reaches whatever this machine does, which is
+	// right for a person's own machine alone.
+	Transport http.RoundTripper
+}
 
 var (
 	_ check.Registries = Remote{}
 	_ check.Layers     = Remote{}
 )
 
-func (Remote) options(ctx context.Context) []remote.Option {
+func (r Remote) options(ctx context.Context) []remote.Option {
+	transport := r.Transport
+	if transport == nil {
+		transport = remote.DefaultTransport
+	}
 	return []remote.Option{
+		remote.WithTransport(transport),
 		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("hubship"),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: "amd64"}),

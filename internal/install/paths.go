@@ -26,9 +26,11 @@ type Paths struct {
 	Forge        string // database of the embedded forge
 	ForgeToken   string // token of hubship's own account there, 0600
 	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
+	Clusters     string // folder of the clusters of the installation, 0700
 	AgeKey       string // age identity that opens the repository's secrets, 0600
 	Password     string // generated password of the try-out's accounts, 0600
-	History      string // database of runs and their logs
+	SigningKeys  string // folder of the keys that sign evidence and provenance, 0700
+	History      string // database of runs and their logs, and of what must not be forgotten of releases
 	Workflows    string // database of the durable workflows
 	Plans        string // pages of what runs were about to change
 	Work         string // scratch space, emptied when the server starts
@@ -43,8 +45,9 @@ func At(data string) Paths {
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
 		Repositories: in("git"), Repository: in("git", "deployment.git"),
-		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), AgeKey: in("age.key"), Password: in("tryout-password"),
-		History: in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
+		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"),
+		SigningKeys: in("signing-keys"),
+		History:     in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
 	}
 }
 

@@ -37,10 +37,16 @@ type Settings struct {
 
 	Keys   *Keys   `json:"keys,omitempty"`   // what opens encrypted files
 	Charts *Charts `json:"charts,omitempty"` // what charts may do beyond the usual
+	// ProcessBranch is the branch whose tip says what the process is; empty: the
+	// forge's default branch.
+	ProcessBranch string `json:"processBranch,omitempty"`
 
 	// PublicURL is where people reach the dashboard through a reverse proxy,
 	// for the links in what is reported; empty for this machine alone.
 	PublicURL string `json:"publicURL,omitempty"`
+
+	// Outbound is what the server may reach beyond the Internet; nil: nothing.
+	Outbound *Outbound `json:"outbound,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -75,6 +81,9 @@ func Default() Settings {
 
 var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
 
+// branchName keeps a branch readable in commands and messages; git refuses more.
+var branchName = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_.+/]{0,199}$`)
+
 // Validate says everything that is wrong with the settings.
 func (s Settings) Validate() error {
 	var errs []error
@@ -87,6 +96,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		bad("port %d: expected 1 to 65535", s.Port)
+	}
+	if s.ProcessBranch != "" && !branchName.MatchString(s.ProcessBranch) {
+		bad("process-branch %q: expected the name of a branch", s.ProcessBranch)
 	}
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		bad("public-url %q: expected an address such as https://hubship.example.edu/", s.PublicURL)
@@ -109,6 +121,7 @@ func (s Settings) Validate() error {
 	}
 	errs = append(errs, s.Keys.problems()...)
 	errs = append(errs, s.Charts.problems()...)
+	errs = append(errs, s.Outbound.problems()...)
 	return errors.Join(errs...)
 }
 

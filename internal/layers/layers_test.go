@@ -36,13 +36,19 @@ var allowed = map[string][]string{
 
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
-	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
+	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
 
-	// Around the process: machine and terminal.
-	"internal/proc":    {},
-	"internal/install": {"internal/model", "internal/forge"},
-	"internal/node":    {"internal/model", "internal/install", "internal/proc"},
-	"internal/term":    {"internal/model"},
+	// What is proved, signed and believed.
+	"internal/attest": {"internal/model"},
+
+	// Around the process: machine, network and terminal.
+	"internal/proc": {},
+	// What a request's address is: everybody who counts may ask.
+	"internal/clientaddr": {},
+	"internal/outbound":   {"internal/model"},
+	"internal/install":    {"internal/model", "internal/forge", "internal/outbound"},
+	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":       {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
@@ -50,13 +56,15 @@ var allowed = map[string][]string{
 	// Adapters: they know the words and the interfaces that they implement.
 	"internal/git":                   {"internal/model"},
 	"internal/config":                {"internal/model"},
+	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/image":                 {"internal/model", "internal/ship", "internal/check"},
-	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/image", "internal/pyimport"},
+	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
+	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
+	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster"},
+	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
@@ -70,7 +78,7 @@ var allowed = map[string][]string{
 	"internal/api":    {"internal/model", "internal/ship"},
 	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
@@ -98,6 +106,8 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
 	"golang.org/x/term":                           {"internal/term"},
+	"github.com/in-toto/":                         {"internal/attest"},
+	"github.com/secure-systems-lab/":              {"internal/attest"},
 	"k8s.io/kubernetes":                           {},
 	"github.com/hubship/hubship/node":             {},
 	"github.com/containerd/containerd":            {},

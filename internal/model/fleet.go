@@ -9,20 +9,28 @@ import (
 	"strings"
 )
 
-// Fleet is what a deployment repository describes at one commit.
+// Fleet is the content of a deployment repository at one commit, under a
+// process: environments, review, revert and verification are the process's,
+// whatever the commit says about them.
 type Fleet struct {
-	Commit       string        // full commit id that the fleet was read from
-	Layout       string        // how the repository describes itself: LayoutHubship or LayoutHubploy
-	Hubs         []Hub         // sorted by name
-	Images       []Image       // one per image and hub, or one per image that hubs share; sorted by ID
+	Commit string // full commit id that the content was read from
+	// Process is the commit of the process branch that the process was read
+	// from. Empty in a proposal: then the process is what the commit itself
+	// says, and nothing may be deployed by it.
+	Process string
+	Layout  string  // how the repository describes itself: LayoutHubship or LayoutHubploy
+	Hubs    []Hub   // sorted by name
+	Images  []Image // one per image and hub, or one per image that hubs share; sorted by ID
+	Chart   string  // path of the chart of hubs that name no other, from the root of the repository
+	Tests   []Test  // the repository's own, run on pull requests
+
 	Environments []Environment // in promotion order
-	Clusters     []Cluster     // sorted by name
-	Chart        string        // path of the chart of hubs that name no other, from the root of the repository
-	Registry     string        // registry that images go to; empty means the installation's own
 	Verify       VerifySettings
-	Tests        []Test         // the repository's own, run on pull requests
 	Review       ReviewSettings // what a pull request needs
 	Revert       string         // what happens to a change that fails in the first environment: RevertPropose or RevertAuto
+	// Places are the clusters of hubs, by the hub's name, where the layout has
+	// each hub say so; they go before an environment's cluster.
+	Places map[string]string
 }
 
 // What happens to a change that fails.
@@ -86,7 +94,7 @@ func (p Pinned) Ref() string {
 type Environment struct {
 	Name      string `json:"name"`
 	Branch    string `json:"branch"`          // the branch that drives it
-	Cluster   string `json:"cluster"`         // pattern with {hub}: name of a Cluster
+	Cluster   string `json:"cluster"`         // pattern with {hub}: name of a Cluster of the installation; empty where Places has it
 	Namespace string `json:"namespace"`       // pattern with {hub} and {env}
 	Release   string `json:"release"`         // pattern with {hub} and {env}
 	Host      string `json:"host"`            // pattern with {hub} and {env}: the name under which hubship's HTTP port serves the hub
@@ -94,8 +102,9 @@ type Environment struct {
 	Push      bool   `json:"push,omitempty"`  // the branch may be pushed to directly, without a pull request
 }
 
-// Cluster is a Kubernetes cluster, always named: no current context is ever
-// consulted (incident I1).
+// Cluster is a Kubernetes cluster of the installation, always named: no current
+// context is ever consulted (incident I1). How it is reached is the
+// installation's to say, never the repository's.
 type Cluster struct {
 	Name       string `json:"name"`
 	Embedded   bool   `json:"embedded,omitempty"`   // the node that `hubship up` runs
@@ -187,16 +196,6 @@ func (f *Fleet) Charts() []string {
 	return append([]string{f.Chart}, slices.Compact(others)...)
 }
 
-// Cluster returns the cluster of that name.
-func (f *Fleet) Cluster(name string) (Cluster, bool) {
-	for _, c := range f.Clusters {
-		if c.Name == name {
-			return c, true
-		}
-	}
-	return Cluster{}, false
-}
-
 // ImagesOf returns the images that releases of the hub use.
 func (f *Fleet) ImagesOf(hub string) []Image {
 	var out []Image
@@ -253,7 +252,7 @@ func (f *Fleet) Target(hub, env string) (Target, error) {
 		return Target{}, fmt.Errorf("hub %q is not in the deployment repository at %.12s", hub, f.Commit)
 	}
 	return Target{
-		Hub: hub, Environment: env, Cluster: Expand(e.Cluster, hub, env),
+		Hub: hub, Environment: env, Cluster: clusterOf(e, f.Places, hub),
 		Namespace: Expand(e.Namespace, hub, env),
 		Release:   Expand(e.Release, hub, env),
 		Host:      Expand(e.Host, hub, env),

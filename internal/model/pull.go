@@ -20,6 +20,9 @@ type PullRequest struct {
 	Base       string `json:"base"`       // branch that it is to be merged into
 	BaseCommit string `json:"baseCommit"` // full commit id that the base is at
 
+	// Decides says that the base is the process branch: what the change says
+	// about the process holds once it is merged.
+	Decides bool `json:"decides,omitempty"`
 	// Trusted says that what the change brings may be rendered and executed.
 	// Otherwise Hold says what it waits for, one line.
 	Trusted bool   `json:"trusted"`
@@ -32,22 +35,26 @@ type PullCheck struct {
 	// Merged is the commit that merging the head into the base makes. No
 	// branch has it. Empty when the two do not go together, and until that is
 	// known.
-	Merged string       `json:"merged,omitempty"`
-	Parts  []Part       `json:"parts"` // each of PartNames, in that order
-	Tests  []TestResult `json:"tests,omitempty"`
-	Images []ImageCheck `json:"images,omitempty"`
+	Merged string `json:"merged,omitempty"`
+	Parts  []Part `json:"parts"` // each of PartNames, in that order
+	// Process is what the change proposes for the process; nil when nothing, and
+	// until that is known.
+	Process *Proposal    `json:"process,omitempty"`
+	Tests   []TestResult `json:"tests,omitempty"`
+	Images  []ImageCheck `json:"images,omitempty"`
 }
 
 // The parts of a check, each of which is a status at the forge.
 const (
-	PartPolicy = "policy" // where it may go, and that it brings no credential
-	PartPlan   = "plan"   // what it does, and what is wrong with it
-	PartTests  = "tests"  // the repository's own
-	PartImages = "images" // built, and tried
+	PartPolicy  = "policy"  // where it may go, and that it brings no credential
+	PartPlan    = "plan"    // what it does, and what is wrong with it
+	PartProcess = "process" // that it leaves the process alone, or a maintainer agrees
+	PartTests   = "tests"   // the repository's own
+	PartImages  = "images"  // built, and tried
 )
 
 // PartNames are the parts of a check in the order that they are shown in.
-var PartNames = []string{PartPolicy, PartPlan, PartTests, PartImages}
+var PartNames = []string{PartPolicy, PartPlan, PartProcess, PartTests, PartImages}
 
 // PartState is where a part of a check stands.
 type PartState string
@@ -117,5 +124,5 @@ func (c *PullCheck) Part(name string) *Part {
 // Tried says that a check of a pull request was about the same two commits,
 // and with the same trust.
 func (p PullRequest) Tried(other PullRequest) bool {
-	return p.Number == other.Number && p.Head == other.Head && p.Base == other.Base && p.BaseCommit == other.BaseCommit && p.Trusted == other.Trusted
+	return p.Number == other.Number && p.Head == other.Head && p.Base == other.Base && p.BaseCommit == other.BaseCommit && p.Decides == other.Decides && p.Trusted == other.Trusted
 }

@@ -84,8 +84,9 @@ type Observed struct {
 }
 
 // Evidence is the record that a hub with given shared inputs passed
-// verification in an environment. It is kept in that environment's cluster,
-// beside the Helm release.
+// verification in an environment. It is kept in that environment's cluster, in
+// hubship's own namespace, signed. Its encoding is part of what is signed: a
+// field that is added is left out when it is empty, and none is renamed.
 type Evidence struct {
 	Hub         string  `json:"hub"`
 	Environment string  `json:"environment"`
@@ -129,13 +130,16 @@ type ResolvedChart struct {
 // Halt holds a hub back in an environment after a failure, until a newer
 // change passes or a person clears it.
 type Halt struct {
-	Hub         string    `json:"hub"`
-	Environment string    `json:"environment"`
-	Reason      string    `json:"reason"`
-	Commit      string    `json:"commit"` // that failed
-	Inputs      string    `json:"inputs"` // that failed; the same inputs are not tried again by themselves
-	Run         string    `json:"run"`
-	Since       time.Time `json:"since"`
+	Hub         string `json:"hub"`
+	Environment string `json:"environment"`
+	Reason      string `json:"reason"`
+	Commit      string `json:"commit"` // that failed
+	Inputs      string `json:"inputs"` // that failed; the same inputs are not tried again by themselves
+	// Shared are the shared inputs that failed: earlier evidence of them does
+	// not count any more, also when the halt is over.
+	Shared string    `json:"shared,omitempty"`
+	Run    string    `json:"run"`
+	Since  time.Time `json:"since"`
 }
 
 // Verification is the outcome of testing a live release as a user.

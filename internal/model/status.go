@@ -5,13 +5,15 @@ import "time"
 // Status is the whole installation at one moment, as `hubship status -o json`
 // prints it.
 type Status struct {
-	Version      string              `json:"version"`
-	Started      time.Time           `json:"started"`
-	Repository   string              `json:"repository"` // clone URL without credentials
-	Dashboard    string              `json:"dashboard"`  // URL
-	Environments []EnvironmentStatus `json:"environments"`
-	Problems     []string            `json:"problems,omitempty"` // what keeps the status from being complete
-	Forge        *ForgeStatus        `json:"forge,omitempty"`    // nil when no forge carries the process
+	Version       string              `json:"version"`
+	Started       time.Time           `json:"started"`
+	Repository    string              `json:"repository"`              // clone URL without credentials
+	Dashboard     string              `json:"dashboard"`               // URL
+	Process       string              `json:"process,omitempty"`       // the process branch; empty when no process holds
+	ProcessCommit string              `json:"processCommit,omitempty"` // full commit id of its tip
+	Environments  []EnvironmentStatus `json:"environments"`
+	Problems      []string            `json:"problems,omitempty"` // what keeps the status from being complete
+	Forge         *ForgeStatus        `json:"forge,omitempty"`    // nil when no forge carries the process
 }
 
 // ForgeStatus is how hubship stands with the forge.
@@ -41,6 +43,7 @@ type ReleaseStanza struct {
 	URL      string    `json:"url"`    // where the hub answers
 	InSync   bool      `json:"inSync"` // runs what the branch wants
 	Evidence *Evidence `json:"evidence,omitempty"`
+	Refused  []string  `json:"refused,omitempty"` // records that are not believed, and why
 	Halt     *Halt     `json:"halt,omitempty"`
 	Error    string    `json:"error,omitempty"` // why it could not be observed
 }

@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // DefaultTestTimeout bounds a Test that names no timeout.
 const DefaultTestTimeout = 10 * time.Minute
@@ -50,4 +53,26 @@ type BuildOptions struct {
 	// Untrusted is a build of what comes from a fork, whoever proposes it. It
 	// shares nothing with other builds that one could poison.
 	Untrusted bool `json:"untrusted,omitempty"`
+	// Origin is what the image is built for; its provenance says so.
+	Origin Origin `json:"origin,omitzero"`
+	// Merged says whether a commit is part of what is to be deployed. A build
+	// of that may take over what a check of a pull request built, if the pull
+	// request was merged with the very commit that was checked. nil: never.
+	Merged func(ctx context.Context, commit string) (bool, error) `json:"-"`
 }
+
+// Origin is the run and the commit that an image is built for.
+type Origin struct {
+	Run     string `json:"run"`
+	Commit  string `json:"commit"` // that is built
+	Process string `json:"process,omitempty"`
+	// Into is the environment that it is to be deployed to, or the branch that
+	// the pull request is to be merged into.
+	Into string `json:"into"`
+	Pull int    `json:"pull,omitempty"` // number of the pull request that is checked; 0 when it is to be deployed
+	Head string `json:"head,omitempty"` // of that pull request
+}
+
+// UnapprovedRepository is the folder of the installation's registry that
+// images of changes go to that were not merged. No release may name one.
+const UnapprovedRepository = "hubship-unapproved"

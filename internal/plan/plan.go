@@ -1,5 +1,7 @@
 package plan
 
+import "github.com/hubship/hubship/internal/model"
+
 // Version is the version of the plan's JSON. It changes when a field goes or
 // changes its meaning; a new field leaves it as it is.
 const Version = 1
@@ -13,9 +15,12 @@ type Plan struct {
 	Head    string `json:"head"` // full commit id
 	// Merged is the tree that merging head into base makes, when that is what
 	// was planned rather than head as it is.
-	Merged   string `json:"merged,omitempty"`
-	Layout   string `json:"layout"`   // "hubship" or "hubploy": how the repository describes itself
-	Rendered bool   `json:"rendered"` // false: changes are left out everywhere
+	Merged string `json:"merged,omitempty"`
+	// Process is what the change proposes for the process, and for the
+	// repository's own tests; absent when it proposes nothing.
+	Process  *model.Proposal `json:"process,omitempty"`
+	Layout   string          `json:"layout"`   // "hubship" or "hubploy": how the repository describes itself
+	Rendered bool            `json:"rendered"` // false: changes are left out everywhere
 	// Fleet are all releases that the head describes, changed or not: "data8@prod".
 	Fleet      []string    `json:"fleet"`
 	Hubs       []HubChange `json:"hubs"` // added, removed and renamed hubs

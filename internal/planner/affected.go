@@ -23,7 +23,7 @@ func (w *work) affected(ctx context.Context) error {
 		base, head = plan.Side{}, plan.Side{}
 	}
 	p := plan.Affected(base, head, w.changed, config.FileName)
-	p.Base, p.Head, p.Merged = w.plan.Base, w.plan.Head, w.merged
+	p.Base, p.Head, p.Merged, p.Process = w.plan.Base, w.plan.Head, w.merged, w.plan.Process
 	w.plan = p
 	w.hubProblems()
 	return w.submodules(ctx)

@@ -32,7 +32,6 @@ hubs:
   values: [config/common.yaml, "config/{env}.yaml"]
   secrets: ["secrets/{env}.yaml"]
   optional: true
-clusters: {local: {embedded: true}}
 environments:
   staging: {cluster: local}
   prod: {cluster: local, after: staging}

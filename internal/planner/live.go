@@ -31,6 +31,27 @@ const livePatience = 5 * time.Second
 // the chart, and one hub is as good as another.
 const liveReleases = 100
 
+// knowClusters finds the clusters that may be asked: those that the process
+// names and the installation knows. One that the change adds is never among
+// them. What a name stands for is the installation's to say.
+func (w *work) knowClusters(ctx context.Context, now model.Process) {
+	if w.o.Live == nil || w.o.Clusters == nil {
+		return
+	}
+	w.clusters = map[string]model.Cluster{}
+	for _, name := range now.Clusters {
+		c, err := w.o.Clusters(ctx, name)
+		if err != nil {
+			w.problem(plan.Problem{
+				Severity: plan.Notice, Check: "cluster", Object: "cluster " + name,
+				Message: "cluster " + name + " could not be asked: " + err.Error(), Hint: model.HintOf(err),
+			})
+			continue
+		}
+		w.clusters[name] = c
+	}
+}
+
 // live asks the clusters who is online, and which images their nodes have. A
 // cluster that does not answer is one notice.
 func (w *work) live(ctx context.Context) {
@@ -43,7 +64,8 @@ func (w *work) live(ctx context.Context) {
 	var all sync.WaitGroup
 	silent := map[string]error{}
 	nodes := map[string]map[string]bool{}
-	for _, c := range fleet.Clusters {
+	for _, name := range sortedKeys(w.clusters) {
+		c := w.clusters[name]
 		all.Add(1)
 		go func() {
 			defer all.Done()
@@ -62,7 +84,7 @@ func (w *work) live(ctx context.Context) {
 		if err != nil || r.Change != plan.Changed || silent[t.Cluster] != nil {
 			continue
 		}
-		c, ok := fleet.Cluster(t.Cluster)
+		c, ok := w.clusters[t.Cluster]
 		if !ok {
 			continue
 		}
@@ -75,11 +97,11 @@ func (w *work) live(ctx context.Context) {
 		}()
 	}
 	all.Wait()
-	for _, c := range fleet.Clusters {
-		if err := silent[c.Name]; err != nil {
+	for _, name := range sortedKeys(silent) {
+		if err := silent[name]; err != nil {
 			w.problem(plan.Problem{
-				Severity: plan.Notice, Check: "cluster", Object: "cluster " + c.Name,
-				Message: "cluster " + c.Name + " could not be asked who is online and what its nodes have: " + err.Error(),
+				Severity: plan.Notice, Check: "cluster", Object: "cluster " + name,
+				Message: "cluster " + name + " could not be asked who is online and what its nodes have: " + err.Error(),
 				Hint:    model.HintOf(err),
 			})
 		}
@@ -119,7 +141,7 @@ func (w *work) tryOn(ctx context.Context, r *plan.Release, objects []release.Obj
 	if err != nil {
 		return nil
 	}
-	c, ok := fleet.Cluster(t.Cluster)
+	c, ok := w.clusters[t.Cluster]
 	if !ok {
 		return nil
 	}

@@ -48,10 +48,13 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 		return fail(errors.New(d.Invalid))
 	}
 	w := &work{Planner: p, head: side{commit: commit}}
+	if _, err := w.holds(ctx); err != nil {
+		return fail(err)
+	}
 	if err := w.read(ctx, &w.head, "head"); err != nil {
 		return fail(err)
 	}
-	keys, err := p.o.Repository.ChartDigests(ctx, commit)
+	keys, err := p.o.Repository.ChartDigests(ctx, commit, w.under)
 	if err != nil {
 		return fail(err)
 	}

@@ -36,12 +36,18 @@ type Options struct {
 	Layers check.Layers
 	// Live asks clusters; nil asks none.
 	Live Live
+	// Clusters returns a cluster of the installation by its name; nil knows
+	// none.
+	Clusters func(ctx context.Context, name string) (model.Cluster, error)
 }
 
 // Request is what to plan.
 type Request struct {
 	Base string // revision; empty: everything is new
 	Head string // revision
+	// Branch is where the change goes, if that is known: only what goes to the
+	// process branch decides about the process.
+	Branch string
 	// Merge plans what merging head into base makes, as for a pull request.
 	Merge bool
 	// Render compares the rendered objects of both sides.
@@ -131,6 +137,10 @@ type work struct {
 	mu         sync.Mutex // guards what goroutines find
 	problems   []plan.Problem
 	allowed    map[string]bool // by "KIND/NAME": what the commits' messages allow to be destroyed
+	// under is the commit of the process that both sides are judged under;
+	// empty when each is as it proposes itself.
+	under    string
+	clusters map[string]model.Cluster // that may be asked, by name
 }
 
 // side is one of the two commits.
@@ -174,6 +184,10 @@ func (p *Planner) open(ctx context.Context, q Request) (*work, error) {
 	if err := w.allowDestroy(ctx, base, head); err != nil {
 		return nil, err
 	}
+	now, err := w.holds(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := w.read(ctx, &w.head, "head"); err != nil {
 		return nil, err
 	}
@@ -186,7 +200,8 @@ func (p *Planner) open(ctx context.Context, q Request) (*work, error) {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	w.plan.Base, w.plan.Head = base, head
-	return w, nil
+	w.knowClusters(ctx, now)
+	return w, w.propose(ctx, now)
 }
 
 // merge makes the head what merging it into base results in. A conflict is a
@@ -220,12 +235,12 @@ func (w *work) read(ctx context.Context, s *side, name string) error {
 		return fmt.Errorf("plan: %w", err)
 	}
 	s.tree = tree
-	s.side, err = w.o.Repository.Side(ctx, s.commit)
+	s.side, err = w.o.Repository.Side(ctx, s.commit, w.under)
 	var wrong *config.Error
 	var found []plan.Problem
 	switch {
 	case err == nil:
-		if s.cfg, err = w.o.Repository.Config(ctx, s.commit); err != nil {
+		if s.cfg, err = w.o.Repository.Config(ctx, s.commit, w.under); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
 		return nil

@@ -32,7 +32,7 @@ func (w *work) render(ctx context.Context) error {
 			continue
 		}
 		var err error
-		if keys[n], err = w.o.Repository.ChartDigests(ctx, s.commit); err != nil {
+		if keys[n], err = w.o.Repository.ChartDigests(ctx, s.commit, w.under); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
 	}

@@ -129,18 +129,11 @@ func (w *work) setImages(s *side, values map[string]any, d model.Desired) error 
 		if i.Values == "" {
 			continue
 		}
-		if err := release.SetImage(values, i.Values, imageName(s, i.Image), imageTag(i)); err != nil {
+		if err := release.SetImage(values, i.Values, i.Image.Repository, imageTag(i)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func imageName(s *side, i model.Image) string {
-	if s.cfg != nil && s.cfg.Fleet.Registry != "" {
-		return s.cfg.Fleet.Registry + "/" + i.Repository
-	}
-	return i.Repository
 }
 
 // imageTag stands for the tag of an image that is built from the repository.

@@ -27,9 +27,17 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 	if err != nil {
 		return err
 	}
+	if r, err = c.agreed(ctx, pr, r); err != nil {
+		return err
+	}
 	for _, part := range r.Pull.Parts {
 		if !speaks {
 			break
+		}
+		if part.Name == model.PartProcess && !r.Pull.Decides {
+			// A status is the commit's, whatever the base: one that says that
+			// nothing is decided here would count where something is.
+			continue
 		}
 		errs = append(errs, c.status(ctx, r.Pull.Head, forge.Status{
 			Context: statusOf(part.Name), State: partStates[part.State], Description: part.Summary, URL: c.o.RunURL(r.ID),

@@ -18,13 +18,17 @@ import (
 // for those that landed, for those that promote, and whether one is to be
 // taken back.
 func (c *Controller) environment(ctx context.Context, name string) error {
-	fleet, env, err := c.described(ctx, name)
-	if err != nil || fleet == nil {
-		return err
+	now, err := c.o.Repository.Now(ctx)
+	if err != nil {
+		return ctx.Err() // told by the engine; the next commit of the process has everything looked at
+	}
+	env, ok := now.Environment(name)
+	if !ok {
+		return nil
 	}
 	first := env
 	for first.After != "" {
-		before, ok := fleet.Environment(first.After)
+		before, ok := now.Environment(first.After)
 		if !ok {
 			break
 		}
@@ -39,51 +43,13 @@ func (c *Controller) environment(ctx context.Context, name string) error {
 		}
 		c.queue.Add(key{kind: lookPromotion, name: env.Name})
 	}
-	for _, next := range fleet.Next(env.Name) {
+	for _, next := range now.Next(env.Name) {
 		c.queue.Add(key{kind: lookPromotion, name: next.Name})
 	}
 	if env.After == "" {
 		c.queue.Add(key{kind: lookRevert, name: env.Name})
 	}
 	return nil
-}
-
-// described returns an environment as its own branch describes it; a nil fleet
-// when it is not described any more.
-func (c *Controller) described(ctx context.Context, name string) (*model.Fleet, model.Environment, error) {
-	c.mu.Lock()
-	branches := make([]string, 0, len(c.branches))
-	for b := range c.branches {
-		branches = append(branches, b)
-	}
-	c.mu.Unlock()
-	// Most environments are called as their branches.
-	slices.SortFunc(branches, func(a, b string) int {
-		switch {
-		case a == name:
-			return -1
-		case b == name:
-			return 1
-		}
-		return 0
-	})
-	for _, branch := range branches {
-		head, err := c.o.Repository.Head(ctx, branch)
-		if err != nil {
-			return nil, model.Environment{}, err
-		}
-		if head == "" {
-			continue
-		}
-		fleet, err := c.o.Repository.Fleet(ctx, head)
-		if err != nil {
-			continue // what is unreadable is the engine's to tell
-		}
-		if env, ok := fleet.Environment(name); ok && env.Branch == branch {
-			return fleet, env, nil
-		}
-	}
-	return nil, model.Environment{}, ctx.Err()
 }
 
 // landed reports on a pull request that was merged lately what became of it,
@@ -107,15 +73,11 @@ func (c *Controller) landed(ctx context.Context, number int) error {
 			return err
 		}
 	}
-	head, err := c.o.Repository.Head(ctx, pr.Base.Branch)
-	if err != nil || head == "" {
-		return err
-	}
-	fleet, err := c.o.Repository.Fleet(ctx, head)
+	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
-		return nil // a broken branch deploys nothing; its next commit will
+		return ctx.Err() // without a process nothing is deployed
 	}
-	env, ok := fleet.EnvironmentOfBranch(pr.Base.Branch)
+	env, ok := now.EnvironmentOfBranch(pr.Base.Branch)
 	if !ok {
 		return nil
 	}
@@ -134,7 +96,7 @@ func (c *Controller) landed(ctx context.Context, number int) error {
 			}
 			return nil
 		}
-		next := fleet.Next(env.Name)
+		next := now.Next(env.Name)
 		if len(next) == 0 {
 			return c.o.Memory.SetReported(ctx, done, "reported", "")
 		}

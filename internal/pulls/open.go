@@ -74,19 +74,19 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	if err != nil || base == "" {
 		return err // the forge closes what has no base any more
 	}
-	fleet, err := c.o.Repository.Fleet(ctx, base)
-	if err != nil {
+	now, err := c.o.Repository.Now(ctx)
+	if err != nil && (ctx.Err() != nil || pr.Base.Branch != now.Branch) {
 		return c.unreadable(ctx, pr, err)
 	}
-	env, ok := fleet.EnvironmentOfBranch(pr.Base.Branch)
-	if !ok {
+	env, ok := now.EnvironmentOfBranch(pr.Base.Branch)
+	if !ok && pr.Base.Branch != now.Branch {
 		return nil // work among people, with which hubship has nothing to do
 	}
 	runs, err := c.checks(ctx, pr.Number)
 	if err != nil {
 		return err
 	}
-	want, err := c.wanted(ctx, pr, base)
+	want, err := c.wanted(ctx, pr, base, now)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	if env.After != "" {
 		c.queue.Add(key{kind: lookPromotion, name: env.Name})
 	}
-	return c.mergeByItself(ctx, pr, fleet, current)
+	return c.mergeByItself(ctx, pr, now, current)
 }
 
 // seen says at once that a head which nobody has seen before is looked at.
@@ -115,49 +115,30 @@ func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
 	if digest, _, err := c.o.Memory.Reported(ctx, at); err != nil || digest != "" {
 		return err
 	}
-	c.mu.Lock()
-	branch := pr.Base.Branch
-	_, known := c.branches[branch]
-	drives := !known // before the first look at the branches all may
-	c.mu.Unlock()
-	if !drives {
-		head, err := c.o.Repository.Head(ctx, branch)
-		if err != nil || head == "" {
-			return err
-		}
-		fleet, err := c.o.Repository.Fleet(ctx, head)
-		if err != nil {
-			return nil // told below
-		}
-		if _, drives = fleet.EnvironmentOfBranch(branch); !drives {
-			return nil
-		}
+	now, err := c.o.Repository.Now(ctx)
+	if err != nil && pr.Base.Branch != now.Branch {
+		return ctx.Err() // told below
+	}
+	if _, drives := now.EnvironmentOfBranch(pr.Base.Branch); !drives && pr.Base.Branch != now.Branch {
+		return nil
 	}
 	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Pending, Context: statusOf(model.PartPolicy), Description: "hubship looks at the change"})
 }
 
-// unreadable says that the base does not describe itself, so that nothing can
-// be judged.
+// unreadable says that no process holds, so that nothing can be judged.
 func (c *Controller) unreadable(ctx context.Context, pr forge.PullRequest, why error) error {
 	if ctx.Err() != nil {
 		return why
 	}
-	c.mu.Lock()
-	_, relevant := c.branches[pr.Base.Branch]
-	c.mu.Unlock()
-	if !relevant {
-		return nil
-	}
-	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Errored, Context: statusOf(model.PartPolicy),
-		Description: fmt.Sprintf("hubship cannot read branch %s: %s", pr.Base.Branch, describe(why))})
+	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Errored, Context: statusOf(model.PartPolicy), Description: describe(why)})
 }
 
 // wanted is what a check of the pull request would be about now.
-func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base string) (model.PullRequest, error) {
+func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base string, now model.Process) (model.PullRequest, error) {
 	want := model.PullRequest{
 		Number: pr.Number, Title: pr.Title, Author: pr.Author, URL: pr.URL,
 		Head: pr.Head.Commit, HeadOwner: pr.Head.Repository.Owner, HeadBranch: pr.Head.Branch, Fork: pr.FromFork(),
-		Base: pr.Base.Branch, BaseCommit: base,
+		Base: pr.Base.Branch, BaseCommit: base, Decides: pr.Base.Branch == now.Branch,
 	}
 	hold, err := c.hold(ctx, pr)
 	if err != nil {

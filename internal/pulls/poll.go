@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/model"
 )
 
 // poll finds what changed at the forge since the last time, and has it looked
@@ -124,45 +123,25 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	} else if c.o.Mirrors {
 		c.o.Engine.Kick()
 	}
+	now, err := c.o.Repository.Now(ctx)
+	decides := err == nil && slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == now.Branch })
 	c.mu.Lock()
 	for n, pr := range c.open {
-		if slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == pr.Base.Branch }) {
+		// A process that moved may judge every change otherwise.
+		if decides || err != nil || slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == pr.Base.Branch }) {
 			c.queue.Add(key{kind: lookPull, number: n})
 		}
 	}
 	c.mu.Unlock()
-	fleet, err := c.fleet(ctx, moved)
-	if err != nil || fleet == nil {
-		return err
+	if err != nil {
+		return ctx.Err() // the engine tells why no process holds
 	}
-	for _, env := range fleet.Environments {
+	for _, env := range now.Environments {
 		if env.After != "" {
 			c.queue.Add(key{kind: lookPromotion, name: env.Name})
 		}
 	}
 	return nil
-}
-
-// fleet is what the first of the moved branches describes that drives an
-// environment; nil when none does. A branch that describes nothing readable is
-// told by the engine.
-func (c *Controller) fleet(ctx context.Context, moved []forge.RefUpdate) (*model.Fleet, error) {
-	for _, u := range moved {
-		if u.Deleted() {
-			continue
-		}
-		fleet, err := c.o.Repository.Fleet(ctx, u.New)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			continue
-		}
-		if _, ok := fleet.EnvironmentOfBranch(u.Branch); ok {
-			return fleet, nil
-		}
-	}
-	return nil, nil
 }
 
 // recent returns the pull requests that were merged lately into a branch, in

@@ -71,16 +71,16 @@ func (c *Controller) outlook(ctx context.Context, req model.PromoteRequest) (p m
 	if err != nil && p.Refused == "" {
 		return p, from, into, err
 	}
-	fleet, err := c.o.Repository.Fleet(ctx, p.Head)
+	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
 		return p, from, into, err
 	}
 	var ok bool
-	if from, ok = fleet.Environment(p.From); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not described at %s any more", p.From, short(p.Head))
+	if from, ok = now.Environment(p.From); !ok {
+		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.From)
 	}
-	if into, ok = fleet.Environment(p.Into); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not described at %s any more", p.Into, short(p.Head))
+	if into, ok = now.Environment(p.Into); !ok {
+		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.Into)
 	}
 	return p, from, into, nil
 }
@@ -276,6 +276,13 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 			if len(runs) > 0 && runs[0].State.Final() && runs[0].Pull.Head == p.Head {
 				if runs[0].State != model.Done {
 					return pr, model.RefusedBy(fmt.Errorf("the check of the promotion %s did not pass: %s", pr.URL, runs[0].Reason), "`hubship logs "+runs[0].ID+"` has it all")
+				}
+				agreed, err := c.agreed(ctx, pr, runs[0])
+				if err != nil {
+					return pr, err
+				}
+				if waitsForMaintainer(agreed) {
+					return pr, model.RefusedBy(fmt.Errorf("the promotion %s alters the process: %s", pr.URL, agreed.Pull.Part(model.PartProcess).Summary), "have a maintainer approve its head by a review")
 				}
 				// What the merge needs is to be at the forge before.
 				return pr, c.look(ctx, key{kind: lookPull, number: pr.Number})

@@ -51,8 +51,9 @@ type Repository interface {
 	Fetch(ctx context.Context, pulls ...int) error
 	// Head returns the commit of a branch, or "" if there is no such branch.
 	Head(ctx context.Context, branch string) (string, error)
-	// Fleet reads what the repository describes at the commit.
-	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
+	// Now is the process that holds at this moment; the error says why none
+	// does.
+	Now(ctx context.Context) (model.Process, error)
 	// IsAncestor says whether old is new or one of its ancestors. The error
 	// is fs.ErrNotExist when the repository does not have one of them.
 	IsAncestor(ctx context.Context, old, new string) (bool, error)

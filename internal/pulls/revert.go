@@ -22,9 +22,13 @@ func autoKey(number int) string { return fmt.Sprintf("merge/%d", number) }
 // takeBack opens a pull request that reverts what made the newest run of an
 // environment fail.
 func (c *Controller) takeBack(ctx context.Context, name string) error {
-	fleet, env, err := c.described(ctx, name)
-	if err != nil || fleet == nil {
-		return err
+	now, err := c.o.Repository.Now(ctx)
+	if err != nil {
+		return ctx.Err() // without a process nothing is taken back by itself
+	}
+	env, ok := now.Environment(name)
+	if !ok {
+		return nil
 	}
 	runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: keptRuns})
 	if err != nil {
@@ -50,7 +54,7 @@ func (c *Controller) takeBack(ctx context.Context, name string) error {
 		}
 		why += fmt.Sprintf(" The same run brought %s, which may be at fault instead.", strings.Join(names, ", "))
 	}
-	opened, err := c.revert(ctx, culprit, why, fleet.Revert == model.RevertAuto)
+	opened, err := c.revert(ctx, culprit, why, now.Revert == model.RevertAuto)
 	note := fmt.Sprintf("#%d takes this change back. It builds nothing: the images of before are there.", opened)
 	if err != nil {
 		if forgeWill(err) || ctx.Err() != nil {
@@ -188,15 +192,11 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 // takesReverts refuses to take back a promotion: what enters a later
 // environment comes from the one before, and so does what leaves it.
 func (c *Controller) takesReverts(ctx context.Context, branch string) error {
-	head, err := c.o.Repository.Head(ctx, branch)
-	if err != nil || head == "" {
-		return err // told below
-	}
-	fleet, err := c.o.Repository.Fleet(ctx, head)
+	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
 		return ctx.Err() // to take back may be what mends it
 	}
-	if env, ok := fleet.EnvironmentOfBranch(branch); ok && env.After != "" {
+	if env, ok := now.EnvironmentOfBranch(branch); ok && env.After != "" {
 		return model.Usage(fmt.Errorf("%s takes only promotions: this one cannot be taken back in %s alone", env.Name, env.Name),
 			fmt.Sprintf("take back the change itself in %s and promote that; `hubship rollback` brings a hub back at once", env.After))
 	}
@@ -253,10 +253,14 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 
 // mergeByItself merges a revert of hubship's own whose check has passed, where
 // the repository wants that.
-func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, fleet *model.Fleet, r model.Run) error {
-	if fleet.Revert != model.RevertAuto || r.State != model.Done || pr.FromFork() ||
+func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, process model.Process, r model.Run) error {
+	if process.Revert != model.RevertAuto || r.State != model.Done || pr.FromFork() ||
 		!strings.HasPrefix(pr.Head.Branch, revertBranch) || r.Pull.Head != pr.Head.Commit {
 		return nil
+	}
+	r, err := c.agreed(ctx, pr, r)
+	if err != nil || waitsForMaintainer(r) {
+		return err
 	}
 	// Of what hubship pushed itself, and of that alone: anybody who may write
 	// can push to the branch.

@@ -68,11 +68,16 @@ func (c *Controller) trust(ctx context.Context, login string) error {
 
 // writes says whether somebody may write to the repository.
 func (c *Controller) writes(ctx context.Context, login string) (bool, error) {
+	return c.may(ctx, login, forge.Write)
+}
+
+// may says whether somebody has a permission in the repository.
+func (c *Controller) may(ctx context.Context, login string, what forge.Permission) (bool, error) {
 	p, err := c.o.Forge.Permission(ctx, login)
 	if errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrInvalid) {
 		return false, nil
 	}
-	return err == nil && p.Includes(forge.Write), err
+	return err == nil && p.Includes(what), err
 }
 
 // people leaves hubship's own comments out: they tell the commands to people,
@@ -181,7 +186,11 @@ func (c *Controller) Rerun(ctx context.Context, number int, by string) error {
 	if err != nil {
 		return err
 	}
-	want, err := c.wanted(ctx, pr, base)
+	now, err := c.o.Repository.Now(ctx)
+	if err != nil && (ctx.Err() != nil || pr.Base.Branch != now.Branch) {
+		return err
+	}
+	want, err := c.wanted(ctx, pr, base, now)
 	if err != nil {
 		return err
 	}

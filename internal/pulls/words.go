@@ -24,6 +24,8 @@ const room = 6000
 // headline says in a few words where a check stands.
 func headline(r model.Run) string {
 	switch {
+	case r.State == model.Done && waitsForMaintainer(r):
+		return "Waiting for a maintainer: this change alters the process"
 	case r.State == model.Done:
 		return "Ready: everything passed"
 	case r.State == model.Refused:
@@ -34,6 +36,15 @@ func headline(r model.Run) string {
 		return "Not ready: " + forge.Shorten(firstLine(r.Reason), 100)
 	}
 	return "Checking"
+}
+
+// waitsForMaintainer says that all has passed but the change of the process.
+func waitsForMaintainer(r model.Run) bool {
+	if r.Pull == nil {
+		return false
+	}
+	p := r.Pull.Part(model.PartProcess)
+	return p != nil && p.State == model.PartWaiting
 }
 
 func firstLine(s string) string {
@@ -83,7 +94,11 @@ func emblem(s model.RunState) string {
 func (w writer) check() string {
 	r := w.run
 	var b strings.Builder
-	fmt.Fprintf(&b, "### %s %s\n\n", emblem(r.State), report.Escape(headline(r)))
+	mark := emblem(r.State)
+	if r.State == model.Done && waitsForMaintainer(r) {
+		mark = "⏳"
+	}
+	fmt.Fprintf(&b, "### %s %s\n\n", mark, report.Escape(headline(r)))
 	b.WriteString(summary(r))
 	fmt.Fprintf(&b, "\nCommit `%.12s` merged into %s at `%.12s`. [Log](%s)", r.Pull.Head, report.Code(r.Pull.Base), r.Pull.BaseCommit, w.c.o.RunURL(r.ID))
 	if w.plan != nil {
@@ -94,6 +109,9 @@ func (w writer) check() string {
 	}
 	b.WriteString("\n")
 	w.held(&b)
+	if r.State == model.Done && waitsForMaintainer(r) {
+		b.WriteString("\nOnce it is merged, what it says about the process holds for every branch. Somebody who maintains this repository and is not the author has to approve this very commit, by a review.\n")
+	}
 	w.remarks(&b)
 	w.images(&b)
 	w.tests(&b)

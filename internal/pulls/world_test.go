@@ -293,7 +293,7 @@ type noPlans struct{}
 
 func (noPlans) Plan(context.Context, string) (plan.Plan, error) { return plan.Plan{}, fs.ErrNotExist }
 
-// repository is the forge's own, with a fleet of one hub in two environments.
+// repository is the forge's own, with a process of two environments.
 type repository struct {
 	w   *world
 	git *git.Repo
@@ -307,14 +307,15 @@ func (r *repository) Head(ctx context.Context, branch string) (string, error) {
 	return r.git.Head(ctx, branch)
 }
 
-func (r *repository) Fleet(_ context.Context, commit string) (*model.Fleet, error) {
-	f := &model.Fleet{Commit: commit, Hubs: []model.Hub{{Name: "datahub"}}, Revert: model.RevertPropose, Environments: []model.Environment{
+func (r *repository) Now(ctx context.Context) (model.Process, error) {
+	tip, err := r.git.Head(ctx, "staging")
+	p := model.Process{Branch: "staging", Commit: tip, Revert: model.RevertPropose, Environments: []model.Environment{
 		{Name: "staging", Branch: "staging"}, {Name: "prod", Branch: "prod", After: "staging"},
 	}}
 	if r.auto {
-		f.Revert = model.RevertAuto
+		p.Revert = model.RevertAuto
 	}
-	return f, nil
+	return p, err
 }
 
 func (r *repository) IsAncestor(ctx context.Context, old, new string) (bool, error) {

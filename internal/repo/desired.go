@@ -32,7 +32,7 @@ func (r *Repository) Desired(ctx context.Context, fleet *model.Fleet, env string
 	wrap := func(err error) error {
 		return fmt.Errorf("find out what %s should be at %.12s: %w", env, fleet.Commit, err)
 	}
-	s, err := r.snapshot(ctx, fleet.Commit)
+	s, err := r.under(ctx, fleet)
 	if err != nil {
 		return nil, wrap(err)
 	}

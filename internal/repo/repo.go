@@ -4,6 +4,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
@@ -22,6 +23,18 @@ type Options struct {
 	Platform string
 	// Commits is how many commits are kept in memory; 0 means 16.
 	Commits int
+	// Process is the process that all content is read under. nil reads
+	// proposals: each commit under what it says itself, which nothing may be
+	// deployed by.
+	Process Process
+}
+
+// Process answers which process holds; process.Owner does.
+type Process interface {
+	// Now is the process that holds at this moment.
+	Now(ctx context.Context) (model.Process, error)
+	// At is the process that a commit says, as a proposal.
+	At(ctx context.Context, commit string) (model.Process, error)
 }
 
 const (
@@ -34,8 +47,9 @@ type Repository struct {
 	git  *git.Repo
 	opts Options
 
-	mu        sync.Mutex // guards the look-up and insertion together
-	snapshots *lru.Cache[string, *snapshot]
+	mu        sync.Mutex                    // guards the look-up and insertion together
+	trees     *lru.Cache[string, *git.Tree] // by commit
+	snapshots *lru.Cache[viewKey, *snapshot]
 }
 
 // New returns the deployment repository in a Git repository, which the caller
@@ -47,8 +61,9 @@ func New(r *git.Repo, opts Options) *Repository {
 	if opts.Commits <= 0 {
 		opts.Commits = defaultCommits
 	}
-	cache, _ := lru.New[string, *snapshot](opts.Commits) // fails only for a size below 1
-	return &Repository{git: r, opts: opts, snapshots: cache}
+	trees, _ := lru.New[string, *git.Tree](opts.Commits) // fails only for a size below 1
+	cache, _ := lru.New[viewKey, *snapshot](opts.Commits)
+	return &Repository{git: r, opts: opts, trees: trees, snapshots: cache}
 }
 
 // Git returns the Git repository below.
@@ -89,41 +104,65 @@ func (r *Repository) Log(ctx context.Context, base, head string) ([]string, erro
 	return lines, nil
 }
 
-// Fleet reads what the repository describes at the commit. The answer is kept
-// and must not be changed.
+// Judges says that content is read under a process, not as each commit proposes
+// itself.
+func (r *Repository) Judges() bool { return r.opts.Process != nil }
+
+// Now is the process that holds at this moment. A repository that is read for
+// proposals has none.
+func (r *Repository) Now(ctx context.Context) (model.Process, error) {
+	if r.opts.Process == nil {
+		return model.Process{}, errors.New("this repository is read for proposals: no process holds here")
+	}
+	return r.opts.Process.Now(ctx)
+}
+
+// Fleet reads the content of the commit under the process of now, whatever the
+// commit itself says about the process. The answer is kept and must not be
+// changed.
 func (r *Repository) Fleet(ctx context.Context, commit string) (*model.Fleet, error) {
 	s, err := r.snapshot(ctx, commit)
 	if err != nil {
 		return nil, fmt.Errorf("read deployment repository: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	cfg, err := s.configuration()
+	cfg, err := r.config(s)
 	if err != nil {
 		return nil, fmt.Errorf("read deployment repository at %.12s: %w", commit, err)
 	}
 	return cfg.Fleet, nil
 }
 
+// ProcessAt is the process that a commit proposes.
+func (r *Repository) ProcessAt(ctx context.Context, commit string) (model.Process, error) {
+	if r.opts.Process != nil {
+		return r.opts.Process.At(ctx, commit)
+	}
+	tree, err := r.tree(ctx, commit)
+	if err != nil {
+		return model.Process{}, err
+	}
+	return config.ReadProcess(tree.FS(), tree.Commit)
+}
+
 // FS is the tree of the commit, read-only. Symbolic links are not followed out
 // of it.
 func (r *Repository) FS(ctx context.Context, commit string) (fs.FS, error) {
-	s, err := r.snapshot(ctx, commit)
+	tree, err := r.tree(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
-	return s.tree.FS(), nil
+	return tree.FS(), nil
 }
 
 // Files names every file, symbolic link and submodule of the commit, with its
 // mode and object id.
 func (r *Repository) Files(ctx context.Context, commit string) (map[string]string, error) {
-	s, err := r.snapshot(ctx, commit)
+	tree, err := r.tree(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
 	files := map[string]string{}
-	return files, s.tree.Below(".", func(e git.Entry) error {
+	return files, tree.Below(".", func(e git.Entry) error {
 		if !e.IsDir() {
 			files[e.Path] = fmt.Sprintf("%o %s", e.Mode, e.ID)
 		}
@@ -134,18 +173,19 @@ func (r *Repository) Files(ctx context.Context, commit string) (map[string]strin
 // Checkout writes the files below a folder of the commit's tree to dir, which
 // has to be new or empty, with their modes; or a single file to dir itself.
 func (r *Repository) Checkout(ctx context.Context, commit, path, dir string) error {
-	s, err := r.snapshot(ctx, commit)
+	tree, err := r.tree(ctx, commit)
 	if err != nil {
 		return err
 	}
-	return s.tree.Checkout(ctx, path, dir)
+	return tree.Checkout(ctx, path, dir)
 }
 
-// snapshot is what is known about one commit. What takes time is found out
-// when it is first asked for, and kept once it succeeded: a failure may have
-// been one of the moment.
+// snapshot is what is known about one commit under one process. What takes time
+// is found out when it is first asked for, and kept once it succeeded: a failure
+// may have been one of the moment.
 type snapshot struct {
-	tree *git.Tree
+	tree  *git.Tree
+	under *model.Process // nil: what the commit proposes itself
 
 	mu       sync.Mutex // guards all below
 	cfg      *config.Config
@@ -154,10 +194,14 @@ type snapshot struct {
 	byEnv    map[string][]model.Desired
 }
 
-// snapshot returns what is kept about a commit, or reads its tree.
-func (r *Repository) snapshot(ctx context.Context, rev string) (*snapshot, error) {
-	if s, ok := r.snapshots.Get(rev); ok {
-		return s, nil
+// viewKey is a commit under the process of another one; with no process it is
+// what the commit proposes itself.
+type viewKey struct{ commit, process string }
+
+// tree returns everything in a commit, read once.
+func (r *Repository) tree(ctx context.Context, rev string) (*git.Tree, error) {
+	if t, ok := r.trees.Get(rev); ok {
+		return t, nil
 	}
 	commit, err := r.git.Resolve(ctx, rev)
 	if err != nil {
@@ -165,25 +209,89 @@ func (r *Repository) snapshot(ctx context.Context, rev string) (*snapshot, error
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, ok := r.snapshots.Get(commit); ok {
-		return s, nil
+	if t, ok := r.trees.Get(commit); ok {
+		return t, nil
 	}
-	tree, err := r.git.Tree(ctx, commit)
+	t, err := r.git.Tree(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
+	r.trees.Add(commit, t)
+	return t, nil
+}
+
+// snapshot returns what is kept about a commit under the process of now, or
+// reads its tree.
+func (r *Repository) snapshot(ctx context.Context, rev string) (*snapshot, error) {
+	tree, err := r.tree(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	if r.opts.Process == nil {
+		return r.view(ctx, tree, "")
+	}
+	now, err := r.opts.Process.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.view(ctx, tree, now.Commit)
+}
+
+// under returns what is kept about the commit of a fleet, under the fleet's own
+// process: it may have moved on meanwhile.
+func (r *Repository) under(ctx context.Context, fleet *model.Fleet) (*snapshot, error) {
+	return r.at(ctx, fleet.Commit, fleet.Process)
+}
+
+// at returns what is kept about a commit under the process that another one
+// says; with none it is what the commit proposes itself.
+func (r *Repository) at(ctx context.Context, commit, process string) (*snapshot, error) {
+	tree, err := r.tree(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	return r.view(ctx, tree, process)
+}
+
+// view returns what is kept about a commit under the process that another one
+// says.
+func (r *Repository) view(ctx context.Context, tree *git.Tree, process string) (*snapshot, error) {
+	key := viewKey{tree.Commit, process}
+	if s, ok := r.snapshots.Get(key); ok {
+		return s, nil
+	}
 	s := &snapshot{tree: tree, byEnv: map[string][]model.Desired{}}
-	r.snapshots.Add(commit, s)
+	if process != "" {
+		if r.opts.Process == nil {
+			return nil, errors.New("a fleet under a process is not of this repository, which is read for proposals")
+		}
+		p, err := r.opts.Process.At(ctx, process)
+		if err != nil {
+			return nil, err
+		}
+		s.under = &p
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.snapshots.Get(key); ok {
+		return s, nil
+	}
+	r.snapshots.Add(key, s)
 	return s, nil
 }
 
-// configuration returns what the repository says about itself. The caller holds
-// mu.
+// configuration returns what the repository says. The caller holds mu.
 func (s *snapshot) configuration() (*config.Config, error) {
 	if s.cfg != nil {
 		return s.cfg, nil
 	}
-	cfg, err := config.Read(s.tree.FS(), s.tree.Commit)
+	var cfg *config.Config
+	var err error
+	if s.under == nil {
+		cfg, err = config.ReadProposal(s.tree.FS(), s.tree.Commit)
+	} else {
+		cfg, err = config.Read(s.tree.FS(), s.tree.Commit, *s.under)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,6 @@ hubs:
 images:
   base: {context: images/base, dockerfile: images/base.Dockerfile, values: j.base}
   user: {context: "{hub}/image", values: j.singleuser.image}
-clusters: {local: {embedded: true}}
 environments:
   staging: {cluster: local}
   prod: {cluster: local, after: staging}
@@ -316,7 +315,7 @@ func TestChartOfOneHub(t *testing.T) {
 	if bad, good := r.desired(broken, "prod")["data8"], r.desired(broken, "prod")["datahub"]; !strings.Contains(bad.Invalid, "chart charts/other: read charts/other/Chart.yaml") || good.Invalid != "" {
 		t.Errorf("%q and %q", bad.Invalid, good.Invalid)
 	}
-	if digests, err := r.ChartDigests(t.Context(), changed); err != nil || len(digests) != 2 || digests["hub"] == digests["charts/other"] || digests["hub"] == "" {
+	if digests, err := r.ChartDigests(t.Context(), changed, ""); err != nil || len(digests) != 2 || digests["hub"] == digests["charts/other"] || digests["hub"] == "" {
 		t.Errorf("digests %v, %v", digests, err)
 	}
 	if got, err := r.Changed(t.Context(), own, shared, "data8"); err != nil || strings.Join(got, " ") != "charts/other/values.yaml" {

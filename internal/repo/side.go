@@ -17,8 +17,11 @@ import (
 // Side describes the repository at a commit, or at a tree, as one side of a
 // plan. The error is config.ErrNoHubs when it describes no hubs, and a
 // *config.Error when the configuration is wrong.
-func (r *Repository) Side(ctx context.Context, commit string) (plan.Side, error) {
-	s, err := r.snapshot(ctx, commit)
+//
+// The commit is read under the process that another commit says; "" is what it
+// proposes itself.
+func (r *Repository) Side(ctx context.Context, commit, process string) (plan.Side, error) {
+	s, err := r.at(ctx, commit, process)
 	if err != nil {
 		return plan.Side{}, err
 	}
@@ -94,8 +97,8 @@ func (r *Repository) Release(ctx context.Context, commit, hub, env string) (mode
 
 // ChartDigests identify the charts that hubs use at a commit, by folder, each
 // with the folders of its file:// dependencies: equal digests are equal charts.
-func (r *Repository) ChartDigests(ctx context.Context, commit string) (map[string]string, error) {
-	s, err := r.snapshot(ctx, commit)
+func (r *Repository) ChartDigests(ctx context.Context, commit, process string) (map[string]string, error) {
+	s, err := r.at(ctx, commit, process)
 	if err != nil {
 		return nil, err
 	}
@@ -115,10 +118,10 @@ func (r *Repository) ChartDigests(ctx context.Context, commit string) (map[strin
 	return out, nil
 }
 
-// Config returns what the repository says about itself at the commit. The
-// answer is kept and must not be changed.
-func (r *Repository) Config(ctx context.Context, commit string) (*config.Config, error) {
-	s, err := r.snapshot(ctx, commit)
+// Config is the content of the commit, under a process as in Side. The answer is
+// kept and must not be changed.
+func (r *Repository) Config(ctx context.Context, commit, process string) (*config.Config, error) {
+	s, err := r.at(ctx, commit, process)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +130,7 @@ func (r *Repository) Config(ctx context.Context, commit string) (*config.Config,
 
 // Tree returns everything in the commit.
 func (r *Repository) Tree(ctx context.Context, commit string) (*git.Tree, error) {
-	s, err := r.snapshot(ctx, commit)
-	if err != nil {
-		return nil, err
-	}
-	return s.tree, nil
+	return r.tree(ctx, commit)
 }
 
 func (r *Repository) config(s *snapshot) (*config.Config, error) {
@@ -143,7 +142,11 @@ func (r *Repository) config(s *snapshot) (*config.Config, error) {
 // sideRelease lists what a release is made of.
 func (s *snapshot) sideRelease(cfg *config.Config, hub model.Hub, env model.Environment, d model.Desired) plan.SideRelease {
 	e := plan.NewEncoder("settings")
-	e.Add("target", d.Target.Cluster, d.Target.Namespace, d.Target.Release, d.Target.Host, d.Chart)
+	cluster := d.Target.Cluster
+	if hub.Place != "" {
+		cluster = "" // Place says it
+	}
+	e.Add("target", cluster, d.Target.Namespace, d.Target.Release, d.Target.Host, d.Chart)
 	e.Add(cfg.Patterns...)
 	for _, i := range d.Images {
 		e.Add("image", i.ID, i.Values, i.Repository)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
 )
 
@@ -52,6 +53,9 @@ func HTML(w io.Writer, p plan.Plan, o Options) error {
 	v := newView(p, o)
 	data := struct {
 		View     *view
+		Process  string
+		Changes  []model.ProcessChange
+		Note     string
 		Plan     plan.Plan
 		Title    string
 		Verdict  fact
@@ -67,6 +71,10 @@ func HTML(w io.Writer, p plan.Plan, o Options) error {
 	}{
 		View: v, Plan: p, Title: clean(o.Title), Verdict: v.verdict(), Facts: v.facts()[1:], Commits: v.commits(),
 		Effects: v.effects, Blocks: v.blocks, Reasons: v.reasons, Dark: v.dark, StandIns: v.standIns(), Packaged: v.packaged(), Few: len(v.blocks) <= 3,
+	}
+	if data.Process = v.processTitle(); data.Process != "" {
+		lines := v.processLines()
+		data.Changes, data.Note = lines[:min(maxProcess, len(lines))], v.processNote()
 	}
 	if err := page.Execute(w, data); err != nil {
 		return fmt.Errorf("write the plan as HTML: %w", err)

@@ -28,7 +28,7 @@ const (
 // is left out first, and the comment says so.
 func Markdown(w io.Writer, p plan.Plan, o Options) error {
 	m := &markdown{view: newView(p, o)}
-	parts := append([]string{m.summary()}, m.problems(), m.felt(), m.images(), m.packages(), m.submodules(), m.causes())
+	parts := append([]string{m.process(), m.summary()}, m.problems(), m.felt(), m.images(), m.packages(), m.submodules(), m.causes())
 	parts = append(parts, m.blocksApart()...)
 	parts = append(parts, m.standing(), m.unrelated())
 	const note = "\n_%s left out here, as a comment has no room for them; `hubship plan -o html` shows all._\n"

@@ -34,6 +34,7 @@ func Text(w io.Writer, p plan.Plan, o Options) error {
 		o.Width = 100
 	}
 	t := &text{view: newView(p, o), width: max(o.Width, 40)}
+	t.process()
 	t.summary()
 	t.problems()
 	t.felt()

@@ -35,6 +35,7 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	read("/healthz", s.health)
 	read(api.Prefix+"/healthz", s.health)
 	read(api.Prefix+"/status", s.readStatus)
+	read(api.Prefix+"/evidence", s.listEvidence)
 	read(api.Prefix+"/runs", s.listRuns)
 	read(api.Prefix+"/runs/{id}", s.readRun)
 	read(api.Prefix+"/runs/{id}/lines", s.readLines)

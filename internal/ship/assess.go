@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
 )
 
 // ruling is what the policy says of a pull request.
@@ -14,6 +15,7 @@ type ruling struct {
 	Environment string // that the base drives
 	After       string // the environment before that one
 	Promotion   bool
+	Mends       bool   // no process holds, and the change goes where one is read
 	Nothing     string // why there is nothing to check; empty when there is
 }
 
@@ -22,22 +24,24 @@ type ruling struct {
 func (k checking) policy(ctx context.Context) (ruling, error) {
 	p := k.run.Pull.PullRequest
 	var u ruling
-	fleet, err := k.Repository.Fleet(ctx, p.BaseCommit)
-	if err != nil {
-		return u, fmt.Errorf("read %s at %.12s: %w", p.Base, p.BaseCommit, err)
+	now, err := k.Repository.Now(ctx)
+	if err != nil && (ctx.Err() != nil || p.Base != now.Branch) {
+		return u, err
 	}
-	env, ok := fleet.EnvironmentOfBranch(p.Base)
-	if !ok {
+	// While no process holds, only what mends it is looked at.
+	u.Mends = err != nil
+	env, ok := now.EnvironmentOfBranch(p.Base)
+	if !ok && p.Base != now.Branch {
 		u.Nothing = "nothing is deployed from " + p.Base
 		u.Summary = u.Nothing
 		return u, nil
 	}
 	u.Environment, u.After = env.Name, env.After
 	if env.After != "" {
-		from, ok := fleet.Environment(env.After)
+		from, ok := now.Environment(env.After)
 		switch {
 		case !ok:
-			return u, fmt.Errorf("environment %s comes after %q, which hubship.yaml does not describe at %.12s", env.Name, env.After, p.BaseCommit)
+			return u, fmt.Errorf("environment %s comes after %q, which the process does not describe at %.12s", env.Name, env.After, now.Commit)
 		case p.Fork || p.HeadBranch != from.Branch:
 			u.Failed = true
 			u.Summary = fmt.Sprintf("%s takes only what %s has proved: change the base of this pull request to %s", env.Name, from.Name, from.Branch)
@@ -54,6 +58,10 @@ func (k checking) policy(ctx context.Context) (ruling, error) {
 		u.Summary = fmt.Sprintf("%s in the change: nothing of it is run", count(n, "credential"))
 	case u.Promotion:
 		u.Summary = fmt.Sprintf("promotes %s to %s", env.After, env.Name)
+	case u.Mends:
+		u.Summary = "no credentials; no process holds that could say more"
+	case env.Name == "":
+		u.Summary = "no credentials; nothing is deployed from " + p.Base
 	default:
 		u.Summary = fmt.Sprintf("may go to %s; no credentials", env.Name)
 	}
@@ -71,6 +79,7 @@ func count(n int, what string) string {
 type assessed struct {
 	verdict
 	Merged  string
+	Process *model.Proposal
 	Blocked string // why nothing can be run; empty when it can
 	Work    checkWork
 }
@@ -100,7 +109,7 @@ type imageWork struct {
 // plan plans what the merge does, and finds out what there is to run.
 func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
 	p := k.run.Pull.PullRequest
-	q := AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head}
+	q := AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head, Branch: p.Base}
 	if u.Promotion {
 		q.Environments = []string{u.Environment}
 	}
@@ -111,11 +120,11 @@ func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
 	for _, line := range found.Lines {
 		k.say(k.run.ID, "plan", model.LevelInfo, "%s", line)
 	}
-	a := assessed{Merged: found.Merged, verdict: verdict{Failed: found.Errors > 0 || found.Conflict, Summary: found.Summary}}
+	a := assessed{Merged: found.Merged, Process: found.Process, verdict: verdict{Failed: found.Errors > 0 || found.Conflict, Summary: found.Summary}}
 	switch {
 	case found.Conflict:
 		a.Blocked = "not run: the change conflicts with " + p.Base
-	case !u.Promotion:
+	case !u.Promotion && !u.Mends:
 		if a.Work, err = k.work(ctx, u, found); err != nil {
 			if ctx.Err() != nil {
 				return a, err
@@ -131,16 +140,21 @@ func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
 // work finds out which tests the change concerns and which images it alters.
 func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWork, error) {
 	w := checkWork{Merged: found.Merged}
-	fleet, err := k.Repository.Fleet(ctx, found.Merged)
+	fleet, err := k.fleet(ctx, found.Merged)
 	if err != nil {
 		return w, err
 	}
-	if len(fleet.Tests) > 0 {
+	tests := fleet.Tests
+	base, baseErr := k.fleet(ctx, k.run.Pull.BaseCommit)
+	if baseErr == nil {
+		tests = bothVersions(base.Tests, tests)
+	}
+	if len(tests) > 0 {
 		files, err := k.Repository.Files(ctx, found.Merged)
 		if err != nil {
 			return w, err
 		}
-		for _, t := range fleet.Tests {
+		for _, t := range tests {
 			one := testWork{Test: t, Files: digestOf(files, t)}
 			if !slices.ContainsFunc(found.Changed, func(name string) bool { return sees(t, name) }) {
 				one.Skipped = "the change touches nothing that it sees"
@@ -148,12 +162,15 @@ func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWo
 			w.Tests = append(w.Tests, one)
 		}
 	}
+	if u.Environment == "" {
+		return w, nil // nothing is built for a branch that nothing is deployed from
+	}
 	after, err := k.sources(ctx, fleet, u.Environment)
 	if err != nil {
 		return w, err
 	}
 	before := map[string]model.Source{}
-	if base, err := k.Repository.Fleet(ctx, k.run.Pull.BaseCommit); err == nil {
+	if baseErr == nil {
 		list, err := k.sources(ctx, base, u.Environment)
 		if err != nil {
 			return w, err
@@ -178,6 +195,25 @@ func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWo
 	}
 	return w, nil
 }
+
+// bothVersions are the tests of a change and, beside them, those of its base
+// that it removes or alters: what decides about a change is not the change's to
+// say alone.
+func bothVersions(base, now []model.Test) []model.Test {
+	out := slices.Clone(now)
+	for _, t := range base {
+		same := func(o model.Test) bool { return o.Name == t.Name && plan.SameTest(o, t) }
+		if slices.ContainsFunc(now, same) {
+			continue
+		}
+		t.Name += ofBase
+		out = append(out, t)
+	}
+	return out
+}
+
+// ofBase marks a test of the base that the change has not, or not so.
+const ofBase = " (base)"
 
 // sources lists the images of an environment's releases, each once.
 func (k checking) sources(ctx context.Context, fleet *model.Fleet, env string) ([]model.Source, error) {

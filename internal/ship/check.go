@@ -142,13 +142,18 @@ func (e *Engine) checkSteps(ctx dbos.Context, r model.Run) (model.Run, error) {
 		return r, err
 	}
 	r.Durations.Plan = planned.Took
-	r.Pull.Merged = planned.Value.Merged
+	r.Pull.Merged, r.Pull.Process = planned.Value.Merged, planned.Value.Process
 	k.judge(model.PartPlan, planned.Took, planned.ending, planned.Value.verdict)
+	k.judgeProcess(planned.Value, planned.Err)
 	switch {
 	case planned.Err != "":
 	case ruled.Value.Promotion:
 		for _, name := range []string{model.PartTests, model.PartImages} {
 			k.part(name, model.PartPassed, "proved in "+ruled.Value.After)
+		}
+	case ruled.Value.Mends:
+		for _, name := range []string{model.PartTests, model.PartImages} {
+			k.part(name, model.PartPassed, "not run: no process holds")
 		}
 	case planned.Value.Blocked != "":
 		for _, name := range []string{model.PartTests, model.PartImages} {
@@ -215,6 +220,52 @@ func (k checking) judge(name string, took time.Duration, x ending, v verdict) {
 	for _, m := range v.Problems {
 		k.say(k.run.ID, name, model.LevelError, "%s", m)
 	}
+}
+
+// judgeProcess says whether the change leaves the process alone. What alters it
+// waits for a maintainer, whose approval the controller of pull requests finds.
+func (k checking) judgeProcess(a assessed, failed string) {
+	state, text := model.PartPassed, "the process is left alone"
+	switch p := a.Process; {
+	case k.run.State != model.Running:
+		return
+	case failed != "":
+		state, text = model.PartErrored, "not known: see "+model.PartPlan
+	case a.Merged == "":
+		state, text = model.PartFailed, "not known: the change conflicts with "+k.run.Pull.Base
+	case !k.run.Pull.Decides:
+		text = k.run.Pull.Base + " does not decide about the process"
+	case p == nil || !p.Altered():
+	case p.Broken != "":
+		state, text = model.PartFailed, "merged, it would stop all deployments: "+p.Broken
+	default:
+		state, text = model.PartWaiting, "waits for a maintainer to approve this commit: "+Alteration(*p)
+	}
+	k.part(model.PartProcess, state, text)
+}
+
+// Alteration says in a few words what a proposal alters.
+func Alteration(p model.Proposal) string {
+	if len(p.Changes) == 0 {
+		return "it leaves the process alone"
+	}
+	loosened := 0
+	text := p.Changes[0].Words
+	for _, c := range p.Changes {
+		if c.Loosens {
+			if loosened++; loosened == 1 {
+				text = c.Words
+			}
+		}
+	}
+	what := "alters"
+	if loosened > 0 {
+		what = "loosens"
+	}
+	if n := len(p.Changes) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return "it " + what + " the process: " + text
 }
 
 func (k checking) part(name string, state model.PartState, summary string) {

@@ -19,11 +19,12 @@ import (
 // workflowVersion names the shape of the workflows below, not of the binary:
 // a run that an older process left unfinished is taken up by any process of
 // the same shape. It changes when steps are added, removed or reordered.
-const workflowVersion = "1"
+const workflowVersion = "2"
 
 // Ports are the adapters that the engine works through.
 type Ports struct {
 	Repository Repository
+	Clusters   Clusters
 	Images     Images
 	Releases   Releases
 	Ledger     Ledger

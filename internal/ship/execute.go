@@ -292,7 +292,9 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 		}
 	}
 	began := time.Now()
-	built, err := k.buildImage(ctx, k.run.ID, commit, w.Source, model.BuildOptions{Untrusted: k.run.Pull.Fork})
+	built, err := k.buildImage(ctx, k.run.ID, commit, w.Source, model.BuildOptions{Untrusted: k.run.Pull.Fork, Origin: model.Origin{
+		Run: k.run.ID, Commit: commit, Process: k.run.Process, Into: k.run.Pull.Base, Pull: k.run.Pull.Number, Head: k.run.Pull.Head,
+	}})
 	c.Took = time.Since(began)
 	switch {
 	case errors.Is(err, ErrSource) && ctx.Err() == nil:

@@ -85,7 +85,10 @@ func (e *Engine) buildImages(ctx dbos.Context, r *model.Run, p runPlan) (map[str
 	for i, src := range p.Build {
 		ch, err := dbos.Go(ctx, func(ctx context.Context) (builtImage, error) {
 			return attempt(ctx, e, r.ID, func(ctx context.Context) (model.Built, error) {
-				return e.buildImage(ctx, r.ID, r.Commit, src, model.BuildOptions{})
+				return e.buildImage(ctx, r.ID, r.Commit, src, model.BuildOptions{
+					Origin: model.Origin{Run: r.ID, Commit: r.Commit, Process: r.Process, Into: r.Environment},
+					Merged: func(ctx context.Context, commit string) (bool, error) { return e.merged(ctx, commit, r.Commit) },
+				})
 			})
 		}, dbos.WithStepName("image "+src.ID))
 		if err != nil {
@@ -107,6 +110,32 @@ func (e *Engine) buildImages(ctx dbos.Context, r *model.Run, p runPlan) (map[str
 		}
 	}
 	return results, nil
+}
+
+// merged says whether a commit is part of another one. One that is not known
+// any more is not.
+func (e *Engine) merged(ctx context.Context, commit, into string) (bool, error) {
+	ok, err := e.Repository.IsAncestor(ctx, commit, into)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return ok, err
+}
+
+// deployable refuses images that are not, at the last moment, in the registry
+// with a provenance that lets them be deployed.
+func (e *Engine) deployable(ctx context.Context, images []model.Built) error {
+	for _, b := range images {
+		ok, err := e.Images.Exists(ctx, b)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return model.WithHint(fmt.Errorf("image %s (%s@%s) is not in the registry with a provenance that this installation signed", b.ID, b.Ref(), b.Digest),
+				"deploy again: what has none is built anew in the first environment")
+		}
+	}
+	return nil
 }
 
 // buildImage checks the build context out and builds it.

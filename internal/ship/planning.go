@@ -17,6 +17,7 @@ import (
 
 // runPlan is what a run is going to do, decided before it changes anything.
 type runPlan struct {
+	Process  string // commit of the process branch that it was decided by
 	Verify   model.VerifySettings
 	Releases []releasePlan
 	Build    []model.Source // that no registry has, unique by ID
@@ -37,7 +38,7 @@ type releasePlan struct {
 // planRun plans a run of any kind.
 func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
 	r := in.Run
-	fleet, err := e.Repository.Fleet(ctx, r.Commit)
+	fleet, err := e.fleet(ctx, r.Commit)
 	if err != nil {
 		return runPlan{}, err
 	}
@@ -69,10 +70,10 @@ func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
 // planEnvironment observes the releases of the run's environment and decides
 // about each. It changes nothing, so the reconcile pass uses it too.
 func (e *Engine) planEnvironment(ctx context.Context, fleet *model.Fleet, r model.Run) (runPlan, error) {
-	p := runPlan{Verify: fleet.Verify}
+	p := runPlan{Process: fleet.Process, Verify: fleet.Verify}
 	env, ok := fleet.Environment(r.Environment)
 	if !ok {
-		return p, model.Usage(fmt.Errorf("environment %q is not in hubship.yaml at %.12s", r.Environment, r.Commit),
+		return p, model.Usage(fmt.Errorf("environment %q is not in the process at %.12s", r.Environment, fleet.Process),
 			"`hubship status` lists the environments")
 	}
 	desired, err := e.Repository.Desired(ctx, fleet, env.Name)
@@ -85,13 +86,21 @@ func (e *Engine) planEnvironment(ctx context.Context, fleet *model.Fleet, r mode
 	if len(desired) == 0 {
 		return p, fmt.Errorf("no hub of %s matches %s at %.12s", env.Name, hubsText(r.Hubs), r.Commit)
 	}
-	finder := newImageFinder(e.Images, e.Repository, r.Commit)
+	around := surroundings{fleet: fleet, env: env, finder: newImageFinder(e.Images, e.Repository, r.Commit)}
+	if around.taken, err = e.neighbours(ctx, fleet, env); err != nil {
+		return p, err
+	}
+	if r.Kind == model.Deploy {
+		if around.astray, err = e.astray(ctx, env, r.Commit); err != nil {
+			return p, err
+		}
+	}
 	p.Releases = make([]releasePlan, len(desired))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, d := range desired {
 		group.Go(func() error {
-			rel, err := e.planRelease(gctx, fleet, env, r, d, finder)
+			rel, err := e.planRelease(gctx, around, r, d)
 			if err != nil {
 				return fmt.Errorf("plan %s: %w", d.Target, err)
 			}
@@ -106,17 +115,44 @@ func (e *Engine) planEnvironment(ctx context.Context, fleet *model.Fleet, r mode
 	return p, nil
 }
 
-// planRelease decides about one release.
-func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, finder *imageFinder) (releasePlan, error) {
-	cluster, err := clusterOf(fleet, d.Target)
-	if err != nil {
-		return releasePlan{}, err
-	}
-	rel := releasePlan{Cluster: cluster, Desired: d}
+// surroundings are what decisions about the releases of a run have in common.
+type surroundings struct {
+	fleet  *model.Fleet
+	env    model.Environment
+	astray string            // why the commit is none for the environment; empty when it is
+	taken  map[string]string // places of other environments' releases
+	finder *imageFinder
+}
+
+// refused says why a release must be left alone before anything is asked about
+// it, or "".
+func (s surroundings) refused(d model.Desired) string {
 	if d.Invalid != "" {
-		rel.Action, rel.Reasons = plan.Refuse, []string{d.Invalid}
+		return d.Invalid
+	}
+	if other, ok := s.taken[placeOf(d.Target)]; ok {
+		return fmt.Sprintf("the namespace %s on cluster %s is that of %s", d.Target.Namespace, d.Target.Cluster, other)
+	}
+	return ""
+}
+
+// planRelease decides about one release.
+func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.Run, d model.Desired) (releasePlan, error) {
+	rel := releasePlan{Desired: d}
+	if why := around.refused(d); why != "" {
+		rel.Action, rel.Reasons = plan.Refuse, []string{why}
 		return rel, nil
 	}
+	env, finder := around.env, around.finder
+	cluster, err := e.cluster(ctx, d.Target)
+	if errors.Is(err, ErrUnknownCluster) {
+		rel.Action, rel.Reasons = plan.Refuse, []string{describe(err)}
+		return rel, nil
+	}
+	if err != nil {
+		return rel, err
+	}
+	rel.Cluster = cluster
 	before, err := e.Releases.Observe(ctx, cluster, d.Target)
 	if err != nil {
 		return rel, err
@@ -139,7 +175,7 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 		facts.Halt = &halt
 	}
 
-	verdict, err := e.enter(ctx, fleet, env, r, d, before)
+	verdict, err := e.enter(ctx, around, r, d, before)
 	if err != nil {
 		return rel, err
 	}
@@ -169,22 +205,9 @@ func (e *Engine) planRelease(ctx context.Context, fleet *model.Fleet, env model.
 	return rel, err
 }
 
-// clusterOf returns the cluster that a release is on.
-func clusterOf(fleet *model.Fleet, t model.Target) (model.Cluster, error) {
-	cluster, ok := fleet.Cluster(t.Cluster)
-	switch {
-	case !ok && t.Cluster == "" && fleet.Layout == model.LayoutHubploy:
-		return cluster, model.WithHint(fmt.Errorf("which cluster %s is on is not known: hubploy.yaml names one in hubploy's terms", t.Key()),
-			"describe the clusters in a hubship.yaml; docs/plan.md says how")
-	case !ok:
-		return cluster, fmt.Errorf("cluster %q is not in hubship.yaml", t.Cluster)
-	}
-	return cluster, nil
-}
-
 // enter asks the gate of the environment.
-func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Environment, r model.Run, d model.Desired, before model.Observed) (model.HubVerdict, error) {
-	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force}
+func (e *Engine) enter(ctx context.Context, around surroundings, r model.Run, d model.Desired, before model.Observed) (model.HubVerdict, error) {
+	req := gate.Request{Target: d.Target, Desired: d, Force: r.Force, Astray: around.astray}
 	if before.Commit != "" && before.Commit != d.Commit {
 		older, err := e.Repository.IsAncestor(ctx, d.Commit, before.Commit)
 		// What a force-push removed cannot be compared; that is no way back.
@@ -193,8 +216,8 @@ func (e *Engine) enter(ctx context.Context, fleet *model.Fleet, env model.Enviro
 		}
 		req.Older, req.Running = older, before.Commit
 	}
-	if env.After != "" {
-		proof, err := e.proofFor(ctx, fleet, env, d)
+	if around.env.After != "" {
+		proof, err := e.proofFor(ctx, around.fleet, around.env, d)
 		if err != nil {
 			return model.HubVerdict{}, err
 		}
@@ -210,7 +233,11 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 	if err != nil {
 		return proof, err
 	}
-	cluster, err := clusterOf(fleet, target)
+	cluster, err := e.cluster(ctx, target)
+	if errors.Is(err, ErrUnknownCluster) {
+		proof.Unknown = describe(err)
+		return proof, nil
+	}
 	if err != nil {
 		return proof, err
 	}
@@ -229,6 +256,13 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 			// Words only: where they cannot be had, the refusal is as firm.
 			proof.Changed, _ = e.Repository.Changed(ctx, latest.Commit, d.Commit, d.Target.Hub)
 		}
+	}
+	if proof.Evidence == nil {
+		records, err := e.Ledger.Records(ctx, cluster, target)
+		if err != nil {
+			return proof, err
+		}
+		proof.Refused = refusedRecords(records)
 	}
 	halt, ok, err := e.Ledger.Halted(ctx, cluster, target)
 	if err != nil {

@@ -26,7 +26,10 @@ type Repository interface {
 	// Log lists the commits that head has and base has not, newest first, as
 	// "abc1234 subject (author)".
 	Log(ctx context.Context, base, head string) ([]string, error)
-	// Fleet reads what the repository describes at the commit.
+	// Now is the process that holds at this moment. The error says why none
+	// does; then nothing may be deployed.
+	Now(ctx context.Context) (model.Process, error)
+	// Fleet reads the content of the commit under the process of now.
 	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
 	// Desired returns the releases of the environment as the commit wants
 	// them, sorted by hub. It reads Git trees only.
@@ -45,13 +48,24 @@ type Repository interface {
 	Checkout(ctx context.Context, commit, path, dir string) error
 }
 
+// Clusters are those of the installation.
+type Clusters interface {
+	// Cluster returns the cluster of that name. The error is
+	// ErrUnknownCluster when the installation has none.
+	Cluster(ctx context.Context, name string) (model.Cluster, error)
+}
+
+// ErrUnknownCluster says that the installation has no cluster of a name.
+var ErrUnknownCluster = errors.New("this installation knows no cluster of that name")
+
 // Images builds and finds images.
 type Images interface {
 	// Find returns the image in the registry that was built from the source
-	// and the present digests of its base images. ok is false when it has to
-	// be built.
+	// and the present digests of its base images, and that may be deployed: its
+	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
-	// Exists says whether exactly this image is still in the registry.
+	// Exists says whether exactly this image is still in the registry, with a
+	// provenance that lets it be deployed.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Build builds the source from a context folder on disk and pushes it; a
 	// source that is in the registry already is found instead. An error that
@@ -102,16 +116,23 @@ func (e *UpgradeError) Error() string { return e.Err.Error() }
 func (e *UpgradeError) Unwrap() error { return e.Err }
 
 // Ledger keeps evidence, halts and the lock of each release in the release's
-// own cluster.
+// own cluster. An error of any method says that something could not be read or
+// written, and nothing about the release.
 type Ledger interface {
-	// Evidence returns the newest passed evidence of the hub in the
-	// environment for the shared inputs; ok is false when there is none.
+	// Evidence returns the evidence that counts of the hub in the environment
+	// for the shared inputs: signed, and voided by no later halt of them; ok
+	// is false when there is none.
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	// Latest returns the newest evidence for any inputs.
 	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
-	// Record stores evidence; the oldest beyond 20 of a release are removed.
+	// Records lists all that lies in the release's ledger, newest first, with
+	// what is not believed and why.
+	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
+	// Record signs and stores evidence; the oldest beyond 20 of a release are
+	// removed.
 	Record(ctx context.Context, cluster model.Cluster, target model.Target, ev model.Evidence) error
-	// Halt, Halted and Clear keep a release's halt.
+	// Halt, Halted and Clear keep a release's halt. A halt voids the evidence
+	// that there is of the inputs that failed, for good.
 	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
 	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error
@@ -175,19 +196,21 @@ type Assessor interface {
 type AssessRequest struct {
 	Run        string
 	Base, Head string // full commit ids
+	Branch     string // that the change goes to
 	// Environments whose releases are looked at; nil means all.
 	Environments []string
 }
 
 // Assessment is the part of a plan that a check decides by.
 type Assessment struct {
-	Merged   string   // commit that the merge makes; empty when the two conflict
-	Errors   int      // problems that the change brings and that forbid to deploy it
-	Warnings int      // that the change brings
-	Conflict bool     // the two do not go together
-	Summary  string   // one line, at most 140 characters
-	Changed  []string // paths that differ between base and Merged
-	Lines    []string // the plan in words, for the run's log
+	Merged   string          // commit that the merge makes; empty when the two conflict
+	Process  *model.Proposal // what the change proposes for the process; nil when nothing
+	Errors   int             // problems that the change brings and that forbid to deploy it
+	Warnings int             // that the change brings
+	Conflict bool            // the two do not go together
+	Summary  string          // one line, at most 140 characters
+	Changed  []string        // paths that differ between base and Merged
+	Lines    []string        // the plan in words, for the run's log
 	// Packages are the distributions of Python that the change adds or alters
 	// in an image, by the image's ID.
 	Packages map[string][]Package

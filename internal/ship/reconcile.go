@@ -56,12 +56,12 @@ func (e *Engine) Reconcile(ctx context.Context) []reconcileProblem {
 	if err := e.endLostRuns(ctx); err != nil {
 		return []reconcileProblem{{"", err.Error()}}
 	}
-	fleet, err := e.fleet(ctx)
+	now, err := e.Repository.Now(ctx)
 	if err != nil {
-		return []reconcileProblem{{"", err.Error()}}
+		return []reconcileProblem{{"", describe(err)}}
 	}
 	var problems []reconcileProblem
-	for _, env := range fleet.Environments {
+	for _, env := range now.Environments {
 		text := ""
 		if err := e.reconcileEnvironment(ctx, env.Name); err != nil {
 			text = err.Error()

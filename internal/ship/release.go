@@ -217,6 +217,9 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			if err != nil {
 				return upgraded{}, err
 			}
+			if err := e.deployable(ctx, in.Images); err != nil {
+				return upgraded{}, err
+			}
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
 			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
@@ -299,7 +302,7 @@ func (e *Engine) recordStep(ctx dbos.Context, in releaseInput, v model.Verificat
 		}
 		ev := model.Evidence{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Commit: d.Commit,
-			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Run: in.Run.ID, Verified: v,
+			Shared: d.Shared, Inputs: in.Inputs, Images: in.Images, Run: in.Run.ID, Process: in.Run.Process, Verified: v,
 		}
 		if err := e.Ledger.Record(ctx, in.Plan.Cluster, d.Target, ev); err != nil {
 			return false, fmt.Errorf("record evidence for %s: %w", d.Target, err)
@@ -323,7 +326,7 @@ func (e *Engine) haltStep(ctx dbos.Context, in releaseInput, reason string) erro
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		err := e.Ledger.Halt(ctx, in.Plan.Cluster, d.Target, model.Halt{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Reason: reason, Commit: d.Commit,
-			Inputs: plan.Inputs(d, nil), Run: in.Run.ID, Since: time.Now(),
+			Inputs: plan.Inputs(d, nil), Shared: d.Shared, Run: in.Run.ID, Since: time.Now(),
 		})
 		if err != nil {
 			return false, fmt.Errorf("halt %s: %w", d.Target, err)

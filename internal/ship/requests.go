@@ -33,7 +33,14 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 			return model.Run{}, model.Usage(err, "name a commit, branch or tag of the deployment repository")
 		}
 		if commit != head {
-			if fleet, err = e.Repository.Fleet(ctx, commit); err != nil {
+			why, err := e.astray(ctx, env, commit)
+			if err != nil {
+				return model.Run{}, err
+			}
+			if why != "" {
+				return model.Run{}, model.RefusedBy(errors.New(why), "merge it into that branch first")
+			}
+			if fleet, err = e.fleet(ctx, commit); err != nil {
 				return model.Run{}, err
 			}
 		}
@@ -49,82 +56,27 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 	return e.enqueue(ctx, req, commit)
 }
 
-// environment returns an environment, the head of its branch and the fleet as
-// that head describes it.
-func (e *Engine) environment(ctx context.Context, name string) (*model.Fleet, model.Environment, string, error) {
-	fleet, err := e.fleet(ctx)
-	if err != nil {
-		return nil, model.Environment{}, "", err
-	}
-	env, ok := fleet.Environment(name)
-	if !ok {
-		return nil, env, "", model.Usage(fmt.Errorf("there is no environment %q", name), "`hubship status` lists them")
-	}
-	head, err := e.Repository.Head(ctx, env.Branch)
-	if err != nil {
-		return nil, env, "", err
-	}
-	if head == "" {
-		return nil, env, "", model.WithHint(fmt.Errorf("the branch %s of environment %s does not exist", env.Branch, name), "push it to the deployment repository")
-	}
-	fleet, err = e.Repository.Fleet(ctx, head)
-	if err != nil {
-		return nil, env, "", fmt.Errorf("read the deployment repository at %s (%.12s): %w", env.Branch, head, err)
-	}
-	if env, ok = fleet.Environment(name); !ok {
-		return nil, env, "", fmt.Errorf("the branch %s does not describe its own environment %s", env.Branch, name)
-	}
-	return fleet, env, head, nil
-}
-
-// bootBranches are where the first description of the fleet is looked for:
-// which branch drives which environment stands in the repository itself.
-var bootBranches = []string{"staging", "main", "master", "prod"}
-
-// fleet reads the description of the environments from the branch of the
-// first one.
-func (e *Engine) fleet(ctx context.Context) (*model.Fleet, error) {
-	var failed error
-	for _, branch := range bootBranches {
-		head, err := e.Repository.Head(ctx, branch)
-		if err != nil {
-			return nil, err
-		}
-		if head == "" {
-			continue
-		}
-		fleet, err := e.Repository.Fleet(ctx, head)
-		if err == nil {
-			return fleet, nil
-		}
-		failed = errors.Join(failed, fmt.Errorf("branch %s: %w", branch, err))
-	}
-	if failed != nil {
-		return nil, failed
-	}
-	return nil, model.WithHint(errors.New("the deployment repository has no branch yet"), "push one, or run `hubship init` for a start")
-}
-
-// Pushed queues the runs that a push asks for and returns them. A push that
-// is never told is found by the next reconcile pass.
+// Pushed queues the runs that a push asks for and returns them. A branch that
+// the process does not name asks for none, whatever it says of itself. A push
+// that is never told is found by the next reconcile pass.
 func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error) {
+	now, err := e.Repository.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var runs []model.Run
 	var errs error
 	for _, u := range updates {
-		if u.Deleted() {
+		if u.Branch == now.Branch {
+			// What the process lets happen elsewhere may be another thing now.
+			e.Kick()
+		}
+		env, ok := now.EnvironmentOfBranch(u.Branch)
+		if !ok || u.Deleted() {
 			continue
 		}
-		fleet, err := e.Repository.Fleet(ctx, u.New)
-		if err != nil {
-			// A broken description must be heard of on the environment's
-			// branch; elsewhere it is work under way.
-			if slices.Contains(bootBranches, u.Branch) {
-				errs = errors.Join(errs, fmt.Errorf("branch %s at %.12s: %w", u.Branch, u.New, err))
-			}
-			continue
-		}
-		env, ok := fleet.EnvironmentOfBranch(u.Branch)
-		if !ok {
+		if _, err := e.fleet(ctx, u.New); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("branch %s at %.12s: %w", u.Branch, u.New, err))
 			continue
 		}
 		run, err := e.enqueue(ctx, model.RunRequest{Kind: model.Deploy, Environment: env.Name, Cause: "push by " + by, By: by}, u.New)
@@ -142,15 +94,15 @@ func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by strin
 // nothing. A refusal is part of the Promotion and an error with the exit code
 // of a gate.
 func (e *Engine) Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
-	fleet, err := e.fleet(ctx)
+	process, err := e.Repository.Now(ctx)
 	if err != nil {
 		return model.Promotion{}, err
 	}
-	into, err := promotionTarget(fleet, req.Environment)
+	into, err := promotionTarget(process, req.Environment)
 	if err != nil {
 		return model.Promotion{}, err
 	}
-	from, ok := fleet.Environment(into.After)
+	from, ok := process.Environment(into.After)
 	if !ok {
 		return model.Promotion{}, fmt.Errorf("environment %s comes after %q, which is not in hubship.yaml", into.Name, into.After)
 	}
@@ -186,16 +138,16 @@ func (e *Engine) Promotion(ctx context.Context, req model.PromoteRequest) (model
 }
 
 // promotionTarget finds the environment to promote into.
-func promotionTarget(fleet *model.Fleet, name string) (model.Environment, error) {
+func promotionTarget(process model.Process, name string) (model.Environment, error) {
 	if name != "" {
-		env, ok := fleet.Environment(name)
+		env, ok := process.Environment(name)
 		if !ok || env.After == "" {
 			return env, model.Usage(fmt.Errorf("nothing is promoted into %q", name), "name an environment that has `after` in hubship.yaml")
 		}
 		return env, nil
 	}
 	var targets []model.Environment
-	for _, env := range fleet.Environments {
+	for _, env := range process.Environments {
 		if env.After != "" {
 			targets = append(targets, env)
 		}
@@ -208,7 +160,7 @@ func promotionTarget(fleet *model.Fleet, name string) (model.Environment, error)
 
 // promotionVerdicts asks the gate about every hub that the promotion changes.
 func (e *Engine) promotionVerdicts(ctx context.Context, head, base string, from, into model.Environment) ([]model.HubVerdict, error) {
-	fleet, err := e.Repository.Fleet(ctx, head)
+	fleet, err := e.fleet(ctx, head)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +169,7 @@ func (e *Engine) promotionVerdicts(ctx context.Context, head, base string, from,
 		return nil, err
 	}
 	now := map[string]model.Desired{}
-	if old, err := e.Repository.Fleet(ctx, base); err == nil {
+	if old, err := e.fleet(ctx, base); err == nil {
 		if had, err := e.Repository.Desired(ctx, old, into.Name); err == nil {
 			for _, d := range had {
 				now[d.Target.Hub] = d
@@ -265,7 +217,7 @@ func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
 	if err != nil {
 		return model.Usage(err, "`hubship status` lists the hubs")
 	}
-	cluster, err := clusterOf(fleet, target)
+	cluster, err := e.cluster(ctx, target)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (e *Engine) runSteps(ctx dbos.Context, in runInput) (model.Run, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Durations.Plan = plan.Took
+	r.Durations.Plan, r.Process = plan.Took, plan.Value.Process
 	if plan.Err != "" {
 		e.say(r.ID, "plan", model.LevelError, "%s", plan.Err)
 		return e.finish(ctx, r, model.FailedRun, plan.Err)

@@ -13,14 +13,15 @@ import (
 // it never fails as a whole.
 func (e *Engine) Status(ctx context.Context) (model.Status, error) {
 	s := model.Status{Version: e.opts.Version, Started: e.started, Repository: e.opts.CloneURL, Dashboard: e.opts.Dashboard}
-	fleet, err := e.fleet(ctx)
+	now, err := e.Repository.Now(ctx)
 	if err != nil {
 		s.Problems = append(s.Problems, describe(err))
 		return s, nil
 	}
-	s.Environments = make([]model.EnvironmentStatus, len(fleet.Environments))
+	s.Process, s.ProcessCommit = now.Branch, now.Commit
+	s.Environments = make([]model.EnvironmentStatus, len(now.Environments))
 	var group errgroup.Group
-	for i, env := range fleet.Environments {
+	for i, env := range now.Environments {
 		s.Environments[i] = model.EnvironmentStatus{Name: env.Name, Branch: env.Branch, After: env.After}
 		group.Go(func() error {
 			if err := e.environmentStatus(ctx, env.Name, &s.Environments[i]); err != nil {
@@ -62,18 +63,22 @@ func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.En
 	group.SetLimit(8)
 	for i, d := range desired {
 		group.Go(func() error {
-			cluster, _ := fleet.Cluster(d.Target.Cluster)
-			s.Releases[i] = e.releaseStatus(ctx, cluster, d)
+			s.Releases[i] = e.releaseStatus(ctx, d)
 			return nil
 		})
 	}
 	return group.Wait()
 }
 
-func (e *Engine) releaseStatus(ctx context.Context, cluster model.Cluster, d model.Desired) model.ReleaseStanza {
+func (e *Engine) releaseStatus(ctx context.Context, d model.Desired) model.ReleaseStanza {
 	st := model.ReleaseStanza{Observed: model.Observed{Target: d.Target, Status: model.Absent}, URL: e.opts.HubURL(d.Target.Host)}
 	if d.Invalid != "" {
 		st.Error = d.Invalid
+		return st
+	}
+	cluster, err := e.cluster(ctx, d.Target)
+	if err != nil {
+		st.Error = describe(err)
 		return st
 	}
 	obs, err := e.Releases.Observe(ctx, cluster, d.Target)
@@ -87,6 +92,11 @@ func (e *Engine) releaseStatus(ctx context.Context, cluster model.Cluster, d mod
 		st.Error = describe(err)
 	} else if ok {
 		st.Evidence = &ev
+	}
+	if records, err := e.Ledger.Records(ctx, cluster, d.Target); err != nil {
+		st.Error = describe(err)
+	} else {
+		st.Refused = refusedRecords(records)
 	}
 	if halt, ok, err := e.Ledger.Halted(ctx, cluster, d.Target); err != nil {
 		st.Error = describe(err)
@@ -104,7 +114,7 @@ func (e *Engine) sameInputs(ctx context.Context, commit string, d model.Desired)
 	if commit == "" {
 		return false
 	}
-	fleet, err := e.Repository.Fleet(ctx, commit)
+	fleet, err := e.fleet(ctx, commit)
 	if err != nil {
 		return false
 	}
@@ -128,36 +138,25 @@ type Host struct {
 
 // Hosts lists the hubs by the host name under which they are served.
 func (e *Engine) Hosts(ctx context.Context) (map[string]Host, error) {
-	fleet, err := e.fleet(ctx)
+	now, err := e.Repository.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
 	hosts := map[string]Host{}
-	for _, env := range fleet.Environments {
+	for _, env := range now.Environments {
 		at, env, _, err := e.environment(ctx, env.Name)
 		if err != nil {
 			continue // its hubs cannot be known
 		}
 		for _, hub := range at.Hubs {
-			if t, err := at.Target(hub.Name, env.Name); err == nil && hub.In(env.Name) {
-				cluster, _ := at.Cluster(t.Cluster)
+			t, err := at.Target(hub.Name, env.Name)
+			if err != nil || !hub.In(env.Name) || hub.Invalid != "" {
+				continue
+			}
+			if cluster, err := e.cluster(ctx, t); err == nil {
 				hosts[t.Host] = Host{Cluster: cluster, Target: t}
 			}
 		}
 	}
 	return hosts, nil
-}
-
-// Branches lists the branches that drive environments; nil when they cannot
-// be known now.
-func (e *Engine) Branches(ctx context.Context) []string {
-	fleet, err := e.fleet(ctx)
-	if err != nil {
-		return nil
-	}
-	var branches []string
-	for _, env := range fleet.Environments {
-		branches = append(branches, env.Branch)
-	}
-	return branches
 }

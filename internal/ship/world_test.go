@@ -33,9 +33,14 @@ type world struct {
 	builds   []string // Source.Hash, in order
 	releases map[string][]record
 	evidence map[string][]model.Evidence
+	refused  map[string][]string // why records are not believed
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []ship.VerifyRequest
+	ledger   ship.Ledger // when set, it takes the place of the world's own
+
+	environments []model.Environment // of the process, which every commit is under
+	broken       bool                // no process holds
 
 	tests     []model.Test
 	changed   func(model.Run)     // is told of records, when set
@@ -78,6 +83,10 @@ type record struct {
 
 func newWorld() *world {
 	return &world{
+		environments: []model.Environment{
+			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
+			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
+		},
 		branches: map[string]string{}, registry: map[string]model.Built{}, releases: map[string][]record{},
 		tested: map[string][]string{}, evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
 	}
@@ -165,22 +174,47 @@ func (w *world) Changed(context.Context, string, string, string) ([]string, erro
 	return []string{"common"}, nil
 }
 
+// Now is the process, which is at staging's tip.
+func (w *world) Now(context.Context) (model.Process, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.process()
+}
+
+func (w *world) process() (model.Process, error) {
+	p := model.Process{Branch: "staging", Commit: w.branches["staging"]}
+	if p.Commit == "" || w.broken {
+		return p, errors.New("the process branch staging is broken")
+	}
+	p.Environments, p.Clusters = w.environments, []string{"local"}
+	return p, nil
+}
+
+// Cluster knows one cluster.
+func (w *world) Cluster(_ context.Context, name string) (model.Cluster, error) {
+	if name != "local" {
+		return model.Cluster{}, ship.ErrUnknownCluster
+	}
+	return model.Cluster{Name: name, Embedded: true}, nil
+}
+
 func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.at(id).id == "" {
 		return nil, fmt.Errorf("no commit %s", id)
 	}
-	return &model.Fleet{
+	p, err := w.process()
+	if err != nil {
+		return nil, err
+	}
+	f := &model.Fleet{
 		Tests:  w.tests,
 		Commit: id, Hubs: []model.Hub{{Name: "bio"}, {Name: "data"}},
 		Images: []model.Image{{ID: "user", Name: "user", Repository: "user", Context: "image", Dockerfile: "image/Dockerfile", Values: "jupyterhub.singleuser.image"}},
-		Environments: []model.Environment{
-			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
-			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
-		},
-		Clusters: []model.Cluster{{Name: "local", Embedded: true}},
-	}, nil
+	}
+	f.Under(p)
+	return f, nil
 }
 
 func (w *world) Desired(_ context.Context, f *model.Fleet, env string) ([]model.Desired, error) {
@@ -365,6 +399,19 @@ func (w *world) Latest(_ context.Context, _ model.Cluster, t model.Target) (mode
 	return all[len(all)-1], true, nil
 }
 
+func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []model.EvidenceRecord
+	for _, ev := range w.evidence[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
+	}
+	for _, why := range w.refused[t.Key()] {
+		out = append(out, model.EvidenceRecord{Target: t, Name: "x", Refused: why})
+	}
+	return out, nil
+}
+
 func (w *world) Record(_ context.Context, _ model.Cluster, t model.Target, ev model.Evidence) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -521,7 +568,11 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Images: w, Releases: w, Ledger: w, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	var kept ship.Ledger = w
+	if w.ledger != nil {
+		kept = w.ledger
+	}
+	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})

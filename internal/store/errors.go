@@ -54,7 +54,7 @@ func (s *Store) hintSQLite(err error) string {
 // hintLost is the advice for a database that cannot be read.
 func (s *Store) hintLost() string {
 	if !s.sqlite {
-		return "restore the database from a backup, or name an empty one: it holds history only, losing it loses no safety"
+		return "restore the database from a backup, or name an empty one: it holds history, and what the clusters remember too; losing it loses no safety"
 	}
-	return "stop hubship and move " + s.name + "* away: it holds history only, losing it loses no safety, and the next start makes a new one"
+	return "stop hubship and move " + s.name + "* away: it holds history, and what the clusters remember too; losing it loses no safety, and the next start makes a new one"
 }

@@ -63,7 +63,7 @@ func (s *Store) apply(ctx context.Context, version, newest int, text string) err
 		}
 		if have.Int64 > int64(newest) {
 			return model.WithHint(fmt.Errorf("it has schema %d, this hubship knows up to %d", have.Int64, newest),
-				"use the newer hubship again, or move the database away: it holds history only")
+				"use the newer hubship again, or move the database away: it holds history, and what the clusters have too")
 		}
 		if have.Int64 >= int64(version) {
 			return nil

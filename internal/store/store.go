@@ -1,6 +1,7 @@
 // Package store keeps runs and their logs for people to look at, in SQLite or
-// PostgreSQL. It holds no truth: what should be is in Git, what is is in the
-// clusters. A database that is lost or deleted costs history and nothing else.
+// PostgreSQL, and the second copy of each release's signed standing. What
+// should be is in Git, what is is in the clusters. A database that is lost or
+// deleted costs history and no safety: the clusters have the other copy.
 package store
 
 import (

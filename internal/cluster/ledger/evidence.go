@@ -2,156 +2,148 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 )
 
-// labelShared lets a record be found by its inputs without decoding it. It
-// holds a digest of Evidence.Shared, whatever form that has.
-const labelShared = "hubship.io/shared"
-
-// stampLayout has a fixed width, so that names sort by time.
-const stampLayout = "20060102-150405.000000000"
-
-func sharedLabel(shared string) string {
-	sum := sha256.Sum256([]byte(shared))
-	return hex.EncodeToString(sum[:])[:40]
-}
-
-// Evidence returns the newest passed evidence for the shared inputs. A damaged
-// record that could be about them is an error: it is never taken as passed,
-// nor passed over.
+// Evidence returns the evidence that counts for the shared inputs. A record
+// that is not believed is passed over, whatever stands in it.
 func (l *Ledger) Evidence(ctx context.Context, c model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
-	want := sharedLabel(shared)
-	return l.newest(ctx, c, t, func(cm *corev1.ConfigMap) bool {
-		got, labelled := cm.Labels[labelShared]
-		return !labelled || got == want
-	}, func(ev model.Evidence) bool {
-		return ev.Shared == shared && ev.Verified.Passed
-	})
-}
-
-// Latest returns the newest evidence, passed or not, for any inputs.
-func (l *Ledger) Latest(ctx context.Context, c model.Cluster, t model.Target) (model.Evidence, bool, error) {
-	every := func(*corev1.ConfigMap) bool { return true }
-	return l.newest(ctx, c, t, every, func(model.Evidence) bool { return true })
-}
-
-func (l *Ledger) newest(ctx context.Context, c model.Cluster, t model.Target, candidate func(*corev1.ConfigMap) bool, wanted func(model.Evidence) bool) (model.Evidence, bool, error) {
-	conn, err := l.conn(c, t)
+	if shared == "" {
+		return model.Evidence{}, false, fmt.Errorf("evidence of %s: for which inputs is not said", t.Key())
+	}
+	v, err := l.look(ctx, c, t)
 	if err != nil {
 		return model.Evidence{}, false, err
 	}
-	records, err := l.list(ctx, conn, kindEvidence, t)
-	if err != nil {
-		return model.Evidence{}, false, err
-	}
-	newestFirst(records)
-	for i := range records {
-		if !candidate(&records[i]) {
-			continue
-		}
-		var ev model.Evidence
-		if err := decode(c, &records[i], &ev, func(ev *model.Evidence) bool {
-			return ev.Hub == t.Hub && ev.Environment == t.Environment && ev.Shared != ""
-		}); err != nil {
-			return model.Evidence{}, false, err
-		}
-		if wanted(ev) {
-			return ev, true, nil
+	for _, r := range v.records {
+		if v.judge(r, shared) == nil {
+			return r.evidence.Evidence, true, nil
 		}
 	}
 	return model.Evidence{}, false, nil
 }
 
-func newestFirst(records []corev1.ConfigMap) {
-	slices.SortFunc(records, func(a, b corev1.ConfigMap) int {
-		if n := strings.Compare(stampOf(b.Name), stampOf(a.Name)); n != 0 {
-			return n
-		}
-		return strings.Compare(b.Name, a.Name)
-	})
-}
-
-// stampOf is the part of a record's name that tells its time, with the digest
-// that follows it.
-func stampOf(name string) string {
-	const width = len(stampLayout) + 1 + 8
-	if len(name) < width {
-		return ""
-	}
-	return name[len(name)-width:]
-}
-
-// Record stores evidence. Evidence is append-only: a record is immutable, and
-// recording the same again changes nothing. The oldest beyond 20 of a release
-// are removed.
-func (l *Ledger) Record(ctx context.Context, c model.Cluster, t model.Target, ev model.Evidence) error {
-	if ev.Hub != t.Hub || ev.Environment != t.Environment || ev.Shared == "" {
-		return fmt.Errorf("record evidence of %s: the evidence is about %s@%s, shared inputs %q", t.Key(), ev.Hub, ev.Environment, ev.Shared)
-	}
-	conn, err := l.conn(c, t)
+// Latest returns the newest evidence for any inputs, also when a halt of those
+// has voided it since. It is for people: nothing rests on it.
+func (l *Ledger) Latest(ctx context.Context, c model.Cluster, t model.Target) (model.Evidence, bool, error) {
+	v, err := l.look(ctx, c, t)
 	if err != nil {
-		return err
+		return model.Evidence{}, false, err
 	}
-	data, err := json.Marshal(ev)
+	for _, r := range v.records {
+		if refusal := v.judge(r, ""); refusal == nil || refusal.Reason == attest.Voided {
+			return r.evidence.Evidence, true, nil
+		}
+	}
+	return model.Evidence{}, false, nil
+}
+
+// Records lists everything that lies in the ledger of a release, believed or
+// not, newest first.
+func (l *Ledger) Records(ctx context.Context, c model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
+	v, err := l.look(ctx, c, t)
+	if err != nil {
+		return nil, err
+	}
+	out := v.troubles
+	for _, r := range v.records {
+		one := model.EvidenceRecord{Target: t, Name: place(&r.cm), Believed: true, Key: r.keyID}
+		if raw := []byte(r.cm.Data[payload]); json.Valid(raw) {
+			one.Envelope = raw
+		}
+		if r.refusal == nil {
+			ev := r.evidence.Evidence
+			one.Evidence, one.Sequence, one.Recorded = &ev, r.evidence.Sequence, r.evidence.Recorded
+		}
+		if refusal := v.judge(r, ""); refusal != nil {
+			one.Believed, one.Refused, one.Reason = false, refusal.Text, string(refusal.Reason)
+		}
+		out = append(out, one)
+	}
+	old, err := v.unsigned(ctx)
+	return append(out, old...), err
+}
+
+// Record signs and stores evidence of a verification that passed, and makes it
+// the one that counts for its inputs. Its cluster is the one that it is stored
+// in, whatever it says. Recording the same again replaces it. Records that
+// cannot count any more are removed.
+func (l *Ledger) Record(ctx context.Context, c model.Cluster, t model.Target, ev model.Evidence) error {
+	switch {
+	case ev.Hub != t.Hub || ev.Environment != t.Environment || ev.Shared == "":
+		return fmt.Errorf("record evidence of %s: the evidence is about %s@%s, shared inputs %q", t.Key(), ev.Hub, ev.Environment, ev.Shared)
+	case !ev.Verified.Passed:
+		return fmt.Errorf("record evidence of %s: that verification did not pass", t.Key())
+	}
+	// The number comes first: a process that dies before the record is written
+	// leaves a number without one, and never one without a number.
+	v, err := l.change(ctx, c, t, func(s attest.Standing) attest.Standing { return s.Record(ev.Shared) })
 	if err != nil {
 		return fmt.Errorf("record evidence of %s: %w", t.Key(), err)
 	}
-	sum := sha256.Sum256(data)
-	at := ev.Verified.Finished.UTC()
-	if at.IsZero() {
-		at = time.Now().UTC()
+	ev.Cluster = v.want.Cluster
+	signed := attest.Evidence{Evidence: ev, Namespace: t.Namespace, Release: t.Release, Sequence: v.standing.Sequence, Recorded: time.Now()}
+	envelope, err := signed.Seal(l.keys)
+	if err != nil {
+		return err
 	}
 	immutable := true
 	cm := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:      "hubship-evidence-" + t.Release + "-" + at.Format(stampLayout) + "-" + hex.EncodeToString(sum[:4]),
-			Namespace: t.Namespace,
-			Labels:    recordLabels(kindEvidence, t),
+			Name:      fmt.Sprintf("%s-%08d", nameOf(kindEvidence, t), signed.Sequence),
+			Namespace: cluster.OwnNamespace, Labels: recordLabels(kindEvidence, t),
 		},
 		Immutable: &immutable,
-		Data:      map[string]string{payload: string(data)},
+		Data:      map[string]string{payload: string(envelope)},
 	}
-	cm.Labels[labelShared] = sharedLabel(ev.Shared)
-	if err := conn.EnsureNamespace(ctx, t); err != nil {
-		return fmt.Errorf("record evidence of %s: %w", t.Key(), err)
+	maps := v.conn.Client.CoreV1().ConfigMaps(cluster.OwnNamespace)
+	_, err = maps.Create(ctx, cm, metav1.CreateOptions{FieldManager: cluster.ManagedBy})
+	if apierrors.IsAlreadyExists(err) {
+		// Nobody but this process writes that number: it is somebody else's.
+		if err = maps.Delete(ctx, cm.Name, metav1.DeleteOptions{}); err == nil || apierrors.IsNotFound(err) {
+			_, err = maps.Create(ctx, cm, metav1.CreateOptions{FieldManager: cluster.ManagedBy})
+		}
 	}
-	_, err = conn.Client.CoreV1().ConfigMaps(t.Namespace).Create(ctx, cm, metav1.CreateOptions{FieldManager: cluster.ManagedBy})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	if err != nil {
 		return fmt.Errorf("cluster %s: record evidence of %s: %w", c.Name, t.Key(), err)
 	}
-	if err := l.prune(ctx, conn, t); err != nil {
+	if err := prune(ctx, v); err != nil {
 		return fmt.Errorf("cluster %s: remove old evidence of %s: %w", c.Name, t.Key(), err)
 	}
 	return nil
 }
 
-func (l *Ledger) prune(ctx context.Context, conn *cluster.Conn, t model.Target) error {
-	records, err := l.list(ctx, conn, kindEvidence, t)
-	if err != nil {
-		return err
-	}
-	if len(records) <= keep {
-		return nil
-	}
-	newestFirst(records)
+// maxRefused is how many records that are not genuine are left for people to
+// look at.
+const maxRefused = 20
+
+// prune removes records that are too old to count.
+func prune(ctx context.Context, v *view) error {
 	var errs []error
-	for _, cm := range records[keep:] {
-		err := conn.Client.CoreV1().ConfigMaps(cm.Namespace).Delete(ctx, cm.Name, metav1.DeleteOptions{})
+	refused := 0
+	for _, r := range v.records {
+		refusal := v.judge(r, "")
+		switch {
+		case refusal == nil:
+			continue
+		case refusal.Reason == attest.OutOfOrder && r.evidence.Sequence <= v.standing.Sequence-attest.KeepEvidence:
+		default:
+			if refused++; refused <= maxRefused {
+				continue
+			}
+		}
+		err := v.conn.Client.CoreV1().ConfigMaps(r.cm.Namespace).Delete(ctx, r.cm.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
 		}

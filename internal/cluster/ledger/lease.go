@@ -45,11 +45,11 @@ func (l *Ledger) Lock(ctx context.Context, c model.Cluster, t model.Target, hold
 	if err != nil {
 		return nil, nil, fmt.Errorf("cluster %s: lock %s: %w", c.Name, t.Key(), err)
 	}
-	if err := conn.EnsureNamespace(ctx, t); err != nil {
+	if err := conn.EnsureOwnNamespace(ctx); err != nil {
 		leave()
 		return nil, nil, fmt.Errorf("lock %s: %w", t.Key(), err)
 	}
-	le := &lease{client: conn.Client.CoordinationV1().Leases(t.Namespace), target: t, holder: holder, timing: l.timing}
+	le := &lease{client: conn.Client.CoordinationV1().Leases(cluster.OwnNamespace), target: t, holder: holder, timing: l.timing}
 	if err := le.acquire(ctx, waiting); err != nil {
 		leave()
 		return nil, nil, fmt.Errorf("cluster %s: lock %s: %w", c.Name, t.Key(), err)
@@ -99,7 +99,7 @@ func (l *Ledger) enter(ctx context.Context, c model.Cluster, t model.Target, hol
 	}
 }
 
-func leaseName(t model.Target) string { return "hubship-" + t.Release }
+func leaseName(t model.Target) string { return nameOf("release", t) }
 
 // acquire takes the Lease or waits for it. Another holder's Lease counts as
 // expired when it was seen unchanged for its duration by this machine's clock:
@@ -117,11 +117,11 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 				return nil
 			}
 			if !apierrors.IsAlreadyExists(err) {
-				return fmt.Errorf("create Lease %s/%s: %w", le.target.Namespace, leaseName(le.target), err)
+				return fmt.Errorf("create Lease %s/%s: %w", cluster.OwnNamespace, leaseName(le.target), err)
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("read Lease %s/%s: %w", le.target.Namespace, leaseName(le.target), err)
+			return fmt.Errorf("read Lease %s/%s: %w", cluster.OwnNamespace, leaseName(le.target), err)
 		}
 		if current.ResourceVersion != seen {
 			seen, since = current.ResourceVersion, time.Now()
@@ -133,7 +133,7 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 				return nil
 			}
 			if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("take Lease %s/%s: %w", le.target.Namespace, leaseName(le.target), err)
+				return fmt.Errorf("take Lease %s/%s: %w", cluster.OwnNamespace, leaseName(le.target), err)
 			}
 		} else if other != told {
 			waiting(other)
@@ -166,10 +166,10 @@ func (le *lease) claim(current *coordinationv1.Lease) *coordinationv1.Lease {
 	now := metav1.NowMicro()
 	seconds := max(int32(le.timing.Duration/time.Second), 1)
 	if current == nil {
-		current = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: leaseName(le.target), Namespace: le.target.Namespace}}
+		current = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: leaseName(le.target), Namespace: cluster.OwnNamespace}}
 	}
 	out := current.DeepCopy()
-	out.Labels = recordLabels("lock", le.target)
+	out.Labels = recordLabels(kindLock, le.target)
 	if holderOf(current) != le.holder {
 		var transitions int32
 		if current.Spec.LeaseTransitions != nil {

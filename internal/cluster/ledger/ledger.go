@@ -1,19 +1,23 @@
-// Package ledger keeps evidence, halts and the lock of each release in the
-// release's own cluster and namespace, beside Helm's records, so that losing
-// hubship's database loses no safety.
+// Package ledger keeps evidence, the standing and the lock of each release in
+// the release's own cluster, in hubship's own namespace.
+//
+// Nothing that it reads there is believed for being there: evidence and
+// standings are signed (package attest), and the standing is kept a second
+// time, in hubship's database. An error says that something could not be read:
+// it is never an answer.
 package ledger
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/keymutex"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 )
@@ -21,14 +25,33 @@ import (
 // Values of the label hubship.io/kind.
 const (
 	kindEvidence = "evidence"
-	kindHalt     = "halt"
+	kindStanding = "standing"
+	kindLock     = "lock"
 )
 
-// payload is the key of a ConfigMap's data that holds the record.
-const payload = "record.json"
+// Labels besides those of package cluster.
+const (
+	labelKey       = "hubship.io/release-key" // see releaseKey
+	labelNamespace = "hubship.io/namespace"
+)
 
-// keep is how many pieces of evidence of a release are kept.
-const keep = 20
+// payload is the key of a ConfigMap's data that holds the envelope.
+const payload = "envelope.json"
+
+// Memory keeps the standing of each release a second time, outside of the
+// cluster: hubship's database.
+type Memory interface {
+	// Standing returns the envelope that is kept under the key.
+	Standing(ctx context.Context, key string) (envelope []byte, ok bool, err error)
+	// SetStanding keeps an envelope in place of one of a lower generation. It
+	// returns false, and keeps nothing, when there is one as new.
+	SetStanding(ctx context.Context, key string, generation int64, envelope []byte) (bool, error)
+}
+
+// Clusters are the connections to the clusters.
+type Clusters interface {
+	Conn(c model.Cluster) (*cluster.Conn, error)
+}
 
 // Timing of the lock. A holder that has not renewed for Duration has lost it.
 type Timing struct {
@@ -53,20 +76,38 @@ func (t Timing) withDefaults() Timing {
 // Ledger implements the workflows' ledger on ConfigMaps and Leases. It is safe
 // for concurrent use.
 type Ledger struct {
-	clusters *cluster.Set
+	clusters Clusters
+	keys     attest.Keys
+	memory   Memory
 	timing   Timing
+	changing keymutex.KeyMutex // of standings, by release
 
 	mu   sync.Mutex
 	held map[string]chan struct{} // locks of this process; a token is in the channel while one is free
 }
 
-// New returns a ledger over the clusters.
-func New(clusters *cluster.Set, timing Timing) *Ledger {
-	return &Ledger{clusters: clusters, timing: timing.withDefaults(), held: map[string]chan struct{}{}}
+// New returns a ledger over the clusters, which signs with the newest of the
+// keys.
+func New(clusters Clusters, keys attest.Keys, memory Memory, timing Timing) *Ledger {
+	return &Ledger{
+		clusters: clusters, keys: keys, memory: memory, timing: timing.withDefaults(),
+		changing: keymutex.NewHashed(0), held: map[string]chan struct{}{},
+	}
 }
 
-// recordLabels finds what belongs to a release. A release's name is unique
-// within its namespace.
+// releaseKey identifies a release within its cluster: Helm's name and
+// namespace, neither of which fits into a name together with the other.
+func releaseKey(t model.Target) string {
+	sum := sha256.Sum256([]byte(t.Namespace + "\x00" + t.Release))
+	return hex.EncodeToString(sum[:10])
+}
+
+// nameOf is the name of an object that belongs to a release.
+func nameOf(kind string, t model.Target) string {
+	return kind + "-" + t.Release + "-" + releaseKey(t)
+}
+
+// recordLabels find what belongs to a release, and tell people.
 func recordLabels(kind string, t model.Target) map[string]string {
 	return map[string]string{
 		cluster.LabelManagedBy:   cluster.ManagedBy,
@@ -74,36 +115,9 @@ func recordLabels(kind string, t model.Target) map[string]string {
 		cluster.LabelHub:         t.Hub,
 		cluster.LabelEnvironment: t.Environment,
 		cluster.LabelRelease:     t.Release,
+		labelNamespace:           t.Namespace,
+		labelKey:                 releaseKey(t),
 	}
-}
-
-func selector(kind string, t model.Target) string {
-	return labels.Set{
-		cluster.LabelManagedBy: cluster.ManagedBy,
-		cluster.LabelKind:      kind,
-		cluster.LabelRelease:   t.Release,
-	}.String()
-}
-
-// decode reads a record strictly enough that a damaged one never passes for a
-// good one: it must parse, and be about this hub and environment.
-func decode[T any](c model.Cluster, cm *corev1.ConfigMap, into *T, belongs func(*T) bool) error {
-	fail := func(why string) error {
-		return model.WithHint(
-			fmt.Errorf("cluster %s: record ConfigMap %s/%s is damaged: %s", c.Name, cm.Namespace, cm.Name, why),
-			fmt.Sprintf("look at it; when nothing can be made of it, remove it with `kubectl delete configmap -n %s %s` and deploy again", cm.Namespace, cm.Name))
-	}
-	data, ok := cm.Data[payload]
-	if !ok {
-		return fail("it has no " + payload)
-	}
-	if err := json.Unmarshal([]byte(data), into); err != nil {
-		return fail(err.Error())
-	}
-	if !belongs(into) {
-		return fail("it is about another hub or environment than its labels say")
-	}
-	return nil
 }
 
 func (l *Ledger) conn(c model.Cluster, t model.Target) (*cluster.Conn, error) {
@@ -112,12 +126,4 @@ func (l *Ledger) conn(c model.Cluster, t model.Target) (*cluster.Conn, error) {
 		return nil, fmt.Errorf("ledger of %s: %w", t.Key(), err)
 	}
 	return conn, nil
-}
-
-func (l *Ledger) list(ctx context.Context, conn *cluster.Conn, kind string, t model.Target) ([]corev1.ConfigMap, error) {
-	list, err := conn.Client.CoreV1().ConfigMaps(t.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector(kind, t)})
-	if err != nil {
-		return nil, fmt.Errorf("cluster %s: list %s of %s: %w", conn.Name, kind, t.Key(), err)
-	}
-	return list.Items, nil
 }

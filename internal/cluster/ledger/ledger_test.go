@@ -2,309 +2,407 @@ package ledger_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
-	"github.com/hubship/hubship/internal/cluster/clustertest"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/model"
 )
 
-// fast makes a Lease change hands in seconds.
-var fast = ledger.Timing{Duration: 3 * time.Second, Renew: 500 * time.Millisecond, Retry: 100 * time.Millisecond}
+func passedEvidence(t model.Target, shared string) model.Evidence {
+	return model.Evidence{Hub: t.Hub, Environment: t.Environment, Commit: "c", Shared: shared, Inputs: "i", Run: "run-" + shared,
+		Verified: model.Verification{Passed: true, Finished: time.Now()}}
+}
 
-func setup(t *testing.T) (*ledger.Ledger, *cluster.Conn, model.Cluster, model.Target) {
+// place is a release on an API server in memory, with somebody who may write
+// every ConfigMap there.
+type place struct {
+	*ledger.Ledger
+	t      *testing.T
+	all    clusters
+	db     memory
+	keys   *attest.Folder
+	c      model.Cluster
+	target model.Target
+}
+
+func newPlace(t *testing.T) place {
 	t.Helper()
-	c := clustertest.Cluster(t)
-	set := cluster.New(cluster.Options{})
-	conn, err := set.Conn(c)
+	p := place{t: t, all: newClusters("one", "two"), db: memory{}, keys: keysIn(t), c: model.Cluster{Name: "one"},
+		target: model.Target{Hub: "data8", Environment: "staging", Cluster: "one", Namespace: "data8-staging", Release: "data8-staging"}}
+	p.Ledger = ledger.New(p.all, p.keys, p.db, ledger.Timing{})
+	return p
+}
+
+func (p place) must(err error) {
+	p.t.Helper()
 	if err != nil {
-		t.Fatal(err)
-	}
-	return ledger.New(set, fast), conn, c, clustertest.Target(t, set, c, "data8-staging")
-}
-
-func evidence(shared string, at time.Time, passed bool) model.Evidence {
-	return model.Evidence{
-		Hub: "data8", Environment: "staging", Commit: "c" + shared, Shared: shared, Inputs: "i" + shared, Run: at.String(),
-		Verified: model.Verification{Passed: passed, Finished: at},
+		p.t.Fatal(err)
 	}
 }
 
-func TestEvidence(t *testing.T) {
-	l, conn, c, target := setup(t)
-	ctx := t.Context()
-	if _, ok, err := l.Evidence(ctx, c, target, "sha256:1"); ok || err != nil {
-		t.Fatalf("evidence in a namespace that does not exist: %v, %v", ok, err)
-	}
-	base := time.Now().UTC().Truncate(time.Second)
-	record := func(ev model.Evidence) {
-		t.Helper()
-		if err := l.Record(ctx, c, target, ev); err != nil {
-			t.Fatal(err)
+func (p place) record(shared string) {
+	p.t.Helper()
+	p.must(p.Record(p.t.Context(), p.c, p.target, passedEvidence(p.target, shared)))
+}
+
+func (p place) halt(shared string) {
+	p.t.Helper()
+	p.must(p.Halt(p.t.Context(), p.c, p.target, model.Halt{Hub: "data8", Environment: "staging", Shared: shared, Inputs: "i", Reason: "it fell over", Run: "r", Since: time.Now()}))
+}
+
+func (p place) believed(t model.Target, shared string) bool {
+	p.t.Helper()
+	_, ok, err := p.Evidence(p.t.Context(), p.c, t, shared)
+	p.must(err)
+	return ok
+}
+
+func (p place) halted() bool {
+	p.t.Helper()
+	_, ok, err := p.Halted(p.t.Context(), p.c, p.target)
+	p.must(err)
+	return ok
+}
+
+func (p place) maps(kind string) []corev1.ConfigMap {
+	p.t.Helper()
+	list, err := p.all[p.c.Name].Client.CoreV1().ConfigMaps(cluster.OwnNamespace).List(p.t.Context(), metav1.ListOptions{LabelSelector: "hubship.io/kind=" + kind})
+	p.must(err)
+	return list.Items
+}
+
+func (p place) write(on string, cm corev1.ConfigMap) {
+	p.t.Helper()
+	cm.ResourceVersion, cm.UID = "", ""
+	maps := p.all[on].Client.CoreV1().ConfigMaps(cm.Namespace)
+	_ = maps.Delete(p.t.Context(), cm.Name, metav1.DeleteOptions{})
+	_, err := maps.Create(p.t.Context(), &cm, metav1.CreateOptions{})
+	p.must(err)
+}
+
+func (p place) refusals() map[string]string {
+	p.t.Helper()
+	records, err := p.Records(p.t.Context(), p.c, p.target)
+	p.must(err)
+	out := map[string]string{}
+	for _, r := range records {
+		if !r.Believed {
+			out[r.Name] = r.Reason
+			if r.Refused == "" {
+				p.t.Errorf("%s is not believed, and nobody knows why", r.Name)
+			}
 		}
 	}
-	record(evidence("sha256:1", base, true))
-	record(evidence("sha256:1", base, true)) // a step that was resumed records again
-	record(evidence("sha256:1", base.Add(time.Millisecond), true))
-	record(evidence("sha256:2", base.Add(2*time.Millisecond), false))
-	ev, ok, err := l.Evidence(ctx, c, target, "sha256:1")
-	if err != nil || !ok || !ev.Verified.Finished.Equal(base.Add(time.Millisecond)) {
-		t.Errorf("newest evidence for 1: %v %v %v", ev.Verified.Finished, ok, err)
+	return out
+}
+
+func TestEvidenceOfARelease(t *testing.T) {
+	p := newPlace(t)
+	ctx := t.Context()
+	p.record("1")
+	p.record("2")
+	p.record("1") // a step that was resumed records again
+	if !p.believed(p.target, "1") || !p.believed(p.target, "2") || p.believed(p.target, "3") {
+		t.Error("what was recorded is not what is believed")
 	}
-	if _, ok, err := l.Evidence(ctx, c, target, "sha256:2"); ok || err != nil {
-		t.Errorf("a failed verification counts as passed: %v, %v", ok, err)
+	if ev, ok, err := p.Latest(ctx, p.c, p.target); err != nil || !ok || ev.Shared != "1" || ev.Cluster != "uid-of-one" {
+		t.Errorf("latest: %+v, %v, %v", ev, ok, err)
 	}
-	if _, ok, _ := l.Evidence(ctx, c, target, "sha256:3"); ok {
-		t.Error("evidence for inputs that were never verified")
-	}
-	if ev, ok, err := l.Latest(ctx, c, target); err != nil || !ok || ev.Shared != "sha256:2" {
-		t.Errorf("latest: %q %v %v", ev.Shared, ok, err)
-	}
-	other := target
-	other.Release = "data100-staging"
-	if _, ok, _ := l.Evidence(ctx, c, other, "sha256:1"); ok {
+	near := p.target
+	near.Namespace, near.Release = "data8", "staging-data8-staging"
+	if p.believed(near, "1") {
 		t.Error("another release's evidence was taken")
 	}
-	list, err := conn.Client.CoreV1().ConfigMaps(target.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "hubship.io/kind=evidence"})
-	if err != nil || len(list.Items) != 3 {
-		t.Fatalf("%d records, %v; want 3", len(list.Items), err)
+	for _, bad := range []model.Evidence{passedEvidence(model.Target{Hub: "other", Environment: "staging"}, "1"), passedEvidence(p.target, ""),
+		{Hub: "data8", Environment: "staging", Shared: "1"}} {
+		if err := p.Record(ctx, p.c, p.target, bad); err == nil {
+			t.Errorf("recorded: %+v", bad)
+		}
 	}
-	cm := list.Items[0].DeepCopy()
-	cm.Data["record.json"] = "{}"
-	if _, err := conn.Client.CoreV1().ConfigMaps(target.Namespace).Update(ctx, cm, metav1.UpdateOptions{}); err == nil {
-		t.Error("evidence could be changed")
+	for i := range 40 {
+		p.record(fmt.Sprint("more ", i))
 	}
-	if err := l.Record(ctx, c, target, model.Evidence{Hub: "other", Environment: "staging", Shared: "x"}); err == nil {
-		t.Error("evidence about another hub was recorded")
+	if n := len(p.maps("evidence")); n != attest.KeepEvidence {
+		t.Errorf("%d records are kept, want %d", n, attest.KeepEvidence)
+	}
+	if p.believed(p.target, "1") || !p.believed(p.target, "more 39") || !p.believed(p.target, "more 20") {
+		t.Error("the newest do not count, or the oldest do")
 	}
 }
 
-func TestOldEvidenceIsRemoved(t *testing.T) {
-	l, conn, c, target := setup(t)
-	base := time.Now().UTC().Truncate(time.Second)
-	for i := range 23 {
-		if err := l.Record(t.Context(), c, target, evidence(fmt.Sprint(i), base.Add(time.Duration(i)*time.Second), true)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list, err := conn.Client.CoreV1().ConfigMaps(target.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "hubship.io/kind=evidence"})
-	if err != nil || len(list.Items) != 20 {
-		t.Errorf("%d records, %v; want 20", len(list.Items), err)
-	}
-	for shared, want := range map[string]bool{"0": false, "2": false, "3": true, "22": true} {
-		if _, ok, err := l.Evidence(t.Context(), c, target, shared); ok != want || err != nil {
-			t.Errorf("evidence %s: %v, %v; want %v", shared, ok, err, want)
-		}
-	}
-}
-
-func TestDamagedRecordsNeverPass(t *testing.T) {
-	l, conn, c, target := setup(t)
-	ctx := t.Context()
-	if err := l.Record(ctx, c, target, evidence("1", time.Now(), true)); err != nil {
-		t.Fatal(err)
-	}
-	maps := conn.Client.CoreV1().ConfigMaps(target.Namespace)
-	list, err := maps.List(ctx, metav1.ListOptions{LabelSelector: "hubship.io/kind=evidence"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string]map[string]string{
-		"half":      {"record.json": `{"hub": "data8", "shared": "1", "ver`},
-		"empty":     {},
-		"other hub": {"record.json": `{"hub": "data100", "environment": "staging", "shared": "1", "verified": {"passed": true}}`},
+// TestWriterOfConfigMaps is somebody who may write all ConfigMaps, hubship's
+// own included, and tries to have inputs believed that nobody proved.
+func TestWriterOfConfigMaps(t *testing.T) {
+	for _, attack := range []struct {
+		name   string
+		do     func(p place)
+		reason attest.Reason // that a record is refused for
+	}{
+		{"writes one by hand", func(p place) {
+			cm := p.maps("evidence")[0]
+			cm.Name += "0"
+			cm.Data = map[string]string{"envelope.json": strings.ReplaceAll(cm.Data["envelope.json"], `"sig":"`, `"sig":"AA`)}
+			p.write("one", cm)
+		}, attest.BadSignature},
+		{"leaves the signature out", func(p place) {
+			cm := p.maps("evidence")[0]
+			cm.Name += "0"
+			cm.Data = map[string]string{"envelope.json": `{"payloadType":"application/vnd.in-toto+json","payload":"AAAA","signatures":[]}`}
+			p.write("one", cm)
+		}, attest.BadSignature},
+		{"signs with a key of its own", func(p place) {
+			e := attest.Evidence{Evidence: passedEvidence(p.target, "bad"), Namespace: p.target.Namespace, Release: p.target.Release, Sequence: 2, Recorded: time.Now()}
+			e.Evidence.Cluster = "uid-of-one"
+			raw, err := e.Seal(keysIn(p.t))
+			p.must(err)
+			cm := p.maps("evidence")[0]
+			cm.Name += "0"
+			cm.Data = map[string]string{"envelope.json": string(raw)}
+			p.write("one", cm)
+		}, attest.BadSignature},
+		{"passes off a standing", func(p place) {
+			cm := p.maps("evidence")[0]
+			cm.Name += "0"
+			cm.Data = p.maps("standing")[0].Data
+			p.write("one", cm)
+		}, attest.WrongType},
+		{"copies from another hub", func(p place) { copyFrom(p, "one", func(t *model.Target) { t.Hub, t.Namespace = "other", "other" }) }, attest.WrongHub},
+		{"copies from another environment", func(p place) {
+			copyFrom(p, "one", func(t *model.Target) { t.Environment, t.Namespace = "prod", "data8-prod" })
+		}, attest.WrongEnv},
+		{"copies from another namespace", func(p place) { copyFrom(p, "one", func(t *model.Target) { t.Namespace = "other" }) }, attest.WrongRelease},
+		{"copies from another cluster", func(p place) { copyFrom(p, "two", func(*model.Target) {}) }, attest.WrongCluster},
+		{"as an earlier hubship kept it", func(p place) {
+			raw, err := json.Marshal(passedEvidence(p.target, "bad"))
+			p.must(err)
+			p.write("one", corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hubship-evidence-data8-staging-20261129-120000.000000000-00000000", Namespace: p.target.Namespace,
+				Labels: map[string]string{"app.kubernetes.io/managed-by": "hubship", "hubship.io/kind": "evidence", "hubship.io/release": "data8-staging"}},
+				Data: map[string]string{"record.json": string(raw)}})
+		}, attest.BadSignature},
 	} {
-		t.Run(name, func(t *testing.T) {
-			bad := list.Items[0].DeepCopy()
-			bad.ResourceVersion, bad.UID, bad.Data = "", "", data
-			bad.Name = strings.Replace(bad.Name, "-2", "-9", 1) // newer than any
-			if _, err := maps.Create(ctx, bad, metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
+		t.Run(attack.name, func(t *testing.T) {
+			p := newPlace(t)
+			p.record("1")
+			attack.do(p)
+			if p.believed(p.target, "bad") {
+				t.Error("what nobody proved is believed")
 			}
-			_, ok, err := l.Evidence(ctx, c, target, "1")
-			if ok || err == nil || !strings.Contains(err.Error(), bad.Name) || model.HintOf(err) == "" {
-				t.Errorf("ok %v, error %v, hint %q", ok, err, model.HintOf(err))
+			if found := p.refusals(); !slices.Contains(reasons(found), string(attack.reason)) {
+				t.Errorf("refused: %v, want one for its %s", found, attack.reason)
 			}
-			if _, _, err := l.Latest(ctx, c, target); err == nil {
-				t.Error("the latest evidence is damaged, and no error")
+			// It never stands in the way of what is genuine.
+			if !p.believed(p.target, "1") {
+				t.Error("the genuine record beside it is not believed")
 			}
-			if _, ok, err := l.Evidence(ctx, c, target, "another"); ok || err != nil {
-				t.Errorf("a damaged record stands in the way of other inputs: %v", err)
-			}
-			if err := maps.Delete(ctx, bad.Name, metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
+			p.record("2")
+			if !p.believed(p.target, "2") {
+				t.Error("a newer genuine record is not believed")
 			}
 		})
 	}
 }
 
-func TestHalt(t *testing.T) {
-	l, conn, c, target := setup(t)
-	ctx := t.Context()
-	if _, ok, err := l.Halted(ctx, c, target); ok || err != nil {
-		t.Fatalf("halted from the start: %v, %v", ok, err)
+func reasons(found map[string]string) []string {
+	var all []string
+	for _, r := range found {
+		all = append(all, r)
 	}
-	if err := l.Clear(ctx, c, target); err != nil {
-		t.Errorf("clear with nothing to clear: %v", err)
-	}
-	var wg sync.WaitGroup
-	for i := range 5 { // several at once: all succeed, one of them stays
-		wg.Go(func() {
-			h := model.Halt{Hub: "data8", Environment: "staging", Reason: fmt.Sprint(i), Since: time.Now()}
-			if err := l.Halt(ctx, c, target, h); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if h, ok, err := l.Halted(ctx, c, target); !ok || err != nil || h.Reason == "" {
-		t.Errorf("halted: %+v %v %v", h, ok, err)
-	}
-	maps := conn.Client.CoreV1().ConfigMaps(target.Namespace)
-	cm, err := maps.Get(ctx, "hubship-halt-data8-staging", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cm.Data["record.json"] = "{"
-	if _, err := maps.Update(ctx, cm, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := l.Halted(ctx, c, target); err == nil {
-		t.Error("a damaged halt does not count")
-	}
-	if err := l.Clear(ctx, c, target); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok, err := l.Halted(ctx, c, target); ok || err != nil {
-		t.Errorf("still halted: %v, %v", ok, err)
-	}
+	return all
 }
 
-func TestLockExcludes(t *testing.T) {
-	l, _, c, target := setup(t)
-	others := []*ledger.Ledger{l, ledger.New(cluster.New(cluster.Options{}), fast)} // two processes
-	var inside, most atomic.Int32
-	var wg sync.WaitGroup
-	for i := range 6 {
-		wg.Go(func() {
-			locked, unlock, err := others[i%2].Lock(t.Context(), c, target, fmt.Sprintf("run-%d", i), nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer unlock()
-			if n := inside.Add(1); n > most.Load() {
-				most.Store(n)
-			}
-			time.Sleep(200 * time.Millisecond)
-			if locked.Err() != nil {
-				t.Errorf("lost: %v", context.Cause(locked))
-			}
-			inside.Add(-1)
-		})
-	}
-	wg.Wait()
-	if most.Load() != 1 {
-		t.Errorf("%d held the lock at once", most.Load())
-	}
+// copyFrom puts genuine evidence for the inputs "bad" of another release among
+// the records of this one.
+func copyFrom(p place, from string, change func(*model.Target)) {
+	there := p.target
+	there.Cluster = from
+	change(&there)
+	p.must(p.Record(p.t.Context(), model.Cluster{Name: from}, there, passedEvidence(there, "bad")))
+	list, err := p.all[from].Client.CoreV1().ConfigMaps(cluster.OwnNamespace).List(p.t.Context(), metav1.ListOptions{
+		LabelSelector: "hubship.io/kind=evidence,hubship.io/hub=" + there.Hub + ",hubship.io/environment=" + there.Environment + ",hubship.io/namespace=" + there.Namespace})
+	p.must(err)
+	own := p.maps("evidence")
+	i := slices.IndexFunc(own, func(cm corev1.ConfigMap) bool {
+		return cm.Labels["hubship.io/namespace"] == p.target.Namespace && cm.Labels["hubship.io/hub"] == p.target.Hub
+	})
+	cm := own[i]
+	cm.Name += "0"
+	cm.Data = list.Items[0].Data
+	p.write("one", cm)
 }
 
-// A holder that died is waited for until its Lease has run out; the same
-// holder, resumed, is not.
-func TestLockTakeover(t *testing.T) {
-	_, conn, c, target := setup(t)
-	ctx := t.Context()
-	dead := func() *ledger.Ledger {
-		return ledger.New(cluster.New(cluster.Options{}), ledger.Timing{Duration: 3 * time.Second, Renew: time.Hour})
-	}
-	if _, _, err := dead().Lock(ctx, c, target, "run-1", nil); err != nil { // never renewed
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if _, _, err := dead().Lock(ctx, c, target, "run-1", func(h string) { t.Errorf("the same holder waits for %q", h) }); err != nil {
-		t.Fatal(err)
-	}
-	if waited := time.Since(began); waited > time.Second {
-		t.Errorf("the same holder waited %s", waited)
-	}
-	began = time.Now()
-	var told []string
-	_, unlock, err := ledger.New(cluster.New(cluster.Options{}), fast).Lock(ctx, c, target, "run-2", func(h string) { told = append(told, h) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if waited := time.Since(began); waited < 2500*time.Millisecond || waited > 10*time.Second {
-		t.Errorf("taken over after %s, want about 3 s", waited)
-	}
-	if len(told) != 1 || told[0] != "run-1" {
-		t.Errorf("waiting was told %q", told)
-	}
-	unlock()
-	unlock() // twice is once
-	lease, err := conn.Client.CoordinationV1().Leases(target.Namespace).Get(ctx, "hubship-data8-staging", metav1.GetOptions{})
-	if err != nil || lease.Spec.HolderIdentity != nil {
-		t.Errorf("after unlock: %v, %v", lease.Spec.HolderIdentity, err)
-	}
-}
-
-func TestLostLockEndsTheContext(t *testing.T) {
-	l, conn, c, target := setup(t)
-	locked, unlock, err := l.Lock(t.Context(), c, target, "run-1", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unlock()
-	leases := conn.Client.CoordinationV1().Leases(target.Namespace)
-	time.Sleep(1200 * time.Millisecond) // renewed at least once
-	if locked.Err() != nil {
-		t.Fatalf("lost while renewing: %v", context.Cause(locked))
-	}
-	for range 5 { // its own renewal may come between
-		lease, err := leases.Get(t.Context(), "hubship-data8-staging", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		thief := "thief"
-		lease.Spec.HolderIdentity = &thief
-		if _, err = leases.Update(t.Context(), lease, metav1.UpdateOptions{}); err == nil {
-			break
+// A halt stands until it is cleared, and what it voided stays so, whatever is
+// removed, replaced or brought back.
+func TestHaltOutlivesItsRecords(t *testing.T) {
+	p := newPlace(t)
+	p.record("1")
+	before := append(p.maps("standing"), p.maps("evidence")...)
+	p.halt("1")
+	for name, attack := range map[string]func(){
+		"nothing": func() {},
+		"everything removed": func() {
+			for _, cm := range append(p.maps("standing"), p.maps("evidence")...) {
+				p.must(p.all["one"].Client.CoreV1().ConfigMaps(cm.Namespace).Delete(t.Context(), cm.Name, metav1.DeleteOptions{}))
+			}
+		},
+		"as it was before": func() {
+			for _, cm := range before {
+				p.write("one", cm)
+			}
+		},
+		"spoiled": func() {
+			cm := p.maps("standing")[0]
+			cm.Data = map[string]string{"envelope.json": "{}"}
+			p.write("one", cm)
+		},
+	} {
+		attack()
+		if !p.halted() || p.believed(p.target, "1") {
+			t.Errorf("%s: halted %v, believed %v", name, p.halted(), p.believed(p.target, "1"))
 		}
 	}
-	select {
-	case <-locked.Done():
-	case <-time.After(5 * time.Second):
-		t.Fatal("the context did not end")
+	p.must(p.Clear(t.Context(), p.c, p.target))
+	for _, cm := range before { // after the halt is over, the old evidence again
+		p.write("one", cm)
 	}
-	if !errors.Is(context.Cause(locked), ledger.ErrLockLost) || !strings.Contains(context.Cause(locked).Error(), "thief") {
-		t.Errorf("cause: %v", context.Cause(locked))
+	if p.halted() || p.believed(p.target, "1") {
+		t.Errorf("after the halt: halted %v, the evidence from before it is believed %v", p.halted(), p.believed(p.target, "1"))
+	}
+	if found := p.refusals(); !slices.Contains(reasons(found), string(attest.Voided)) {
+		t.Errorf("refused: %v", found)
+	}
+	p.record("1")
+	if !p.believed(p.target, "1") {
+		t.Error("the same inputs, verified anew, do not count")
 	}
 }
 
-func TestLockEndsWithItsContext(t *testing.T) {
-	l, _, c, target := setup(t)
-	_, unlock, err := l.Lock(t.Context(), c, target, "run-1", nil)
-	if err != nil {
-		t.Fatal(err)
+func TestTheDatabaseIsLost(t *testing.T) {
+	p := newPlace(t)
+	p.record("1")
+	p.record("2")
+	p.halt("1")
+	clear(p.db)
+	if !p.halted() || p.believed(p.target, "1") || !p.believed(p.target, "2") {
+		t.Error("the cluster alone does not remember")
 	}
-	defer unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, _, err := l.Lock(ctx, c, target, "run-2", nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("within the process: %v", err)
+	p.must(p.Clear(t.Context(), p.c, p.target))
+	p.record("3")
+	if p.halted() || p.believed(p.target, "1") || !p.believed(p.target, "3") {
+		t.Error("after the database was lost nothing goes on")
 	}
-	other := ledger.New(cluster.New(cluster.Options{}), fast)
-	ctx2, cancel2 := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel2()
-	if _, _, err := other.Lock(ctx2, c, target, "run-2", nil); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("between processes: %v", err)
+}
+
+// A halt that an earlier hubship left stands, until the release has a standing
+// of its own.
+func TestUnsignedHalt(t *testing.T) {
+	for _, data := range []string{`{"hub":"data8","environment":"staging","reason":"it fell over","inputs":"i"}`, `{`, `{"hub":"other"}`} {
+		p := newPlace(t)
+		p.write("one", corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "hubship-halt-data8-staging", Namespace: p.target.Namespace}, Data: map[string]string{"record.json": data}})
+		if !p.halted() {
+			t.Errorf("%s: not halted", data)
+		}
+		p.must(p.Clear(t.Context(), p.c, p.target))
+		if p.halted() {
+			t.Errorf("%s: still halted after it was cleared", data)
+		}
+	}
+}
+
+// What cannot be read is an error, and never an answer.
+func TestUnknownIsNoAnswer(t *testing.T) {
+	broken := errors.New("the API server does not answer")
+	for _, resource := range []string{"namespaces", "configmaps"} {
+		p := newPlace(t)
+		p.record("1")
+		p.all["one"].Client.(*fake.Clientset).PrependReactor("*", resource, func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, broken })
+		unknown(t, p, resource)
+	}
+	p := newPlace(t)
+	p.record("1")
+	p.Ledger = ledger.New(p.all, p.keys, lost{}, ledger.Timing{})
+	unknown(t, p, "the database")
+	p.Ledger = ledger.New(p.all, noKeys{}, p.db, ledger.Timing{})
+	unknown(t, p, "the keys")
+}
+
+func unknown(t *testing.T, p place, what string) {
+	t.Helper()
+	ctx := t.Context()
+	_, ok, err := p.Evidence(ctx, p.c, p.target, "1")
+	_, halted, herr := p.Halted(ctx, p.c, p.target)
+	_, latest, lerr := p.Latest(ctx, p.c, p.target)
+	_, rerr := p.Records(ctx, p.c, p.target)
+	if ok || halted || latest || err == nil || herr == nil || lerr == nil || rerr == nil {
+		t.Errorf("without %s: %v %v, %v %v, %v %v, %v", what, ok, err, halted, herr, latest, lerr, rerr)
+	}
+	if err := p.Record(ctx, p.c, p.target, passedEvidence(p.target, "2")); err == nil {
+		t.Errorf("without %s evidence was recorded", what)
+	}
+	if err := p.Halt(ctx, p.c, p.target, model.Halt{Hub: "data8", Environment: "staging"}); err == nil {
+		t.Errorf("without %s a halt was stored", what)
+	}
+}
+
+type lost struct{}
+
+func (lost) Standing(context.Context, string) ([]byte, bool, error) {
+	return nil, false, errors.New("the database is locked")
+}
+
+func (lost) SetStanding(context.Context, string, int64, []byte) (bool, error) {
+	return false, errors.New("the database is locked")
+}
+
+type noKeys struct{}
+
+func (noKeys) Newest() (attest.Private, error) {
+	return attest.Private{}, errors.New("the folder cannot be read")
+}
+
+func (noKeys) Public() ([]attest.Public, error) { return nil, errors.New("the folder cannot be read") }
+
+// Stopped between its two places, a change errs on the safe side, and doing it
+// again brings both into line.
+func TestStoppedHalfWay(t *testing.T) {
+	p := newPlace(t)
+	p.record("1")
+	down := true
+	p.all["one"].Client.(*fake.Clientset).PrependReactor("update", "configmaps", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return down, nil, errors.New("the API server went away")
+	})
+	h := model.Halt{Hub: "data8", Environment: "staging", Shared: "1", Reason: "x", Since: time.Now()}
+	if err := p.Halt(t.Context(), p.c, p.target, h); err == nil {
+		t.Fatal("half a halt is no error")
+	}
+	if !p.halted() || p.believed(p.target, "1") {
+		t.Error("half a halt does not hold")
+	}
+	down = false
+	p.must(p.Halt(t.Context(), p.c, p.target, h))
+	down = true
+	if err := p.Clear(t.Context(), p.c, p.target); err == nil {
+		t.Fatal("half a clearing is no error")
+	}
+	if !p.halted() {
+		t.Error("half a clearing clears")
+	}
+	down = false
+	p.must(p.Clear(t.Context(), p.c, p.target))
+	if p.halted() {
+		t.Error("it cannot be cleared any more")
 	}
 }

@@ -83,14 +83,16 @@ func (b *Builder) Find(ctx context.Context, tree fs.FS, src model.Source) (model
 	if err != nil {
 		return model.Built{}, false, fmt.Errorf("find image %s: %w", src.ID, err)
 	}
-	built, ok, err := b.lookUp(ctx, w)
+	built, ok, err := b.find(ctx, w)
 	if err != nil {
 		return model.Built{}, false, fmt.Errorf("find image %s: %w", src.ID, err)
 	}
 	return built, ok, nil
 }
 
-// Exists says whether the tag still names exactly this image in the registry.
+// Exists says whether the tag still names exactly this image in the registry,
+// and a provenance that one of the installation's keys signed lets it be
+// deployed.
 func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 	repository, ok := cutRepository(built.Name, b.o.Registry)
 	if !ok {
@@ -101,7 +103,13 @@ func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("check image %s: %w", built.ID, err)
 	}
-	return ok && digest == built.Digest, nil
+	if !ok || digest != built.Digest || isUnapproved(repository) {
+		return false, nil
+	}
+	if _, _, ok, err = b.provenance(ctx, repository, built, deployable); err != nil {
+		return false, fmt.Errorf("check image %s: %w", built.ID, err)
+	}
+	return ok, nil
 }
 
 // Build builds the source and pushes it, unless the registry has it by now.
@@ -125,6 +133,14 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, opts 
 	if err != nil {
 		return model.Built{}, fmt.Errorf("build image %s: %w", src.ID, err)
 	}
+	if w.proposed() {
+		// What was approved is good enough for a check.
+		approved := w.into(b.registry, src.Repository)
+		approved.opts.Origin.Pull = 0
+		if built, ok, err := b.find(ctx, approved); err != nil || ok {
+			return built, err
+		}
+	}
 	built, err := b.flights.do(ctx, w.built.Ref(), opts.Untrusted, out, func(ctx context.Context, log io.Writer) (model.Built, error) {
 		return b.build(ctx, filesOf(dir, src), w, log)
 	})
@@ -137,10 +153,12 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, opts 
 
 // want is an image by its identity, before its digest is known.
 type want struct {
-	src       model.Source
-	untrusted bool
-	bases     []pin
-	built     model.Built // without digest and size
+	src        model.Source
+	untrusted  bool
+	opts       model.BuildOptions
+	repository string // of the registry: that of the source, or its unapproved one
+	bases      []pin
+	built      model.Built // without digest and size
 }
 
 // pin is a base image as the Dockerfile writes it and as it is used.
@@ -155,6 +173,9 @@ func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Sourc
 	if err != nil {
 		return want{}, model.WithHint(fmt.Errorf("%s: %w", src.Dockerfile, err), "correct the build file")
 	}
+	if err := refuseUnapproved(src, refs); err != nil {
+		return want{}, err
+	}
 	resolve := b.registry.Base
 	if opts.Untrusted {
 		if err := refused(dockerfile, src.Dockerfile, b.o.Platform, b.own); err != nil {
@@ -162,7 +183,10 @@ func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Sourc
 		}
 		resolve = b.publicBase
 	}
-	w := want{src: src, untrusted: opts.Untrusted}
+	w := want{src: src, untrusted: opts.Untrusted, opts: opts, repository: src.Repository}
+	if w.proposed() {
+		w.repository = unapproved(src.Repository)
+	}
 	bases := make([]image.Base, 0, len(refs))
 	for _, ref := range refs {
 		base, err := resolve(ctx, ref)
@@ -175,7 +199,7 @@ func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Sourc
 	key := image.Key(src.Hash, bases)
 	w.built = model.Built{
 		ID: src.ID, Source: src.Hash, Key: key,
-		Name: b.registry.Name(src.Repository), Tag: image.Tag(key),
+		Name: b.registry.Name(w.repository), Tag: image.Tag(key),
 	}
 	return w, nil
 }
@@ -183,7 +207,7 @@ func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Sourc
 // lookUp completes the image from the registry. A tag that holds anything but
 // an image of this very key counts as absent, so that a build replaces it.
 func (b *Builder) lookUp(ctx context.Context, w want) (model.Built, bool, error) {
-	m, ok, err := b.registry.Manifest(ctx, w.src.Repository, w.built.Tag)
+	m, ok, err := b.registry.Manifest(ctx, w.repository, w.built.Tag)
 	if err != nil || !ok || m.Key != w.built.Key {
 		return model.Built{}, false, err
 	}
@@ -210,9 +234,13 @@ func (b *Builder) build(ctx context.Context, at files, w want, log io.Writer) (m
 	defer func() { <-b.slots }()
 	// Another process, or a run that was killed after its push, may have made
 	// it since the caller looked.
-	if built, ok, err := b.lookUp(ctx, w); err != nil || ok {
+	if built, ok, err := b.find(ctx, w); err != nil || ok {
 		return built, err
 	}
+	if built, ok, err := b.takeOver(ctx, w, log); err != nil || ok {
+		return built, err
+	}
+	started := time.Now()
 	digest, err := b.solve(ctx, at, w, log)
 	if err != nil {
 		return model.Built{}, err
@@ -225,6 +253,9 @@ func (b *Builder) build(ctx context.Context, at files, w want, log io.Writer) (m
 		return model.Built{}, model.WithHint(
 			fmt.Errorf("pushed %s as %s, but the registry does not show it", w.built.Ref(), digest),
 			"check that BuildKit and hubship reach the same registry under the name "+b.o.Registry)
+	}
+	if err := b.sign(ctx, w, built, provenanceOf(w, started)); err != nil {
+		return model.Built{}, err
 	}
 	built.Rebuilt = true
 	return built, nil

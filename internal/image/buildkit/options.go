@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/image"
+	"github.com/hubship/hubship/internal/outbound"
 )
 
 // Options say where images are built and where they go.
@@ -46,6 +48,12 @@ type Options struct {
 	// configuration file. They go to BuildKit's own requests to the registry
 	// and to those of base images, never into a build.
 	Keychain authn.Keychain
+	// Outside reaches registries that a change names; nil reaches the Internet
+	// alone.
+	Outside *outbound.Guard
+	// Keys sign the provenance of what is built, and say whose provenance is
+	// believed. Without them nothing can be built or found.
+	Keys attest.Keys
 }
 
 // Validate reports what keeps the options from being used.
@@ -87,6 +95,6 @@ func (o Options) withDefaults() Options {
 func (o Options) registry() image.RegistryOptions {
 	return image.RegistryOptions{
 		Address: o.Registry, Insecure: o.Insecure, Mirrors: o.Mirrors,
-		Keychain: o.Keychain, Patience: o.Patience,
+		Keychain: o.Keychain, Patience: o.Patience, Outside: o.Outside,
 	}
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/hubship/hubship/internal/image"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/outbound"
 )
 
 // What an untrusted build may not do is refused twice: by its build file here,
@@ -199,8 +200,7 @@ func isInside(host string) bool {
 	}
 	host = strings.ToLower(strings.Trim(strings.TrimSuffix(host, "."), "[]"))
 	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap()
-		return !addr.IsGlobalUnicast() || addr.IsPrivate() || sharedAddresses.Contains(addr)
+		return outbound.Decide(netip.AddrPortFrom(addr, 443), outbound.Policy{}) != nil
 	}
 	if net.ParseIP(host) != nil || !strings.Contains(host, ".") {
 		return true
@@ -216,9 +216,6 @@ func isInside(host string) bool {
 	}
 	return false
 }
-
-// sharedAddresses are those of carriers' networks (RFC 6598).
-var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 // publicBase resolves an image that untrusted code names. It must be one that
 // anybody may read, and none that this installation has built.
@@ -260,7 +257,7 @@ func (b *Builder) readable(ctx context.Context, base image.Base) error {
 		places = []name.Repository{ours, ref.Context()}
 	}
 	for _, place := range places {
-		if _, err = remote.Head(place.Digest(base.Digest), lookUp(ctx, authn.NewMultiKeychain())...); err == nil {
+		if _, err = remote.Head(place.Digest(base.Digest), b.lookUpIn(ctx, place, authn.NewMultiKeychain())...); err == nil {
 			return nil
 		}
 	}
@@ -278,7 +275,7 @@ func (b *Builder) beside(repository string) (name.Repository, error) {
 
 // isBuilt says whether the registry has the image and hubship has built it.
 func (b *Builder) isBuilt(ctx context.Context, ref name.Digest) (bool, error) {
-	desc, err := remote.Get(ref, lookUp(ctx, b.registry.Keychain())...)
+	desc, err := remote.Get(ref, b.lookUpIn(ctx, ref.Context(), b.registry.Keychain())...)
 	var answer *transport.Error
 	if errors.As(err, &answer) && answer.StatusCode < 500 {
 		return false, nil // it has none, or has none for us
@@ -295,8 +292,8 @@ func (b *Builder) isBuilt(ctx context.Context, ref name.Digest) (bool, error) {
 	return manifest.Annotations[image.LabelKey] != "", nil
 }
 
-func lookUp(ctx context.Context, keychain authn.Keychain) []remote.Option {
-	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(keychain), remote.WithUserAgent("hubship")}
+func (b *Builder) lookUpIn(ctx context.Context, place name.Repository, keychain authn.Keychain) []remote.Option {
+	return []remote.Option{remote.WithContext(ctx), remote.WithTransport(b.registry.Transport(place)), remote.WithAuthFromKeychain(keychain), remote.WithUserAgent("hubship")}
 }
 
 // allowOnly makes BuildKit refuse every source but the build's own folders and

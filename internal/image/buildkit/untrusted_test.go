@@ -108,7 +108,7 @@ func TestOwnRegistry(t *testing.T) {
 func TestIsInside(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]bool{
-		"docker.io": false, "ghcr.io:443": false, "1.1.1.1": false, "[2606:4700::1111]:443": false, "203.0.113.80": false,
+		"docker.io": false, "ghcr.io:443": false, "1.1.1.1": false, "[2606:4700::1111]:443": false, "93.184.216.34": false,
 		"127.0.0.1:5000": true, "10.1.2.3": true, "172.16.0.1": true, "192.168.1.1:80": true, "169.254.169.254": true,
 		"100.64.1.1": true, "0.0.0.0": true, "[::1]:5000": true, "[fd00::1]": true, "[fe80::1]": true, "[::ffff:10.0.0.1]": true,
 		"localhost:5000": true, "registry": true, "registry:5000": true, "hub.default.svc": true, "kubernetes.default.svc.cluster.local": true,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -40,9 +41,9 @@ const deployFetchTimeout = time.Minute
 
 // newChartCache returns a cache of loaded charts. dir keeps what was fetched;
 // "" means that nothing may be.
-func newChartCache(dir string) *chartCache {
+func newChartCache(dir string, via http.RoundTripper) *chartCache {
 	muteValues()
-	s := newSources(Charts{CacheDir: dir, Timeout: deployFetchTimeout})
+	s := newSources(Charts{CacheDir: dir, Timeout: deployFetchTimeout, Transport: via})
 	s.remember = false // each attempt to deploy asks again
 	return &chartCache{sources: s, seen: map[string]*cachedChart{}}
 }

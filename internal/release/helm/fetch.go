@@ -24,20 +24,20 @@ import (
 const maxIndex = 64 << 20
 
 // fetchChart returns a chart's archive from its repository or registry.
-func fetchChart(ctx context.Context, w dependency) ([]byte, error) {
+func fetchChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte, error) {
 	switch {
 	case registry.IsOCI(w.repository):
-		return pullChart(ctx, w)
+		return pullChart(ctx, via, w)
 	case strings.HasPrefix(w.repository, "http://"), strings.HasPrefix(w.repository, "https://"):
-		return downloadChart(ctx, w)
+		return downloadChart(ctx, via, w)
 	}
 	return nil, errors.New("the repository is neither http(s)://, oci:// nor file://; repository names of one machine (@name, alias:name) mean nothing elsewhere")
 }
 
 // downloadChart gets an archive that a repository's index names, and checks it
 // against the digest there.
-func downloadChart(ctx context.Context, w dependency) ([]byte, error) {
-	raw, err := get(ctx, strings.TrimSuffix(w.repository, "/")+"/index.yaml", maxIndex)
+func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte, error) {
+	raw, err := get(ctx, via, strings.TrimSuffix(w.repository, "/")+"/index.yaml", maxIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func downloadChart(ctx context.Context, w dependency) ([]byte, error) {
 	if !strings.HasPrefix(at, "http://") && !strings.HasPrefix(at, "https://") {
 		return nil, fmt.Errorf("the index names an address that is not http(s):// for %s %s", w.name, w.version)
 	}
-	data, err := get(ctx, at, maxChart)
+	data, err := get(ctx, via, at, maxChart)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +85,12 @@ func readIndex(raw []byte) (*repo.IndexFile, error) {
 }
 
 // get returns what an address gives, up to a size.
-func get(ctx context.Context, address string, limit int64) ([]byte, error) {
+func get(ctx context.Context, via http.RoundTripper, address string, limit int64) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not an address", address)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: via}).Do(req)
 	if err != nil {
 		return nil, plainNet(err)
 	}
@@ -122,10 +122,10 @@ func plainNet(err error) error {
 
 // pullChart gets an archive from an OCI registry. What a digest names there is
 // checked against it by the client.
-func pullChart(ctx context.Context, w dependency) ([]byte, error) {
+func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte, error) {
 	opts := []registry.ClientOption{
 		registry.ClientOptEnableCache(true), registry.ClientOptWriter(io.Discard),
-		registry.ClientOptHTTPClient(&http.Client{Transport: within{ctx}}),
+		registry.ClientOptHTTPClient(&http.Client{Transport: within{ctx, via}}),
 	}
 	if onLoopback(w.repository) {
 		// A registry on this machine, such as the embedded one, has no
@@ -159,13 +159,16 @@ func pullChart(ctx context.Context, w dependency) ([]byte, error) {
 
 // within lets requests end with a context, and answers be no larger than a
 // chart: the SDK's client knows neither.
-type within struct{ ctx context.Context } //nolint:containedctx // the client takes none
+type within struct {
+	ctx context.Context //nolint:containedctx // the client takes none
+	via http.RoundTripper
+}
 
 // RoundTrip sends a request.
 func (w within) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	stop := context.AfterFunc(w.ctx, func() { cancel(context.Cause(w.ctx)) })
-	resp, err := http.DefaultTransport.RoundTrip(r.WithContext(ctx))
+	resp, err := w.via.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		stop()
 		cancel(nil)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"sync"
 	"time"
 
@@ -41,6 +42,8 @@ type Options struct {
 	// registries. Required by charts with dependencies that are not in the
 	// deployment repository.
 	CacheDir string
+	// Transport asks those; nil reaches whatever this machine does.
+	Transport http.RoundTripper
 	// Timeout is how long one release may take to become ready; each Helm
 	// hook has as long. 0 means 5 minutes.
 	Timeout time.Duration
@@ -95,7 +98,7 @@ func New(o Options) (*Releases, error) {
 	// program's name when it is empty: releases made by the command line then
 	// fail with conflicts.
 	setManager.Do(func() { kube.ManagedFieldsManager = fieldManager })
-	return &Releases{opts: o, charts: newChartCache(o.CacheDir), renderer: NewRenderer(RendererOptions{Charts: Charts{CacheDir: o.CacheDir}}), caps: map[*cluster.Conn]capabilities{}, hidden: map[string]*release.Redactor{}}, nil
+	return &Releases{opts: o, charts: newChartCache(o.CacheDir, o.Transport), renderer: NewRenderer(RendererOptions{Charts: Charts{CacheDir: o.CacheDir, Transport: o.Transport}}), caps: map[*cluster.Conn]capabilities{}, hidden: map[string]*release.Redactor{}}, nil
 }
 
 // discard is a log that nobody reads.

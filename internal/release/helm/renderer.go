@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,6 +28,10 @@ type Charts struct {
 	Offline  bool     // nothing is fetched; what the cache has is used
 	// Timeout bounds all that is fetched for one chart. 0 means 15 seconds.
 	Timeout time.Duration
+	// Transport asks chart repositories and registries, whose addresses the
+	// change names; nil reaches whatever this machine does, which is right for
+	// a person's own machine alone.
+	Transport http.RoundTripper
 }
 
 // RendererOptions of a Renderer. The zero value renders charts whose

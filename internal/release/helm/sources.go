@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,9 @@ type missedChart struct {
 func newSources(o Charts) *sources {
 	if o.Timeout <= 0 {
 		o.Timeout = fetchTimeout
+	}
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport
 	}
 	return &sources{o: o, remember: true, turns: map[string]*sync.Mutex{}, stale: map[string]missedChart{}}
 }
@@ -168,7 +172,7 @@ func (s *sources) remote(ctx context.Context, w dependency) (*chart.Chart, error
 
 // download fetches a chart, checks it and keeps it.
 func (s *sources) download(ctx context.Context, w dependency) (*chart.Chart, error) {
-	data, err := fetchChart(ctx, w)
+	data, err := fetchChart(ctx, s.o.Transport, w)
 	if err != nil {
 		return nil, err
 	}

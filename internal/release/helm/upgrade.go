@@ -2,8 +2,10 @@ package helm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -189,6 +191,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	cfg.storage.admit = func(rec *rspb.Release) error {
 		if err := cfg.kube.confined.record(rec); err != nil {
 			return err
+		}
+		if release.NamesUnapproved(rec.Manifest) || slices.ContainsFunc(rec.Hooks, func(h *rspb.Hook) bool { return release.NamesUnapproved(h.Manifest) }) {
+			return &ownWords{model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)}
 		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {

@@ -44,11 +44,16 @@ func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[strin
 	if err := setImages(values, u); err != nil {
 		return nil, nil, err
 	}
+	if at := release.Unapproved(values); at != "" {
+		return nil, nil, model.WithHint(fmt.Errorf("the values name an image of a change that was not merged, at %s", at), unapprovedHint)
+	}
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
 	return values, secrets, nil
 }
+
+const unapprovedHint = "images below " + model.UnapprovedRepository + " are for checks of pull requests alone: merge the change, and its images are built for the hubs"
 
 func (r *Releases) secret(ctx context.Context, u ship.Upgrade, name string) (map[string]any, error) {
 	data, err := readFile(u.Tree, name)

@@ -55,18 +55,28 @@ func New(s *store.Store, delays []time.Duration, log *slog.Logger) *Sender {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Sender{store: s, log: log, delays: delays, wake: make(chan struct{}, 1), safe: client(false), blind: client(true)}
-}
-
-func client(blind bool) *http.Client {
-	return &http.Client{
-		Timeout: timeout,
-		// A redirect would carry the event where nobody allowed it to go.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+	d := &Sender{store: s, log: log, delays: delays, wake: make(chan struct{}, 1)}
+	d.Via(func(blind bool) http.RoundTripper {
+		return &http.Transport{
 			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: blind, MinVersion: tls.VersionTLS12}, //nolint:gosec // the hook's setting insecure_ssl says so
-		},
+		}
+	})
+	return d
+}
+
+// Via sets by which transport deliveries go, before Run is called: where hooks
+// point to is for people to say who are not to reach the networks around this
+// machine. blind is for hooks that take any certificate.
+func (s *Sender) Via(transport func(blind bool) http.RoundTripper) {
+	s.safe, s.blind = client(transport(false)), client(transport(true))
+}
+
+func client(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Timeout: timeout, Transport: transport,
+		// A redirect would carry the event where nobody allowed it to go.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 

@@ -1,0 +1,69 @@
+package helm
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hubship/hubship/internal/outbound"
+)
+
+// What a chart names is asked only where the guard lets it: its repository, the
+// addresses in that repository's index, where those redirect to, and where a
+// registry sends for tokens.
+func TestADependencyReachesNothingInside(t *testing.T) {
+	t.Setenv("HELM_REPOSITORY_CACHE", t.TempDir())
+	var reached atomic.Int32
+	inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reached.Add(1)
+		_, _ = w.Write([]byte(depChart(t, "1.2.0")))
+	}))
+	defer inside.Close()
+	port := inside.URL[strings.LastIndexByte(inside.URL, ':'):]
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		index := func(at string) {
+			_, _ = fmt.Fprintf(w, "apiVersion: v1\nentries: {dep: [{apiVersion: v2, name: dep, version: 1.2.0, urls: [%q]}]}\n", at)
+		}
+		switch {
+		case r.URL.Path == "/absolute/index.yaml":
+			index(inside.URL + "/dep-1.2.0.tgz")
+		case r.URL.Path == "/named/index.yaml":
+			index("http://localhost" + port + "/dep-1.2.0.tgz")
+		case r.URL.Path == "/moves/index.yaml":
+			index("moved.tgz")
+		case r.URL.Path == "/file/index.yaml":
+			index("file:///etc/hostname")
+		case r.URL.Path == "/moves/moved.tgz" || r.URL.Path == "/gone/index.yaml":
+			http.Redirect(w, r, "http://localhost"+port+"/dep-1.2.0.tgz", http.StatusFound)
+		case strings.HasPrefix(r.URL.Path, "/v2/"):
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://localhost%s/token",service="x"`, port))
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer front.Close()
+	host := strings.TrimPrefix(front.URL, "http://")
+	policy, err := outbound.ParsePolicy([]string{host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	via := outbound.New(outbound.Options{Policy: policy, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}).Transport(outbound.TransportOptions{})
+	for _, repository := range []string{
+		inside.URL, "http://localhost" + port, "oci://localhost" + port + "/charts", "oci://" + strings.TrimPrefix(inside.URL, "http://") + "/charts",
+		front.URL + "/absolute", front.URL + "/named", front.URL + "/moves", front.URL + "/gone", front.URL + "/file", "oci://" + host + "/charts", "ftp://" + host, "s3://bucket",
+	} {
+		r := NewRenderer(RendererOptions{Charts: Charts{CacheDir: t.TempDir(), Transport: via}})
+		_, err := renderNeeding(t, r, needing(repository, "1.2.0", ""))
+		if err == nil {
+			t.Errorf("%s: rendered", repository)
+		} else if strings.HasPrefix(repository, "http") && !strings.Contains(err.Error(), "from the Internet only") && !strings.Contains(err.Error(), "not http(s)://") {
+			t.Errorf("%s: %v", repository, err)
+		}
+	}
+	if reached.Load() != 0 {
+		t.Errorf("what is inside was asked %d times", reached.Load())
+	}
+}

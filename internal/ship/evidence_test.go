@@ -1,0 +1,160 @@
+package ship_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/hubship/hubship/internal/attest"
+	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship"
+	"github.com/hubship/hubship/internal/store"
+)
+
+// one is an API server in memory that every cluster's name leads to.
+type one struct{ conn *cluster.Conn }
+
+func (o one) Conn(model.Cluster) (*cluster.Conn, error) { return o.conn, nil }
+
+// signing gives the world the real ledger.
+func (w *world) signing(t *testing.T) *fake.Clientset {
+	t.Helper()
+	api := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: types.UID("uid")}})
+	keys, err := attest.OpenFolder(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "standings.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	w.ledger = ledger.New(one{&cluster.Conn{Name: "local", Client: api}}, keys, db, ledger.Timing{})
+	return api
+}
+
+func ended(t *testing.T, e *ship.Engine, r model.Run) model.Run {
+	t.Helper()
+	settle(t, e)
+	r, err := e.Run(t.Context(), r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// unsigned is evidence as a hubship before signatures kept it, and as whoever
+// may write ConfigMaps in a hub's namespace can make it.
+func unsigned(t *testing.T, api *fake.Clientset, hub, shared, commit string, images []model.Built) {
+	t.Helper()
+	raw, err := json.Marshal(model.Evidence{Hub: hub, Environment: "staging", Commit: commit, Shared: shared, Images: images, Verified: model.Verification{Passed: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = api.CoreV1().ConfigMaps(hub+"-staging").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: "hubship-evidence-" + hub + "-staging-1", Namespace: hub + "-staging",
+		Labels: map[string]string{"app.kubernetes.io/managed-by": "hubship", "hubship.io/kind": "evidence", "hubship.io/release": hub + "-staging"},
+	}, Data: map[string]string{"record.json": string(raw)}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What runs since before evidence was signed is verified anew, once, and prod
+// waits for that.
+func TestUnsignedEvidenceIsVerifiedAnew(t *testing.T) {
+	w := newWorld()
+	w.commit("staging", "first", map[string]string{"common": "1", "image/requirements.txt": "numpy==1\n"})
+	w.branches["prod"] = w.branches["staging"]
+	before := w.start(t, t.TempDir()) // its ledger is the world's: nothing of it is signed
+	r, err := before.Start(t.Context(), model.RunRequest{Kind: model.Deploy, Environment: "staging"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r = ended(t, before, r); r.State != model.Done {
+		t.Fatalf("%s: %s", r.State, r.Reason)
+	}
+	api := w.signing(t)
+	for _, hub := range []string{"bio", "data"} {
+		for _, ev := range w.evidence[hub+"@staging"] {
+			unsigned(t, api, hub, ev.Shared, ev.Commit, ev.Images)
+			break
+		}
+	}
+	verified, upgrades := len(w.verified), len(w.revisions("bio@staging"))
+
+	e := w.start(t, t.TempDir())
+	settle(t, e)
+	for range 3 {
+		e.Reconcile(t.Context())
+		settle(t, e)
+	}
+	seen := map[string]int{}
+	for _, v := range w.verified[verified:] {
+		if v.Target.Environment == "prod" && seen[v.Target.Hub+"@staging"] == 0 {
+			t.Errorf("%s went to prod before staging had verified it anew", v.Target.Hub)
+		}
+		seen[v.Target.Key()]++
+	}
+	for _, key := range []string{"bio@staging", "data@staging", "bio@prod", "data@prod"} {
+		if seen[key] != 1 {
+			t.Errorf("%s was verified %d times, want once: %v", key, seen[key], seen)
+		}
+	}
+	if n := len(w.revisions("bio@staging")); n != upgrades {
+		t.Errorf("it was upgraded again: %d revisions, not %d", n, upgrades)
+	}
+	if w.revisions("bio@prod") == nil {
+		t.Error("prod has nothing, though staging is verified")
+	}
+	records, err := e.Evidence(t.Context(), "staging", "bio")
+	if err != nil || len(records) != 2 || !records[0].Believed || records[1].Believed {
+		t.Errorf("records: %+v, %v", records, err)
+	}
+}
+
+// Somebody who may write ConfigMaps in the staging namespace says that a
+// commit passed which nobody verified.
+func TestForgedEvidencePromotesNothing(t *testing.T) {
+	w := newWorld()
+	first := w.commit("staging", "first", map[string]string{"common": "1", "image/requirements.txt": "numpy==1\n"})
+	w.branches["prod"] = first
+	api := w.signing(t)
+	e := w.start(t, t.TempDir())
+	settle(t, e)
+	bad := w.commit("prod", "bad", map[string]string{"common": "bad"})
+	fleet, err := w.Fleet(t.Context(), bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, err := w.Desired(t.Context(), fleet, "staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	had := len(w.revisions("bio@prod"))
+	for _, d := range wanted {
+		unsigned(t, api, d.Target.Hub, d.Shared, bad, []model.Built{w.registry[d.Images[0].Hash]})
+	}
+	r, err := e.Start(t.Context(), model.RunRequest{Kind: model.Deploy, Environment: "prod", Rev: bad, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r = ended(t, e, r); r.State != model.Refused || !strings.Contains(r.Reason, "refused: it is not signed") {
+		t.Errorf("%s: %s", r.State, r.Reason)
+	}
+	if n := len(w.revisions("bio@prod")); n != had {
+		t.Errorf("prod was upgraded: %d revisions, not %d", n, had)
+	}
+	st, err := e.Status(t.Context())
+	if err != nil || len(st.Environments[0].Releases[0].Refused) != 1 {
+		t.Errorf("the status does not say so: %+v, %v", st.Environments[0].Releases[0].Refused, err)
+	}
+}
