@@ -30,7 +30,6 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/secrets"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
@@ -91,6 +90,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	clusters := cluster.New(cluster.Options{
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
+		PodSecurity: podSecurity(settings),
 	})
 	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
@@ -112,10 +112,6 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 }
 
 func newEngine(ctx context.Context, p install.Paths, settings install.Settings, repository *repo.Repository, history *store.Store, builder *buildkit.Builder, clusters *cluster.Set, signing attest.Keys, changed func(model.Run), o Options) (*ship.Engine, error) {
-	keys := secrets.Keys{AgeFile: p.AgeKey}
-	decrypt := func(name string, data []byte) (map[string]any, error) {
-		return secrets.Decrypt(name, data, keys)
-	}
 	guard, err := guardOf(settings)
 	if err != nil {
 		return nil, err
@@ -131,7 +127,8 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 			return names
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
-		Decrypt: decrypt,
+		Charts:  allowedCharts(settings),
+		Decrypt: secretFiles{p, settings, repository}.open,
 	})
 	if err != nil {
 		return nil, err
@@ -163,7 +160,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	made, err := planner.New(planner.Options{
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts"), Transport: outside}}),
-		Decrypt:    decrypt,
+		Charts:     allowedCharts(settings),
 		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})
 	if err != nil {

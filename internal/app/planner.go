@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -23,7 +24,6 @@ type PlannerOptions struct {
 	Data    string   // data directory of the installation, whose key opens secrets
 	Charts  []string // folders with charts that the hubs' chart depends on
 	Offline bool     // fetch no charts, ask no registries
-	Decrypt bool     // ask key services for keys too, not only this machine
 	Live    bool     // ask the clusters that the repository names
 }
 
@@ -52,19 +52,12 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 	if cache, err := os.UserCacheDir(); err == nil {
 		charts.CacheDir = filepath.Join(cache, "hubship", "charts")
 	}
-	keys := secrets.Keys{}
-	if key := install.At(o.Data).AgeKey; readable(key) {
-		keys.AgeFile = key
+	options := planner.Options{Repository: r, Renderer: helm.NewRenderer(helm.RendererOptions{Charts: charts})}
+	settings, err := install.Load(o.Data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil, errors.Join(err, g.Close())
 	}
-	options := planner.Options{
-		Repository: r, Renderer: helm.NewRenderer(helm.RendererOptions{Charts: charts}),
-		Decrypt: func(name string, data []byte) (map[string]any, error) {
-			if !o.Decrypt && !secrets.Local(name, data) {
-				return nil, errNoKey
-			}
-			return secrets.Decrypt(name, data, keys)
-		},
-	}
+	options.Charts = allowedCharts(settings)
 	if !o.Offline {
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
 	}
@@ -77,12 +70,19 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 	return p, r, g.Close, nil
 }
 
-var errNoKey = errors.New("only a key service has the key")
-
-func readable(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
+// Opener opens the encrypted files of a repository with the keys of the
+// installation in a data directory, or those in a file of age identities: for a
+// person who asks to see them, and for nothing that the server does.
+func Opener(data, ageKey string) (planner.Opener, error) {
+	keys := secrets.Keys{}
+	if ageKey != "" {
+		keys.AgeFiles = []string{ageKey}
+	} else {
+		settings, err := install.Load(data)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		keys = secretKeys(install.At(data), settings)
 	}
-	return f.Close() == nil
+	return func(name string, file []byte) (map[string]any, error) { return secrets.Decrypt(name, file, keys) }, nil
 }

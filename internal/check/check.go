@@ -21,6 +21,9 @@ const (
 	CheckManifest   = "manifest"
 	CheckImage      = "image"
 	CheckParity     = "parity"
+
+	// What a change reaches for beyond its own release.
+	CheckConfinement = "confinement"
 )
 
 // sortByLine puts problems of one file in the order of its lines, the graver

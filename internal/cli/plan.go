@@ -21,7 +21,6 @@ type planOptions struct {
 	dir     string
 	charts  []string
 	offline bool
-	decrypt bool
 	live    bool
 }
 
@@ -29,7 +28,6 @@ func (o *planOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.dir, "repo", ".", "a folder of the deployment repository")
 	cmd.Flags().StringSliceVar(&o.charts, "charts", nil, "folder with charts (unpacked, or NAME-VERSION.tgz) that the hubs' chart depends on")
 	cmd.Flags().BoolVar(&o.offline, "offline", false, "fetch no charts and ask no registries")
-	cmd.Flags().BoolVar(&o.decrypt, "decrypt", false, "ask cloud key services for the keys of secrets too; without, what this machine has no key for is stood in for")
 	_ = cmd.MarkFlagDirname("repo")
 	_ = cmd.MarkFlagDirname("charts")
 }
@@ -72,7 +70,7 @@ func (a *command) completeFromRepo(cmd *cobra.Command, o *planOptions) {
 }
 
 func (a *command) newPlanner(ctx context.Context, o planOptions) (*planner.Planner, *repo.Repository, func() error, error) {
-	return app.NewPlanner(ctx, app.PlannerOptions{Dir: o.dir, Data: a.data, Charts: o.charts, Offline: o.offline, Decrypt: o.decrypt, Live: o.live})
+	return app.NewPlanner(ctx, app.PlannerOptions{Dir: o.dir, Data: a.data, Charts: o.charts, Offline: o.offline, Live: o.live})
 }
 
 const (
@@ -101,9 +99,9 @@ into BASE makes, as a pull request would. COMMIT alone is compared with its firs
 parent. Without an argument, the current commit is planned as a pull request to
 the branch of the first environment.
 
-Both sides are rendered with Helm and compared object by object. Secrets whose
-keys are not on this machine are stood in for; a changed secret shows as
-changed, and no value of one is ever printed.
+Both sides are rendered with Helm and compared object by object. A plan opens no
+encrypted file: made-up values stand in for those in it, and an encrypted value
+that differs shows as changed, by its path.
 
 Exit code: 0 when there is a plan, whatever it says, unless --fail-on is given;
 then 3 when it has problems that are as bad.`,

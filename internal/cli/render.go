@@ -3,12 +3,15 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/hubship/hubship/internal/app"
 	"github.com/hubship/hubship/internal/planner"
 )
 
 func (a *command) renderCommand() *cobra.Command {
 	var o planOptions
 	q := planner.RenderRequest{}
+	var show bool
+	var ageKey string
 	cmd := &cobra.Command{
 		Use:   "render --hub HUB --env ENVIRONMENT [REV]",
 		Short: "Print the manifests of one release",
@@ -16,9 +19,10 @@ func (a *command) renderCommand() *cobra.Command {
 names another: the output of "helm template" with the files, secrets and images
 of that hub and environment. It needs no installation and no cluster.
 
-Secrets whose keys are not on this machine are stood in for, which is said on
-standard error. Values that were decrypted are masked unless --show-secrets is
-given. Values that the chart draws at random are drawn anew each time.
+Made-up values stand in for those in encrypted files, which is said on standard
+error. With --show-secrets the files are opened with the keys of the installation
+in the data directory, or with those in --age-key, and everything is printed.
+Values that the chart draws at random are drawn anew each time.
 
 With --values it prints the values that the chart is given instead.`,
 		Example: `  hubship render --hub data8 --env staging
@@ -38,20 +42,22 @@ With --values it prints the values that the chart is given instead.`,
 			if q.Rev = "HEAD"; len(given) == 1 {
 				q.Rev = given[0]
 			}
+			if show {
+				if q.Open, err = app.Opener(a.data, ageKey); err != nil {
+					return err
+				}
+			}
 			out, err := p.Render(ctx, q)
 			if err != nil {
 				return err
 			}
 			for _, name := range out.StandIns {
-				a.term.Warn("%s: its key is not here; stand-ins take the place of its values", name)
-			}
-			if out.Masked {
-				a.term.Note("secret values are masked; --show-secrets prints them")
+				a.term.Warn("%s is encrypted; made-up values stand in for those in it", name)
 			}
 			if a.term.JSONOutput() {
 				return a.term.JSON(out)
 			}
-			if q.ShowSecrets {
+			if show {
 				a.term.Reveal("%s", out.Text)
 				return nil
 			}
@@ -64,6 +70,8 @@ With --values it prints the values that the chart is given instead.`,
 	cmd.Flags().StringVar(&q.Environment, "env", "", "environment to render it for")
 	a.completeFromRepo(cmd, &o)
 	cmd.Flags().BoolVar(&q.Values, "values", false, "print the values that the chart is given, rather than the manifests")
-	cmd.Flags().BoolVar(&q.ShowSecrets, "show-secrets", false, "print decrypted values rather than mask them")
+	cmd.Flags().BoolVar(&show, "show-secrets", false, "open encrypted files, and print what is in them")
+	cmd.Flags().StringVar(&ageKey, "age-key", "", "file with age identities that open encrypted files, in place of the installation's keys")
+	_ = cmd.MarkFlagFilename("age-key")
 	return cmd
 }

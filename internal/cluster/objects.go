@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/hubship/hubship/internal/model"
 )
@@ -60,21 +61,40 @@ func (s *Set) ClaimsBeingRemoved(ctx context.Context, c model.Cluster, namespace
 	return names, nil
 }
 
-// EnsureNamespace creates the target's namespace if there is none. A namespace
-// that exists is left as it is.
+// labelPodSecurity is the standard that Kubernetes holds a namespace's pods to.
+const labelPodSecurity = "pod-security.kubernetes.io/enforce"
+
+// EnsureNamespace creates the target's namespace if there is none, and has
+// Kubernetes hold its pods to a Pod Security Standard: charts are judged before
+// they are applied, and this holds for what the hub itself starts. A namespace
+// that somebody else made, or gave a standard, is left as it is.
 func (c *Conn) EnsureNamespace(ctx context.Context, t model.Target) error {
-	_, err := c.Client.CoreV1().Namespaces().Get(ctx, t.Namespace, metav1.GetOptions{})
+	client := c.Client.CoreV1().Namespaces()
+	found, err := client.Get(ctx, t.Namespace, metav1.GetOptions{})
 	if err == nil {
-		return nil
+		return c.holdPods(ctx, found)
 	}
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("cluster %s: read namespace %s: %w", c.Name, t.Namespace, err)
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.Namespace, Labels: map[string]string{
-		LabelManagedBy: ManagedBy, LabelHub: t.Hub, LabelEnvironment: t.Environment,
+		LabelManagedBy: ManagedBy, LabelHub: t.Hub, LabelEnvironment: t.Environment, labelPodSecurity: c.pods,
 	}}}
-	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	if _, err := client.Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("cluster %s: create namespace %s: %w", c.Name, t.Namespace, err)
+	}
+	return nil
+}
+
+// holdPods gives a namespace that an earlier hubship made the standard that it
+// lacks, where hubship may change namespaces.
+func (c *Conn) holdPods(ctx context.Context, ns *corev1.Namespace) error {
+	if _, ok := ns.Labels[labelPodSecurity]; ok || ns.Labels[LabelManagedBy] != ManagedBy {
+		return nil
+	}
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, labelPodSecurity, c.pods)
+	if _, err := c.Client.CoreV1().Namespaces().Patch(ctx, ns.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil && !apierrors.IsForbidden(err) {
+		return fmt.Errorf("cluster %s: label namespace %s: %w", c.Name, ns.Name, err)
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ type Options struct {
 	Direct bool
 	// UserAgent names this program to API servers; empty means "hubship".
 	UserAgent string
+	// PodSecurity is the Pod Security Standard that the namespaces are held to
+	// that hubship makes; empty means "baseline".
+	PodSecurity string
 	// Wrap, if set, sees every request to an API server.
 	Wrap func(http.RoundTripper) http.RoundTripper
 }
@@ -76,6 +79,9 @@ func New(o Options) *Set {
 	if o.UserAgent == "" {
 		o.UserAgent = "hubship"
 	}
+	if o.PodSecurity == "" {
+		o.PodSecurity = "baseline"
+	}
 	return &Set{opts: o, conns: map[connKey]*Conn{}, transports: map[transportKey]*http.Transport{}}
 }
 
@@ -91,6 +97,7 @@ type Conn struct {
 
 	config  *rest.Config
 	direct  bool
+	pods    string // Pod Security Standard of namespaces that are made
 	stamp   fileStamp
 	address addressCache
 }
@@ -137,6 +144,7 @@ func (s *Set) Conn(c model.Cluster) (*Conn, error) {
 	}
 	conn.stamp = stamp
 	conn.direct = key.embedded && s.opts.Direct
+	conn.pods = s.opts.PodSecurity
 	s.conns[key] = conn
 	return conn, nil
 }

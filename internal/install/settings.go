@@ -35,6 +35,8 @@ type Settings struct {
 
 	GitHub *GitHub `json:"github,omitempty"` // in place of the embedded forge
 
+	Keys   *Keys   `json:"keys,omitempty"`   // what opens encrypted files
+	Charts *Charts `json:"charts,omitempty"` // what charts may do beyond the usual
 	// ProcessBranch is the branch whose tip says what the process is; empty: the
 	// forge's default branch.
 	ProcessBranch string `json:"processBranch,omitempty"`
@@ -136,6 +138,8 @@ func (s Settings) wellFormed() error {
 	if s.GitHub != nil {
 		errs = append(errs, s.GitHub.problems()...)
 	}
+	errs = append(errs, s.Keys.problems()...)
+	errs = append(errs, s.Charts.problems()...)
 	errs = append(errs, s.Outbound.problems()...)
 	return errors.Join(errs...)
 }

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
-	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
+	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// What is proved, signed and believed.
 	"internal/attest": {"internal/model"},
@@ -64,8 +64,9 @@ var allowed = map[string][]string{
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
+	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},

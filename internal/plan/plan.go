@@ -88,8 +88,8 @@ type Release struct {
 	// rendered, and where Unrendered says why.
 	Changes []Change `json:"changes,omitempty"`
 	Impact  Impact   `json:"impact"`
-	// StandIns are encrypted files whose keys are not here: their values were
-	// stood in for, on both sides alike.
+	// StandIns are encrypted files: a plan holds no key, so made-up values
+	// stand in for theirs, on both sides alike.
 	StandIns []string `json:"standIns,omitempty"`
 	// Unrendered says why this release could not be rendered.
 	Unrendered string `json:"unrendered,omitempty"`
@@ -130,6 +130,9 @@ type Field struct {
 	After  any    `json:"after,omitempty"`  // absent: it is gone
 	// Masked says that it is secret: neither value is told.
 	Masked bool `json:"masked,omitempty"`
+	// Sealed says that it is the value of an encrypted file, which was
+	// compared without a key.
+	Sealed bool `json:"sealed,omitempty"`
 	// Digest says that it only repeats that something else changes: a
 	// checksum. Neither value is told.
 	Digest bool `json:"digest,omitempty"`

@@ -30,6 +30,9 @@ func (w *work) judge(ctx context.Context) error {
 	if err := w.credentials(ctx); err != nil {
 		return err
 	}
+	if err := w.copies(ctx); err != nil {
+		return err
+	}
 	w.packages()
 	w.charts()
 	return w.parity(ctx)

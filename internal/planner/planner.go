@@ -1,6 +1,7 @@
 // Package planner makes a plan from a deployment repository: it reads both
 // sides of a change, renders what is affected, and gathers what is wrong. It
-// changes nothing, in the repository or in a cluster.
+// changes nothing, in the repository or in a cluster. It holds no key: in the
+// place of every encrypted value stands one that stands in for it.
 package planner
 
 import (
@@ -17,6 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 )
@@ -26,9 +28,8 @@ type Options struct {
 	Repository *repo.Repository // required
 	// Renderer renders both sides; nil plans without rendering.
 	Renderer *helm.Renderer
-	// Decrypt returns the values in a SOPS file. nil, or an error, means that
-	// stand-ins take their place.
-	Decrypt func(name string, data []byte) (map[string]any, error)
+	// Charts is what charts may do beyond the usual.
+	Charts confine.Allowed
 	// Registry answers whether images exist; nil asks nobody.
 	Registry check.Registries
 	// Layers tells what images are made of; nil asks nobody.
@@ -64,7 +65,7 @@ type Planner struct {
 	git     *git.Repo
 	values  *lru.Cache[string, *parsed]        // by object id
 	checked *lru.Cache[string, []plan.Problem] // by path and object id
-	secret  *lru.Cache[string, *opened]        // by object id
+	secret  *lru.Cache[string, *sealed]        // by object id
 }
 
 // Bounds of what is kept.
@@ -80,7 +81,7 @@ func New(o Options) (*Planner, error) {
 	p := &Planner{o: o, git: o.Repository.Git()}
 	p.values, _ = lru.New[string, *parsed](keptFiles) // fails only for a size below 1
 	p.checked, _ = lru.New[string, []plan.Problem](keptFiles)
-	p.secret, _ = lru.New[string, *opened](keptFiles)
+	p.secret, _ = lru.New[string, *sealed](keptFiles)
 	return p, nil
 }
 

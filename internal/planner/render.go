@@ -82,9 +82,8 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		r.Unrendered = name + " changes and cannot be read here: what that does is not known"
 		return nil, nil
 	}
-	standIn := w.chooseStandIns(r, sides, wanted)
+	r.StandIns = standIns(wanted, w, sides)
 	var values [2]map[string]any
-	var known []map[string]any // decrypted
 	var problems []plan.Problem
 	var old error // why the base does not render
 	fail := func(n int, err error) {
@@ -105,14 +104,13 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		if wanted[n] == nil {
 			continue
 		}
-		v, opened, err := w.inputs(s, *wanted[n], standIn)
+		v, err := w.inputs(s, *wanted[n], nil)
 		if err != nil {
 			fail(n, err)
 			continue
 		}
-		values[n], known = v, append(known, opened...)
+		values[n] = v
 	}
-	red := release.NewRedactor(known...)
 	var objects [2][]release.Object
 	for n, s := range sides {
 		if values[n] == nil {
@@ -120,7 +118,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		}
 		out, err := charts.render(helm.RenderRequest{
 			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n][wanted[n].Chart],
-			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true, Redact: red,
+			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true,
 		})
 		switch {
 		case ctx.Err() != nil:
@@ -135,8 +133,8 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		return problems, nil
 	}
 	r.Changes = release.Compare(objects[0], objects[1])
-	redactChanges(r.Changes, red)
-	return append(problems, w.manifests(ctx, r, objects, red)...), nil
+	problems = append(problems, w.confined(r, sides, wanted, objects)...)
+	return append(problems, w.manifests(ctx, r, objects)...), nil
 }
 
 // sameFailure says that what hinders the head hinders the base in the same way.
@@ -168,31 +166,39 @@ func newFileError(name string, err error) error {
 func (e *fileError) Error() string { return e.err.Error() }
 func (e *fileError) Unwrap() error { return e.err }
 
-// inputs is what a release is rendered with: its files, its secrets over them,
-// or what stands in for those, and its images over all. The decrypted secrets
-// are returned too, so that they can be kept out of text.
-func (w *work) inputs(s *side, d model.Desired, standIn map[string]bool) (values map[string]any, known []map[string]any, err error) {
-	values = map[string]any{}
+// inputs is what a release is rendered with: its files, what stands in for its
+// secrets over them, and its images over all. With open the secrets themselves
+// are taken.
+func (w *work) inputs(s *side, d model.Desired, open Opener) (map[string]any, error) {
+	values := map[string]any{}
 	for _, name := range d.Values {
 		p := w.file(s, name)
 		if p.err != nil {
-			return nil, nil, newFileError(name, p.err)
+			return nil, newFileError(name, p.err)
 		}
 		values = release.Merge(values, p.values)
 	}
 	for _, name := range d.Secrets {
-		o := w.encrypted(s, name)
-		switch {
-		case o.err != nil:
-			return nil, nil, newFileError(name, o.err)
-		case standIn[name]:
-			values = release.Merge(values, o.standIns)
-		default:
-			known = append(known, o.values)
-			values = release.Merge(values, o.values)
+		v, err := w.secrets(s, name, open)
+		if err != nil {
+			return nil, newFileError(name, err)
 		}
+		values = release.Merge(values, v)
 	}
-	return values, known, w.setImages(s, values, d)
+	return values, w.setImages(s, values, d)
+}
+
+// secrets are the values of an encrypted file, or what stands in for them.
+func (w *work) secrets(s *side, name string, open Opener) (map[string]any, error) {
+	if open == nil {
+		o := w.encrypted(s, name)
+		return o.standIns, o.err
+	}
+	data, err := readTree(s.tree, name)
+	if err != nil {
+		return nil, err
+	}
+	return open(name, data)
 }
 
 // unreadable returns an encrypted file that differs between the sides, or is on
@@ -214,23 +220,20 @@ func (w *work) unreadable(sides [2]*side, wanted [2]*model.Desired) string {
 	return ""
 }
 
-// chooseStandIns decides which files of secrets are stood in for: those whose
-// keys are not here for one side are for both, or else the other side's values
-// would all look changed.
-func (w *work) chooseStandIns(r *plan.Release, sides [2]*side, wanted [2]*model.Desired) map[string]bool {
+// standIns are the encrypted files that a release has on either side.
+func standIns(wanted [2]*model.Desired, w *work, sides [2]*side) []string {
 	out := map[string]bool{}
 	for n, s := range sides {
 		if wanted[n] == nil {
 			continue
 		}
 		for _, name := range wanted[n].Secrets {
-			if o := w.encrypted(s, name); o.err == nil && o.values == nil {
+			if w.encrypted(s, name).err == nil {
 				out[name] = true
 			}
 		}
 	}
-	r.StandIns = sortedKeys(out)
-	return out
+	return sortedKeys(out)
 }
 
 // renderProblems words why a release does not render.
@@ -266,10 +269,7 @@ func (w *work) renderProblems(err error, s *side, d model.Desired, key string) [
 		return out
 	case errors.As(err, &template):
 		base.Check, base.File, base.Line, base.Message = "template", template.File, template.Line, template.Message
-		// Of the hubs' own chart the file is in the repository.
-		if rest, ok := strings.CutPrefix(template.File, path.Base(d.Chart)+"/"); ok && s.id(path.Join(d.Chart, rest)) != "" {
-			base.File = path.Join(d.Chart, rest)
-		}
+		base.File = inRepository(s, d, template.File)
 	}
 	return []plan.Problem{base}
 }
@@ -284,7 +284,7 @@ func (w *work) reported(name string) bool {
 
 // manifests checks the objects that the head adds or changes. What the base
 // has too is said to be so.
-func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]release.Object, red *release.Redactor) []plan.Problem {
+func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]release.Object) []plan.Problem {
 	touched := map[string]bool{}
 	for _, c := range r.Changes {
 		if c.Change != plan.Removed {
@@ -310,44 +310,5 @@ func (w *work) manifests(ctx context.Context, r *plan.Release, objects [2][]rele
 		found[i].Releases = []string{r.Key()}
 		found[i].Preexisting = before[found[i].Object+found[i].Message]
 	}
-	found = append(found, w.tryOn(ctx, r, changed)...)
-	for i := range found {
-		found[i].Message = red.Text(found[i].Message)
-	}
-	return found
-}
-
-// redactChanges takes decrypted secrets out of what is shown, wherever they
-// ended up.
-func redactChanges(changes []plan.Change, red *release.Redactor) {
-	for i := range changes {
-		for j := range changes[i].Fields {
-			f := &changes[i].Fields[j]
-			f.Path = red.Text(f.Path)
-			f.Before, f.After = redactValue(f.Before, red), redactValue(f.After, red)
-			for k := range f.Lines {
-				f.Lines[k] = red.Text(f.Lines[k])
-			}
-		}
-	}
-}
-
-func redactValue(v any, red *release.Redactor) any {
-	switch v := v.(type) {
-	case string:
-		return red.Text(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, e := range v {
-			out[i] = redactValue(e, red)
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			out[red.Text(k)] = redactValue(e, red)
-		}
-		return out
-	}
-	return v
+	return append(found, w.tryOn(ctx, r, changed)...)
 }

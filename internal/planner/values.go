@@ -25,12 +25,11 @@ type parsed struct {
 	err    error
 }
 
-// opened is an encrypted file: its values, or stand-ins for them.
-type opened struct {
-	values   map[string]any // nil when the keys are not here
-	standIns map[string]any
-	opaque   bool  // not even the names of its values can be read
-	err      error // it has neither
+// sealed is an encrypted file, as far as it can be read without a key.
+type sealed struct {
+	standIns map[string]any // in the place of its values
+	opaque   bool           // not even the names of its values can be read
+	err      error          // it cannot be read at all
 }
 
 // gitCrypt is what a file begins with that git-crypt encrypted as a whole.
@@ -76,13 +75,13 @@ func (w *work) file(s *side, name string) *parsed {
 	return p
 }
 
-// encrypted opens a file of secrets once, or stands in for its values.
-func (w *work) encrypted(s *side, name string) *opened {
+// encrypted reads a file of secrets once, and stands in for its values.
+func (w *work) encrypted(s *side, name string) *sealed {
 	id := s.id(name)
 	if o, ok := w.secret.Get(id); ok && id != "" {
 		return o
 	}
-	o := &opened{}
+	o := &sealed{}
 	data, err := readTree(s.tree, name)
 	o.opaque = bytes.HasPrefix(data, []byte(gitCrypt))
 	if err == nil && !o.opaque {
@@ -93,13 +92,6 @@ func (w *work) encrypted(s *side, name string) *opened {
 		o.err = err
 	case o.opaque:
 		o.standIns = map[string]any{}
-	case !secrets.IsEncrypted(name, data):
-		o.values = o.standIns
-	case w.o.Decrypt != nil:
-		// An error means that the keys are not here: stand-ins do.
-		if values, err := w.o.Decrypt(name, data); err == nil {
-			o.values = values
-		}
 	}
 	if id != "" {
 		w.secret.Add(id, o)
@@ -195,6 +187,34 @@ func (w *work) settings(ctx context.Context) error {
 			r.Values = append(r.Values, release.CompareValues(sides[0], sides[1])...)
 			w.references(r, sides[0], sides[1])
 		}
+		if err := w.sealedSettings(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealedSettings names the encrypted values that differ, by what they are
+// encrypted to: SOPS leaves the others as they were.
+func (w *work) sealedSettings(ctx context.Context, r *plan.Release) error {
+	var sides [2]map[string]any
+	for n, s := range []*side{&w.base, &w.head} {
+		d, ok, err := w.desired(ctx, s, *r)
+		if err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+		if !ok {
+			return nil
+		}
+		sides[n] = map[string]any{}
+		for _, name := range d.Secrets {
+			if o := w.encrypted(s, name); o.err == nil {
+				sides[n] = release.Merge(sides[n], o.standIns)
+			}
+		}
+	}
+	for _, f := range release.CompareValues(sides[0], sides[1]) {
+		r.Values = append(r.Values, plan.Field{Path: f.Path, Masked: true, Sealed: true})
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (v *view) facts() []fact {
 		}
 	}
 	if files := v.standIns(); len(files) > 0 {
-		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s without %s here: made-up values stand in, the same on both sides", count(len(files), "encrypted file"), verb(len(files), "its key", "their keys"))})
+		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: made-up values stand in, the same on both sides", count(len(files), "encrypted file"))})
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
 		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
@@ -352,6 +352,8 @@ func (v *view) commits() string {
 // empty where the lines say it.
 func fieldText(f plan.Field, n int) string {
 	switch {
+	case f.Sealed:
+		return "encrypted value changes"
 	case f.Masked:
 		return "changes (secret)"
 	case f.Digest:

@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,106 +13,9 @@ import (
 	"filippo.io/age"
 	"github.com/getsops/sops/v3"
 	sopsage "github.com/getsops/sops/v3/age"
-	"github.com/getsops/sops/v3/keyservice"
 
 	"github.com/hubship/hubship/internal/model"
 )
-
-// Keys open encrypted files.
-type Keys struct {
-	// AgeFile is the path of a file with age identities, one a line; "" means
-	// none. What it does not open is left to SOPS: its environment variables
-	// and configuration for age and PGP, and the credentials that the cloud
-	// providers' key services find by themselves.
-	AgeFile string
-}
-
-// keyPatience is how long key services may take: a cloud's may be out of reach.
-const keyPatience = time.Minute
-
-// dataKeyOf gets the key that the file's values are encrypted with.
-func dataKeyOf(name string, tree *sops.Tree, keys Keys) ([]byte, error) {
-	service := &service{}
-	if keys.AgeFile != "" {
-		ids, err := identities(keys.AgeFile)
-		if err != nil {
-			return nil, fmt.Errorf("decrypt %s: %w", name, err)
-		}
-		service.ids = ids
-	}
-	type answer struct {
-		key []byte
-		err error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		key, err := tree.Metadata.GetDataKeyWithKeyServices(
-			[]keyservice.KeyServiceClient{keyservice.NewCustomLocalClient(service)}, sops.DefaultDecryptionOrder)
-		done <- answer{key, err}
-	}()
-	select {
-	case a := <-done:
-		if a.err != nil {
-			return nil, model.WithHint(fmt.Errorf("decrypt %s: none of the keys at hand opens it: %s", name, describe(tree, a.err)),
-				keyHint(keys))
-		}
-		return a.key, nil
-	case <-time.After(keyPatience):
-		return nil, model.WithHint(fmt.Errorf("decrypt %s: the key services did not answer within %s (%s)", name, keyPatience, recipientsOf(tree)),
-			"check that this machine may reach them and has credentials for them")
-	}
-}
-
-func keyHint(keys Keys) string {
-	if keys.AgeFile != "" {
-		return "encrypt the file for the recipient of " + keys.AgeFile + " too (`sops updatekeys`), or use the identity it was encrypted for"
-	}
-	return "give SOPS a key that it was encrypted for, for example with SOPS_AGE_KEY_FILE"
-}
-
-// describe names the keys that the file was encrypted for, which are public.
-// What failed with each of them stays out: a provider's words are not ours to
-// vouch for.
-func describe(tree *sops.Tree, err error) string {
-	text := "it was encrypted for " + recipientsOf(tree)
-	if errors.Is(err, fs.ErrPermission) {
-		text += "; a key file may not be read"
-	}
-	return text
-}
-
-func recipientsOf(tree *sops.Tree) string {
-	var out []string
-	for _, g := range tree.Metadata.KeyGroups {
-		for _, k := range g {
-			out = append(out, k.TypeToIdentifier()+" "+k.ToString())
-		}
-	}
-	if len(out) == 0 {
-		return "no key at all"
-	}
-	return strings.Join(out, ", ")
-}
-
-// service opens data keys with given age identities, and as SOPS does without
-// them. Identities reach SOPS this way without an environment variable of the
-// whole process.
-type service struct {
-	keyservice.Server
-	ids sopsage.ParsedIdentities
-}
-
-// Decrypt implements keyservice.KeyServiceServer.
-func (s *service) Decrypt(ctx context.Context, req *keyservice.DecryptRequest) (*keyservice.DecryptResponse, error) {
-	if k := req.GetKey().GetAgeKey(); k != nil && len(s.ids) > 0 {
-		key := &sopsage.MasterKey{Recipient: k.Recipient, EncryptedKey: string(req.Ciphertext)}
-		s.ids.ApplyToMasterKey(key)
-		if plain, err := key.Decrypt(); err == nil {
-			return &keyservice.DecryptResponse{Plaintext: plain}, nil
-		}
-	}
-	return s.Server.Decrypt(ctx, req)
-}
 
 func keyGroup(recipients []string) (sops.KeyGroup, error) {
 	if len(recipients) == 0 {
@@ -133,9 +35,9 @@ func keyGroup(recipients []string) (sops.KeyGroup, error) {
 	return group, nil
 }
 
-// identities reads a file of age identities. Errors name lines, never their
+// identitiesIn reads a file of age identities. Errors name lines, never their
 // text.
-func identities(path string) (sopsage.ParsedIdentities, error) {
+func identitiesIn(path string) (sopsage.ParsedIdentities, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, model.WithHint(fmt.Errorf("open age identities: %w", err),
@@ -199,7 +101,7 @@ func recipientOfFile(path string) (string, error) {
 		return "", model.WithHint(fmt.Errorf("read age identity: %s may be read by others than its owner", path),
 			"run `chmod 600 "+path+"`; if others had access to the machine, make a new key and encrypt the secrets anew")
 	}
-	ids, err := identities(path)
+	ids, err := identitiesIn(path)
 	if err != nil {
 		return "", err
 	}

@@ -25,20 +25,18 @@ import (
 // Decrypt returns the values of a SOPS file, as Helm takes them: maps, lists
 // and scalars. name is the file's path in the repository; a name that ends in
 // .json is read as JSON, any other as YAML. The error of a file that is not
-// encrypted, or only in part, names it; no error quotes a value.
+// encrypted, or only in part, names it; no error quotes a value. The file says
+// which keys it was encrypted for, and can only choose among those given:
+// nothing else that it names is ever contacted, and no credential is used that
+// the process or its user happens to have.
 func Decrypt(name string, data []byte, keys Keys) (map[string]any, error) {
-	silence()
-	store := storeFor(name)
-	tree, err := store.LoadEncryptedFile(data)
+	tree, err := load(name, data)
 	if errors.Is(err, sops.MetadataNotFound) {
 		return nil, notEncrypted(name)
 	}
 	if err != nil {
-		// The parser's own words may quote the line it stumbled over.
-		return nil, model.WithHint(fmt.Errorf("decrypt %s: it is not a valid SOPS file", name),
-			"check it with `sops decrypt "+name+"`, or restore it from an earlier commit")
+		return nil, fmt.Errorf("decrypt %s: %w", name, err)
 	}
-	tree.FilePath = name
 	if plain := unencrypted(tree); len(plain) > 0 {
 		return nil, model.WithHint(fmt.Errorf("decrypt %s: these values are not encrypted: %s", name, strings.Join(plain, ", ")),
 			"edit the file with `sops edit "+name+"` only, and replace these values: they may have been seen")
@@ -50,7 +48,7 @@ func Decrypt(name string, data []byte, keys Keys) (map[string]any, error) {
 	if err := open(name, tree, dataKey); err != nil {
 		return nil, err
 	}
-	plain, err := store.EmitPlainFile(tree.Branches)
+	plain, err := storeFor(name).EmitPlainFile(tree.Branches)
 	if err != nil {
 		return nil, fmt.Errorf("decrypt %s: its contents cannot be written as YAML or JSON", name)
 	}
@@ -114,7 +112,7 @@ func Encrypt(plain []byte, recipients []string) ([]byte, error) {
 // IsEncrypted says whether the file carries the marks of SOPS. It does not say
 // that every value in it is encrypted: Decrypt does.
 func IsEncrypted(name string, data []byte) bool {
-	_, err := storeFor(name).LoadEncryptedFile(data)
+	_, err := load(name, data)
 	return err == nil
 }
 

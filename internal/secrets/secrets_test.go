@@ -81,7 +81,7 @@ func TestRoundTrip(t *testing.T) {
 		"public_unencrypted": "anybody may read this",
 	}}
 	for _, key := range []string{file, other} {
-		got, err := Decrypt("secrets/prod.yaml", data, Keys{AgeFile: key})
+		got, err := Decrypt("secrets/prod.yaml", data, Keys{AgeFiles: []string{key}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestDecryptRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Decrypt("deployments/datahub/secrets/prod.yaml", []byte(tt.data), Keys{AgeFile: tt.key})
+			got, err := Decrypt("deployments/datahub/secrets/prod.yaml", []byte(tt.data), Keys{AgeFiles: []string{tt.key}})
 			if err == nil {
 				t.Fatalf("no error, but %v", got)
 			}
@@ -244,28 +244,8 @@ func TestNewKeyAtOnce(t *testing.T) {
 		}
 	}
 	data := encrypt(t, plain, recipients[0])
-	if _, err := Decrypt("x.yaml", data, Keys{AgeFile: file}); err != nil {
+	if _, err := Decrypt("x.yaml", data, Keys{AgeFiles: []string{file}}); err != nil {
 		t.Errorf("the key that stayed does not open what was encrypted for it: %v", err)
-	}
-}
-
-// Identities reach SOPS without the environment, and what they do not open is
-// still tried with the environment's.
-func TestEnvironmentIsAFallback(t *testing.T) {
-	file, recipient := newKey(t)
-	stranger, _ := newKey(t)
-	data := encrypt(t, plain, recipient)
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	if _, err := Decrypt("x.yaml", data, Keys{}); err == nil {
-		t.Error("opened without any key")
-	}
-	t.Setenv("SOPS_AGE_KEY_FILE", file)
-	if _, err := Decrypt("x.yaml", data, Keys{}); err != nil {
-		t.Errorf("with the environment's key: %v", err)
-	}
-	if _, err := Decrypt("x.yaml", data, Keys{AgeFile: stranger}); err != nil {
-		t.Errorf("with the environment's key beside another: %v", err)
 	}
 }
 
@@ -279,7 +259,7 @@ func TestJSON(t *testing.T) {
 // The files were encrypted by the sops command line, version 3.13.3.
 func TestFilesOfTheCommandLine(t *testing.T) {
 	t.Parallel()
-	keys := Keys{AgeFile: filepath.Join("testdata", "identity.txt")}
+	keys := Keys{AgeFiles: []string{filepath.Join("testdata", "identity.txt")}}
 	for name, want := range map[string]map[string]any{
 		"by-sops.yaml": nil, // the same as after a round trip of our own
 		"by-sops.json": {"a": map[string]any{"password": "correct", "n": 3}},
@@ -295,7 +275,7 @@ func TestFilesOfTheCommandLine(t *testing.T) {
 		}
 		if want == nil {
 			file, recipient := newKey(t)
-			if want, err = Decrypt(name, encrypt(t, plain, recipient), Keys{AgeFile: file}); err != nil {
+			if want, err = Decrypt(name, encrypt(t, plain, recipient), Keys{AgeFiles: []string{file}}); err != nil {
 				t.Fatal(err)
 			}
 		}

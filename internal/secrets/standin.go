@@ -1,11 +1,15 @@
 package secrets
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/getsops/sops/v3"
 
@@ -18,18 +22,21 @@ var encrypted = regexp.MustCompile(`^ENC\[AES256_GCM,data:.*,type:(str|int|float
 // StandIns returns the shape of a SOPS file without any key: its maps and
 // lists, and in the place of each encrypted value one of its type that stands
 // in for it. The same encrypted value has the same stand-in, and another one
-// another: SOPS leaves what was not edited as it was. A file that is not
-// encrypted is returned as it is.
+// another: SOPS leaves what was not edited as it was. Of a file that is not
+// encrypted every text and number is stood in for: what is meant to be secret
+// is not shown, even where somebody forgot to encrypt it.
 func StandIns(name string, data []byte) (map[string]any, error) {
-	silence()
-	tree, err := storeFor(name).LoadEncryptedFile(data)
+	tree, err := load(name, data)
+	if err != nil && !errors.Is(err, sops.MetadataNotFound) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil {
 		values, err := release.ParseValues(data)
 		if err != nil {
 			// The parser's own words may quote the line it stumbled over.
 			return nil, model.WithHint(fmt.Errorf("%s is neither a SOPS file nor valid YAML", name), "check it with `sops decrypt "+name+"`")
 		}
-		return values, nil
+		return covered(values).(map[string]any), nil
 	}
 	values := map[string]any{}
 	for _, branch := range tree.Branches {
@@ -83,20 +90,37 @@ func standIn(v any) any {
 	return v
 }
 
-// Local says that one of the keys that a SOPS file was encrypted for can be on
-// this machine: an age or PGP key, rather than a cloud's key service.
-func Local(name string, data []byte) bool {
-	silence()
-	tree, err := storeFor(name).LoadEncryptedFile(data)
-	if err != nil {
-		return false
-	}
-	for _, group := range tree.Metadata.KeyGroups {
-		for _, key := range group {
-			if id := key.TypeToIdentifier(); id == "age" || id == "pgp" {
-				return true
-			}
+// coverKey keys what stands in for values in the clear, so that nobody can try
+// likely values against it. It lives as long as the process.
+var coverKey = sync.OnceValue(func() []byte {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return key
+})
+
+// covered stands in for the texts and numbers of a file in the clear.
+func covered(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = covered(e)
 		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = covered(e)
+		}
+		return out
+	case nil, bool:
+		return v
 	}
-	return false
+	mac := hmac.New(sha256.New, coverKey())
+	fmt.Fprintf(mac, "%T %v", v, v)
+	sum := mac.Sum(nil)
+	if _, text := v.(string); text {
+		return "stand-in-" + hex.EncodeToString(sum[:8])
+	}
+	return int64(sum[0])<<8 + int64(sum[1]) + 1
 }

@@ -58,16 +58,15 @@ func (g *claimGuard) admit(ctx context.Context, before, after string) error {
 	return nil
 }
 
-func (g *claimGuard) claims(o release.Object) corev1client.PersistentVolumeClaimInterface {
-	if o.Namespace != "" {
-		return g.client.CoreV1().PersistentVolumeClaims(o.Namespace)
-	}
+// claims are those of the release's namespace, whatever a record says of
+// another.
+func (g *claimGuard) claims() corev1client.PersistentVolumeClaimInterface {
 	return g.client.CoreV1().PersistentVolumeClaims(g.namespace)
 }
 
 // empty says that the claim is not there, or has no volume.
 func (g *claimGuard) empty(ctx context.Context, o release.Object) (bool, error) {
-	live, err := g.claims(o).Get(ctx, o.Name, metav1.GetOptions{})
+	live, err := g.claims().Get(ctx, o.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
@@ -82,7 +81,7 @@ const removal = 30 * time.Second
 
 func (g *claimGuard) remove(ctx context.Context, o release.Object) error {
 	for deadline := time.Now().Add(removal); ; {
-		err := g.claims(o).Delete(ctx, o.Name, metav1.DeleteOptions{})
+		err := g.claims().Delete(ctx, o.Name, metav1.DeleteOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}

@@ -29,6 +29,7 @@ type configuration struct {
 	*action.Configuration
 	kube    *kubeClient
 	storage *guardedDriver
+	lookup  *lookup
 }
 
 // configure returns a fresh configuration for one action on the target. The
@@ -48,15 +49,16 @@ func (r *Releases) configure(ctx context.Context, conn *cluster.Conn, t model.Ta
 	store := storage.Init(guard)
 	store.MaxHistory = maxHistory
 	store.SetLogger(quiet)
-	kc := newKubeClient(ctx, conn, get, t.Namespace)
+	kc := newKubeClient(ctx, conn, get, confinement{t, r.opts.Charts})
 	kc.SetLogger(quiet)
 	cfg.RESTClientGetter = get
 	cfg.KubeClient = kc
 	cfg.Releases = store
 	cfg.Capabilities = caps
 	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
-	cfg.CustomTemplateFuncs = newLookup(ctx, conn).funcs()
-	return &configuration{Configuration: cfg, kube: kc, storage: guard}, nil
+	looked := newLookup(ctx, conn, t.Namespace)
+	cfg.CustomTemplateFuncs = looked.funcs()
+	return &configuration{Configuration: cfg, kube: kc, storage: guard, lookup: looked}, nil
 }
 
 // capabilities are what a cluster serves, for templates to ask.

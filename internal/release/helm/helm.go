@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/kube"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
+	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/ready"
 	"github.com/hubship/hubship/internal/ship"
 )
@@ -32,9 +34,10 @@ const maxHistory = 10
 // Options of Releases.
 type Options struct {
 	Clusters *cluster.Set // required
-	// Decrypt returns the values in a SOPS file of the deployment repository.
-	// Required by releases that have secrets.
-	Decrypt func(name string, data []byte) (map[string]any, error)
+	// Decrypt returns the values in a SOPS file of the deployment repository
+	// for a release that is being upgraded. Required by releases that have
+	// secrets. Nothing else in hubship opens one.
+	Decrypt func(ctx context.Context, d model.Desired, name string, data []byte) (map[string]any, error)
 	// CacheDir keeps charts that were fetched from repositories and
 	// registries. Required by charts with dependencies that are not in the
 	// deployment repository.
@@ -48,6 +51,8 @@ type Options struct {
 	// delete or replace, as "PersistentVolumeClaim/NAME". The first is empty
 	// when it is not known. nil means none ever.
 	AllowDestroy func(ctx context.Context, running, commit string) []string
+	// Charts is what charts may do beyond the usual.
+	Charts confine.Allowed
 	// Limits say how long a release may be in a state that seldom mends
 	// itself.
 	Limits ready.Limits
@@ -70,10 +75,11 @@ func (o Options) Validate() error {
 type Releases struct {
 	opts     Options
 	charts   *chartCache
-	renderer *Renderer // tells what a release would run
+	renderer *Renderer // tells what a release would run, and words errors without its secrets
 
-	mu   sync.Mutex
-	caps map[*cluster.Conn]capabilities
+	mu     sync.Mutex
+	caps   map[*cluster.Conn]capabilities
+	hidden map[string]*release.Redactor // by release: what was decrypted for it last
 }
 
 var _ ship.Releases = (*Releases)(nil)
@@ -92,16 +98,37 @@ func New(o Options) (*Releases, error) {
 	// program's name when it is empty: releases made by the command line then
 	// fail with conflicts.
 	setManager.Do(func() { kube.ManagedFieldsManager = fieldManager })
-	return &Releases{opts: o, charts: newChartCache(o.CacheDir, o.Transport), renderer: NewRenderer(RendererOptions{}), caps: map[*cluster.Conn]capabilities{}}, nil
+	return &Releases{opts: o, charts: newChartCache(o.CacheDir, o.Transport), renderer: NewRenderer(RendererOptions{Charts: Charts{CacheDir: o.CacheDir, Transport: o.Transport}}), caps: map[*cluster.Conn]capabilities{}, hidden: map[string]*release.Redactor{}}, nil
 }
 
 // discard is a log that nobody reads.
 func discard(model.Level, string) {}
 
-// redactor returns what hides the release's secrets, without which nothing may
-// be printed about it.
-func (r *Releases) redactor(secrets []map[string]any) *release.Redactor {
-	return release.NewRedactor(secrets...)
+// redactor returns what hides a release's secrets, without which nothing may be
+// printed about it, and keeps it for those who look at the release later.
+func (r *Releases) redactor(t model.Target, secrets []map[string]any) *release.Redactor {
+	red := release.NewRedactor(secrets...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hidden[t.Key()] = red
+	return red
+}
+
+// recordRedactor hides what is known to be secret of a release that runs: what
+// was decrypted for it since this program started, or the values in its records
+// that have a secret's name.
+func (r *Releases) recordRedactor(t model.Target, records ...*rspb.Release) *release.Redactor {
+	r.mu.Lock()
+	red := r.hidden[t.Key()]
+	r.mu.Unlock()
+	if red != nil {
+		return red
+	}
+	var values []map[string]any
+	for _, rec := range records[:min(len(records), 2)] {
+		values = append(values, release.SecretValues(rec.Config))
+	}
+	return release.NewRedactor(values...)
 }
 
 // readFile reads a file of the deployment repository within a bound.

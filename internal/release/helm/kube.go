@@ -34,6 +34,11 @@ type kubeClient struct {
 	// spared is called for a claim that is kept although its release no
 	// longer has it.
 	spared func(namespace, name string)
+	// confined holds the release within itself.
+	confined confinement
+	// foreign is called for an object that is left alone, as it cannot be the
+	// release's own.
+	foreign func(kind, name string)
 	// failed is the wait that failed, if one did.
 	failed *ready.Error
 	// hooks are the objects that hooks made, in case a later hook waits for
@@ -46,14 +51,15 @@ var (
 	_ kube.InterfaceWaitOptions = (*kubeClient)(nil)
 )
 
-func newKubeClient(ctx context.Context, conn *cluster.Conn, get *clientGetter, namespace string) *kubeClient {
+func newKubeClient(ctx context.Context, conn *cluster.Conn, get *clientGetter, confined confinement) *kubeClient {
 	c := kube.New(get)
-	c.Namespace = namespace
+	c.Namespace = confined.target.Namespace
 	return &kubeClient{
 		Client: c, ctx: ctx, conn: conn,
 		watch:      ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper},
 		mayDestroy: func(string) bool { return false },
 		spared:     func(string, string) {},
+		confined:   confined, foreign: func(string, string) {},
 	}
 }
 
@@ -70,10 +76,14 @@ func (k *kubeClient) IsReachable() error { return context.Cause(k.ctx) }
 // Update applies the target's objects and deletes those of originals that are
 // no longer wanted, except claims: users' files are not a release's to delete.
 // Objects of one kind are applied side by side, kinds one after another in the
-// order in which Helm sorts them. When one fails, those of later kinds are left
+// order in which Helm sorts them. Nothing is applied when one of them reaches
+// beyond the release, and nothing is deleted that cannot be its own. When one fails, those of later kinds are left
 // as they are, and nothing is deleted.
 func (k *kubeClient) Update(originals, targets kube.ResourceList, options ...kube.ClientUpdateOption) (*kube.Result, error) {
 	all := &kube.Result{}
+	if err := k.confined.apply(targets); err != nil {
+		return all, err
+	}
 	for rest := targets; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Mapping.GroupVersionKind == rest[0].Mapping.GroupVersionKind {
@@ -87,7 +97,7 @@ func (k *kubeClient) Update(originals, targets kube.ResourceList, options ...kub
 		rest = rest[n:]
 	}
 	var gone kube.ResourceList
-	for _, info := range originals.Difference(targets) {
+	for _, info := range k.confined.own(originals.Difference(targets), k.foreign) {
 		if info.Mapping.GroupVersionKind.Kind == claimKind && !k.mayDestroy(info.Name) {
 			k.spared(info.Namespace, info.Name)
 			continue

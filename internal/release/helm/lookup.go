@@ -14,18 +14,24 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hubship/hubship/internal/cluster"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
 )
 
 // lookup answers the template function of that name from the cluster. Helm's
 // own makes new clients and reads discovery at each call; charts that keep
 // generated secrets call it for the same object dozens of times a render.
+//
+// Templates read with hubship's rights: they get what lies in the release's
+// namespace, and of what has no namespace the kinds in readable.
 type lookup struct {
-	ctx  context.Context
-	conn *cluster.Conn
+	ctx       context.Context
+	conn      *cluster.Conn
+	namespace string
 
-	mu   sync.Mutex
-	seen map[string]answer
+	mu    sync.Mutex
+	seen  map[string]answer
+	found bool // something was read, which may be secret
 }
 
 type answer struct {
@@ -33,8 +39,36 @@ type answer struct {
 	err    error
 }
 
-func newLookup(ctx context.Context, conn *cluster.Conn) *lookup {
-	return &lookup{ctx: ctx, conn: conn, seen: map[string]answer{}}
+// readable are the kinds without a namespace that a template may look up: they
+// say what the cluster offers, and nothing of what others run there.
+var readable = map[schema.GroupKind]bool{
+	{Group: "storage.k8s.io", Kind: "StorageClass"}: true, {Group: "networking.k8s.io", Kind: "IngressClass"}: true,
+	{Group: "scheduling.k8s.io", Kind: "PriorityClass"}: true, {Group: "node.k8s.io", Kind: "RuntimeClass"}: true,
+	{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}: true, {Group: "gateway.networking.k8s.io", Kind: "GatewayClass"}: true,
+}
+
+// permit says why a template may not have what it asks for.
+func (l *lookup) permit(gk schema.GroupKind, namespaced bool, namespace, name string) error {
+	switch {
+	case namespaced && namespace == l.namespace:
+		return nil
+	case namespaced:
+		return model.WithHint(fmt.Errorf("lookup of %s in namespace %q: a chart may look into its release's namespace alone", gk.Kind, namespace), "pass .Release.Namespace to lookup")
+	case readable[gk], gk == schema.GroupKind{Kind: "Namespace"} && name == l.namespace:
+		return nil
+	}
+	return model.WithHint(fmt.Errorf("lookup of %s: a chart may not read objects of this kind", gk.Kind), "have people set the value in the hub's values")
+}
+
+func newLookup(ctx context.Context, conn *cluster.Conn, namespace string) *lookup {
+	return &lookup{ctx: ctx, conn: conn, namespace: namespace, seen: map[string]answer{}}
+}
+
+// used says that a template was given something of the cluster.
+func (l *lookup) used() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found
 }
 
 func (l *lookup) funcs() template.FuncMap { return template.FuncMap{"lookup": l.get} }
@@ -63,8 +97,12 @@ func (l *lookup) ask(apiVersion, kind, namespace, name string) (map[string]any, 
 	if err != nil {
 		return nil, fmt.Errorf("lookup %s %s: %w", apiVersion, kind, err)
 	}
+	namespaced := mapping.Scope.Name() == meta.RESTScopeNameNamespace
+	if err := l.permit(gvk.GroupKind(), namespaced, namespace, name); err != nil {
+		return nil, err
+	}
 	var client dynamic.ResourceInterface = l.conn.Dynamic.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace && namespace != "" {
+	if namespaced {
 		client = l.conn.Dynamic.Resource(mapping.Resource).Namespace(namespace)
 	}
 	if name == "" {
@@ -75,6 +113,7 @@ func (l *lookup) ask(apiVersion, kind, namespace, name string) (map[string]any, 
 		if err != nil {
 			return nil, fmt.Errorf("lookup %s in namespace %q: %w", kind, namespace, err)
 		}
+		l.found = true
 		return list.UnstructuredContent(), nil
 	}
 	object, err := client.Get(l.ctx, name, metav1.GetOptions{})
@@ -84,5 +123,6 @@ func (l *lookup) ask(apiVersion, kind, namespace, name string) (map[string]any, 
 	if err != nil {
 		return nil, fmt.Errorf("lookup %s %s/%s: %w", kind, namespace, name, err)
 	}
+	l.found = true
 	return object.UnstructuredContent(), nil
 }

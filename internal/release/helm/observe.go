@@ -30,11 +30,11 @@ func (r *Releases) Observe(ctx context.Context, c model.Cluster, t model.Target)
 	if err != nil || running == nil {
 		return obs, err
 	}
-	objects, err := objectsOf(running, conn)
+	objects, err := objectsOf(running, conn, t.Namespace)
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
-	w := ready.NewWatcher(ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits})
+	w := ready.NewWatcher(ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits, Redact: r.recordRedactor(t, running)})
 	obs.Waiting, err = w.Check(ctx, objects)
 	if err != nil {
 		return obs, fmt.Errorf("%s: ask whether it is ready: %w", t, err)
@@ -84,8 +84,9 @@ func (r *Releases) observe(ctx context.Context, conn *cluster.Conn, t model.Targ
 	return obs, rec, nil
 }
 
-// objectsOf names the objects of a record's manifest.
-func objectsOf(rec *rspb.Release, conn *cluster.Conn) ([]ready.Ref, error) {
+// objectsOf names the objects of a record's manifest that lie in the release's
+// namespace, or in none.
+func objectsOf(rec *rspb.Release, conn *cluster.Conn, namespace string) ([]ready.Ref, error) {
 	objects, err := release.ParseManifest([]byte(rec.Manifest))
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest of revision %d: %w", rec.Version, err)
@@ -102,9 +103,8 @@ func objectsOf(rec *rspb.Release, conn *cluster.Conn) ([]ready.Ref, error) {
 		}
 		ref := ready.Ref{GVK: gvk, Name: o.Name}
 		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-			ref.Namespace = o.Namespace
-			if ref.Namespace == "" {
-				ref.Namespace = rec.Namespace
+			if ref.Namespace = namespace; o.Namespace != "" && o.Namespace != namespace {
+				continue // not the release's own, whatever its record says
 			}
 		}
 		out = append(out, ref)

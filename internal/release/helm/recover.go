@@ -157,11 +157,10 @@ func (up *upgrade) sweepObject(ctx context.Context, o release.Object) error {
 	}
 	var client dynamic.ResourceInterface = up.conn.Dynamic.Resource(mapping.Resource)
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		ns := o.Namespace
-		if ns == "" {
-			ns = t.Namespace
+		if o.Namespace != "" && o.Namespace != t.Namespace {
+			return nil // not the release's own, whatever its record says
 		}
-		client = up.conn.Dynamic.Resource(mapping.Resource).Namespace(ns)
+		client = up.conn.Dynamic.Resource(mapping.Resource).Namespace(t.Namespace)
 	}
 	live, err := client.Get(ctx, o.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

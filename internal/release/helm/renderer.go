@@ -94,9 +94,6 @@ type RenderRequest struct {
 	Steady bool
 	// NoObjects leaves Rendered.Objects out.
 	NoObjects bool
-	// Redact takes secrets out of errors, which may otherwise quote what a
-	// template did with them. nil takes nothing out.
-	Redact *release.Redactor
 }
 
 // Rendered is what a release consists of. It holds the release's secrets.
@@ -110,13 +107,14 @@ type Rendered struct {
 	Objects []release.Object
 }
 
-// Render renders a release. Errors are, among others, a *MissingChartError
+// Render renders a release. An error may quote the values: whoever passes
+// secrets does not show it. Errors are, among others, a *MissingChartError
 // when a dependency of the chart cannot be had, a *SchemaError when the values
 // violate a chart's schema, and a *TemplateError when a template fails.
 func (r *Renderer) Render(ctx context.Context, q RenderRequest) (*Rendered, error) {
 	out, err := r.render(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("render %s: %w", q.Release, cleanRender(err, q.Redact))
+		return nil, fmt.Errorf("render %s: %w", q.Release, err)
 	}
 	return out, nil
 }

@@ -403,15 +403,6 @@ func TestSchemaReadsNothingElsewhere(t *testing.T) {
 	}
 }
 
-func TestErrorsAreRedacted(t *testing.T) {
-	tree := chartOf(map[string]string{"c/templates/t.yaml": "{{ fail .Values.token }}"})
-	values := map[string]any{"token": "correct-horse-battery"}
-	_, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "c", Release: "rel", Values: values, Redact: release.NewRedactor(values)})
-	if err == nil || strings.Contains(err.Error(), "correct-horse") {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestSubchartValuesThatAreNoMap(t *testing.T) {
 	tree, _ := fleet(t, 0)
 	_, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "hub", Release: "rel", Values: map[string]any{"notebooks": "topsecret"}})

@@ -1,13 +1,10 @@
 package helm
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/release"
 )
 
 // MissingChartError says that a chart's dependency cannot be had.
@@ -70,26 +67,6 @@ func (e *TemplateError) Error() string {
 		return e.File + ": " + e.Message
 	}
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message)
-}
-
-// cleanRender takes secrets out of an error, and keeps its type where that
-// tells the caller something.
-func cleanRender(err error, red *release.Redactor) error {
-	var failed *TemplateError
-	if errors.As(err, &failed) {
-		out := *failed
-		out.Message = red.Text(out.Message)
-		return &out
-	}
-	var bad *SchemaError
-	if errors.As(err, &bad) {
-		out := &SchemaError{Violations: slices.Clone(bad.Violations)}
-		for i := range out.Violations {
-			out.Violations[i].Message = red.Text(out.Violations[i].Message)
-		}
-		return out
-	}
-	return clean(err, red)
 }
 
 // missing makes the error of a dependency that cannot be had.

@@ -59,6 +59,9 @@ func (r *Releases) rollback(ctx context.Context, conn *cluster.Conn, t model.Tar
 	if err != nil {
 		return model.Observed{}, fail(err)
 	}
+	if rb.red == nil {
+		rb.red = r.recordRedactor(t, records...)
+	}
 	target, done, err := rb.choose(records)
 	if err != nil {
 		return model.Observed{}, fail(err)
@@ -77,7 +80,7 @@ func (r *Releases) rollback(ctx context.Context, conn *cluster.Conn, t model.Tar
 		return obs, fail(err)
 	}
 	if done {
-		objects, err := objectsOf(rec, conn)
+		objects, err := objectsOf(rec, conn, t.Namespace)
 		if err != nil {
 			return obs, fail(err)
 		}
@@ -137,7 +140,12 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 	if err != nil {
 		return fmt.Errorf("roll back %s: %w", t, err)
 	}
+	// The record may be somebody else's: whoever may write Secrets in the
+	// namespace can write one.
 	cfg.storage.admit = func(rec *rspb.Release) error {
+		if err := cfg.kube.confined.record(rec); err != nil {
+			return err
+		}
 		labels := maps.Clone(rec.Labels)
 		if labels == nil || !own(target.Labels, target.Version) {
 			labels = map[string]string{} // made by hand: its inputs are not known
@@ -150,6 +158,9 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 	}
 	cfg.kube.spared = func(_, name string) {
 		rb.log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which revision %d does not have", t, claimKind, name, target.Version))
+	}
+	cfg.kube.foreign = func(kind, name string) {
+		rb.log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))
 	}
 	cfg.kube.timeout = r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = rb.log, rb.red, r.opts.Limits

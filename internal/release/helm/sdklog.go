@@ -25,7 +25,7 @@ type withoutValues struct {
 const maxSaid = 50
 
 var (
-	quoting = [][]byte{[]byte("warning: cannot overwrite table with non table for "), []byte("is a table. Ignoring non-table value")}
+	quoting = [][]byte{[]byte("skipping unknown hooks"), []byte("warning: cannot overwrite table with non table for "), []byte("is a table. Ignoring non-table value")}
 	opening = []byte(" (")
 )
 
@@ -37,6 +37,7 @@ func (w *withoutValues) Write(p []byte) (int, error) {
 			continue
 		}
 		head, _, _ := bytes.Cut(p, opening)
+		head, _, _ = bytes.Cut(head, []byte(" hookTypes="))
 		head = append(bytes.Clone(bytes.TrimSuffix(head, []byte("\n"))), '\n')
 		if !w.first(head) {
 			return len(p), nil

@@ -51,7 +51,7 @@ func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade)
 	if err != nil {
 		return model.Observed{}, fmt.Errorf("upgrade %s: %w", t, err)
 	}
-	up := &upgrade{r: r, conn: conn, Upgrade: u, values: values, red: r.redactor(secrets)}
+	up := &upgrade{r: r, conn: conn, Upgrade: u, values: values, secrets: secrets, red: r.redactor(t, secrets), files: map[string]bool{}}
 	obs, err := up.run(ctx, found)
 	if err != nil {
 		return obs, up.describe(err)
@@ -66,7 +66,7 @@ func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrad
 	if err != nil {
 		return obs, err
 	}
-	objects, err := objectsOf(rec, conn)
+	objects, err := objectsOf(rec, conn, t.Namespace)
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
@@ -80,7 +80,7 @@ func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrad
 	if err != nil {
 		return obs, fmt.Errorf("%s: %w", t, err)
 	}
-	opts.Log, opts.Redact = u.Log, r.redactor(secrets)
+	opts.Log, opts.Redact = u.Log, r.redactor(t, secrets)
 	if err := ready.NewWatcher(opts).Wait(ctx, objects, ready.Ready, r.opts.Timeout); err != nil {
 		if ctx.Err() != nil {
 			return obs, fmt.Errorf("wait for %s: %w", t, err)
@@ -97,9 +97,12 @@ type upgrade struct {
 	r      *Releases
 	conn   *cluster.Conn
 	values map[string]any
-	red    *release.Redactor
-	good   int // revision to go back to; 0 when there is none
-	stale  []*rspb.Release
+	// secrets are the decrypted values, which nothing that is told may hold.
+	secrets []map[string]any
+	red     *release.Redactor
+	files   map[string]bool // names of the chart's templates
+	good    int             // revision to go back to; 0 when there is none
+	stale   []*rspb.Release
 }
 
 func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error) {
@@ -123,9 +126,10 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 		return model.Observed{}, err
 	}
 	up.equip(ctx, cfg, before)
+	templateFiles(ch, "", up.files)
 	rec, err := up.act(ctx, cfg, ch, len(found) > 0)
 	if err != nil {
-		return up.failed(ctx, cfg, err)
+		return up.failed(ctx, cfg, up.sayable(ctx, cfg, err))
 	}
 	up.sweep(ctx, rec)
 	return model.Observed{
@@ -188,12 +192,15 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		}
 	}
 	cfg.storage.admit = func(rec *rspb.Release) error {
+		if err := cfg.kube.confined.record(rec); err != nil {
+			return err
+		}
 		if release.NamesUnapproved(rec.Manifest) || slices.ContainsFunc(rec.Hooks, func(h *rspb.Hook) bool { return release.NamesUnapproved(h.Manifest) }) {
-			return model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)
+			return &ownWords{model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)}
 		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
-				return err
+				return &ownWords{err}
 			}
 		}
 		labels := map[string]string{labelRevision: strconv.Itoa(rec.Version), labelCommit: labelValue(up.Desired.Commit)}
@@ -205,6 +212,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	cfg.kube.mayDestroy = func(name string) bool { return guard.allowed[name] }
 	cfg.kube.spared = func(_, name string) {
 		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, claimKind, name))
+	}
+	cfg.kube.foreign = func(kind, name string) {
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))
 	}
 	cfg.kube.timeout = up.r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
@@ -220,6 +230,9 @@ func setLabel(labels map[string]string, key, value string) {
 // good is installed anew over its remains, so that its install hooks run.
 func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart, exists bool) (*rspb.Release, error) {
 	t := up.Desired.Target
+	if err := cfg.kube.confined.crds(ch); err != nil {
+		return nil, err
+	}
 	description := fmt.Sprintf("%s at commit %.12s", t.Key(), up.Desired.Commit)
 	// The SDK must not see the end of the context: it would return while its
 	// action goes on behind it. The requests and waits of the action end with

@@ -29,7 +29,7 @@ func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[strin
 		values = release.Merge(values, v)
 	}
 	for _, name := range u.Desired.Secrets {
-		v, err := r.secret(u.Tree, name)
+		v, err := r.secret(ctx, u, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,8 +55,8 @@ func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[strin
 
 const unapprovedHint = "images below " + model.UnapprovedRepository + " are for checks of pull requests alone: merge the change, and its images are built for the hubs"
 
-func (r *Releases) secret(tree fs.FS, name string) (map[string]any, error) {
-	data, err := readFile(tree, name)
+func (r *Releases) secret(ctx context.Context, u ship.Upgrade, name string) (map[string]any, error) {
+	data, err := readFile(u.Tree, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]any{}, nil // an environment need not have secrets
 	}
@@ -66,9 +66,9 @@ func (r *Releases) secret(tree fs.FS, name string) (map[string]any, error) {
 	if r.opts.Decrypt == nil {
 		return nil, fmt.Errorf("%s: this installation cannot decrypt secrets", name)
 	}
-	v, err := r.opts.Decrypt(name, data)
+	v, err := r.opts.Decrypt(ctx, u.Desired, name, data)
 	if err != nil {
-		return nil, fmt.Errorf("decrypt %s: %w", name, err)
+		return nil, err
 	}
 	return v, nil
 }

@@ -1,0 +1,309 @@
+// Package confine says whether what a chart renders stays within its release:
+// it is applied with hubship's rights, and whoever writes a chart must not get
+// them. It is pure, and asked twice: about a plan, and about the very objects
+// that an upgrade is about to apply.
+package confine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/release"
+)
+
+// Allowed is what an installation lets charts do beyond the usual. The zero
+// value allows nothing more.
+type Allowed struct {
+	// Kinds are further kinds of objects, "GROUP/Kind". The operator answers
+	// for what such an object can do.
+	Kinds []string
+	// Capabilities that containers may add beyond the Pod Security Standard
+	// "baseline".
+	Capabilities []string
+	// Privileged lets pods do what they like with their node.
+	Privileged bool
+	// NoUserScheduler refuses the rights of Zero to JupyterHub's user
+	// scheduler, which reach the pods of all namespaces.
+	NoUserScheduler bool
+}
+
+// Scope says whether an object lies in a namespace.
+type Scope int
+
+// The scopes.
+const (
+	Unasked    Scope = iota // no cluster was asked; the kind tells, if it is Kubernetes' own
+	Namespaced              // as the cluster says
+	Cluster
+)
+
+// Object is an object that is about to be applied.
+type Object struct {
+	release.Object
+	Scope Scope
+}
+
+// Violation is something that an object may not do.
+type Violation struct {
+	Object  release.Object
+	Message string // "Pod x runs with the host's network"
+	Hint    string
+	// Warn says that it may be done, and that a person should look.
+	Warn bool
+}
+
+// Error is a release that would reach beyond itself.
+type Error struct{ Violations []Violation }
+
+// Error names what was refused.
+func (e *Error) Error() string {
+	parts := make([]string, 0, len(e.Violations))
+	for _, v := range e.Violations {
+		text := v.Message
+		if v.Object.Template != "" {
+			text = v.Object.Template + ": " + text
+		}
+		parts = append(parts, text)
+	}
+	return "the chart reaches beyond its release: " + strings.Join(parts, "; ")
+}
+
+// Refuse returns an *Error with its hint when the objects may not be applied.
+func Refuse(objects []Object, t model.Target, a Allowed) error {
+	found := slices.DeleteFunc(Check(objects, t, a), func(v Violation) bool { return v.Warn })
+	if len(found) == 0 {
+		return nil
+	}
+	const most = 10
+	return model.WithHint(&Error{found[:min(len(found), most)]}, found[0].Hint)
+}
+
+// Of wraps rendered objects, of which no cluster was asked.
+func Of(objects []release.Object) []Object {
+	out := make([]Object, len(objects))
+	for i, o := range objects {
+		out[i] = Object{Object: o}
+	}
+	return out
+}
+
+// namespaced are the kinds that every chart may have, in its namespace.
+var namespaced = set(
+	"ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod", "PodTemplate",
+	"ReplicationController", "LimitRange", "ResourceQuota",
+	"apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet",
+	"batch/Job", "batch/CronJob", "policy/PodDisruptionBudget", "autoscaling/HorizontalPodAutoscaler",
+	"networking.k8s.io/NetworkPolicy", "networking.k8s.io/Ingress", "gateway.networking.k8s.io/HTTPRoute",
+	"rbac.authorization.k8s.io/Role", "rbac.authorization.k8s.io/RoleBinding",
+)
+
+// clusterWide are the kinds without a namespace that Zero to JupyterHub needs.
+var clusterWide = set(
+	"rbac.authorization.k8s.io/ClusterRole", "rbac.authorization.k8s.io/ClusterRoleBinding", "scheduling.k8s.io/PriorityClass",
+)
+
+func set(names ...string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
+
+// GroupKind is the kind as the tables and the settings name it: "apps/Deployment".
+func GroupKind(apiVersion, kind string) string {
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	if err != nil || gv.Group == "" {
+		return kind
+	}
+	return gv.Group + "/" + kind
+}
+
+// Check returns everything that the objects of a release may not do, and what a
+// person should look at.
+func Check(objects []Object, t model.Target, a Allowed) []Violation {
+	var out []Violation
+	for _, o := range objects {
+		j := &judge{o: o, t: t, a: a}
+		j.object()
+		out = append(out, j.found...)
+	}
+	return out
+}
+
+// Inside says that an object in a namespace, or without one, can be the
+// release's own: what is not is neither applied nor removed nor asked about.
+func Inside(o Object, t model.Target, a Allowed) bool {
+	j := &judge{o: o, t: t, a: a}
+	j.place()
+	return len(j.found) == 0
+}
+
+// judge is one object, and what is wrong with it.
+type judge struct {
+	o     Object
+	t     model.Target
+	a     Allowed
+	found []Violation
+}
+
+func (j *judge) refuse(hint, format string, args ...any) {
+	j.found = append(j.found, Violation{Object: j.o.Object, Message: j.o.String() + " " + fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (j *judge) warn(hint, format string, args ...any) {
+	j.refuse(hint, format, args...)
+	j.found[len(j.found)-1].Warn = true
+}
+
+func (j *judge) object() {
+	j.place()
+	j.marks()
+	switch GroupKind(j.o.APIVersion, j.o.Kind) {
+	case "rbac.authorization.k8s.io/Role":
+		j.rules(false)
+	case "rbac.authorization.k8s.io/ClusterRole":
+		j.rules(true)
+	case "rbac.authorization.k8s.io/RoleBinding":
+		j.binding("Role")
+	case "rbac.authorization.k8s.io/ClusterRoleBinding":
+		j.binding("ClusterRole")
+	case "scheduling.k8s.io/PriorityClass":
+		j.priority()
+	case "PersistentVolumeClaim":
+		for _, field := range []string{"dataSource", "dataSourceRef"} {
+			if ns := text(dig(j.o.Content, "spec", field, "namespace")); ns != "" && ns != j.t.Namespace {
+				j.refuse("copy claims within the release's namespace", "takes its data from namespace %s", ns)
+			}
+		}
+	case "Service":
+		j.service()
+	case "networking.k8s.io/Ingress":
+		j.ingress()
+	}
+	j.pods(j.o.Content, nil, 0)
+}
+
+// place judges which kind of object it is, and where it lies.
+func (j *judge) place() {
+	kind := GroupKind(j.o.APIVersion, j.o.Kind)
+	extra := slices.Contains(j.a.Kinds, kind)
+	known := namespaced[kind] || clusterWide[kind]
+	if !known && !extra {
+		j.refuse("leave it to the operator of the cluster, or have the operator allow the kind: `charts: {kinds: [\""+kind+"\"]}` in installation.json",
+			"is of a kind that charts may not have here: %s", kind)
+		return
+	}
+	within := j.o.Namespace == "" || j.o.Namespace == j.t.Namespace
+	if !within {
+		j.refuse("leave metadata.namespace out: objects then lie in the release's own, "+j.t.Namespace,
+			"lies in another namespace than the release, %s", j.t.Namespace)
+	}
+	if j.o.Name == "" {
+		j.refuse("give it a metadata.name", "has no name of its own: what generateName makes no later upgrade knows")
+	}
+	wide := clusterWide[kind] || j.o.Scope == Cluster
+	if namespaced[kind] && j.o.Scope == Cluster || clusterWide[kind] && j.o.Scope == Namespaced {
+		j.refuse("check apiVersion and kind", "has another scope in this cluster than its kind has")
+	}
+	if wide && !extra && j.o.Name != j.t.Release && !strings.HasPrefix(j.o.Name, j.t.Release+"-") {
+		j.refuse("name it after the release, which is what `{{ .Release.Name }}-…` gives", "has no namespace, and a name that does not begin with the release's, %s-", j.t.Release)
+	}
+}
+
+// marks refuses what would pass for a record of hubship's or Helm's.
+func (j *judge) marks() {
+	meta, _ := j.o.Content["metadata"].(map[string]any)
+	for _, field := range []string{"labels", "annotations"} {
+		m, _ := meta[field].(map[string]any)
+		for k, v := range m {
+			switch {
+			case strings.HasPrefix(k, "hubship.io/"):
+				j.refuse("take it out", "has %s %s, by which hubship marks what it keeps in a cluster itself", strings.TrimSuffix(field, "s"), k)
+			case field == "labels" && k == "owner" && text(v) == "helm":
+				j.refuse("take it out", "has the label owner=helm, by which Helm knows its records")
+			case strings.HasPrefix(k, "rbac.authorization.k8s.io/aggregate-to-"):
+				j.refuse("take it out", "has %s %s, which gives its rules to a role of the whole cluster", strings.TrimSuffix(field, "s"), k)
+			}
+		}
+	}
+	if record := j.o.Kind == "ConfigMap" || j.o.Kind == "Secret"; record && (strings.HasPrefix(j.o.Name, "hubship-") || strings.HasPrefix(j.o.Name, "sh.helm.release.")) {
+		j.refuse("give it another name", "has a name that hubship or Helm gives to its records")
+	}
+	if j.o.Kind == "Secret" && strings.HasPrefix(text(j.o.Content["type"]), "helm.sh/") {
+		j.refuse("leave its type out", "is of the type of Helm's records")
+	}
+}
+
+// highest is the value of a PriorityClass up to which it evicts nobody: pods
+// without a class have it.
+const highest = 0
+
+func (j *judge) priority() {
+	if j.o.Content["globalDefault"] == true {
+		j.refuse("set globalDefault to false", "is the default of the whole cluster")
+	}
+	if value, ok := number(j.o.Content["value"]); (!ok || value > highest) && text(j.o.Content["preemptionPolicy"]) != "Never" {
+		j.refuse("use a value of at most 0, or preemptionPolicy: Never", "lets its pods evict those of other namespaces")
+	}
+}
+
+func (j *judge) service() {
+	if text(dig(j.o.Content, "spec", "type")) == "ExternalName" {
+		j.warn("check where it leads", "leads to %s, outside of the namespace", text(dig(j.o.Content, "spec", "externalName")))
+	}
+	if ips, _ := dig(j.o.Content, "spec", "externalIPs").([]any); len(ips) > 0 {
+		j.warn("check that these addresses are the hub's", "takes what is sent to %v, within the whole cluster", ips)
+	}
+}
+
+func (j *judge) ingress() {
+	var hosts []string
+	rules, _ := dig(j.o.Content, "spec", "rules").([]any)
+	for _, r := range rules {
+		m, _ := r.(map[string]any)
+		host := text(m["host"])
+		if host == "" {
+			host = "every host name"
+		}
+		hosts = append(hosts, host)
+	}
+	if len(hosts) > 0 {
+		j.warn("check that these names are the hub's", "answers for %s", strings.Join(hosts, ", "))
+	}
+	notes, _ := dig(j.o.Content, "metadata", "annotations").(map[string]any)
+	for k := range notes {
+		if strings.HasSuffix(k, "-snippet") {
+			j.refuse("use the controller's own settings", "has the annotation %s, whose text runs in the ingress controller", k)
+		}
+	}
+}
+
+func dig(m any, keys ...string) any {
+	for _, k := range keys {
+		at, ok := m.(map[string]any)
+		if !ok {
+			return nil
+		}
+		m = at[k]
+	}
+	return m
+}
+
+func text(v any) string { s, _ := v.(string); return s }
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case int64:
+		return float64(v), true
+	case int:
+		return float64(v), true
+	}
+	return 0, false
+}
