@@ -135,6 +135,13 @@ func (w *world) superseded(id string) {
 // very commit.
 func TestStranger(t *testing.T) {
 	w := start(t)
+	// Trust is an account's: that of a name, which can change hands, or of the
+	// same number at another forge, counts for nothing.
+	carl, err := w.forge.Host.Store.AccountByLogin(t.Context(), "carl")
+	w.ok(err)
+	for _, key := range []string{"trusted/carl", fmt.Sprintf("trusted/%d", carl.ID), pulls.TrustKey(w.name, carl.ID+1), pulls.TrustKey(forge.Repository{Owner: "else", Name: "where"}, carl.ID)} {
+		w.ok(w.memory.SetReported(t.Context(), key, "merged", ""))
+	}
 	pr := w.propose("add", "Add")
 	r := w.checked(pr.Number, pr.Head.Commit)
 	if r.Pull.Trusted || !strings.Contains(r.Pull.Hold, "carl") {
@@ -149,7 +156,7 @@ func TestStranger(t *testing.T) {
 	w.wants(pr.Head.Commit, "hubship/tests", "pending")
 
 	// Not by the author, not for another commit.
-	_, err := w.carl.Comment(t.Context(), pr.Number, pulls.Approval(pr.Head.Commit))
+	_, err = w.carl.Comment(t.Context(), pr.Number, pulls.Approval(pr.Head.Commit))
 	w.ok(err)
 	_, err = w.mia.Comment(t.Context(), pr.Number, pulls.Approval(strings.Repeat("0", 40)))
 	w.ok(err)
@@ -187,7 +194,7 @@ func TestStranger(t *testing.T) {
 	// Who had a change merged is a stranger no more.
 	w.merge(pr.Number)
 	w.until("trust", func() string {
-		if d, _, _ := w.memory.Reported(t.Context(), "trusted/carl"); d == "" {
+		if d, _, _ := w.memory.Reported(t.Context(), w.trustKey()); d == "" {
 			return "carl is not known"
 		}
 		return ""

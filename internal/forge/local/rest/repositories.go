@@ -142,6 +142,9 @@ func (c *call) permission() error {
 		return err
 	}
 	name := roleNames[role]
+	if u.Disabled {
+		name = "none"
+	}
 	return c.answer(http.StatusOK, obj{"permission": name, "role_name": name, "user": c.collaborator(u, role)})
 }
 
