@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
@@ -103,7 +104,7 @@ func (c *call) listCollaborators() error {
 	return c.answer(http.StatusOK, cut(c, writers))
 }
 
-var roleNames = map[store.Role]string{store.Contributor: "read", store.Reviewer: "write", store.Maintainer: "admin"}
+var roleNames = map[store.Role]string{authority.Nobody: "none", store.Contributor: "read", store.Reviewer: "write", store.Maintainer: "admin"}
 
 func (c *call) collaborator(u store.Account, role store.Role) obj {
 	o := c.user(u)
@@ -142,9 +143,6 @@ func (c *call) permission() error {
 		return err
 	}
 	name := roleNames[role]
-	if u.Disabled {
-		name = "none"
-	}
 	return c.answer(http.StatusOK, obj{"permission": name, "role_name": name, "user": c.collaborator(u, role)})
 }
 

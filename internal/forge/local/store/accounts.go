@@ -16,18 +16,17 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/model"
 )
 
 // Scopes of tokens.
 const (
-	ScopeRead   = "read"            // reads everything
-	ScopeStatus = "repo:status"     // reads, and writes statuses and check runs
-	ScopeRepo   = "repo"            // all that the account may do but for webhooks
-	ScopeHooks  = "admin:repo_hook" // webhooks, beside reading
+	ScopeRead   = authority.ScopeRead
+	ScopeStatus = authority.ScopeStatus
+	ScopeRepo   = authority.ScopeRepo
+	ScopeHooks  = authority.ScopeHooks
 )
-
-var scopes = []string{ScopeRead, ScopeStatus, ScopeRepo, ScopeHooks}
 
 var loginPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){0,38}$`)
 
@@ -207,8 +206,8 @@ func checkPassword(encoded, password string) bool {
 // not kept and cannot be had again. A zero lifetime is for ever.
 func (s *Store) CreateToken(ctx context.Context, account int64, name string, want []string, lifetime time.Duration) (Token, string, error) {
 	for _, scope := range want {
-		if !slices.Contains(scopes, scope) {
-			return Token{}, "", model.Usage(fmt.Errorf("%q is no scope of a token", scope), "use some of "+strings.Join(scopes, ", "))
+		if !slices.Contains(authority.Scopes, scope) {
+			return Token{}, "", model.Usage(fmt.Errorf("%q is no scope of a token", scope), "use some of "+strings.Join(authority.Scopes, ", "))
 		}
 	}
 	if len(want) == 0 || strings.TrimSpace(name) == "" || len(name) > 200 {
@@ -269,15 +268,7 @@ func (s *Store) RevokeToken(ctx context.Context, account, id int64) error {
 }
 
 // Allows says whether a token has a scope, by itself or within a wider one.
-func (t Token) Allows(scope string) bool {
-	have := strings.Split(t.Scopes, ",")
-	switch {
-	case scope == ScopeRead, slices.Contains(have, scope):
-		return true // every scope reads
-	default:
-		return scope == ScopeStatus && slices.Contains(have, ScopeRepo)
-	}
-}
+func (t Token) Allows(scope string) bool { return authority.Lends(strings.Split(t.Scopes, ","), scope) }
 
 // AccountByEmail returns the user whose commits carry an address.
 func (s *Store) AccountByEmail(ctx context.Context, email string) (Account, error) {
