@@ -23,7 +23,7 @@ func TestEmbeddedForge(t *testing.T) {
 	forgetest.Run(t, func(t *testing.T) forgetest.Setup {
 		f := localtest.Start(t, nil)
 		org := f.Account(store.NewAccount{Login: "class", Kind: store.Organization})
-		maintainer := f.Account(store.NewAccount{Login: "mia", Email: "mia@example.org", Role: store.Maintainer})
+		maintainer := f.Account(store.NewAccount{Login: localtest.Own, Email: "mia@example.org", Role: store.Maintainer})
 		reviewer := f.Account(store.NewAccount{Login: "rita", Email: "rita@example.org", Role: store.Reviewer})
 		contributor := f.Account(store.NewAccount{Login: "carl", Email: "carl@example.org", Role: store.Contributor})
 		repo, err := f.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "hubs", DefaultBranch: "staging"})

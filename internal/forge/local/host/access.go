@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -27,6 +28,11 @@ func (h *Host) Role(a store.Account, repo store.Repository) (store.Role, error) 
 		return a.Role, nil
 	}
 	return store.Contributor, nil
+}
+
+// IsOwn says whether an account is hubship's own.
+func (h *Host) IsOwn(a store.Account) bool {
+	return h.opts.Own != "" && strings.EqualFold(a.Login, h.opts.Own) && a.Kind == store.User && !a.Disabled
 }
 
 // Writes says whether a role pushes and merges.
