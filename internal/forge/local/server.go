@@ -84,6 +84,7 @@ func (o Options) Validate() error {
 // to be /NAME.git/...; whoever mounts it elsewhere strips the prefix.
 type Server struct {
 	opts    Options
+	cross   *http.CrossOriginProtection
 	token   hash
 	backend string        // path of git-http-backend
 	path    string        // PATH of the children
@@ -110,7 +111,7 @@ func New(opts Options) (*Server, error) {
 	if _, err := os.Stat(backend); err != nil {
 		return nil, model.WithHint(fmt.Errorf("embedded Git server: %w", err), hint)
 	}
-	s := &Server{opts: opts, backend: backend, path: os.Getenv("PATH"), slots: make(chan struct{}, maxProcesses)}
+	s := &Server{opts: opts, cross: http.NewCrossOriginProtection(), backend: backend, path: os.Getenv("PATH"), slots: make(chan struct{}, maxProcesses)}
 	s.token = sha256.Sum256([]byte(opts.Token))
 	s.opts.Token = ""
 	return s, nil
@@ -153,6 +154,12 @@ func endpointOf(r *http.Request) (endpoint, bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// Browsers keep passwords of Basic: what another site has one send moves
+	// nothing.
+	if err := s.cross.Check(r); err != nil {
+		http.Error(w, "hubship: this was sent from another site", http.StatusForbidden)
+		return
+	}
 	// Who asks comes before what exists: without the token nothing is told.
 	user, token, given := r.BasicAuth()
 	e, ok := endpointOf(r)

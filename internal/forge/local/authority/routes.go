@@ -128,6 +128,7 @@ const (
 	ChangeComment  Action = "change a comment"
 	ChangeLabels   Action = "change labels"
 	AskForReview   Action = "ask for a review"
+	Revert         Action = "have hubship take back a merged pull request"
 )
 
 // Actions are their rules. The route has asked for the scope.
@@ -137,6 +138,7 @@ var Actions = map[Action]Rule{
 	ChangeComment:  {Role: Maintainer, Theirs: true},
 	ChangeLabels:   {Role: Reviewer},
 	AskForReview:   {Role: Reviewer, Theirs: true},
+	Revert:         {Role: Reviewer, NoFork: true},
 }
 
 var (

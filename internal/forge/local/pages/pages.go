@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -63,6 +64,10 @@ type Options struct {
 	// its number.
 	Revert func(ctx context.Context, number int, by string) (int, error)
 
+	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed:
+	// limits of wrong passwords are by the client's address.
+	TrustedProxies []netip.Prefix
+
 	Log *slog.Logger // nil for slog.Default
 }
 
@@ -71,7 +76,6 @@ type pages struct {
 	o         Options
 	base      *url.URL
 	templates map[string]*template.Template
-	tries     *tries
 	mux       *http.ServeMux
 	guarded   http.Handler
 	// patterns are the routes; unruled those that have no rule.
@@ -94,7 +98,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Asset == nil {
 		o.Asset = func(name string) string { return "/assets/" + name }
 	}
-	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, tries: newTries(), mux: http.NewServeMux()}
+	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, mux: http.NewServeMux()}
 	for _, name := range []string{"signin", "repositories", "repository", "file", "edit", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
 		t := template.New("layout.html").Funcs(p.functions())
 		if p.templates[name], err = t.ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"); err != nil {

@@ -49,6 +49,7 @@ type API struct {
 	opts  Options
 	mux   *http.ServeMux
 	limit *limiter
+	cross *http.CrossOriginProtection
 	// patterns are the routes; unruled those that have no rule.
 	patterns, unruled []string
 	sizes             *lru.Cache[between, size]
@@ -71,7 +72,7 @@ func New(opts Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded forge: %w", err)
 	}
-	a := &API{sizes: sizes, host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), limit: newLimiter(opts.Limit)}
+	a := &API{sizes: sizes, host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), limit: newLimiter(opts.Limit)}
 	a.repositoryRoutes()
 	a.gitRoutes()
 	a.pullRoutes()
@@ -98,6 +99,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-GitHub-Media-Type", "github.v3; format=json")
 	h.Set("X-GitHub-Api-Version-Selected", "2022-11-28")
+	// A cookie opens nothing here, but browsers keep passwords of Basic too: what
+	// another site has one send changes nothing.
+	if err := a.cross.Check(r); err != nil {
+		a.fail(w, r, &httpError{status: http.StatusForbidden, message: "This was sent from another site."})
+		return
+	}
 	u, _ := url.Parse(a.opts.URL) // New has tried it
 	if !strings.HasPrefix(r.URL.Path, u.Path+"/") && r.URL.Path != u.Path {
 		a.fail(w, r, notFound())

@@ -265,3 +265,32 @@ func TestWhoseApprovalCounts(t *testing.T) {
 		t.Errorf("pushers %v, %v", pushers, err)
 	}
 }
+
+// A cookie opens nothing, and another site's forms change nothing, whatever a
+// browser adds to them.
+func TestOtherSites(t *testing.T) {
+	w := newWorld(t)
+	_, secret, err := w.host.Store.StartSession(t.Context(), w.id["mia"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want(http.StatusUnauthorized, "", http.MethodGet, base, nil, "Cookie", "hubship_session="+secret)
+	w.want(http.StatusUnauthorized, "", http.MethodPost, base+"/forks", obj{}, "Cookie", "hubship_session="+secret)
+	for _, h := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+		w.want(http.StatusForbidden, "mia", http.MethodPost, base+"/forks", obj{}, h...)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/git/hub/deployment.git/git-receive-pack", strings.NewReader("0000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("x", w.token["mia"])
+		req.Header.Set(h[0], h[1])
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusForbidden {
+			t.Errorf("a push from another site: %s", res.Status)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -98,16 +99,28 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, explain("list accounts", err)
 }
 
-// SetPassword replaces an account's password, and ends its sessions.
+// SetPassword replaces an account's password, and ends its sessions and its tokens.
 func (s *Store) SetPassword(ctx context.Context, id int64, password string) error {
 	hash, err := hashPassword(password)
 	if err != nil {
 		return err
 	}
-	if err := s.exec(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
-		return explain("set a password", err)
+	return explain("set a password", s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
+			return err
+		}
+		return endAll(ctx, tx, id)
+	}))
+}
+
+// endAll ends every session and every token of an account.
+func endAll(ctx context.Context, tx *sql.Tx, account int64) error {
+	for _, table := range []string{"sessions", "tokens"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE account = ?", account); err != nil {
+			return err
+		}
 	}
-	return s.EndSessions(ctx, id)
+	return nil
 }
 
 // SetRole replaces an account's role.
@@ -118,10 +131,15 @@ func (s *Store) SetRole(ctx context.Context, id int64, role Role) error {
 	return explain("set a role", s.exec(ctx, "UPDATE accounts SET role = ? WHERE id = ?", role, id))
 }
 
-// SetDisabled locks an account out, or lets it in again. Its tokens stop to
-// work at once.
+// SetDisabled locks an account out, or lets it in again. Locked out, it loses its
+// sessions and its tokens for good.
 func (s *Store) SetDisabled(ctx context.Context, id int64, disabled bool) error {
-	return explain("lock an account", s.exec(ctx, "UPDATE accounts SET disabled = ? WHERE id = ?", disabled, id))
+	return explain("lock an account", s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET disabled = ? WHERE id = ?", disabled, id); err != nil || !disabled {
+			return err
+		}
+		return endAll(ctx, tx, id)
+	}))
 }
 
 // ErrDenied says that a login, password or token is wrong, without saying
