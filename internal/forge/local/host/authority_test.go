@@ -389,17 +389,30 @@ func (w *walk) flow(rt *rapid.T) {
 		head = "hub"
 	}
 	branch := pick(rt, "branch", []string{"topic", "staging"})
-	w.fresh++
-	w.call(who, store.ScopeRepo, "PUT", "/repos/"+head+"/deployment/contents/f", map[string]any{"message": "x", "content": base64.StdEncoding.EncodeToString(fmt.Append(nil, w.fresh)), "branch": branch, "sha": w.blob(head, branch, "f")})
-	w.judge(rt, "contents", who, store.ScopeRepo, nil)
+	w.write(rt, who, head, branch)
 	w.propose(rt, who, "hub", head, pick(rt, "base", []string{"staging", "prod"}), branch)
 }
 
-// openAbove proposes a branch of what a fork comes from to the fork itself: the
-// pull request is the fork's, its head another's.
+// openAbove proposes a branch of what a fork comes from to the fork itself, as
+// its owner, who then pushes to the head: the pull request is the fork's, the
+// branch is not.
 func (w *walk) openAbove(rt *rapid.T) {
 	who := pick(rt, "who", []string{"ada", "carl", "rita"})
-	w.propose(rt, who, who, pick(rt, "above", w.parents[who]), pick(rt, "base", branches), pick(rt, "head", branches))
+	above, branch := pick(rt, "above", w.parents[who]), pick(rt, "head", branches[:3])
+	if above == "hub" && branch == "topic" && rapid.Bool().Draw(rt, "ahead") {
+		w.write(rt, "ben", above, branch)
+	}
+	w.propose(rt, who, who, above, pick(rt, "base", branches[:3]), branch)
+	ref := "refs/heads/" + branch
+	w.gitPush(who, store.ScopeRepo, above, [3]string{ref, w.before[above][ref], w.target(rt)})
+	w.judge(rt, "push above", who, store.ScopeRepo, nil)
+}
+
+// write commits a new file's worth to a branch.
+func (w *walk) write(rt *rapid.T, who, repo, branch string) {
+	w.fresh++
+	w.call(who, store.ScopeRepo, "PUT", "/repos/"+repo+"/deployment/contents/f", map[string]any{"message": "x", "content": base64.StdEncoding.EncodeToString(fmt.Append(nil, w.fresh)), "branch": branch, "sha": w.blob(repo, branch, "f")})
+	w.judge(rt, "contents", who, store.ScopeRepo, nil)
 }
 
 func (w *walk) propose(rt *rapid.T, who, base, head, baseRef, headRef string) {
