@@ -65,7 +65,7 @@ type embedded struct {
 // done is finished. The caller closes its host.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *git.Repo, fleets *repo.Repository, log *slog.Logger) (_ *embedded, err error) {
 	e := &embedded{fleets: fleets, log: log}
-	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Log: log})
+	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TestChangeByPullRequest(t *testing.T) {
 	w.ok(err)
 	_, err = h.Fork(t.Context(), w.process.local.repository, carl, "")
 	w.ok(err)
-	w.ok(w.memory.SetReported(t.Context(), "trusted/carl", "merged", "")) // he is known
+	w.ok(w.memory.SetReported(t.Context(), pulls.TrustKey(deployment, carl.ID), "merged", "")) // he is known
 
 	clone := filepath.Join(t.TempDir(), "clone")
 	w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", fmt.Sprintf("http://localhost:%d/git/carl/deployment.git", w.settings.Port), clone)

@@ -41,14 +41,17 @@ type Ref struct {
 
 // PullRequest is a pull request as it was when it was asked for.
 type PullRequest struct {
-	Number int      `json:"number"`
-	Title  string   `json:"title"`
-	Body   string   `json:"body"`
-	Author string   `json:"author"` // login; "ghost" when the account is gone
-	State  string   `json:"state"`  // Open or Closed
-	Draft  bool     `json:"draft"`
-	Labels []string `json:"labels,omitempty"`
-	URL    string   `json:"url"` // for people
+	Number int    `json:"number"`
+	Title  string `json:"title"`
+	Body   string `json:"body"`
+	Author string `json:"author"` // login; "ghost" when the account is gone
+	// AuthorID is the number of the author's account at the forge, which stays
+	// when the login changes and is never given twice; 0 when it is gone.
+	AuthorID int64    `json:"authorID,omitempty"`
+	State    string   `json:"state"` // Open or Closed
+	Draft    bool     `json:"draft"`
+	Labels   []string `json:"labels,omitempty"`
+	URL      string   `json:"url"` // for people
 
 	Head Ref `json:"head"`
 	Base Ref `json:"base"` // Commit is where the branch was when the pull request was last updated, or merged
@@ -160,12 +163,13 @@ type Status struct {
 
 // Comment is a comment in the conversation of a pull request.
 type Comment struct {
-	ID      int64     `json:"id"`
-	Author  string    `json:"author"` // login
-	Body    string    `json:"body"`
-	URL     string    `json:"url"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
+	ID       int64     `json:"id"`
+	Author   string    `json:"author"`             // login
+	AuthorID int64     `json:"authorID,omitempty"` // as in PullRequest
+	Body     string    `json:"body"`
+	URL      string    `json:"url"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
 }
 
 // States of a Review.
@@ -179,7 +183,8 @@ const (
 // Review is one person's review of a pull request at one commit.
 type Review struct {
 	ID        int64     `json:"id"`
-	Author    string    `json:"author"` // login
+	Author    string    `json:"author"`             // login
+	AuthorID  int64     `json:"authorID,omitempty"` // as in PullRequest
 	State     string    `json:"state"`
 	Commit    string    `json:"commit"` // that was looked at
 	Body      string    `json:"body"`

@@ -143,15 +143,7 @@ func (r *Repo) CommitFiles(ctx context.Context, branch, expectedParent string, f
 	if err := r.checkMove(ctx, branch, expectedParent); err != nil {
 		return "", wrap(err)
 	}
-	tree, err := r.writeTree(ctx, expectedParent, files, modes)
-	if err != nil {
-		return "", wrap(err)
-	}
-	var parents []string
-	if expectedParent != "" {
-		parents = []string{expectedParent}
-	}
-	commit, err := r.commitTree(ctx, tree, parents, message, author)
+	commit, err := r.FilesCommit(ctx, expectedParent, files, modes, message, author)
 	if err != nil {
 		return "", wrap(err)
 	}
@@ -159,6 +151,20 @@ func (r *Repo) CommitFiles(ctx context.Context, branch, expectedParent string, f
 		return "", wrap(err)
 	}
 	return commit, nil
+}
+
+// FilesCommit is CommitFiles that moves no branch: the commit is there, and
+// nothing names it. An empty parent makes a first commit.
+func (r *Repo) FilesCommit(ctx context.Context, parent string, files map[string][]byte, modes map[string]fs.FileMode, message string, author Identity) (string, error) {
+	tree, err := r.writeTree(ctx, parent, files, modes)
+	if err != nil {
+		return "", err
+	}
+	var parents []string
+	if parent != "" {
+		parents = []string{parent}
+	}
+	return r.commitTree(ctx, tree, parents, message, author)
 }
 
 // writeTree makes a tree through an index of its own, so that no other index

@@ -69,8 +69,9 @@ var allowed = map[string][]string{
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git"},
+	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
+	"internal/forge/local/authority": {}, // rules: pure
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.

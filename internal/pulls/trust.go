@@ -49,7 +49,7 @@ func (c *Controller) hold(ctx context.Context, pr forge.PullRequest) (string, er
 	if known, err := c.writes(ctx, pr.Author); err != nil || known {
 		return "", err
 	}
-	if digest, _, err := c.o.Memory.Reported(ctx, trustKey(pr.Author)); err != nil || digest != "" {
+	if known, err := c.trusts(ctx, pr.AuthorID); err != nil || known {
 		return "", err
 	}
 	approved, err := c.approved(ctx, pr)
@@ -59,11 +59,29 @@ func (c *Controller) hold(ctx context.Context, pr forge.PullRequest) (string, er
 	return fmt.Sprintf("waits for a maintainer: the first pull request of %s", pr.Author), nil
 }
 
-func trustKey(login string) string { return "trusted/" + strings.ToLower(login) }
+// TrustKey is what trust in an account is remembered under: the repository at
+// its forge, and the account's number there. A login would not do: it can be
+// renamed, and taken by somebody else.
+func TrustKey(repo forge.Repository, account int64) string {
+	return fmt.Sprintf("trusted/%s/%d", strings.ToLower(repo.String()), account)
+}
 
-// trust remembers that somebody had a pull request merged.
-func (c *Controller) trust(ctx context.Context, login string) error {
-	return c.o.Memory.SetReported(ctx, trustKey(login), "merged", "")
+// trust remembers that somebody had a pull request merged. An account that is
+// gone (0) is nobody.
+func (c *Controller) trust(ctx context.Context, account int64) error {
+	if account == 0 {
+		return nil
+	}
+	return c.o.Memory.SetReported(ctx, TrustKey(c.o.Forge.Repository(), account), "merged", "")
+}
+
+// trusts says whether somebody had a pull request merged.
+func (c *Controller) trusts(ctx context.Context, account int64) (bool, error) {
+	if account == 0 {
+		return false, nil
+	}
+	digest, _, err := c.o.Memory.Reported(ctx, TrustKey(c.o.Forge.Repository(), account))
+	return digest != "", err
 }
 
 // writes says whether somebody may write to the repository.
@@ -103,7 +121,7 @@ func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, 
 	}
 	for _, comment := range comments {
 		for _, m := range approveCommand.FindAllStringSubmatch(said(comment.Body), -1) {
-			if comment.Author == pr.Author || m[1] != pr.Head.Commit {
+			if same(comment.AuthorID, comment.Author, pr) || m[1] != pr.Head.Commit {
 				continue
 			}
 			if ok, err := c.writes(ctx, comment.Author); err != nil || ok {
@@ -116,7 +134,7 @@ func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, 
 		return false, err
 	}
 	for _, r := range forge.Verdicts(reviews) {
-		if r.State != forge.Approved || r.Commit != pr.Head.Commit || r.Author == pr.Author || strings.EqualFold(r.Author, self) {
+		if r.State != forge.Approved || r.Commit != pr.Head.Commit || same(r.AuthorID, r.Author, pr) || strings.EqualFold(r.Author, self) {
 			continue
 		}
 		if ok, err := c.writes(ctx, r.Author); err != nil || ok {
@@ -124,6 +142,11 @@ func (c *Controller) approved(ctx context.Context, pr forge.PullRequest) (bool, 
 		}
 	}
 	return false, nil
+}
+
+// same says whether somebody is the author of a pull request.
+func same(id int64, login string, pr forge.PullRequest) bool {
+	return id != 0 && id == pr.AuthorID || strings.EqualFold(login, pr.Author)
 }
 
 // talk is what people asked for in the conversation of a pull request.
@@ -144,7 +167,7 @@ func (c *Controller) talkAbout(ctx context.Context, pr forge.PullRequest) (talk,
 		if !againCommand.MatchString(said(comment.Body)) {
 			continue
 		}
-		may := comment.Author == pr.Author
+		may := same(comment.AuthorID, comment.Author, pr)
 		if !may {
 			if may, err = c.writes(ctx, comment.Author); err != nil {
 				return talk{}, err

@@ -169,7 +169,13 @@ func (w *world) propose(branch, title string) forge.PullRequest {
 }
 
 // trusted makes the contributor somebody who had a change merged before.
-func (w *world) trusted() { w.ok(w.memory.SetReported(w.t.Context(), "trusted/carl", "merged", "")) }
+func (w *world) trusted() { w.ok(w.memory.SetReported(w.t.Context(), w.trustKey(), "merged", "")) }
+
+func (w *world) trustKey() string {
+	carl, err := w.forge.Host.Store.AccountByLogin(w.t.Context(), "carl")
+	w.ok(err)
+	return pulls.TrustKey(w.name, carl.ID)
+}
 
 // status returns a commit's status in a context, as "state description".
 func (w *world) status(commit, name string) string {

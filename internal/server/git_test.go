@@ -10,6 +10,7 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/server"
 )
 
@@ -24,7 +25,20 @@ func TestGitThroughTheServer(t *testing.T) {
 	}
 	root := t.TempDir()
 	announced := make(chan []forge.RefUpdate, 1)
-	gitServer, err := local.New(local.Options{Root: root, Token: token, OnPush: func(_ context.Context, _ string, updates []forge.RefUpdate, _ string) []string {
+	moveAll := func(ctx context.Context, repository, _ string, moves []local.Move) (map[string]string, error) {
+		r, err := git.Open(filepath.Join(root, repository+".git"))
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = r.Close() }()
+		for _, m := range moves {
+			if err := r.MoveRefs(ctx, git.RefMove{Name: m.Ref, New: m.New}); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}
+	gitServer, err := local.New(local.Options{Root: root, Token: token, Move: moveAll, OnPush: func(_ context.Context, _ string, updates []forge.RefUpdate, _ string) []string {
 		announced <- updates
 		return []string{"hubship: it is on its way"}
 	}})
@@ -34,7 +48,7 @@ func TestGitThroughTheServer(t *testing.T) {
 	r := serve(t, server.Options{Service: newService(t), Git: gitServer})
 
 	dir := filepath.Join(t.TempDir(), "clone")
-	git := func(args ...string) string {
+	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "git", args...)
 		cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0", "TEST_TOKEN="+token,
@@ -46,20 +60,20 @@ func TestGitThroughTheServer(t *testing.T) {
 		}
 		return string(out)
 	}
-	git("init", "--quiet", "--bare", filepath.Join(root, "deployment.git"))
-	git("clone", "--quiet", "http://"+r.addr+"/git/deployment.git", dir)
-	git("ls-remote", "http://"+r.addr+"/deployment.git")
+	run("init", "--quiet", "--bare", filepath.Join(root, "deployment.git"))
+	run("clone", "--quiet", "http://"+r.addr+"/git/deployment.git", dir)
+	run("ls-remote", "http://"+r.addr+"/deployment.git")
 	if err := os.WriteFile(filepath.Join(dir, "big.txt"), []byte(strings.Repeat("0123456789abcdef\n", 200_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	git("-C", dir, "add", "-A")
-	git("-C", dir, "commit", "--quiet", "-m", "First")
+	run("-C", dir, "add", "-A")
+	run("-C", dir, "commit", "--quiet", "-m", "First")
 	// The smallest buffer makes the client send in chunks.
-	out := git("-C", dir, "-c", "http.postBuffer=1", "push", "origin", "HEAD:staging")
+	out := run("-C", dir, "-c", "http.postBuffer=1", "push", "origin", "HEAD:staging")
 	if !strings.Contains(out, "remote: hubship: it is on its way") {
 		t.Errorf("the pusher was told:\n%s", out)
 	}
-	head := strings.TrimSpace(git("-C", dir, "rev-parse", "HEAD"))
+	head := strings.TrimSpace(run("-C", dir, "rev-parse", "HEAD"))
 	if updates := <-announced; len(updates) != 1 || updates[0] != (forge.RefUpdate{Branch: "staging", Old: forge.ZeroID, New: head}) {
 		t.Errorf("announced %+v", updates)
 	}

@@ -22,6 +22,9 @@ type Setup struct {
 	// Contributor is another account at the same repository, that may only
 	// read it and propose changes.
 	Contributor forge.Forge
+	// Reviewer is another account at the same repository, that may write to it
+	// and merge, and neither protect branches nor set webhooks.
+	Reviewer forge.Forge
 	// Fork is Contributor's own fork of it, where they push.
 	Fork forge.Forge
 	// Hook sets up a webhook of the repository that tells everything to a URL,
@@ -50,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) Setup) {
 		run  func(*testing.T, *world)
 	}{
 		{"accounts and branches", testAccounts},
+		{"permissions", testPermissions},
 		{"from fork to merge", testForkToMerge},
 		{"promotion", testPromotion},
 		{"merge by squash and rebase", testMethods},

@@ -23,7 +23,8 @@ func TestEmbeddedForge(t *testing.T) {
 	forgetest.Run(t, func(t *testing.T) forgetest.Setup {
 		f := localtest.Start(t, nil)
 		org := f.Account(store.NewAccount{Login: "class", Kind: store.Organization})
-		maintainer := f.Account(store.NewAccount{Login: "mia", Email: "mia@example.org", Role: store.Maintainer})
+		maintainer := f.Account(store.NewAccount{Login: localtest.Own, Email: "mia@example.org", Role: store.Maintainer})
+		reviewer := f.Account(store.NewAccount{Login: "rita", Email: "rita@example.org", Role: store.Reviewer})
 		contributor := f.Account(store.NewAccount{Login: "carl", Email: "carl@example.org", Role: store.Contributor})
 		repo, err := f.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "hubs", DefaultBranch: "staging"})
 		if err != nil {
@@ -32,8 +33,9 @@ func TestEmbeddedForge(t *testing.T) {
 		name := forge.Repository{Owner: "class", Name: repo.Name}
 		setup := forgetest.Setup{
 			Maintainer: f.Client(maintainer, name), Elsewhere: f.Client(maintainer, name), Contributor: f.Client(contributor, name),
-			Fork: f.Client(contributor, forge.Repository{Owner: "carl", Name: repo.Name}),
-			Hook: func(t *testing.T, url, secret string) { hook(t, f, maintainer, name, url, secret) },
+			Reviewer: f.Client(reviewer, name),
+			Fork:     f.Client(contributor, forge.Repository{Owner: "carl", Name: repo.Name}),
+			Hook:     func(t *testing.T, url, secret string) { hook(t, f, maintainer, name, url, secret) },
 			Read: func(r *http.Request, secret string) (forge.Event, error) {
 				hook, err := github.NewWebhook(name, secret)
 				if err != nil {

@@ -42,6 +42,36 @@ func testAccounts(t *testing.T, w *world) {
 	}
 }
 
+// Whoever asks learns who maintains, who merely reviews and who does neither:
+// a change of the process needs the first.
+func testPermissions(t *testing.T, w *world) {
+	for _, who := range []struct {
+		name                string
+		as                  forge.Forge
+		maintains, mayWrite bool
+	}{
+		{"maintainer", w.Maintainer, true, true},
+		{"reviewer", w.Reviewer, false, true},
+		{"contributor", w.Contributor, false, false},
+	} {
+		may, err := w.Maintainer.Permission(t.Context(), w.login(who.as))
+		ok(t, err)
+		same(t, "whether the "+who.name+" maintains", may.Includes(forge.Maintain), who.maintains)
+		same(t, "whether the "+who.name+" writes", may.Includes(forge.Write), who.mayWrite)
+		same(t, "whether the "+who.name+" reads", may.Includes(forge.Read), true)
+	}
+	// The account is told apart from its name, which can change hands.
+	p := w.propose("numpy")
+	c, err := w.Contributor.Comment(t.Context(), p.Number, "x")
+	ok(t, err)
+	r, err := w.Reviewer.Review(t.Context(), p.Number, forge.NewReview{State: forge.Approved})
+	ok(t, err)
+	if p.AuthorID == 0 || r.AuthorID == 0 || p.AuthorID == r.AuthorID {
+		t.Errorf("accounts %d and %d", p.AuthorID, r.AuthorID)
+	}
+	same(t, "the account of a comment", c.AuthorID, p.AuthorID)
+}
+
 func testForkToMerge(t *testing.T, w *world) {
 	began := time.Now().Add(-time.Minute)
 	before, err := w.Maintainer.Branch(t.Context(), "staging")

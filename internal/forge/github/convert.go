@@ -29,7 +29,7 @@ func side(b *gh.PullRequestBranch) forge.Ref {
 // says no more.
 func pullRequest(p *gh.PullRequest) forge.PullRequest {
 	out := forge.PullRequest{
-		Number: p.GetNumber(), Title: p.GetTitle(), Body: p.GetBody(), Author: login(p.User), State: p.GetState(),
+		Number: p.GetNumber(), Title: p.GetTitle(), Body: p.GetBody(), Author: login(p.User), AuthorID: p.GetUser().GetID(), State: p.GetState(),
 		Draft: p.GetDraft(), URL: p.GetHTMLURL(), Head: side(p.Head), Base: side(p.Base),
 		Mergeable: p.Mergeable, Files: p.GetChangedFiles(),
 		Created: p.GetCreatedAt().Time, Updated: p.GetUpdatedAt().Time,
@@ -58,12 +58,12 @@ func commit(c *gh.RepositoryCommit) forge.Commit {
 }
 
 func comment(c *gh.IssueComment) forge.Comment {
-	return forge.Comment{ID: c.GetID(), Author: login(c.User), Body: c.GetBody(), URL: c.GetHTMLURL(),
+	return forge.Comment{ID: c.GetID(), Author: login(c.User), AuthorID: c.GetUser().GetID(), Body: c.GetBody(), URL: c.GetHTMLURL(),
 		Created: c.GetCreatedAt().Time, Updated: c.GetUpdatedAt().Time}
 }
 
 func review(r *gh.PullRequestReview) forge.Review {
-	return forge.Review{ID: r.GetID(), Author: login(r.User), State: r.GetState(), Commit: r.GetCommitID(),
+	return forge.Review{ID: r.GetID(), Author: login(r.User), AuthorID: r.GetUser().GetID(), State: r.GetState(), Commit: r.GetCommitID(),
 		Body: r.GetBody(), Submitted: r.GetSubmittedAt().Time}
 }
 

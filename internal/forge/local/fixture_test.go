@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/git"
 )
 
 // fixture is a server with one repository, deployment, whose branch staging
@@ -66,8 +68,8 @@ func newFixture(t *testing.T, change func(*Options)) *fixture {
 	}
 	opts := Options{
 		Root: f.root, Token: f.token,
-		Log:       slog.New(slog.NewTextHandler(f.log, nil)),
-		Protected: func(string) []string { return []string{"staging", "prod"} },
+		Log:  slog.New(slog.NewTextHandler(f.log, nil)),
+		Move: f.move,
 		OnPush: func(_ context.Context, repository string, updates []forge.RefUpdate, by string) []string {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -92,6 +94,42 @@ func newFixture(t *testing.T, change func(*Options)) *fixture {
 	t.Cleanup(srv.Close)
 	f.url = srv.URL + "/git/"
 	return f
+}
+
+// move moves what a push asks for, but rewrites and deletes neither staging nor
+// prod.
+func (f *fixture) move(ctx context.Context, repository, _ string, moves []Move) (map[string]string, error) {
+	r, err := git.Open(filepath.Join(f.root, repository+".git"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	refused := map[string]string{}
+	var list []git.RefMove
+	blank := func(id string) string { return strings.ReplaceAll(id, forge.ZeroID, "") }
+	for _, m := range moves {
+		keeps := m.Ref == "refs/heads/staging" || m.Ref == "refs/heads/prod"
+		forward := m.Old == forge.ZeroID
+		if !forward && m.New != forge.ZeroID {
+			if forward, err = r.IsAncestor(ctx, m.Old, m.New); err != nil {
+				return nil, err
+			}
+		}
+		if !strings.HasPrefix(m.Ref, "refs/heads/") && !strings.HasPrefix(m.Ref, "refs/tags/") || keeps && !forward {
+			refused[m.Ref] = "protected"
+		}
+		list = append(list, git.RefMove{Name: m.Ref, Old: blank(m.Old), New: blank(m.New)})
+	}
+	if len(refused) > 0 {
+		return refused, nil
+	}
+	if err := r.MoveRefs(ctx, list...); errors.Is(err, git.ErrMoved) {
+		for _, m := range moves {
+			refused[m.Ref] = "moved"
+		}
+		return refused, nil
+	}
+	return nil, err
 }
 
 func (f *fixture) env(token string) []string {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -27,90 +26,131 @@ type command struct{ old, new, ref string }
 
 var commandLine = regexp.MustCompile(`^([0-9a-f]{40}) ([0-9a-f]{40}) (\S+)$`)
 
-// receive answers a push. It reads what the client wants to move, lets git do
-// it, and tells OnPush what moved before the client's git ends. The login is
-// empty for whoever has the server's own token.
+// request is the list at the start of a push.
+type request struct {
+	commands []command
+	shallow  []string        // lines about history that the client does not have
+	can      map[string]bool // what the client is capable of
+}
+
+// receive answers a push. Git brings the objects, below a reference that nobody
+// sees; then Move decides, and moves. The login is empty for whoever has the
+// server's own token.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, user, login string) {
 	body, err := openBody(w, r, s.opts.MaxPush)
 	if err != nil {
 		http.Error(w, "hubship: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	head, commands, err := readCommands(body)
+	q, err := readRequest(body)
 	if err != nil {
 		http.Error(w, "hubship: the push is not understood: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	if done := s.refuse(w, r, e, login, commands, head, body); done {
+	w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
+	if len(q.commands) == 0 {
+		return // git probes with an empty request before a large push
+	}
+	if s.opts.Move == nil {
+		http.Error(w, "hubship: nothing can be pushed here", http.StatusForbidden)
 		return
 	}
-	var extra []setting
-	if s.protects(e.repository, commands) {
-		extra = []setting{{"receive.denyNonFastForwards", "true"}}
-		// Whether an account may delete, Authorize knows branch by branch.
-		if login == "" || s.opts.Authorize == nil {
-			extra = append(extra, setting{"receive.denyDeletes", "true"})
-		}
-	}
-	whole := &boundBody{Reader: io.MultiReader(bytes.NewReader(head), body), Closer: body}
-	answer := &reportWriter{ResponseWriter: w, header: w.Header(), report: map[string]bool{}}
 	// The push goes through even if the client goes away while git works: what
 	// counts is whether the reference moved.
-	req := backendRequest(r, e, whole)
-	s.backendFor(e, user, extra).ServeHTTP(answer, req.WithContext(context.WithoutCancel(r.Context())))
-
-	var updates []forge.RefUpdate
-	for _, c := range commands {
-		if answer.report[c.ref] && strings.HasPrefix(c.ref, branches) && c.old != c.new {
-			updates = append(updates, forge.RefUpdate{Branch: strings.TrimPrefix(c.ref, branches), Old: c.old, New: c.new})
+	ctx := context.WithoutCancel(r.Context())
+	answer := &reportWriter{ResponseWriter: w, header: w.Header(), sideband: q.can["side-band-64k"]}
+	failed, err := s.foresee(ctx, e, login, q, body)
+	if err == nil && len(failed) == 0 {
+		failed, err = s.bring(ctx, r, e, user, q, body, answer)
+	}
+	if err == nil && len(failed) == 0 {
+		failed, err = s.opts.Move(ctx, e.repository, login, q.moves())
+	}
+	if err != nil {
+		s.opts.Log.Error("embedded Git server: a push", "repository", e.repository, "error", err)
+		failed = map[string]string{}
+		for _, c := range q.commands {
+			failed[c.ref] = "it could not be done; the server's log says why"
 		}
 	}
 	var lines []string
-	if len(updates) > 0 && s.opts.OnPush != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), onPushLimit)
+	if updates := q.updates(); len(failed) == 0 && len(updates) > 0 && s.opts.OnPush != nil {
+		ctx, cancel := context.WithTimeout(ctx, onPushLimit)
 		defer cancel()
 		lines = s.opts.OnPush(ctx, e.repository, updates, user)
 	}
-	answer.finish(lines)
+	answer.finish(report(q.can, q.commands, failed), lines)
 }
 
-// protects says whether a push concerns a branch that moves forward only. All
-// of that push is then held to it: git knows no finer setting.
-func (s *Server) protects(repository string, commands []command) bool {
-	if s.opts.Protected == nil {
-		return true
+// foresee says what of a push will be refused anyhow: nobody fills the disk with
+// what they may not push.
+func (s *Server) foresee(ctx context.Context, e endpoint, login string, q request, body io.Reader) (map[string]string, error) {
+	if s.opts.Foresee == nil {
+		return nil, nil
 	}
-	protected := s.opts.Protected(repository)
-	return slices.ContainsFunc(commands, func(c command) bool {
-		return slices.Contains(protected, AllBranches) || slices.Contains(protected, strings.TrimPrefix(c.ref, branches))
-	})
+	failed, err := s.opts.Foresee(ctx, e.repository, login, q.moves())
+	if err != nil || len(failed) == 0 {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, body) // the client reads the answer when it has sent everything
+	return failed, err
 }
 
-// readCommands reads the list of commands at the start of a push. It returns
-// the bytes it read, for git to read again.
-func readCommands(body io.Reader) (head []byte, commands []command, err error) {
-	var seen bytes.Buffer
-	r := io.TeeReader(body, &seen)
-	for range maxCommands {
+func (q request) moves() []Move {
+	moves := make([]Move, 0, len(q.commands))
+	for _, c := range q.commands {
+		moves = append(moves, Move{Ref: c.ref, Old: c.old, New: c.new})
+	}
+	return moves
+}
+
+// updates are the branches that the push moves.
+func (q request) updates() []forge.RefUpdate {
+	var updates []forge.RefUpdate
+	for _, c := range q.commands {
+		if branch, ok := strings.CutPrefix(c.ref, branches); ok && c.old != c.new {
+			updates = append(updates, forge.RefUpdate{Branch: branch, Old: c.old, New: c.new})
+		}
+	}
+	return updates
+}
+
+// readRequest reads the list of commands at the start of a push.
+func readRequest(r io.Reader) (q request, err error) {
+	seen := map[string]bool{}
+	for first := true; len(q.commands)+len(q.shallow) < maxCommands; first = false {
 		line, err := readPacket(r)
-		if errors.Is(err, io.EOF) && seen.Len() == 0 {
-			return nil, nil, nil // git probes with an empty request before a large push
+		if errors.Is(err, io.EOF) && first {
+			return q, nil
 		}
 		if err != nil {
-			return nil, nil, err
+			return q, err
 		}
 		if line == nil {
-			return seen.Bytes(), commands, nil
+			return q, nil
 		}
-		text, _, _ := strings.Cut(string(line), "\x00") // capabilities follow
+		text, capabilities, ok := strings.Cut(string(line), "\x00")
+		if ok && q.can == nil {
+			q.can = map[string]bool{}
+			for name := range strings.FieldsSeq(capabilities) {
+				q.can[name] = true
+			}
+		}
 		text = strings.TrimSuffix(text, "\n")
-		if m := commandLine.FindStringSubmatch(text); m != nil {
-			commands = append(commands, command{old: m[1], new: m[2], ref: m[3]})
-		} else if !strings.HasPrefix(text, "shallow ") {
-			return nil, nil, fmt.Errorf("unexpected line %.80q", text)
+		m := commandLine.FindStringSubmatch(text)
+		switch {
+		case m != nil && seen[m[3]]:
+			return q, fmt.Errorf("it moves %.80q twice", m[3])
+		case m != nil:
+			seen[m[3]] = true
+			q.commands = append(q.commands, command{old: m[1], new: m[2], ref: m[3]})
+		case strings.HasPrefix(text, "shallow "):
+			q.shallow = append(q.shallow, text)
+		default:
+			return q, fmt.Errorf("unexpected line %.80q", text)
 		}
 	}
-	return nil, nil, fmt.Errorf("it moves more than %d references", maxCommands)
+	return q, fmt.Errorf("it moves more than %d references", maxCommands)
 }
 
 // readPacket returns the payload of the next packet line, nil for a flush.
@@ -133,33 +173,31 @@ func readPacket(r io.Reader) ([]byte, error) {
 	return payload, nil
 }
 
-// reportWriter hands git's answer to a push on to the client as it comes, all
-// but the flush at its end: before that, words can be put in for the person
-// who pushes. On the way it reads which references moved.
+// reportWriter hands on what git says for people while it takes a push in, and
+// keeps its report, which is about references that nobody asked for.
 type reportWriter struct {
 	http.ResponseWriter
 	header   http.Header
+	sideband bool // the client shows words
 	status   int
-	gone     bool            // the client does not listen any more
-	sideband bool            // the client shows words
-	pending  []byte          // of the answer, not a whole packet yet
-	raw      []byte          // git's report, itself packet lines
-	report   map[string]bool // references that moved
-	ended    bool            // the flush came
+	gone     bool   // the client does not listen any more
+	pending  []byte // of the answer, not a whole packet yet
+	raw      []byte // git's report, itself packet lines
+	ended    bool   // the flush came
 }
 
-// WriteHeader passes the status on; the length is no longer git's.
+// WriteHeader keeps the status: what the client is told follows from the report.
 func (w *reportWriter) WriteHeader(status int) {
 	w.status = status
 	w.header.Del("Content-Length")
-	w.ResponseWriter.WriteHeader(status)
+	w.header.Set("Content-Type", "application/x-git-receive-pack-result")
+	w.header.Set("Cache-Control", "no-store")
 }
 
 // Write never fails, so that git is not killed in mid-push because its client
 // went away.
 func (w *reportWriter) Write(p []byte) (int, error) {
 	if w.status != 0 && w.status != http.StatusOK {
-		w.pass(p)
 		return len(p), nil
 	}
 	w.pending = append(w.pending, p...)
@@ -167,18 +205,15 @@ func (w *reportWriter) Write(p []byte) (int, error) {
 		n, err := strconv.ParseUint(string(w.pending[:4]), 16, 16)
 		switch {
 		case err != nil || (n > 0 && n < 4):
-			w.pass(w.pending) // not packets: nothing of ours to read or add
-			w.pending, w.ended = nil, true
+			w.pending, w.ended, w.raw = nil, true, nil // not packets: no report
 			return len(p), nil
 		case n == 0:
 			w.ended = true
-			w.readReport()
 			return len(p), nil
 		case len(w.pending) < int(n):
 			return len(p), nil
 		}
-		w.packet(w.pending[4:n])
-		w.pass(w.pending[:n])
+		w.packet(w.pending[4:n], w.pending[:n])
 		w.pending = w.pending[n:]
 	}
 	return len(p), nil
@@ -186,15 +221,14 @@ func (w *reportWriter) Write(p []byte) (int, error) {
 
 // packet looks at one packet of the answer. Without side bands it is a line of
 // the report itself.
-func (w *reportWriter) packet(payload []byte) {
+func (w *reportWriter) packet(payload, whole []byte) {
 	switch {
-	case len(payload) > 0 && payload[0] == 1:
-		w.sideband = true
-		w.addRaw(payload[1:])
-	case len(payload) > 0 && (payload[0] == 2 || payload[0] == 3):
-		w.sideband = true
 	case !w.sideband:
-		w.addRaw(fmt.Appendf(nil, "%04x%s", len(payload)+4, payload))
+		w.addRaw(whole)
+	case len(payload) > 0 && payload[0] == 1:
+		w.addRaw(payload[1:])
+	case len(payload) > 0 && payload[0] == 2:
+		w.pass(whole)
 	}
 }
 
@@ -204,17 +238,22 @@ func (w *reportWriter) addRaw(p []byte) {
 	}
 }
 
-// readReport finds "ok REF" in the report. A client that asks for no report
-// tells nothing; the next look at the repository finds what moved.
-func (w *reportWriter) readReport() {
+// said reads git's report: whether everything was unpacked, and why references
+// were not made.
+func (w *reportWriter) said() (unpack string, failed map[string]string) {
+	failed = map[string]string{}
 	r := bufio.NewReader(bytes.NewReader(w.raw))
 	for {
 		line, err := readPacket(r)
 		if err != nil || line == nil {
-			return
+			return unpack, failed
 		}
-		if ref, ok := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), "ok "); ok {
-			w.report[ref] = true
+		text := strings.TrimSuffix(string(line), "\n")
+		if result, ok := strings.CutPrefix(text, "unpack "); ok {
+			unpack = result
+		} else if rest, ok := strings.CutPrefix(text, "ng "); ok {
+			ref, reason, _ := strings.Cut(rest, " ")
+			failed[ref] = reason
 		}
 	}
 }
@@ -231,9 +270,10 @@ func (w *reportWriter) pass(p []byte) {
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// finish says the lines to the person who pushes, and ends the answer.
-func (w *reportWriter) finish(lines []string) {
-	if w.ended && w.sideband {
+// finish says the lines to the person who pushes, and ends the answer with the
+// report.
+func (w *reportWriter) finish(report []byte, lines []string) {
+	if w.sideband {
 		for _, line := range lines {
 			line = strings.ToValidUTF8(strings.Join(strings.Fields(line), " "), "")
 			if len(line) > 900 { // an old client takes packets of 1,000 bytes
@@ -242,5 +282,5 @@ func (w *reportWriter) finish(lines []string) {
 			w.pass(fmt.Appendf(nil, "%04x\x02%s\n", len(line)+6, line))
 		}
 	}
-	w.pass(w.pending)
+	w.pass(report)
 }

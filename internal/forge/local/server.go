@@ -38,20 +38,21 @@ type Options struct {
 	// Token opens every repository for reading and writing. Only its hash is
 	// kept.
 	Token string
-	// Protected returns the branches that move forward only, without
-	// refs/heads/: those of the environments; AllBranches stands for every one.
-	// Nil protects all.
-	Protected func(repository string) []string
 	// Authenticate returns the login of the account that a secret opens the
 	// repositories for; write says that it is to push. Nil: Token alone does.
 	Authenticate func(ctx context.Context, secret string, write bool) (login string, ok bool)
 	// Find returns the repository, by its path below Root without .git, that is
 	// asked for as OWNER/NAME.git. Nil: there are none of that form.
 	Find func(ctx context.Context, owner, name string) (repository string, ok bool)
-	// Authorize says, before git sees anything of a push by an account, why
-	// references may not move, by reference. If it gives a reason for any, none
-	// of them moves. Nil allows all.
-	Authorize func(ctx context.Context, repository, login string, moves []Move) (map[string]string, error)
+	// Foresee says, before any object is taken in, why references will not move
+	// whatever is pushed. It may allow what Move refuses. Nil allows all.
+	Foresee func(ctx context.Context, repository, login string, moves []Move) (refused map[string]string, err error)
+	// Move moves what a push asks for, all or nothing, or says why not, by
+	// reference: the server itself moves no reference, and git only brings the
+	// objects, which are there by then. The login is empty for whoever has the
+	// server's own token. Each reference has to be compared with the old value.
+	// The context does not end when the pusher goes away. Nil refuses all pushes.
+	Move func(ctx context.Context, repository, login string, moves []Move) (refused map[string]string, err error)
 	// OnPush is called after a push that moved branches, before the pusher's
 	// git ends. What it returns is shown there, one line each, after
 	// "remote: ". The context does not end when the pusher goes away.
@@ -63,11 +64,7 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// AllBranches in a list of branches stands for all of them: no branch can have
-// this name.
-const AllBranches = "*"
-
-// Move is a reference that a push wants to move.
+// Move is a reference that a push wants to move; forge.ZeroID is none.
 type Move struct{ Ref, Old, New string }
 
 // Validate says what is wrong with the options.
@@ -87,6 +84,7 @@ func (o Options) Validate() error {
 // to be /NAME.git/...; whoever mounts it elsewhere strips the prefix.
 type Server struct {
 	opts    Options
+	cross   *http.CrossOriginProtection
 	token   hash
 	backend string        // path of git-http-backend
 	path    string        // PATH of the children
@@ -113,7 +111,7 @@ func New(opts Options) (*Server, error) {
 	if _, err := os.Stat(backend); err != nil {
 		return nil, model.WithHint(fmt.Errorf("embedded Git server: %w", err), hint)
 	}
-	s := &Server{opts: opts, backend: backend, path: os.Getenv("PATH"), slots: make(chan struct{}, maxProcesses)}
+	s := &Server{opts: opts, cross: http.NewCrossOriginProtection(), backend: backend, path: os.Getenv("PATH"), slots: make(chan struct{}, maxProcesses)}
 	s.token = sha256.Sum256([]byte(opts.Token))
 	s.opts.Token = ""
 	return s, nil
@@ -156,6 +154,12 @@ func endpointOf(r *http.Request) (endpoint, bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// Browsers keep passwords of Basic: what another site has one send moves
+	// nothing.
+	if err := s.cross.Check(r); err != nil {
+		http.Error(w, "hubship: this was sent from another site", http.StatusForbidden)
+		return
+	}
 	// Who asks comes before what exists: without the token nothing is told.
 	user, token, given := r.BasicAuth()
 	e, ok := endpointOf(r)
@@ -237,6 +241,7 @@ func (s *Server) backendFor(e endpoint, user string, extra []setting) *cgi.Handl
 		{"http.getanyfile", "false"},
 		{"receive.fsckObjects", "true"},
 		{"receive.advertiseAtomic", "true"},
+		{"receive.advertisePushOptions", "false"},
 		{"receive.autogc", "true"},
 		{"gc.autoDetach", "false"}, // no process outlives its request
 		{"receive.maxInputSize", fmt.Sprint(s.opts.MaxPush)},

@@ -2,10 +2,10 @@ package host
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 )
@@ -25,11 +25,8 @@ func (h *Host) Commit(ctx context.Context, repo store.Repository, by store.Accou
 	if git.CheckBranchName(n.Branch) != nil {
 		return "", fail(ErrInvalid, "%q is no name of a branch", n.Branch)
 	}
-	move := RefMove{Ref: "refs/heads/" + n.Branch, Old: n.Head}
-	if refused, err := h.AllowPush(ctx, repo, by, []RefMove{move}); err != nil {
+	if err := h.mayMove(ctx, repo, asked{door: authority.DoorFiles, by: by.ID}, n.Branch, n.Head); err != nil {
 		return "", err
-	} else if reason := refused[move.Ref]; reason != "" {
-		return "", fail(ErrForbidden, "%s", reason)
 	}
 	g, err := h.Git(repo)
 	if err != nil {
@@ -38,14 +35,21 @@ func (h *Host) Commit(ctx context.Context, repo store.Repository, by store.Accou
 	if n.Author == (git.Identity{}) {
 		n.Author = git.Identity{Name: by.Name, Email: by.Email}
 	}
-	id, err := g.CommitFiles(ctx, n.Branch, n.Head, n.Files, nil, commitMessage(n.Message, ""), n.Author)
-	if errors.Is(err, git.ErrMoved) {
-		return "", fail(ErrConflict, "The branch %s moved meanwhile: try again.", n.Branch)
-	} else if err != nil {
+	id, err := g.FilesCommit(ctx, n.Head, n.Files, nil, commitMessage(n.Message, ""), n.Author)
+	if err != nil {
 		return "", err
 	}
-	h.pushedHere(ctx, repo, by, forge.RefUpdate{Branch: n.Branch, Old: n.Head, New: id})
+	m := RefMove{heads + n.Branch, n.Head, id}
+	if err := h.moveOne(ctx, repo, asked{door: authority.DoorFiles, by: by.ID}, m); err != nil {
+		return "", err
+	}
+	h.pushedHere(ctx, repo, by, updateOf(n.Branch, m))
 	return id, nil
+}
+
+// updateOf is a movement of a branch as listeners hear of it.
+func updateOf(branch string, m RefMove) forge.RefUpdate {
+	return forge.RefUpdate{Branch: branch, Old: zero(m.Old), New: zero(m.New)}
 }
 
 // pushedHere tells of a branch that the host moved as a push would. An empty

@@ -24,22 +24,7 @@ func (h *Host) Serve(opts *local.Options) {
 		repo, err := h.Find(ctx, owner, name)
 		return repo.Dir, err == nil
 	}
-	opts.Authorize = h.authorize
-	opts.Protected = func(dir string) []string {
-		ctx := context.Background()
-		repo, err := h.Store.RepositoryByDir(ctx, dir)
-		if errors.Is(err, store.ErrNotFound) {
-			return []string{local.AllBranches}
-		}
-		if err == nil {
-			var branches []string
-			if branches, err = h.ForwardOnly(ctx, repo); err == nil {
-				return branches
-			}
-		}
-		h.opts.Log.Error("embedded forge: read what is protected", "repository", dir, "error", err)
-		return []string{local.AllBranches}
-	}
+	opts.Foresee, opts.Move = h.pushBy(h.Foresee), h.pushBy(h.Push)
 	next := opts.OnPush
 	opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
 		if err := h.pushed(ctx, dir, updates, by); err != nil {
@@ -52,32 +37,40 @@ func (h *Host) Serve(opts *local.Options) {
 	}
 }
 
-func (h *Host) authorize(ctx context.Context, dir, login string, moves []local.Move) (map[string]string, error) {
-	repo, err := h.Store.RepositoryByDir(ctx, dir)
-	if err != nil {
-		return nil, err
+// pushBy asks about a push for the Git server. Who has the server's own token
+// pushes in the name of the repository's owner.
+func (h *Host) pushBy(ask func(context.Context, store.Repository, store.Account, []RefMove) (map[string]string, error)) func(ctx context.Context, dir, login string, moves []local.Move) (map[string]string, error) {
+	return func(ctx context.Context, dir, login string, moves []local.Move) (map[string]string, error) {
+		repo, by, err := h.pusher(ctx, dir, login)
+		if err != nil {
+			return nil, err
+		}
+		list := make([]RefMove, 0, len(moves))
+		for _, m := range moves {
+			list = append(list, RefMove(m))
+		}
+		return ask(ctx, repo, by, list)
 	}
-	by, err := h.Store.AccountByLogin(ctx, login)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]RefMove, 0, len(moves))
-	for _, m := range moves {
-		list = append(list, RefMove(m))
-	}
-	return h.AllowPush(ctx, repo, by, list)
 }
 
-// pushed is Pushed for the Git server. Who has the server's own token pushes
-// in the name of the repository's owner.
-func (h *Host) pushed(ctx context.Context, dir string, updates []forge.RefUpdate, login string) error {
+func (h *Host) pusher(ctx context.Context, dir, login string) (store.Repository, store.Account, error) {
 	repo, err := h.Store.RepositoryByDir(ctx, dir)
 	if err != nil {
-		return err
+		return repo, store.Account{}, err
+	}
+	if login == "" {
+		by, err := h.Store.Account(ctx, repo.Owner)
+		return repo, by, err
 	}
 	by, err := h.Store.AccountByLogin(ctx, login)
-	if errors.Is(err, store.ErrNotFound) {
-		by, err = h.Store.Account(ctx, repo.Owner)
+	return repo, by, err
+}
+
+// pushed is Pushed for the Git server.
+func (h *Host) pushed(ctx context.Context, dir string, updates []forge.RefUpdate, login string) error {
+	repo, by, err := h.pusher(ctx, dir, login)
+	if repo.ID != 0 && errors.Is(err, store.ErrNotFound) {
+		by, err = h.Store.Account(ctx, repo.Owner) // the server's own token, with some name
 	}
 	if err != nil {
 		return err

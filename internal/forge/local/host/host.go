@@ -54,7 +54,17 @@ type Options struct {
 	// Moved hears of branches that the host itself moved, by a merge or an
 	// update; pushes come through the Git server. It may be nil.
 	Moved func(ctx context.Context, repository store.Repository, updates []forge.RefUpdate, by string)
-	Log   *slog.Logger // nil for slog.Default
+	// Own is the login of the account that hubship itself works with: what it
+	// says of commits as hubship/* nobody else may say, nor record deployments.
+	// Empty for none: then nobody may.
+	Own string
+	// Alters says whether a movement of a branch, of a repository that is no
+	// fork, alters how changes are shipped, and what. Old or new are
+	// forge.ZeroID for a branch that comes or goes. It is asked about those who
+	// are no maintainers, with the lock of the repository's references: it must
+	// not move any. Nil when no branch says how changes are shipped.
+	Alters func(ctx context.Context, repository store.Repository, branch, old, new string) (alters bool, what string, err error)
+	Log    *slog.Logger // nil for slog.Default
 }
 
 // Host is safe for concurrent use and must be closed.
@@ -64,7 +74,8 @@ type Host struct {
 
 	mu    sync.Mutex
 	repos map[int64]*git.Repo
-	locks map[int64]*sync.Mutex
+	locks map[int64]*sync.Mutex // of pull requests: see lock
+	doors map[int64]*sync.Mutex // of references: see move
 	hear  func(context.Context, Event)
 
 	// What the host does by itself ends with alive.
@@ -88,7 +99,7 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}}
+	h := &Host{Store: s, opts: opts, repos: map[int64]*git.Repo{}, locks: map[int64]*sync.Mutex{}, doors: map[int64]*sync.Mutex{}}
 	h.alive, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return h, nil
 }
@@ -157,6 +168,11 @@ func (h *Host) Git(repo store.Repository) (*git.Repo, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a push brought before the process ended was not let in. None is under
+	// way: each opens the repository first.
+	if err := r.DropIncoming(context.Background(), git.Incoming); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
 	h.repos[repo.ID] = r
 	return r, nil
 }
@@ -167,12 +183,14 @@ func (h *Host) Path(repo store.Repository) string {
 }
 
 // lock serialises what changes a repository's pull requests.
-func (h *Host) lock(id int64) (unlock func()) {
+func (h *Host) lock(id int64) (unlock func()) { return h.lockOf(h.locks, id) }
+
+func (h *Host) lockOf(locks map[int64]*sync.Mutex, id int64) (unlock func()) {
 	h.mu.Lock()
-	l, ok := h.locks[id]
+	l, ok := locks[id]
 	if !ok {
 		l = &sync.Mutex{}
-		h.locks[id] = l
+		locks[id] = l
 	}
 	h.mu.Unlock()
 	l.Lock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
@@ -107,18 +108,14 @@ func (h *Host) Opinions(ctx context.Context, repo store.Repository, p store.Pull
 		if r.State == store.Pending || r.State == store.Commented || r.Author == p.Author {
 			continue
 		}
-		if _, ok := opinions[r.Author]; !ok {
-			a, err := h.Store.Account(ctx, r.Author)
-			if err != nil {
-				return nil, err
-			}
-			role, err := h.Role(a, repo)
-			if err != nil {
-				return nil, err
-			}
-			if !Writes(role) || a.Disabled {
-				continue
-			}
+		a, err := h.Store.Account(ctx, r.Author)
+		if err != nil {
+			return nil, err
+		}
+		if role, err := h.Role(a, repo); err != nil {
+			return nil, err
+		} else if !role.Writes() {
+			continue
 		}
 		// The order is that of the submission, not of the first draft.
 		if old, ok := opinions[r.Author]; !ok || !r.Submitted.Before(old.Submitted.Time) {
@@ -126,6 +123,35 @@ func (h *Host) Opinions(ctx context.Context, repo store.Repository, p store.Pull
 		}
 	}
 	return opinions, nil
+}
+
+// Counts says why a review counts for nothing as an approval of where a pull
+// request is, or "" when it counts.
+func (h *Host) Counts(ctx context.Context, repo store.Repository, p store.Pull, r store.Review) (string, error) {
+	if r.State != store.Approved {
+		return "it does not approve", nil
+	}
+	a, err := h.Store.Account(ctx, r.Author)
+	if err != nil {
+		return "", err
+	}
+	role, err := h.Role(a, repo)
+	if err != nil {
+		return "", err
+	}
+	pushers, err := h.Store.Pushers(ctx, p.ID)
+	if err != nil {
+		return "", err
+	}
+	return authority.Approval{
+		Reviewer: a.ID, Role: role, Disabled: a.Disabled, Commit: r.SHA, Author: p.Author, Head: p.HeadSHA, Pushed: slices.Contains(pushers, a.ID),
+	}.Counts(), nil
+}
+
+// notePushersBefore takes over who moved the head's branch before the pull
+// request was opened.
+func (h *Host) notePushersBefore(ctx context.Context, p store.Pull) error {
+	return h.Store.TakeOverPushers(ctx, p.ID, *p.HeadRepo, p.HeadRef)
 }
 
 // Judge says whether an open pull request can be merged, as it was last looked
@@ -185,10 +211,13 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 		}
 		approvals, against := 0, 0
 		for _, r := range opinions {
+			counts, err := h.Counts(ctx, repo, p, r)
 			switch {
+			case err != nil:
+				return err
 			case r.State == store.ChangesRequested:
 				against++
-			case r.State == store.Approved && (!rules.Reviews.LastPush || r.SHA == p.HeadSHA):
+			case counts == "":
 				approvals++
 			}
 		}
@@ -224,16 +253,6 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 		v.block("behind", "Head branch is out of date with the base branch")
 	}
 	return nil
-}
-
-// mayBypass says whether an account is above the checks and reviews of a
-// branch.
-func (h *Host) mayBypass(repo store.Repository, rules *Protection, by store.Account) (bool, error) {
-	if rules == nil {
-		return false, nil
-	}
-	role, err := h.Role(by, repo)
-	return contains(rules.Bypass, by.Login) || (role == store.Maintainer && !rules.EnforceAdmins), err
 }
 
 // IsNotFound says that an error is about something that does not exist.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 )
@@ -81,7 +82,8 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 	}); err != nil {
 		return judged, events, err
 	}
-	if err := g.SetRef(ctx, "refs/heads/"+p.BaseRef, commit, p.TestBase); err != nil {
+	q := asked{door: authority.DoorMerge, by: by.ID, merge: &judged, how: o}
+	if err := h.moveOne(ctx, repo, q, RefMove{heads + p.BaseRef, p.TestBase, commit}); err != nil {
 		// A call that was cut off may have moved it nevertheless.
 		if head, headErr := g.Head(context.WithoutCancel(ctx), p.BaseRef); headErr != nil || head == commit {
 			return p, events, errors.Join(fmt.Errorf("merge pull request %d: it may be merged, the next look will tell: %w", p.Number, err), headErr)
@@ -90,7 +92,7 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 			p.MergeSHA, p.MergedBy = "", nil
 			return nil
 		})
-		if errors.Is(err, git.ErrMoved) && undo == nil {
+		if errors.Is(err, ErrConflict) && undo == nil {
 			return p, events, fail(ErrConflict, "Base branch was modified. Review and try the merge again.")
 		}
 		return p, events, errors.Join(err, undo)
@@ -107,7 +109,8 @@ func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull
 	if o.SHA != "" && o.SHA != p.HeadSHA {
 		return fail(ErrConflict, "Head branch was modified. Review and try the merge again.")
 	}
-	v, err := h.Judge(ctx, repo, p)
+	f := facts{Host: h, repo: repo, asked: asked{by: by.ID}}
+	who, err := f.asker(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,27 +118,16 @@ func (h *Host) mayMerge(ctx context.Context, repo store.Repository, p store.Pull
 	if err != nil {
 		return err
 	}
-	above, err := h.mayBypass(repo, rules, by)
+	merge, err := h.mergeFacts(ctx, repo, p, rules, o)
 	if err != nil {
 		return err
 	}
-	switch {
-	case v.State == "unknown":
-		return fail(ErrNotMergeable, "Pull Request is not mergeable")
-	case len(v.Reasons) > 0 && (!above || v.Barred || v.State == "dirty" || v.State == "draft"):
-		return fail(ErrNotMergeable, "%s.", strings.Join(v.Reasons, ". "))
-	case rules != nil && len(rules.Heads) > 0 && o.Method != "merge":
-		// The branch that it comes from goes on: with other commits on this
-		// side the two would differ for ever.
-		return fail(ErrNotMergeable, "Only a merge commit brings %s into %s: squash and rebase would make the two differ for ever.", p.HeadRef, p.BaseRef)
-	case above:
-		return nil
-	case rules != nil && rules.LinearHistory && o.Method == "merge":
-		return fail(ErrNotMergeable, "Merge commits are not allowed on this branch: squash or rebase.")
-	case rules != nil && rules.Restrictions != nil && !contains(rules.Restrictions.Users, by.Login):
-		return fail(ErrForbidden, "You are not among those who may merge into %s.", p.BaseRef)
-	}
-	return nil
+	// What it would move to is not known yet: the process is asked about when it
+	// does.
+	return refusal(authority.Decide(authority.Movement{
+		Who: who, Repository: authority.Repository{ID: repo.ID, Owner: repo.Owner}, Ref: heads + p.BaseRef,
+		Kind: authority.Forward, Door: authority.DoorMerge, Protection: rules, Merge: merge,
+	}))
 }
 
 // mergeCommit writes what the base will be at.
@@ -244,9 +236,6 @@ func (h *Host) Sync(ctx context.Context, fork store.Repository, branch string, b
 	if fork.Parent == nil {
 		return "", fail(ErrInvalid, "This repository is no fork.")
 	}
-	if err := h.RequireRole(by, fork, store.Reviewer); err != nil {
-		return "", err
-	}
 	if git.CheckBranchName(branch) != nil {
 		return "", fail(ErrInvalid, "%q is no name of a branch.", branch)
 	}
@@ -270,6 +259,9 @@ func (h *Host) Sync(ctx context.Context, fork store.Repository, branch string, b
 	if err != nil {
 		return "", err
 	}
+	if err := h.mayMove(ctx, fork, asked{door: authority.DoorSync, by: by.ID}, branch, ours); err != nil {
+		return "", err
+	}
 	if theirs == "" {
 		return "", fail(ErrInvalid, "The branch %q does not exist upstream.", branch)
 	}
@@ -278,11 +270,12 @@ func (h *Host) Sync(ctx context.Context, fork store.Repository, branch string, b
 		return "", err
 	}
 	title := fmt.Sprintf("Merge branch '%s:%s' into %s", owner.Login, branch, branch)
-	return h.bring(ctx, fork, g, upstream, bringOptions{branch: branch, ours: ours, theirs: theirs, title: title, by: by})
+	return h.bring(ctx, fork, g, upstream, bringOptions{door: authority.DoorSync, branch: branch, ours: ours, theirs: theirs, title: title, by: by})
 }
 
 // bringOptions say what to bring into a branch.
 type bringOptions struct {
+	door         authority.Door
 	branch       string // that moves
 	ours, theirs string // where it is, and what it gets
 	title        string // of a merge
@@ -317,9 +310,7 @@ func (h *Host) bring(ctx context.Context, repo store.Repository, g, from *git.Re
 			}
 		}
 	}
-	if err := g.SetRef(ctx, "refs/heads/"+o.branch, next, o.ours); errors.Is(err, git.ErrMoved) {
-		return "", fail(ErrConflict, "The branch moved meanwhile: try again.")
-	} else if err != nil {
+	if err := h.moveOne(ctx, repo, asked{door: o.door, by: o.by.ID}, RefMove{heads + o.branch, o.ours, next}); err != nil {
 		return "", err
 	}
 	h.pushedHere(ctx, repo, o.by, forge.RefUpdate{Branch: o.branch, Old: o.ours, New: next})
@@ -342,9 +333,10 @@ func (h *Host) UpdateBranch(ctx context.Context, repo store.Repository, number i
 	if err != nil {
 		return err
 	}
-	move := RefMove{Ref: "refs/heads/" + p.HeadRef, Old: p.HeadSHA}
-	if refused, err := h.AllowPush(ctx, head, by, []RefMove{move}); err != nil || len(refused) > 0 {
-		return errors.Join(err, fail(ErrForbidden, "You may not push to the head branch: %s.", refused[move.Ref]))
+	if err := h.mayMove(ctx, head, asked{door: authority.DoorUpdate, by: by.ID}, p.HeadRef, p.HeadSHA); errors.Is(err, ErrForbidden) {
+		return fail(ErrForbidden, "You may not push to the head branch: %s.", err)
+	} else if err != nil {
+		return err
 	}
 	g, err := h.Git(head)
 	if err != nil {
@@ -354,72 +346,14 @@ func (h *Host) UpdateBranch(ctx context.Context, repo store.Repository, number i
 	if err != nil {
 		return err
 	}
-	how, err := h.bring(ctx, head, g, upstream, bringOptions{branch: p.HeadRef, ours: p.HeadSHA, theirs: p.TestBase, always: true, by: by,
+	how, err := h.bring(ctx, head, g, upstream, bringOptions{door: authority.DoorUpdate, branch: p.HeadRef, ours: p.HeadSHA, theirs: p.TestBase, always: true, by: by,
 		title: fmt.Sprintf("Merge branch '%s' into %s", p.BaseRef, p.HeadRef)})
 	if errors.Is(err, ErrConflict) {
 		return fail(ErrInvalid, "merge conflict between base and head")
 	}
+
 	if err == nil && how == "none" {
 		return fail(ErrInvalid, "There are no new commits on the base branch.")
-	}
-	return err
-}
-
-// MoveRef moves, makes or deletes a branch or a tag by the rules of a push. An
-// empty Old in the move makes the reference; a zero New deletes it.
-func (h *Host) MoveRef(ctx context.Context, repo store.Repository, by store.Account, m RefMove, force bool) error {
-	if refused, err := h.AllowPush(ctx, repo, by, []RefMove{m}); err != nil {
-		return err
-	} else if reason := refused[m.Ref]; reason != "" {
-		return fail(ErrForbidden, "%s", reason)
-	}
-	g, err := h.Git(repo)
-	if err != nil {
-		return err
-	}
-	branch, isBranch := strings.CutPrefix(m.Ref, "refs/heads/")
-	if m.New == forge.ZeroID {
-		ref, err := g.Ref(ctx, m.Ref)
-		if err != nil {
-			return err
-		}
-		m.Old = ref.ID
-		err = g.DeleteRef(ctx, m.Ref, ref.ID)
-		if err != nil {
-			return err
-		}
-	} else {
-		if err := h.mayRewrite(ctx, repo, g, m, branch, force); err != nil {
-			return err
-		}
-		if err := g.SetRef(ctx, m.Ref, m.New, m.Old); errors.Is(err, git.ErrMoved) {
-			return fail(ErrConflict, "The reference moved meanwhile: try again.")
-		} else if err != nil {
-			return err
-		}
-	}
-	if isBranch {
-		h.pushedHere(ctx, repo, by, forge.RefUpdate{Branch: branch, Old: m.Old, New: m.New})
-	}
-	return nil
-}
-
-// mayRewrite refuses to lose commits of a branch without force, and those of a
-// protected one at all.
-func (h *Host) mayRewrite(ctx context.Context, repo store.Repository, g *git.Repo, m RefMove, branch string, force bool) error {
-	if m.Old == "" {
-		return nil
-	}
-	forward, err := g.IsAncestor(ctx, m.Old, m.New)
-	if err != nil || forward {
-		return err
-	}
-	if !force {
-		return fail(ErrInvalid, "Update is not a fast forward")
-	}
-	p, err := h.Protection(ctx, repo, branch)
-	if err == nil && p != nil && !p.AllowForce {
-		return fail(ErrForbidden, "the branch is protected: it cannot be rewritten")
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func TestDirectPushes(t *testing.T) {
 		"a maintainer who is held to them": {enforced, mia, someCommit, someCommit, "not among those"},
 	} {
 		b.protect(t, "prod", c.rules)
-		refused, err := b.AllowPush(t.Context(), b.repo, c.by, []RefMove{{Ref: "refs/heads/prod", Old: c.old, New: c.new}})
+		refused, err := b.Foresee(t.Context(), b.repo, c.by, []RefMove{{Ref: "refs/heads/prod", Old: c.old, New: c.new}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,7 +74,10 @@ func (h *Host) OpenPull(ctx context.Context, repo store.Repository, by store.Acc
 	if err := h.Store.AddPull(ctx, &p); err != nil {
 		return store.Pull{}, err
 	}
-	if err := base.SetRef(ctx, HeadRef(p.Number), p.HeadSHA, ""); err != nil {
+	if err := h.notePushersBefore(ctx, p); err != nil {
+		return store.Pull{}, err
+	}
+	if err := h.record(ctx, repo, HeadRef(p.Number), p.HeadSHA); err != nil {
 		return store.Pull{}, err
 	}
 	p, events, err := h.refreshLocked(ctx, repo, p, by)
@@ -302,38 +305,7 @@ func (h *Host) close(ctx context.Context, repo store.Repository, p store.Pull, b
 }
 
 func (h *Host) dropMergeRef(ctx context.Context, repo store.Repository, p store.Pull) error {
-	base, err := h.Git(repo)
-	if err != nil {
-		return err
-	}
-	return moveRef(ctx, base, MergeRef(p.Number), "")
-}
-
-// moveRef sets a reference of the host's own, or deletes it if id is empty.
-func moveRef(ctx context.Context, g *git.Repo, name, id string) error {
-	old := ""
-	if ref, err := g.Ref(ctx, name); err == nil {
-		old = ref.ID
-	} else if !errors.Is(err, git.ErrNotFound) {
-		return err
-	}
-	switch {
-	case old == id:
-		return nil
-	case id == "":
-		return g.DeleteRef(ctx, name, old)
-	}
-	return g.SetRef(ctx, name, id, old)
-}
-
-// setMergeRef puts the reference of the test merge where it belongs. It is
-// mostly where the record says: then one process does.
-func setMergeRef(ctx context.Context, base *git.Repo, p store.Pull, test string) error {
-	name := MergeRef(p.Number)
-	if test != "" && base.SetRef(ctx, name, test, p.TestSHA) == nil {
-		return nil
-	}
-	return moveRef(ctx, base, name, test)
+	return h.record(ctx, repo, MergeRef(p.Number), "")
 }
 
 // track follows the two branches of an open pull request and makes the test
@@ -341,7 +313,7 @@ func setMergeRef(ctx context.Context, base *git.Repo, p store.Pull, test string)
 func (h *Host) track(ctx context.Context, repo store.Repository, base *git.Repo, p store.Pull, baseSHA, headSHA string, by store.Account) (store.Pull, []Event, error) {
 	before := p.HeadSHA
 	if p.TestHead != headSHA { // it is recorded after the reference is set
-		if err := moveRef(ctx, base, HeadRef(p.Number), headSHA); err != nil {
+		if err := h.record(ctx, repo, HeadRef(p.Number), headSHA); err != nil {
 			return p, nil, err
 		}
 	}
@@ -356,7 +328,7 @@ func (h *Host) track(ctx context.Context, repo store.Repository, base *git.Repo,
 			return p, nil, err
 		}
 	}
-	if err := setMergeRef(ctx, base, p, test); err != nil {
+	if err := h.record(ctx, repo, MergeRef(p.Number), test); err != nil {
 		return p, nil, err
 	}
 	p, err := h.Store.EditPull(ctx, repo.ID, p.Number, func(p *store.Pull) error {
@@ -471,6 +443,9 @@ func (h *Host) ReopenPull(ctx context.Context, repo store.Repository, number int
 		p.Closed, p.Updated = store.Time{}, store.Now()
 		return nil
 	}); err != nil {
+		return p, err
+	}
+	if err := h.notePushersBefore(ctx, p); err != nil {
 		return p, err
 	}
 	p, events, err := h.refreshLocked(ctx, repo, p, by)

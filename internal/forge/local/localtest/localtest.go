@@ -22,6 +22,9 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
+// Own is the login of the account that may speak as hubship, once it is made.
+const Own = "hubship"
+
 // Forge is a running embedded forge. It ends with its test.
 type Forge struct {
 	Host *host.Host
@@ -38,12 +41,19 @@ type Forge struct {
 // it may be nil.
 func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.RefUpdate, string)) *Forge {
 	t.Helper()
+	return StartWith(t, host.Options{Moved: moved})
+}
+
+// StartWith runs an embedded forge whose host has some options; where it keeps
+// what it has, and who is hubship's own, is for the test to know.
+func StartWith(t *testing.T, opts host.Options) *Forge {
+	t.Helper()
+	moved := opts.Moved
 	f := &Forge{t: t, Dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(&lines{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	f.Host, err = host.Open(t.Context(), host.Options{
-		Root: filepath.Join(f.Dir, "repositories"), Database: filepath.Join(f.Dir, "forge.db"), Moved: moved, Log: log,
-	})
+	opts.Root, opts.Database, opts.Own, opts.Log = filepath.Join(f.Dir, "repositories"), filepath.Join(f.Dir, "forge.db"), Own, log
+	f.Host, err = host.Open(t.Context(), opts)
 	f.ok(err)
 	t.Cleanup(func() {
 		if err := f.Host.Close(); err != nil {
@@ -52,9 +62,9 @@ func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.R
 	})
 	token, err := local.NewToken(filepath.Join(f.Dir, "token"))
 	f.ok(err)
-	opts := local.Options{Token: token, Log: log}
+	serve := local.Options{Token: token, Log: log}
 	if moved != nil {
-		opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
+		serve.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
 			repo, err := f.Host.Store.RepositoryByDir(ctx, dir)
 			if err == nil {
 				moved(ctx, repo, updates, by)
@@ -62,8 +72,8 @@ func Start(t *testing.T, moved func(context.Context, store.Repository, []forge.R
 			return nil
 		}
 	}
-	f.Host.Serve(&opts)
-	git, err := local.New(opts)
+	f.Host.Serve(&serve)
+	git, err := local.New(serve)
 	f.ok(err)
 	srv := httptest.NewUnstartedServer(nil)
 	f.URL = "http://" + srv.Listener.Addr().String()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	gh "github.com/google/go-github/v89/github"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/markdown"
 	"github.com/hubship/hubship/internal/forge/local/rest"
@@ -62,6 +64,10 @@ type Options struct {
 	// its number.
 	Revert func(ctx context.Context, number int, by string) (int, error)
 
+	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed:
+	// limits of wrong passwords are by the client's address.
+	TrustedProxies []netip.Prefix
+
 	Log *slog.Logger // nil for slog.Default
 }
 
@@ -70,9 +76,10 @@ type pages struct {
 	o         Options
 	base      *url.URL
 	templates map[string]*template.Template
-	tries     *tries
 	mux       *http.ServeMux
 	guarded   http.Handler
+	// patterns are the routes; unruled those that have no rule.
+	patterns, unruled []string
 }
 
 // New returns the handler of all pages. Paths that it serves begin with that of
@@ -91,7 +98,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Asset == nil {
 		o.Asset = func(name string) string { return "/assets/" + name }
 	}
-	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, tries: newTries(), mux: http.NewServeMux()}
+	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, mux: http.NewServeMux()}
 	for _, name := range []string{"signin", "repositories", "repository", "file", "edit", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
 		t := template.New("layout.html").Funcs(p.functions())
 		if p.templates[name], err = t.ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/"+name+".html"); err != nil {
@@ -99,6 +106,9 @@ func New(o Options) (http.Handler, error) {
 		}
 	}
 	p.routes()
+	if len(p.unruled) > 0 {
+		return nil, fmt.Errorf("pages of the embedded forge: nothing says who may %s", strings.Join(p.unruled, ", "))
+	}
 	// A form of another site is refused by what browsers say of themselves,
 	// before its token is looked at.
 	cross := http.NewCrossOriginProtection()
@@ -117,9 +127,16 @@ func (p *pages) routes() {
 		method, path, _ := strings.Cut(pattern, " ")
 		return method + " " + p.base.Path + path
 	}
-	p.mux.HandleFunc(at("GET /-/style.css"), p.style)
-	p.mux.HandleFunc(at("GET /-/signin"), p.signInPage)
-	p.mux.HandleFunc(at("POST /-/signin"), p.signIn)
+	serve := func(pattern string, fn http.HandlerFunc) {
+		if _, ok := authority.Pages[pattern]; !ok {
+			p.unruled = append(p.unruled, pattern)
+		}
+		p.patterns = append(p.patterns, pattern)
+		p.mux.HandleFunc(at(pattern), fn)
+	}
+	serve("GET /-/style.css", p.style)
+	serve("GET /-/signin", p.signInPage)
+	serve("POST /-/signin", p.signIn)
 	for pattern, fn := range map[string]func(*visit) (view, error){
 		"GET /{$}":                                  (*visit).repositories,
 		"GET /-/settings":                           (*visit).settings,
@@ -149,7 +166,7 @@ func (p *pages) routes() {
 		"GET /{owner}/{repo}/pull/{number}/checks":  (*visit).pullChecks,
 		"POST /{owner}/{repo}/pull/{number}/{what}": (*visit).act,
 	} {
-		p.mux.HandleFunc(at(pattern), p.page(fn))
+		serve(pattern, p.page(authority.Pages[pattern], fn))
 	}
 	p.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, nil, view{}, refuse(http.StatusNotFound, "There is no such page.", ""))
@@ -201,10 +218,13 @@ type shown struct {
 }
 
 // page wraps what answers a request: who is it, may they, and which repository.
-func (p *pages) page(fn func(*visit) (view, error)) http.HandlerFunc {
+func (p *pages) page(rule authority.Rule, fn func(*visit) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{pages: p, w: w, r: r, ctx: r.Context()}
 		out, err := v.begin()
+		if err == nil && out.Goto == "" {
+			err = v.ask(rule)
+		}
 		if err == nil && out.Goto == "" {
 			out, err = fn(v)
 		}
@@ -253,6 +273,21 @@ func (v *visit) begin() (view, error) {
 	role, err := v.o.Host.Role(v.who, v.repo)
 	v.writes = host.Writes(role)
 	return view{}, err
+}
+
+// ask asks the page's rule.
+func (v *visit) ask(rule authority.Rule) error {
+	a := authority.Asker{Role: authority.Contributor, Own: v.o.Host.IsOwn(v.who), Fork: v.repo.Parent != nil}
+	if v.repo.ID != 0 {
+		var err error
+		if a.Role, err = v.o.Host.Role(v.who, v.repo); err != nil {
+			return err
+		}
+	}
+	if why := rule.Refuses(a); why != "" {
+		return refuse(http.StatusForbidden, why, "")
+	}
+	return nil
 }
 
 // path is the path of the repository's page.

@@ -15,6 +15,7 @@ import (
 
 	gh "github.com/google/go-github/v89/github"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
@@ -502,7 +503,7 @@ func (v *visit) act() (view, error) {
 	case "reopen":
 		state = "open"
 	case "revert":
-		if !v.writes || !v.drives() || v.o.Revert == nil {
+		if v.ask(authority.Actions[authority.Revert]) != nil || !v.drives() || v.o.Revert == nil {
 			return view{}, refuse(http.StatusForbidden, "You may not take this back.", "ask somebody who may write to this repository")
 		}
 		var opened int

@@ -3,16 +3,12 @@ package pages
 import (
 	"crypto/subtle"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/hashicorp/golang-lru/v2/expirable"
-
+	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
@@ -22,65 +18,10 @@ func same(a, b string) bool {
 	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
-// tries counts passwords that were tried, by account and by where from, so that
-// nobody can go on guessing. One that was right takes its count back.
-type tries struct {
-	mu   sync.Mutex
-	seen *expirable.LRU[string, int]
-}
-
-// Bounds of passwords within the time: of one account from one address, and of
-// one account from everywhere, so that who guesses from afar does not lock
-// those out at once whom they are after.
-const (
-	triesTime  = 5 * time.Minute
-	triesHere  = 10
-	triesInAll = 100
-)
-
-func newTries() *tries {
-	return &tries{seen: expirable.NewLRU[string, int](10_000, nil, triesTime)}
-}
-
-// begin counts a try, before the password is looked at; false when there were
-// too many lately.
-func (t *tries) begin(login, address string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all, here := keys(login, address)
-	n, _ := t.seen.Get(all)
-	m, _ := t.seen.Get(here)
-	if n >= triesInAll || m >= triesHere {
-		return false
-	}
-	t.seen.Add(all, n+1)
-	t.seen.Add(here, m+1)
-	return true
-}
-
-// right takes back what a right password counted from an address.
-func (t *tries) right(login, address string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all, here := keys(login, address)
-	t.seen.Remove(here)
-	if n, ok := t.seen.Get(all); ok {
-		t.seen.Add(all, max(n-1, 0))
-	}
-}
-
-func keys(login, address string) (all, here string) {
-	login = strings.ToLower(login)
-	return "account " + login, "account " + login + " from " + address
-}
-
-// from is the address that a request came from; behind a proxy the proxy's.
-func from(r *http.Request) string {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return address
+// from is the address that a request came from, behind trusted proxies the
+// client's.
+func (p *pages) from(r *http.Request) string {
+	return clientaddr.Of(r, p.o.TrustedProxies).String()
 }
 
 // signInData is what the page to sign in shows.
@@ -111,7 +52,10 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	again := func(status int, failed string) {
 		p.show(w, r, nil, view{Page: "signin", Title: "Sign in", Status: status, Data: signInData{login, next, failed}}, nil)
 	}
-	if !p.tries.begin(login, from(r)) {
+	if ok, err := p.o.Host.Store.BeginTry(r.Context(), login, p.from(r)); err != nil {
+		p.show(w, r, nil, view{}, err)
+		return
+	} else if !ok {
 		again(http.StatusTooManyRequests, "Too many wrong passwords: wait five minutes.")
 		return
 	}
@@ -124,7 +68,10 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, nil, view{}, err)
 		return
 	}
-	p.tries.right(login, from(r))
+	if err := p.o.Host.Store.RightTry(r.Context(), login, p.from(r)); err != nil {
+		p.show(w, r, nil, view{}, err)
+		return
+	}
 	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID)
 	if err != nil {
 		p.show(w, r, nil, view{}, err)

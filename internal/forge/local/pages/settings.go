@@ -43,7 +43,9 @@ func (v *visit) changePassword() (view, error) {
 	if f.Get("new") != f.Get("again") {
 		return view{}, refuse(http.StatusUnprocessableEntity, "The two new passwords differ.", "type the new one twice")
 	}
-	if !v.tries.begin(v.who.Login, from(v.r)) {
+	if ok, err := v.o.Host.Store.BeginTry(v.ctx, v.who.Login, v.from(v.r)); err != nil {
+		return view{}, err
+	} else if !ok {
 		return view{}, refuse(http.StatusTooManyRequests, "Too many wrong passwords: wait five minutes.", "")
 	}
 	if _, err := v.o.Host.Store.Login(v.ctx, v.who.Login, f.Get("old")); err != nil {
@@ -52,8 +54,10 @@ func (v *visit) changePassword() (view, error) {
 		}
 		return view{}, err
 	}
-	v.tries.right(v.who.Login, from(v.r))
-	// It ends every session, also this one.
+	if err := v.o.Host.Store.RightTry(v.ctx, v.who.Login, v.from(v.r)); err != nil {
+		return view{}, err
+	}
+	// It ends every token and every session, also this one.
 	if err := v.o.Host.Store.SetPassword(v.ctx, v.who.ID, f.Get("new")); err != nil {
 		return view{}, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/hooks"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -48,7 +49,10 @@ type API struct {
 	opts  Options
 	mux   *http.ServeMux
 	limit *limiter
-	sizes *lru.Cache[between, size]
+	cross *http.CrossOriginProtection
+	// patterns are the routes; unruled those that have no rule.
+	patterns, unruled []string
+	sizes             *lru.Cache[between, size]
 }
 
 // New returns an API.
@@ -68,7 +72,7 @@ func New(opts Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded forge: %w", err)
 	}
-	a := &API{sizes: sizes, host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), limit: newLimiter(opts.Limit)}
+	a := &API{sizes: sizes, host: opts.Host, store: opts.Host.Store, opts: opts, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), limit: newLimiter(opts.Limit)}
 	a.repositoryRoutes()
 	a.gitRoutes()
 	a.pullRoutes()
@@ -78,6 +82,9 @@ func New(opts Options) (*API, error) {
 	a.statusRoutes()
 	a.deploymentRoutes()
 	a.hookRoutes()
+	if len(a.unruled) > 0 {
+		return nil, fmt.Errorf("embedded forge: nothing says who may %s", strings.Join(a.unruled, ", "))
+	}
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, a.authenticateOnly(w, r, notFound()))
 	})
@@ -92,6 +99,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-GitHub-Media-Type", "github.v3; format=json")
 	h.Set("X-GitHub-Api-Version-Selected", "2022-11-28")
+	// A cookie opens nothing here, but browsers keep passwords of Basic too: what
+	// another site has one send changes nothing.
+	if err := a.cross.Check(r); err != nil {
+		a.fail(w, r, &httpError{status: http.StatusForbidden, message: "This was sent from another site."})
+		return
+	}
 	u, _ := url.Parse(a.opts.URL) // New has tried it
 	if !strings.HasPrefix(r.URL.Path, u.Path+"/") && r.URL.Path != u.Path {
 		a.fail(w, r, notFound())
@@ -111,11 +124,18 @@ type call struct {
 	repo  store.Repository // of a path below /repos/{owner}/{repo}
 }
 
-// handle serves a route to those whose token has the scope.
-func (a *API) handle(pattern, scope string, fn func(*call) error) {
+// handle serves a route to those whom its rule in authority.Routes lets in. A
+// route without one is never served: New fails.
+func (a *API) handle(pattern string, fn func(*call) error) {
+	rule, ok := authority.Routes[pattern]
+	if !ok {
+		a.unruled = append(a.unruled, pattern)
+		return
+	}
+	a.patterns = append(a.patterns, pattern)
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{API: a, w: w, r: r, ctx: r.Context()}
-		err := c.begin(scope)
+		err := c.begin(rule)
 		if err == nil {
 			err = fn(c)
 		}
@@ -125,26 +145,59 @@ func (a *API) handle(pattern, scope string, fn func(*call) error) {
 	})
 }
 
-// begin finds out who asks, whether they may, and of which repository.
-func (c *call) begin(scope string) error {
+// begin finds out who asks, of which repository, and whether they may.
+func (c *call) begin(rule authority.Rule) error {
 	who, token, err := c.authenticate(c.r)
 	if err != nil {
 		return err
 	}
 	c.who, c.token = who, token
 	c.w.Header().Set("X-OAuth-Scopes", strings.ReplaceAll(token.Scopes, ",", ", "))
-	c.w.Header().Set("X-Accepted-OAuth-Scopes", scope)
+	c.w.Header().Set("X-Accepted-OAuth-Scopes", rule.Scope)
 	if _, visits := c.ctx.Value(visitorKey{}).(store.Account); !visits && !c.limit.take(c.w.Header(), who.ID) {
 		return &httpError{status: http.StatusForbidden, message: "API rate limit exceeded for user ID " + strconv.FormatInt(who.ID, 10) + "."}
-	}
-	if !token.Allows(scope) {
-		return &httpError{status: http.StatusForbidden, message: "Resource not accessible by personal access token: it needs the scope " + scope}
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxRequest)
 	if owner := c.r.PathValue("owner"); owner != "" {
 		if c.repo, err = c.host.Find(c.ctx, owner, c.r.PathValue("repo")); err != nil {
 			return err
 		}
+	}
+	return c.ask(rule, 0)
+}
+
+// may says whether who asks may do something to what is somebody's; nobody's is
+// 0.
+func (c *call) may(a authority.Action, owner int64) error { return c.ask(authority.Actions[a], owner) }
+
+// ask asks a rule.
+func (c *call) ask(rule authority.Rule, owner int64) error {
+	ask := authority.Asker{Scopes: strings.Split(c.token.Scopes, ","), Own: c.host.IsOwn(c.who), Fork: c.repo.Parent != nil, Theirs: owner != 0 && owner == c.who.ID}
+	switch {
+	case c.who.Disabled:
+	case c.repo.ID == 0:
+		ask.Role = authority.Contributor
+	default:
+		var err error
+		if ask.Role, err = c.host.Role(c.who, c.repo); err != nil {
+			return err
+		}
+	}
+	why := rule.Refuses(ask)
+	if why == "" {
+		return nil
+	}
+	if rule.Hidden {
+		return notFound() // whoever may not change them does not learn that there are any
+	}
+	return &httpError{status: http.StatusForbidden, message: why}
+}
+
+// mayName says whether who asks may speak under a name: a status's context, a
+// check run's name.
+func (c *call) mayName(name string) error {
+	if why := authority.Speaks(name, c.host.IsOwn(c.who)); why != "" {
+		return &httpError{status: http.StatusForbidden, message: why}
 	}
 	return nil
 }

@@ -12,25 +12,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 func (a *API) commentRoutes() {
 	const issues = " /repos/{owner}/{repo}/issues"
-	a.handle("GET"+issues+"/{a}/{b}", store.ScopeRead, (*call).issuePath)
-	a.handle("DELETE"+issues+"/{a}/{b}", store.ScopeRepo, (*call).issuePath)
-	a.handle("GET"+issues, store.ScopeRead, (*call).listIssues)
-	a.handle("GET"+issues+"/{number}", store.ScopeRead, (*call).getIssue)
-	a.handle("PATCH"+issues+"/{number}", store.ScopeRepo, (*call).updateIssue)
-	a.handle("GET /repos/{owner}/{repo}/labels", store.ScopeRead, (*call).listLabels)
-	a.handle("GET /repos/{owner}/{repo}/labels/{name...}", store.ScopeRead, (*call).getLabel)
-	a.handle("POST /repos/{owner}/{repo}/labels", store.ScopeRepo, (*call).createLabel)
-	a.handle("POST"+issues+"/{number}/comments", store.ScopeRepo, (*call).createComment)
-	a.handle("PATCH"+issues+"/comments/{id}", store.ScopeRepo, (*call).editComment)
-	a.handle("POST"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
-	a.handle("PUT"+issues+"/{number}/labels", store.ScopeRepo, (*call).labels)
-	a.handle("DELETE"+issues+"/{number}/labels/{name...}", store.ScopeRepo, (*call).labels)
+	a.handle("GET"+issues+"/{a}/{b}", (*call).issuePath)
+	a.handle("DELETE"+issues+"/{a}/{b}", (*call).issuePath)
+	a.handle("GET"+issues, (*call).listIssues)
+	a.handle("GET"+issues+"/{number}", (*call).getIssue)
+	a.handle("PATCH"+issues+"/{number}", (*call).updateIssue)
+	a.handle("GET /repos/{owner}/{repo}/labels", (*call).listLabels)
+	a.handle("GET /repos/{owner}/{repo}/labels/{name...}", (*call).getLabel)
+	a.handle("POST /repos/{owner}/{repo}/labels", (*call).createLabel)
+	a.handle("POST"+issues+"/{number}/comments", (*call).createComment)
+	a.handle("PATCH"+issues+"/comments/{id}", (*call).editComment)
+	a.handle("POST"+issues+"/{number}/labels", (*call).labels)
+	a.handle("PUT"+issues+"/{number}/labels", (*call).labels)
+	a.handle("DELETE"+issues+"/{number}/labels/{name...}", (*call).labels)
 }
 
 // issuePath tells issues/NUMBER/comments from issues/comments/ID, which the
@@ -165,8 +166,8 @@ func (c *call) getComment() error {
 // a maintainer.
 func (c *call) ownComment() (store.Comment, error) {
 	m, err := c.commentOf()
-	if err == nil && m.Author != c.who.ID {
-		err = c.host.RequireRole(c.who, c.repo, store.Maintainer)
+	if err == nil {
+		err = c.may(authority.ChangeComment, m.Author)
 	}
 	return m, err
 }
@@ -305,7 +306,7 @@ func (c *call) updateIssue() error {
 	}
 	var names []string
 	if in.Labels != nil {
-		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		if err := c.may(authority.ChangeLabels, 0); err != nil {
 			return err
 		}
 		var err error
@@ -411,9 +412,6 @@ func (c *call) createLabel() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
-		return err
-	}
 	l := store.Label{Repository: c.repo.ID, Name: strings.TrimSpace(in.Name), Color: "ededed"}
 	set(&l.Color, in.Color)
 	set(&l.Description, in.Description)
@@ -444,7 +442,7 @@ func (c *call) labels() error {
 		return err
 	}
 	if c.r.Method != http.MethodGet {
-		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+		if err := c.may(authority.ChangeLabels, 0); err != nil {
 			return err
 		}
 		before, err := c.store.PullLabels(c.ctx, p.ID)

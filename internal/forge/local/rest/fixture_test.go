@@ -46,7 +46,7 @@ func newWorld(t testing.TB) *world {
 	ctx := t.Context()
 	dir := t.TempDir()
 	var err error
-	w.host, err = host.Open(ctx, host.Options{Root: filepath.Join(dir, "git"), Database: filepath.Join(dir, "forge.db"),
+	w.host, err = host.Open(ctx, host.Options{Root: filepath.Join(dir, "git"), Database: filepath.Join(dir, "forge.db"), Own: "mia",
 		Moved: func(_ context.Context, _ store.Repository, updates []forge.RefUpdate, _ string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

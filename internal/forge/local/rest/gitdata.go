@@ -21,28 +21,28 @@ const (
 
 func (a *API) gitRoutes() {
 	const repo = " /repos/{owner}/{repo}"
-	a.handle("GET"+repo+"/branches", store.ScopeRead, (*call).listBranches)
+	a.handle("GET"+repo+"/branches", (*call).listBranches)
 	// Names of branches have slashes, escaped or not.
-	a.handle("GET"+repo+"/branches/{rest...}", store.ScopeRead, (*call).branchPath)
-	a.handle("PUT"+repo+"/branches/{rest...}", store.ScopeRepo, (*call).branchPath)
-	a.handle("DELETE"+repo+"/branches/{rest...}", store.ScopeRepo, (*call).branchPath)
-	a.handle("GET"+repo+"/git/ref/{ref...}", store.ScopeRead, (*call).getRef)
-	a.handle("GET"+repo+"/git/matching-refs/{ref...}", store.ScopeRead, (*call).matchingRefs)
-	a.handle("GET"+repo+"/git/refs", store.ScopeRead, (*call).matchingRefs) // the older name of matching-refs
-	a.handle("POST"+repo+"/git/refs", store.ScopeRepo, (*call).createRef)
-	a.handle("PATCH"+repo+"/git/refs/{ref...}", store.ScopeRepo, (*call).updateRef)
-	a.handle("DELETE"+repo+"/git/refs/{ref...}", store.ScopeRepo, (*call).deleteRef)
-	a.handle("GET"+repo+"/commits", store.ScopeRead, (*call).listCommits)
-	a.handle("GET"+repo+"/commits/{rest...}", store.ScopeRead, (*call).commitPath)
-	a.handle("GET"+repo+"/compare/{basehead...}", store.ScopeRead, (*call).compare)
-	a.handle("GET"+repo+"/contents/{path...}", store.ScopeRead, (*call).contents)
-	a.handle("GET"+repo+"/readme", store.ScopeRead, (*call).readme)
-	a.handle("PUT"+repo+"/contents/{path...}", store.ScopeRepo, (*call).putContents)
-	a.handle("DELETE"+repo+"/contents/{path...}", store.ScopeRepo, (*call).deleteContents)
-	a.handle("GET"+repo+"/git/commits/{sha}", store.ScopeRead, (*call).getGitCommit)
-	a.handle("GET"+repo+"/git/trees/{sha...}", store.ScopeRead, (*call).getTree)
-	a.handle("GET"+repo+"/git/blobs/{sha}", store.ScopeRead, (*call).getBlob)
-	a.handle("GET"+repo+"/tags", store.ScopeRead, (*call).listTags)
+	a.handle("GET"+repo+"/branches/{rest...}", (*call).branchPath)
+	a.handle("PUT"+repo+"/branches/{rest...}", (*call).branchPath)
+	a.handle("DELETE"+repo+"/branches/{rest...}", (*call).branchPath)
+	a.handle("GET"+repo+"/git/ref/{ref...}", (*call).getRef)
+	a.handle("GET"+repo+"/git/matching-refs/{ref...}", (*call).matchingRefs)
+	a.handle("GET"+repo+"/git/refs", (*call).matchingRefs) // the older name of matching-refs
+	a.handle("POST"+repo+"/git/refs", (*call).createRef)
+	a.handle("PATCH"+repo+"/git/refs/{ref...}", (*call).updateRef)
+	a.handle("DELETE"+repo+"/git/refs/{ref...}", (*call).deleteRef)
+	a.handle("GET"+repo+"/commits", (*call).listCommits)
+	a.handle("GET"+repo+"/commits/{rest...}", (*call).commitPath)
+	a.handle("GET"+repo+"/compare/{basehead...}", (*call).compare)
+	a.handle("GET"+repo+"/contents/{path...}", (*call).contents)
+	a.handle("GET"+repo+"/readme", (*call).readme)
+	a.handle("PUT"+repo+"/contents/{path...}", (*call).putContents)
+	a.handle("DELETE"+repo+"/contents/{path...}", (*call).deleteContents)
+	a.handle("GET"+repo+"/git/commits/{sha}", (*call).getGitCommit)
+	a.handle("GET"+repo+"/git/trees/{sha...}", (*call).getTree)
+	a.handle("GET"+repo+"/git/blobs/{sha}", (*call).getBlob)
+	a.handle("GET"+repo+"/tags", (*call).listTags)
 }
 
 func (c *call) git() (*git.Repo, error) { return c.host.Git(c.repo) }

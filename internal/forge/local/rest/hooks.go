@@ -25,13 +25,7 @@ func (a *API) hookRoutes() {
 		"GET" + hooks + "/{id}/deliveries/{delivery}":           (*call).getDelivery,
 		"POST" + hooks + "/{id}/deliveries/{delivery}/attempts": (*call).redeliver,
 	} {
-		a.handle(pattern, store.ScopeHooks, func(c *call) error {
-			// Whoever may not change them does not learn that there are any.
-			if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
-				return notFound()
-			}
-			return fn(c)
-		})
+		a.handle(pattern, fn)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
@@ -18,12 +19,12 @@ const maxLineComments = 200
 
 func (a *API) lineRoutes() {
 	const pulls = " /repos/{owner}/{repo}/pulls"
-	a.handle("GET"+pulls+"/{a}/{b}", store.ScopeRead, (*call).pullPath)
-	a.handle("PATCH"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
-	a.handle("DELETE"+pulls+"/{a}/{b}", store.ScopeRepo, (*call).pullPath)
-	a.handle("POST"+pulls+"/{number}/comments", store.ScopeRepo, (*call).createLineComment)
-	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", store.ScopeRepo, (*call).createLineComment)
-	a.handle("GET"+pulls+"/{number}/reviews/{id}/comments", store.ScopeRead, (*call).reviewComments)
+	a.handle("GET"+pulls+"/{a}/{b}", (*call).pullPath)
+	a.handle("PATCH"+pulls+"/{a}/{b}", (*call).pullPath)
+	a.handle("DELETE"+pulls+"/{a}/{b}", (*call).pullPath)
+	a.handle("POST"+pulls+"/{number}/comments", (*call).createLineComment)
+	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", (*call).createLineComment)
+	a.handle("GET"+pulls+"/{number}/reviews/{id}/comments", (*call).reviewComments)
 }
 
 // pullPath tells pulls/NUMBER/comments from pulls/comments/ID, which the
@@ -269,8 +270,8 @@ func (c *call) lineCommentOf() (store.LineComment, store.Pull, error) {
 // maintainers.
 func (c *call) ownLineComment() (store.LineComment, store.Pull, error) {
 	m, p, err := c.lineCommentOf()
-	if err == nil && m.Author != c.who.ID {
-		err = c.host.RequireRole(c.who, c.repo, store.Maintainer)
+	if err == nil {
+		err = c.may(authority.ChangeComment, m.Author)
 	}
 	return m, p, err
 }

@@ -20,31 +20,32 @@ func TestDeployments(t *testing.T) {
 		body   any
 		says   string
 	}{
-		{403, "ada", obj{"ref": "staging"}, "role reviewer"},
-		{422, "ben", obj{}, "missing_field"},
-		{422, "ben", obj{"ref": "nothing"}, "No ref found"},
-		{422, "ben", obj{"ref": "staging", "environment": "a\nb"}, "environment"},
-		{422, "ben", obj{"ref": "staging", "payload": 7}, "payload"},
-		{422, "ben", obj{"ref": "staging", "payload": strings.Repeat("x", maxPayload)}, "payload"},
-		{422, "ben", obj{"ref": "staging", "description": strings.Repeat("x", 141)}, "too long"},
-		{409, "ben", obj{"ref": "staging", "required_contexts": []string{"ci"}}, "status checks failed"},
-		{201, "ben", obj{"ref": "staging", "required_contexts": []string{}}, head},
-		{201, "ben", obj{"ref": head, "environment": "staging", "payload": "a text", "description": "data8"}, "a text"},
+		{403, "ada", obj{"ref": "staging"}, "hubship's own"},
+		{403, "ben", obj{"ref": "staging"}, "hubship's own"},
+		{422, "mia", obj{}, "missing_field"},
+		{422, "mia", obj{"ref": "nothing"}, "No ref found"},
+		{422, "mia", obj{"ref": "staging", "environment": "a\nb"}, "environment"},
+		{422, "mia", obj{"ref": "staging", "payload": 7}, "payload"},
+		{422, "mia", obj{"ref": "staging", "payload": strings.Repeat("x", maxPayload)}, "payload"},
+		{422, "mia", obj{"ref": "staging", "description": strings.Repeat("x", 141)}, "too long"},
+		{409, "mia", obj{"ref": "staging", "required_contexts": []string{"ci"}}, "status checks failed"},
+		{201, "mia", obj{"ref": "staging", "required_contexts": []string{}}, head},
+		{201, "mia", obj{"ref": head, "environment": "staging", "payload": "a text", "description": "data8"}, "a text"},
 	} {
 		if a := w.want(c.status, c.who, "POST", at, c.body); !strings.Contains(string(a.body), c.says) {
 			t.Errorf("%v: %s, want %q", c.body, a.body, c.says)
 		}
 	}
-	w.want(201, "ben", "POST", base+"/statuses/"+head, obj{"state": "failure", "context": "ci"})
-	w.want(409, "ben", "POST", at, obj{"ref": "staging"})
-	w.want(201, "ben", "POST", base+"/statuses/"+head, obj{"state": "success", "context": "ci"})
-	w.want(201, "ben", "POST", at, obj{"ref": "staging", "required_contexts": []string{"ci"}})
+	w.want(201, "mia", "POST", base+"/statuses/"+head, obj{"state": "failure", "context": "ci"})
+	w.want(409, "mia", "POST", at, obj{"ref": "staging"})
+	w.want(201, "mia", "POST", base+"/statuses/"+head, obj{"state": "success", "context": "ci"})
+	w.want(201, "mia", "POST", at, obj{"ref": "staging", "required_contexts": []string{"ci"}})
 	// What GitHub would merge first is refused.
-	clone := w.clone("ben", "hub/deployment")
+	clone := w.clone("mia", "hub/deployment")
 	w.commit(clone, "more", "x")
-	w.git("ben", clone, "push", "--quiet", "origin", "HEAD:refs/heads/staging")
-	w.want(409, "ben", "POST", at, obj{"ref": "prod"})
-	w.want(201, "ben", "POST", at, obj{"ref": "prod", "auto_merge": false})
+	w.git("mia", clone, "push", "--quiet", "origin", "HEAD:refs/heads/staging")
+	w.want(409, "mia", "POST", at, obj{"ref": "prod"})
+	w.want(201, "mia", "POST", at, obj{"ref": "prod", "auto_merge": false})
 
 	for query, want := range map[string]int{"": 4, "?environment=staging": 1, "?ref=prod": 1, "?sha=" + head: 4, "?task=x": 0} {
 		if list := w.want(200, "ada", "GET", at+query, nil).list(t); len(list) != want {

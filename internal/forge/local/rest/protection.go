@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 // protectionParts are those that are read by themselves, too.
@@ -14,7 +14,7 @@ var protectionParts = []string{"required_status_checks", "required_pull_request_
 
 // getProtection answers with what holds for a branch, or a part of it.
 func (c *call) getProtection(branch, part string) error {
-	if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
+	if err := c.may(authority.ReadProtection, 0); err != nil {
 		return notFound() // as on GitHub: rules are shown to those who write
 	}
 	p, err := c.host.Protection(c.ctx, c.repo, branch)
@@ -153,9 +153,6 @@ func (c *call) putProtection(branch string) error {
 	if err := json.Unmarshal(whole, &in); err != nil {
 		return plain("Invalid request. A field has a value of the wrong type.")
 	}
-	if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
-		return err
-	}
 	p, err := c.protectionFrom(in)
 	if err != nil {
 		return err
@@ -225,9 +222,6 @@ func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {
 }
 
 func (c *call) deleteProtection(branch string) error {
-	if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
-		return err
-	}
 	if p, err := c.host.Protection(c.ctx, c.repo, branch); err != nil {
 		return err
 	} else if p == nil {

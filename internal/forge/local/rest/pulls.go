@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
@@ -15,15 +16,15 @@ import (
 
 func (a *API) pullRoutes() {
 	const pulls = " /repos/{owner}/{repo}/pulls"
-	a.handle("GET"+pulls, store.ScopeRead, (*call).listPulls)
-	a.handle("POST"+pulls, store.ScopeRepo, (*call).createPull)
-	a.handle("GET"+pulls+"/{number}", store.ScopeRead, (*call).getPull)
-	a.handle("PATCH"+pulls+"/{number}", store.ScopeRepo, (*call).updatePull)
-	a.handle("GET"+pulls+"/{number}/files", store.ScopeRead, (*call).pullFiles)
-	a.handle("GET"+pulls+"/{number}/commits", store.ScopeRead, (*call).pullCommits)
-	a.handle("GET"+pulls+"/{number}/merge", store.ScopeRead, (*call).pullMerged)
-	a.handle("PUT"+pulls+"/{number}/merge", store.ScopeRepo, (*call).mergePull)
-	a.handle("PUT"+pulls+"/{number}/update-branch", store.ScopeRepo, (*call).updateBranch)
+	a.handle("GET"+pulls, (*call).listPulls)
+	a.handle("POST"+pulls, (*call).createPull)
+	a.handle("GET"+pulls+"/{number}", (*call).getPull)
+	a.handle("PATCH"+pulls+"/{number}", (*call).updatePull)
+	a.handle("GET"+pulls+"/{number}/files", (*call).pullFiles)
+	a.handle("GET"+pulls+"/{number}/commits", (*call).pullCommits)
+	a.handle("GET"+pulls+"/{number}/merge", (*call).pullMerged)
+	a.handle("PUT"+pulls+"/{number}/merge", (*call).mergePull)
+	a.handle("PUT"+pulls+"/{number}/update-branch", (*call).updateBranch)
 }
 
 // association says what an author is to a repository.
@@ -305,10 +306,8 @@ func (c *call) changePull(in pullInput) (store.Pull, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.Author != c.who.ID {
-		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
-			return p, err
-		}
+	if err := c.may(authority.ChangePull, p.Author); err != nil {
+		return p, err
 	}
 	if in.State != nil && *in.State != "open" && *in.State != "closed" {
 		return p, invalid("PullRequest", "state", "invalid", "")

@@ -164,7 +164,7 @@ func (a *API) fullRepository(ctx context.Context, r store.Repository, who store.
 }
 
 func permissions(role store.Role) obj {
-	writes := role != store.Contributor
+	writes := role.Writes()
 	admin := role == store.Maintainer
 	return obj{"admin": admin, "maintain": admin, "push": writes, "triage": writes, "pull": true}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
@@ -27,36 +28,36 @@ var rootURLs = map[string]string{
 }
 
 func (a *API) repositoryRoutes() {
-	a.handle("GET /{$}", store.ScopeRead, func(c *call) error {
+	a.handle("GET /{$}", func(c *call) error {
 		o := obj{}
 		for name, path := range rootURLs {
 			o[name] = c.opts.URL + path
 		}
 		return c.answer(http.StatusOK, o)
 	})
-	a.handle("GET /meta", store.ScopeRead, func(c *call) error {
+	a.handle("GET /meta", func(c *call) error {
 		return c.answer(http.StatusOK, obj{"verifiable_password_authentication": false})
 	})
-	a.handle("GET /user", store.ScopeRead, func(c *call) error { return c.answer(http.StatusOK, c.fullUser(c.who)) })
-	a.handle("GET /users/{login}", store.ScopeRead, func(c *call) error {
+	a.handle("GET /user", func(c *call) error { return c.answer(http.StatusOK, c.fullUser(c.who)) })
+	a.handle("GET /users/{login}", func(c *call) error {
 		u, err := c.store.AccountByLogin(c.ctx, c.r.PathValue("login"))
 		if err != nil {
 			return err
 		}
 		return c.answer(http.StatusOK, c.fullUser(u))
 	})
-	a.handle("GET /rate_limit", store.ScopeRead, func(c *call) error {
+	a.handle("GET /rate_limit", func(c *call) error {
 		core := c.limit.object(c.who.ID)
 		return c.answer(http.StatusOK, obj{"resources": obj{"core": core, "search": core}, "rate": core})
 	})
-	a.handle("GET /user/repos", store.ScopeRead, func(c *call) error {
+	a.handle("GET /user/repos", func(c *call) error {
 		return c.listRepositories(func(r store.Repository) (bool, error) {
 			role, err := c.host.Role(c.who, r)
 			return host.Writes(role), err
 		})
 	})
 	for _, kind := range []string{"users", "orgs"} {
-		a.handle("GET /"+kind+"/{login}/repos", store.ScopeRead, func(c *call) error {
+		a.handle("GET /"+kind+"/{login}/repos", func(c *call) error {
 			u, err := c.store.AccountByLogin(c.ctx, c.r.PathValue("login"))
 			if err != nil {
 				return err
@@ -64,24 +65,24 @@ func (a *API) repositoryRoutes() {
 			return c.listRepositories(func(r store.Repository) (bool, error) { return r.Owner == u.ID, nil })
 		})
 	}
-	a.handle("GET /repos/{owner}/{repo}/collaborators", store.ScopeRead, (*call).listCollaborators)
-	a.handle("GET /repos/{owner}/{repo}", store.ScopeRead, func(c *call) error {
+	a.handle("GET /repos/{owner}/{repo}/collaborators", (*call).listCollaborators)
+	a.handle("GET /repos/{owner}/{repo}", func(c *call) error {
 		o, err := c.fullRepository(c.ctx, c.repo, c.who)
 		if err != nil {
 			return err
 		}
 		return c.answer(http.StatusOK, o)
 	})
-	a.handle("DELETE /repos/{owner}/{repo}", store.ScopeRepo, func(c *call) error {
+	a.handle("DELETE /repos/{owner}/{repo}", func(c *call) error {
 		if err := c.host.DeleteRepository(c.ctx, c.repo, c.who); err != nil {
 			return err
 		}
 		return c.none()
 	})
-	a.handle("GET /repos/{owner}/{repo}/collaborators/{login}/permission", store.ScopeRead, (*call).permission)
-	a.handle("GET /repos/{owner}/{repo}/forks", store.ScopeRead, (*call).listForks)
-	a.handle("POST /repos/{owner}/{repo}/forks", store.ScopeRepo, (*call).fork)
-	a.handle("POST /repos/{owner}/{repo}/merge-upstream", store.ScopeRepo, (*call).mergeUpstream)
+	a.handle("GET /repos/{owner}/{repo}/collaborators/{login}/permission", (*call).permission)
+	a.handle("GET /repos/{owner}/{repo}/forks", (*call).listForks)
+	a.handle("POST /repos/{owner}/{repo}/forks", (*call).fork)
+	a.handle("POST /repos/{owner}/{repo}/merge-upstream", (*call).mergeUpstream)
 }
 
 // listCollaborators lists those who may write.
@@ -103,7 +104,7 @@ func (c *call) listCollaborators() error {
 	return c.answer(http.StatusOK, cut(c, writers))
 }
 
-var roleNames = map[store.Role]string{store.Contributor: "read", store.Reviewer: "write", store.Maintainer: "admin"}
+var roleNames = map[store.Role]string{authority.Nobody: "none", store.Contributor: "read", store.Reviewer: "write", store.Maintainer: "admin"}
 
 func (c *call) collaborator(u store.Account, role store.Role) obj {
 	o := c.user(u)

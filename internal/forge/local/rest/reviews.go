@@ -5,24 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 func (a *API) reviewRoutes() {
 	const pull = " /repos/{owner}/{repo}/pulls/{number}"
-	a.handle("GET"+pull+"/reviews", store.ScopeRead, (*call).listReviews)
-	a.handle("POST"+pull+"/reviews", store.ScopeRepo, (*call).createReview)
-	a.handle("GET"+pull+"/reviews/{id}", store.ScopeRead, (*call).getReview)
-	a.handle("PUT"+pull+"/reviews/{id}", store.ScopeRepo, (*call).editReview)
-	a.handle("DELETE"+pull+"/reviews/{id}", store.ScopeRepo, (*call).deleteReview)
-	a.handle("POST"+pull+"/reviews/{id}/events", store.ScopeRepo, (*call).submitReview)
-	a.handle("PUT"+pull+"/reviews/{id}/dismissals", store.ScopeRepo, (*call).dismissReview)
-	a.handle("GET"+pull+"/requested_reviewers", store.ScopeRead, (*call).listRequested)
-	a.handle("POST"+pull+"/requested_reviewers", store.ScopeRepo, (*call).request)
-	a.handle("DELETE"+pull+"/requested_reviewers", store.ScopeRepo, (*call).request)
+	a.handle("GET"+pull+"/reviews", (*call).listReviews)
+	a.handle("POST"+pull+"/reviews", (*call).createReview)
+	a.handle("GET"+pull+"/reviews/{id}", (*call).getReview)
+	a.handle("PUT"+pull+"/reviews/{id}", (*call).editReview)
+	a.handle("DELETE"+pull+"/reviews/{id}", (*call).deleteReview)
+	a.handle("POST"+pull+"/reviews/{id}/events", (*call).submitReview)
+	a.handle("PUT"+pull+"/reviews/{id}/dismissals", (*call).dismissReview)
+	a.handle("GET"+pull+"/requested_reviewers", (*call).listRequested)
+	a.handle("POST"+pull+"/requested_reviewers", (*call).request)
+	a.handle("DELETE"+pull+"/requested_reviewers", (*call).request)
 }
 
 func (a *API) review(ctx context.Context, repo store.Repository, p store.Pull, r store.Review) (obj, error) {
@@ -126,6 +128,13 @@ func (c *call) verdict(p store.Pull, event, body string, lines bool) (string, er
 			return "", plain("Review Can not " + strings.ToLower(strings.ReplaceAll(event, "_", " ")) + " your own pull request")
 		}
 		if event == "APPROVE" {
+			pushers, err := c.store.Pushers(c.ctx, p.ID)
+			if err != nil {
+				return "", err
+			}
+			if slices.Contains(pushers, c.who.ID) {
+				return "", plain("Review Can not approve a pull request whose branch you pushed to")
+			}
 			return store.Approved, nil
 		}
 		if silent {
@@ -302,9 +311,6 @@ func (c *call) dismissReview() error {
 	if strings.TrimSpace(in.Message) == "" {
 		return plain("message is missing")
 	}
-	if err := c.host.RequireRole(c.who, c.repo, store.Maintainer); err != nil {
-		return err
-	}
 	return c.changeReview("dismissed", func(_ store.Pull, r *store.Review) error {
 		if r.State != store.Approved && r.State != store.ChangesRequested {
 			return plain("Can not dismiss a review that neither approves nor requests changes")
@@ -340,10 +346,8 @@ func (c *call) request() error {
 	if err != nil {
 		return err
 	}
-	if p.Author != c.who.ID {
-		if err := c.host.RequireRole(c.who, c.repo, store.Reviewer); err != nil {
-			return err
-		}
+	if err := c.may(authority.AskForReview, p.Author); err != nil {
+		return err
 	}
 	if len(in.Teams) > 0 || len(in.Reviewers) > 15 {
 		return plain("There are no teams here, and at most 15 reviewers")

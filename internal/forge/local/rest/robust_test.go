@@ -46,10 +46,10 @@ func TestAllEvents(t *testing.T) {
 	w.want(403, "ada", "POST", base+"/check-runs/"+check+"/rerequest", nil)
 	for i, payload := range []any{obj{"run": 1}, "a text"} {
 		at := base + "/deployments"
-		w.want(201, "ben", "POST", at, obj{"ref": "staging", "environment": "staging", "payload": payload})
-		w.want(201, "ben", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "in_progress", "log_url": "https://hubship.example"})
-		w.want(201, "ben", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "success"})
-		w.want(201, "ben", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "inactive"}) // of which nobody is told
+		w.want(201, "mia", "POST", at, obj{"ref": "staging", "environment": "staging", "payload": payload})
+		w.want(201, "mia", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "in_progress", "log_url": "https://hubship.example"})
+		w.want(201, "mia", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "success"})
+		w.want(201, "mia", "POST", fmt.Sprintf("%s/%d/statuses", at, i+1), obj{"state": "inactive"}) // of which nobody is told
 	}
 	w.want(201, "ben", "PUT", base+"/contents/new.txt", obj{"message": "Add", "content": "eA=="})
 	upstream := w.url + "/git/hub/deployment.git"

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -16,18 +17,17 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/model"
 )
 
 // Scopes of tokens.
 const (
-	ScopeRead   = "read"            // reads everything
-	ScopeStatus = "repo:status"     // reads, and writes statuses and check runs
-	ScopeRepo   = "repo"            // all that the account may do but for webhooks
-	ScopeHooks  = "admin:repo_hook" // webhooks, beside reading
+	ScopeRead   = authority.ScopeRead
+	ScopeStatus = authority.ScopeStatus
+	ScopeRepo   = authority.ScopeRepo
+	ScopeHooks  = authority.ScopeHooks
 )
-
-var scopes = []string{ScopeRead, ScopeStatus, ScopeRepo, ScopeHooks}
 
 var loginPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){0,38}$`)
 
@@ -99,16 +99,28 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, explain("list accounts", err)
 }
 
-// SetPassword replaces an account's password, and ends its sessions.
+// SetPassword replaces an account's password, and ends its sessions and its tokens.
 func (s *Store) SetPassword(ctx context.Context, id int64, password string) error {
 	hash, err := hashPassword(password)
 	if err != nil {
 		return err
 	}
-	if err := s.exec(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
-		return explain("set a password", err)
+	return explain("set a password", s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
+			return err
+		}
+		return endAll(ctx, tx, id)
+	}))
+}
+
+// endAll ends every session and every token of an account.
+func endAll(ctx context.Context, tx *sql.Tx, account int64) error {
+	for _, table := range []string{"sessions", "tokens"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE account = ?", account); err != nil {
+			return err
+		}
 	}
-	return s.EndSessions(ctx, id)
+	return nil
 }
 
 // SetRole replaces an account's role.
@@ -119,10 +131,15 @@ func (s *Store) SetRole(ctx context.Context, id int64, role Role) error {
 	return explain("set a role", s.exec(ctx, "UPDATE accounts SET role = ? WHERE id = ?", role, id))
 }
 
-// SetDisabled locks an account out, or lets it in again. Its tokens stop to
-// work at once.
+// SetDisabled locks an account out, or lets it in again. Locked out, it loses its
+// sessions and its tokens for good.
 func (s *Store) SetDisabled(ctx context.Context, id int64, disabled bool) error {
-	return explain("lock an account", s.exec(ctx, "UPDATE accounts SET disabled = ? WHERE id = ?", disabled, id))
+	return explain("lock an account", s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET disabled = ? WHERE id = ?", disabled, id); err != nil || !disabled {
+			return err
+		}
+		return endAll(ctx, tx, id)
+	}))
 }
 
 // ErrDenied says that a login, password or token is wrong, without saying
@@ -207,8 +224,8 @@ func checkPassword(encoded, password string) bool {
 // not kept and cannot be had again. A zero lifetime is for ever.
 func (s *Store) CreateToken(ctx context.Context, account int64, name string, want []string, lifetime time.Duration) (Token, string, error) {
 	for _, scope := range want {
-		if !slices.Contains(scopes, scope) {
-			return Token{}, "", model.Usage(fmt.Errorf("%q is no scope of a token", scope), "use some of "+strings.Join(scopes, ", "))
+		if !slices.Contains(authority.Scopes, scope) {
+			return Token{}, "", model.Usage(fmt.Errorf("%q is no scope of a token", scope), "use some of "+strings.Join(authority.Scopes, ", "))
 		}
 	}
 	if len(want) == 0 || strings.TrimSpace(name) == "" || len(name) > 200 {
@@ -269,15 +286,7 @@ func (s *Store) RevokeToken(ctx context.Context, account, id int64) error {
 }
 
 // Allows says whether a token has a scope, by itself or within a wider one.
-func (t Token) Allows(scope string) bool {
-	have := strings.Split(t.Scopes, ",")
-	switch {
-	case scope == ScopeRead, slices.Contains(have, scope):
-		return true // every scope reads
-	default:
-		return scope == ScopeStatus && slices.Contains(have, ScopeRepo)
-	}
-}
+func (t Token) Allows(scope string) bool { return authority.Lends(strings.Split(t.Scopes, ","), scope) }
 
 // AccountByEmail returns the user whose commits carry an address.
 func (s *Store) AccountByEmail(ctx context.Context, email string) (Account, error) {

@@ -4,6 +4,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"time"
+
+	"github.com/hubship/hubship/internal/forge/local/authority"
 )
 
 // Time is a point in time as the database has it.
@@ -36,13 +38,13 @@ func (t *Time) Scan(v any) error {
 
 // Role is what an account may do in the repositories of organizations. In its
 // own repositories every account is a maintainer.
-type Role string
+type Role = authority.Role
 
-// Roles, each with all that those before it may do.
+// Roles that accounts have.
 const (
-	Contributor Role = "contributor" // reads, forks, proposes, comments
-	Reviewer    Role = "reviewer"    // pushes, merges; its reviews count
-	Maintainer  Role = "maintainer"  // protects branches, sets webhooks
+	Contributor = authority.Contributor
+	Reviewer    = authority.Reviewer
+	Maintainer  = authority.Maintainer
 )
 
 // Kinds of accounts.
