@@ -39,10 +39,12 @@ var allowed = map[string][]string{
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/release", "internal/release/helm", "internal/secrets", "internal/image"},
 
 	// Around the process: machine and terminal.
-	"internal/proc":    {},
-	"internal/install": {"internal/model", "internal/forge"},
-	"internal/node":    {"internal/model", "internal/install", "internal/proc"},
-	"internal/term":    {"internal/model"},
+	"internal/proc": {},
+	// What a request's address is: everybody who counts may ask.
+	"internal/clientaddr": {},
+	"internal/install":    {"internal/model", "internal/forge"},
+	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":       {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
