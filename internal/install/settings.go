@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -38,6 +39,9 @@ type Settings struct {
 	// PublicURL is where people reach the dashboard through a reverse proxy,
 	// for the links in what is reported; empty for this machine alone.
 	PublicURL string `json:"publicURL,omitempty"`
+	// TrustedProxies are the addresses of reverse proxies, as ranges such as
+	// 10.0.0.0/8, whose word about who their client is counts.
+	TrustedProxies []string `json:"trustedProxies,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -87,6 +91,9 @@ func (s Settings) Validate() error {
 	}
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		bad("public-url %q: expected an address such as https://hubship.example.edu/", s.PublicURL)
+	}
+	if _, err := clientaddr.ParsePrefixes(s.TrustedProxies); err != nil {
+		bad("trusted-proxy: %v", err)
 	}
 	switch {
 	case s.Node != nil && s.Cluster != nil:
@@ -213,7 +220,7 @@ func (s Settings) forge() string {
 	if s.GitHub == nil {
 		return "embedded"
 	}
-	return s.GitHub.web() + "/" + s.GitHub.Repository
+	return s.GitHub.Web() + "/" + s.GitHub.Repository
 }
 
 // Load reads the settings of the installation below the data directory. The

@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
-	"internal/install":    {"internal/model", "internal/forge"},
+	"internal/install":    {"internal/model", "internal/forge", "internal/clientaddr"},
 	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":       {"internal/model"},
 
@@ -69,7 +69,7 @@ var allowed = map[string][]string{
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
-	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
+	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/ship", "internal/api", "internal/app", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},

@@ -50,8 +50,11 @@ func (c *Client) SignIn(o OAuthOptions) (*OAuth, error) {
 	}
 	for _, at := range []string{o.Web, o.TokenWeb} {
 		u, err := url.Parse(at)
-		if err != nil || u.Host == "" || u.User != nil || strings.HasSuffix(at, "/") || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-			return nil, model.WithHint(fmt.Errorf("sign in: %q is no address to send people and secrets to", at), "use https://HOST, without a slash at its end")
+		switch {
+		case err != nil || u.Host == "" || u.User != nil || strings.HasSuffix(at, "/") || u.Scheme != "https" && u.Scheme != "http":
+			return nil, model.WithHint(errors.New("sign in: the forge's address is none"), "use https://HOST, without a slash at its end")
+		case at == o.TokenWeb && u.Scheme == "http" && !loopback(u.Hostname()):
+			return nil, model.WithHint(fmt.Errorf("sign in: the forge at %s would get the client's secret unencrypted", u.Host), "use https")
 		}
 	}
 	if o.ClientID == "" || o.ClientSecret == "" {

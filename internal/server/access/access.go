@@ -14,7 +14,8 @@ type Action string
 
 // The actions. A route has exactly one of them.
 const (
-	Enter      Action = "sign in"
+	Public     Action = "see that hubship is there"
+	Enter      Action = "sign in or out"
 	Foreign    Action = "what has its own authority"
 	SeeStatus  Action = "see the dashboard"
 	SeeChecks  Action = "see checks of pull requests"
@@ -42,7 +43,8 @@ type Row struct {
 // Table is the whole rule. Who comes over the Unix socket is the operator of
 // this machine, and may do everything.
 var Table = []Row{
-	{Action: Enter, What: "health without a word about the installation, styles and icons, signing in and out", Everybody: true},
+	{Action: Public, What: "health without a word about the installation, styles and icons", Everybody: true},
+	{Action: Enter, What: "the pages of signing in and out", Everybody: true},
 	{Action: Foreign, What: "the embedded forge (`/forge/`, `/api/v3/`, `/git/`), signed webhooks, hubs under their own names", Everybody: true},
 	{Action: SeeStatus, What: "environments, hubs, evidence, halts, the list of runs, a run without its logs", Least: forge.Read},
 	{Action: SeeChecks, What: "plans, logs and tests of pull requests' checks", Least: forge.Read},
