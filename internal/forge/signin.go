@@ -19,8 +19,8 @@ type Person struct {
 
 // UserToken is what a forge gives for the code of somebody who signs in.
 type UserToken struct {
-	Secret  string
-	Expires time.Time // zero when the forge does not say
+	Secret string
+	Lasts  time.Duration // from now on; 0 when the forge does not say
 }
 
 // SignIn is how people prove with their account at a forge who they are: the

@@ -72,7 +72,7 @@ func (s *Server) guard(action access.Action, next http.Handler) http.Handler {
 			}
 			session, err := signin.Session{}, error(nil)
 			if action != access.Public {
-				session, err = s.session(r)
+				session, err = s.find(r)
 			}
 			if err != nil && access.Decide(access.Who{}, action) == access.SignFirst {
 				s.refuseSession(w, r, err)
@@ -161,8 +161,8 @@ func (s *Server) sameForm(w http.ResponseWriter, r *http.Request, session signin
 	return r.ParseForm() == nil && signin.SameForm(session, r.PostForm.Get("form"))
 }
 
-// session finds who has signed in. Without a way to sign in nobody has.
-func (s *Server) session(r *http.Request) (signin.Session, error) {
+// findSession finds who has signed in. Without a way to sign in nobody has.
+func (s *Server) findSession(r *http.Request) (signin.Session, error) {
 	if s.opts.SignIn == nil {
 		return signin.Session{}, signin.ErrNone
 	}

@@ -104,6 +104,8 @@ type Server struct {
 	own     http.Handler // hubship's own pages and API
 	site    *web.Site
 	read    readings
+	// find returns who has signed in, as findSession does.
+	find func(*http.Request) (signin.Session, error)
 	// registered are hubship's own routes.
 	registered []registered
 
@@ -127,6 +129,7 @@ func New(opts Options) (*Server, error) {
 	s.proxy = s.newProxy()
 	s.read = readings{service: opts.Service, status: s.status}
 	s.site = web.New(s.read, opts.Version, opts.Log)
+	s.find = s.findSession
 	s.own = s.routes()
 	return s, nil
 }

@@ -58,3 +58,20 @@ func (s *Store) Forget(ctx context.Context, kind, key string) error {
 		return err
 	})
 }
+
+// EachKept calls fn with everything that is kept, ended or not.
+func (s *Store) EachKept(ctx context.Context, fn func(kind, key, body string)) (err error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT kind, key, body FROM kept ORDER BY kind, key`)
+	if err != nil {
+		return s.explain("list what is kept in", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var kind, key, body string
+		if err := rows.Scan(&kind, &key, &body); err != nil {
+			return s.explain("list what is kept in", err)
+		}
+		fn(kind, key, body)
+	}
+	return rows.Err()
+}

@@ -107,7 +107,7 @@ func (s *OAuth) Exchange(ctx context.Context, redirect, code, verifier string) (
 	}
 	t := forge.UserToken{Secret: out.Token}
 	if out.Expires > 0 {
-		t.Expires = time.Now().Add(time.Duration(out.Expires) * time.Second)
+		t.Lasts = time.Duration(out.Expires) * time.Second
 	}
 	return t, nil
 }

@@ -188,8 +188,8 @@ func (s *Sessions) begin(ctx context.Context, token forge.UserToken) (Session, t
 	secret := rand.Text() + rand.Text()
 	now := s.o.Now()
 	r := record{Person: person, Created: now, Seen: now, Until: now.Add(Life)}
-	if !token.Expires.IsZero() && token.Expires.Before(r.Until) {
-		r.Until = token.Expires
+	if token.Lasts > 0 && token.Lasts < Life {
+		r.Until = now.Add(token.Lasts)
 	}
 	if r.Token, err = seal(secret, token.Secret); err != nil {
 		return Session{}, time.Time{}, err

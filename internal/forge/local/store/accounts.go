@@ -99,7 +99,8 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return list, explain("list accounts", err)
 }
 
-// SetPassword replaces an account's password, and ends its sessions.
+// SetPassword replaces an account's password, and ends its sessions and its
+// tokens.
 func (s *Store) SetPassword(ctx context.Context, id int64, password string) error {
 	hash, err := hashPassword(password)
 	if err != nil {
@@ -107,6 +108,9 @@ func (s *Store) SetPassword(ctx context.Context, id int64, password string) erro
 	}
 	if err := s.exec(ctx, "UPDATE accounts SET password = ? WHERE id = ? AND kind = ?", hash, id, User); err != nil {
 		return explain("set a password", err)
+	}
+	if err := s.exec(ctx, "DELETE FROM tokens WHERE account = ?", id); err != nil {
+		return explain("end tokens", err)
 	}
 	return s.EndSessions(ctx, id)
 }
