@@ -594,3 +594,47 @@ func (w *seeing) guess(r *rapid.T) {
 		r.Fatalf("%q opens a session", value)
 	}
 }
+
+// A stream that somebody reads ends when they may not read it any more.
+func TestStreamsEndWithTheSession(t *testing.T) {
+	svc := newService(t)
+	p := everybody()
+	r := serve(t, server.Options{Service: svc, SignIn: door(t, p, svc.Store, "localhost")})
+	begin(t, svc, "r1")
+	b := r.signIn(t, "write")
+	res, err := b.Get("http://" + r.addr + "/api/v1/runs/r1/lines?follow=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		t.Fatal(res.Status)
+	}
+	ended := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, res.Body); close(ended) }()
+	select {
+	case <-ended:
+		t.Fatal("it ended by itself")
+	case <-time.After(500 * time.Millisecond):
+	}
+	p.mu.Lock()
+	p.may["write"] = forge.Read
+	p.mu.Unlock()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("somebody reads on who may not")
+	}
+}
+
+// Should hubship's cookie ever come along to a hub, it goes no further, and no
+// hub sets one.
+func TestHubsGetNoSession(t *testing.T) {
+	svc := newService(t)
+	names := door(t, everybody(), svc.Store, "localhost").CookieNames()
+	r := serveHub(t, svc)
+	_, body := r.get(t, hubName, "/echo", func(req *http.Request) { req.Header.Set("Cookie", "a=1; "+names[0]+"=secret; b=2") })
+	if strings.Contains(body, "secret") || !strings.Contains(body, "a=1; b=2") {
+		t.Errorf("the hub sees %s", body)
+	}
+}
