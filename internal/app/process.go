@@ -16,6 +16,7 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/server/signin"
 )
 
 // process carries changes by pull requests: a forge, and the controller that
@@ -27,6 +28,7 @@ type process struct {
 	hook    *github.Webhook // nil: nothing is delivered, polls find what happens
 	local   *embedded       // nil: the forge is GitHub
 	pages   http.Handler    // of the embedded forge
+	signIn  *entrance
 	log     *slog.Logger
 }
 
@@ -38,6 +40,7 @@ type parts struct {
 	repository *repo.Repository // in git
 	engine     pulls.Engine
 	memory     pulls.Memory
+	keep       signin.Keep
 	// lines are those of a run's log with Seq greater than after.
 	lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
 	log   *slog.Logger
@@ -75,6 +78,9 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 	})
 	if err == nil && p.local != nil {
 		p.pages, err = p.local.pages(with, p.control, run)
+	}
+	if err == nil {
+		p.signIn, err = newEntrance(p, with)
 	}
 	return p, err
 }
@@ -126,6 +132,7 @@ func (p *process) run(ctx context.Context) {
 // mount adds what the forge has to be reached by.
 func (p *process) mount(o *server.Options) error {
 	o.Hooks = p.deliveries()
+	p.signIn.mount(o)
 	if p.local == nil {
 		return nil
 	}
@@ -136,6 +143,7 @@ func (p *process) mount(o *server.Options) error {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v3/", p.local.api)
 	mux.Handle("/forge/", p.pages)
+	p.signIn.mountForge(mux)
 	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
+	runs "github.com/hubship/hubship/internal/store"
 )
 
 // world is an installation without a cluster: its forge, its controller and its
@@ -65,9 +66,11 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	g, err := openRepository(ctx, w.paths, w.settings)
 	w.ok(err)
+	history, err := runs.Open(ctx, w.paths.History)
+	w.ok(err)
 	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w.process, err = newProcess(ctx, parts{
-		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{Process: processOf(g, w.settings)}), engine: w.engine, memory: w.memory, log: log,
+		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{Process: processOf(g, w.settings)}), engine: w.engine, memory: w.memory, keep: history, log: log,
 	})
 	w.ok(err)
 	w.engine.set(w.process.control)
@@ -86,7 +89,7 @@ func (w *world) start() {
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		group.Wait()
-		if err := errors.Join(w.process.close(), g.Close()); err != nil {
+		if err := errors.Join(w.process.close(), g.Close(), history.Close()); err != nil {
 			w.t.Error(err)
 		}
 	})

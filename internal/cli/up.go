@@ -31,6 +31,7 @@ type upOptions struct {
 type upFlags struct {
 	name, bridge, podCIDR, serviceCIDR      string
 	publicURL, processBranch                string
+	trustedProxies                          []string
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
 	allowOutbound                           []string
@@ -41,6 +42,7 @@ type upFlags struct {
 // upGitHub are the settings of GitHub as given.
 type upGitHub struct {
 	repository, url, tokenFile, appID, appKeyFile, webhookSecretFile string
+	oauthClientID, oauthClientSecretFile                             string
 }
 
 func (a *command) upCommand() *cobra.Command {
@@ -66,7 +68,13 @@ Changes go by pull requests: at the forge that is part of the installation, or
 with --github at a repository of yours at GitHub, as a GitHub App or with a
 token. Secrets are given by files, which others on the machine must not be able
 to read. Without a webhook's secret nothing has to reach this machine: what
-happens at GitHub is then found within a minute.`,
+happens at GitHub is then found within a minute.
+
+The dashboard lets in who may read the repository. With the embedded forge
+people sign in with their account there. With GitHub give the client ID and a
+client secret, of the GitHub App or of an OAuth App, whose callback URL is
+/signin/callback below the address that people reach hubship at; without them
+the pages stay closed. The command line on this machine needs no session.`,
 		Example: `  hubship up
   hubship up --port 9090
   hubship --data /srv/hubship-b up --name b --port 8090 --bridge hubshipb0 \
@@ -78,7 +86,9 @@ happens at GitHub is then found within a minute.`,
   hubship up --github berkeley-dsep-infra/datahub --github-app-id 123456 \
     --github-app-key-file /etc/hubship/app.pem --github-webhook-secret-file /etc/hubship/webhook
   hubship up --github hubs/deployment --github-url https://github.example.edu/api/v3/ \
-    --github-token-file /etc/hubship/token`,
+    --github-token-file /etc/hubship/token
+  hubship up --public-url https://hubship.example.edu/ --trusted-proxy 10.0.0.0/8 \
+    --github-oauth-client-id Iv1.0123456789abcdef --github-oauth-client-secret-file /etc/hubship/client`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, old, err := a.settings(cmd, given)
@@ -107,13 +117,16 @@ happens at GitHub is then found within a minute.`,
 	given.backend.flags(cmd)
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
 	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
+	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship, such as 10.0.0.0/8, whose X-Forwarded headers count")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
 	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
 	f.StringVar(&given.github.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
 	f.StringVar(&given.github.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
 	f.StringVar(&given.github.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
-	for _, file := range append([]string{"kubeconfig", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
+	f.StringVar(&given.github.oauthClientID, "github-oauth-client-id", "", "client ID of the GitHub App, or of an OAuth App, that people sign in with")
+	f.StringVar(&given.github.oauthClientSecretFile, "github-oauth-client-secret-file", "", "file with a client secret of it")
+	for _, file := range append([]string{"kubeconfig", "github-oauth-client-secret-file", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
 		_ = cmd.MarkFlagFilename(file)
 	}
 	return cmd
@@ -141,6 +154,10 @@ func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Setti
 			if g.App != nil {
 				app := *g.App
 				g.App = &app
+			}
+			if g.OAuth != nil {
+				o := *g.OAuth
+				g.OAuth = &o
 			}
 			now.GitHub = &g
 		}
@@ -185,6 +202,9 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		if len(g.allowOutbound) > 0 {
 			s.Outbound = &install.Outbound{Allow: g.allowOutbound}
 		}
+	}
+	if changed("trusted-proxy") {
+		s.TrustedProxies = slices.DeleteFunc(slices.Clone(g.trustedProxies), func(p string) bool { return p == "" })
 	}
 	if err := g.github.apply(changed, s); err != nil {
 		return err
@@ -232,7 +252,7 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 // apply sets what was given about GitHub. A token replaces an App, and an App a
 // token.
 func (g upGitHub) apply(changed func(string) bool, s *install.Settings) error {
-	flags := []string{"github", "github-url", "github-token-file", "github-app-id", "github-app-key-file", "github-webhook-secret-file"}
+	flags := []string{"github", "github-url", "github-token-file", "github-app-id", "github-app-key-file", "github-webhook-secret-file", "github-oauth-client-id", "github-oauth-client-secret-file"}
 	if !slices.ContainsFunc(flags, changed) {
 		return nil
 	}
@@ -260,7 +280,7 @@ func (g upGitHub) apply(changed func(string) bool, s *install.Settings) error {
 	}
 	set("github", &to.Repository, g.repository)
 	set("github-url", &to.URL, g.url)
-	for flag, file := range map[string]*string{"github-token-file": &g.tokenFile, "github-app-key-file": &g.appKeyFile, "github-webhook-secret-file": &g.webhookSecretFile} {
+	for flag, file := range map[string]*string{"github-token-file": &g.tokenFile, "github-app-key-file": &g.appKeyFile, "github-webhook-secret-file": &g.webhookSecretFile, "github-oauth-client-secret-file": &g.oauthClientSecretFile} {
 		if *file == "" {
 			continue // as it is, or taken away
 		}
@@ -276,6 +296,16 @@ func (g upGitHub) apply(changed func(string) bool, s *install.Settings) error {
 		set("github-app-key-file", &to.App.KeyFile, g.appKeyFile)
 	}
 	set("github-webhook-secret-file", &to.WebhookSecretFile, g.webhookSecretFile)
+	if changed("github-oauth-client-id") || changed("github-oauth-client-secret-file") {
+		if to.OAuth == nil {
+			to.OAuth = &install.GitHubOAuth{}
+		}
+		set("github-oauth-client-id", &to.OAuth.ClientID, g.oauthClientID)
+		set("github-oauth-client-secret-file", &to.OAuth.ClientSecretFile, g.oauthClientSecretFile)
+		if *to.OAuth == (install.GitHubOAuth{}) {
+			to.OAuth = nil // both were given empty: nobody signs in any more
+		}
+	}
 	return nil
 }
 
@@ -310,7 +340,7 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 		return err
 	}
 	// The server reads its settings when it starts.
-	restart := old != nil && (old.Port != s.Port || !reflect.DeepEqual(old.Cluster, s.Cluster) || old.ProcessBranch != s.ProcessBranch || !reflect.DeepEqual(old.GitHub, s.GitHub))
+	restart := old != nil && !reflect.DeepEqual(*old, s)
 	_, none := os.Stat(install.At(a.data).ForgePassword)
 	if err := a.upServer(ctx, restart); err != nil {
 		return err

@@ -27,6 +27,15 @@ type GitHub struct {
 	// WebhookSecretFile has what deliveries are signed with, an absolute path;
 	// empty when there is no webhook, and polls alone find what happens.
 	WebhookSecretFile string `json:"webhookSecretFile,omitempty"`
+	// OAuth lets people sign in with their account there; nil lets nobody.
+	OAuth *GitHubOAuth `json:"oauth,omitempty"`
+}
+
+// GitHubOAuth is what people sign in to hubship's pages with: an OAuth App, or
+// a GitHub App, which has a client ID and a client secret as well.
+type GitHubOAuth struct {
+	ClientID         string `json:"clientID"`
+	ClientSecretFile string `json:"clientSecretFile"` // absolute path
 }
 
 // GitHubApp is a GitHub App that is installed on the repository.
@@ -59,6 +68,9 @@ func (g *GitHub) problems() []error {
 	case g.App != nil && (g.App.ID == "" || g.App.KeyFile == ""):
 		bad("an App at GitHub needs both --github-app-id and --github-app-key-file")
 	}
+	if o := g.OAuth; o != nil && (o.ClientID == "" || o.ClientSecretFile == "") {
+		bad("signing in needs both --github-oauth-client-id and --github-oauth-client-secret-file")
+	}
 	for _, f := range g.files() {
 		if !filepath.IsAbs(f.path) {
 			bad("%s %q: expected an absolute path", f.flag, f.path)
@@ -79,6 +91,9 @@ func (g *GitHub) files() []secretFile {
 	all := []secretFile{{"github-token-file", g.TokenFile}, {"github-webhook-secret-file", g.WebhookSecretFile}}
 	if g.App != nil {
 		all = append(all, secretFile{"github-app-key-file", g.App.KeyFile})
+	}
+	if g.OAuth != nil {
+		all = append(all, secretFile{"github-oauth-client-secret-file", g.OAuth.ClientSecretFile})
 	}
 	return slices.DeleteFunc(all, func(f secretFile) bool { return f.path == "" })
 }
@@ -125,9 +140,9 @@ func ReadSecret(file string) (string, error) {
 	return secret, nil
 }
 
-// web is where people look at the forge: https://github.com, or the host of
+// Web is where people look at the forge: https://github.com, or the host of
 // the API.
-func (g *GitHub) web() string {
+func (g *GitHub) Web() string {
 	u, err := url.Parse(g.URL)
 	if err != nil || g.URL == "" {
 		return "https://github.com"

@@ -25,6 +25,7 @@ type Paths struct {
 	GitToken     string // token for the clone address, 0600
 	Forge        string // database of the embedded forge
 	ForgeToken   string // token of hubship's own account there, 0600
+	OAuthSecret  string // of hubship as a client of the embedded forge, which people sign in with, 0600
 	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
 	Clusters     string // folder of the clusters of the installation, 0700
 	AgeKey       string // age identity that opens the repository's secrets, 0600
@@ -48,7 +49,7 @@ func At(data string) Paths {
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
 		Repositories: in("git"), Repository: in("git", "deployment.git"),
-		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"), ForgePassword: in("forge-password"),
+		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), OAuthSecret: in("oauth-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"), ForgePassword: in("forge-password"),
 		SigningKeys: in("signing-keys"),
 		History:     in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),
 	}
@@ -63,13 +64,16 @@ func (s Settings) NodeSocket() string { return filepath.Join(s.RunDir(), "node.s
 // URL is the dashboard's address.
 func (s Settings) URL() string { return fmt.Sprintf("http://localhost:%d/", s.Port) }
 
-// RunURL is the address of a run's page, as people reach it.
-func (s Settings) RunURL(id string) string {
+// PeopleURL is the dashboard's address as people reach it.
+func (s Settings) PeopleURL() string {
 	if s.PublicURL != "" {
-		return strings.TrimSuffix(s.PublicURL, "/") + "/runs/" + id
+		return strings.TrimSuffix(s.PublicURL, "/") + "/"
 	}
-	return s.URL() + "runs/" + id
+	return s.URL()
 }
+
+// RunURL is the address of a run's page, as people reach it.
+func (s Settings) RunURL(id string) string { return s.PeopleURL() + "runs/" + id }
 
 // HubURL is the address under which the HTTP port serves a hub's host name.
 func (s Settings) HubURL(host string) string { return fmt.Sprintf("http://%s:%d/", host, s.Port) }
@@ -83,7 +87,7 @@ const (
 // CloneURL is the deployment repository's address, without credentials.
 func (s Settings) CloneURL() string {
 	if s.GitHub != nil {
-		return s.GitHub.web() + "/" + s.GitHub.Repository + ".git"
+		return s.GitHub.Web() + "/" + s.GitHub.Repository + ".git"
 	}
 	return fmt.Sprintf("http://localhost:%d/git/%s/%s.git", s.Port, RepositoryOwner, RepositoryName)
 }
@@ -92,7 +96,7 @@ func (s Settings) CloneURL() string {
 // requests.
 func (s Settings) ForgeURL() string {
 	if s.GitHub != nil {
-		return s.GitHub.web() + "/" + s.GitHub.Repository
+		return s.GitHub.Web() + "/" + s.GitHub.Repository
 	}
 	return fmt.Sprintf("http://localhost:%d/forge/%s/%s", s.Port, RepositoryOwner, RepositoryName)
 }

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -47,6 +48,9 @@ type Settings struct {
 
 	// Outbound is what the server may reach beyond the Internet; nil: nothing.
 	Outbound *Outbound `json:"outbound,omitempty"`
+	// TrustedProxies are the addresses of reverse proxies, as ranges such as
+	// 10.0.0.0/8, whose word about who their client is counts.
+	TrustedProxies []string `json:"trustedProxies,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
@@ -121,6 +125,9 @@ func (s Settings) wellFormed() error {
 	}
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		bad("public-url %q: expected an address such as https://hubship.example.edu/", s.PublicURL)
+	}
+	if _, err := clientaddr.ParsePrefixes(s.TrustedProxies); err != nil {
+		bad("trusted-proxy: %v", err)
 	}
 	switch {
 	case s.Node != nil && s.Cluster != nil:
@@ -250,7 +257,7 @@ func (s Settings) forge() string {
 	if s.GitHub == nil {
 		return "embedded"
 	}
-	return s.GitHub.web() + "/" + s.GitHub.Repository
+	return s.GitHub.Web() + "/" + s.GitHub.Repository
 }
 
 // Load reads the settings of the installation below the data directory. The

@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
 	"internal/outbound":   {"internal/model"},
-	"internal/install":    {"internal/model", "internal/forge", "internal/outbound"},
+	"internal/install":    {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":       {"internal/model"},
 
@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
-	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge"},
+	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},

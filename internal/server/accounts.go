@@ -8,6 +8,7 @@ import (
 
 	"github.com/hubship/hubship/internal/api"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/access"
 )
 
 // AccountService keeps the accounts of the embedded forge. An account that is
@@ -29,7 +30,7 @@ type AccountService interface {
 // is for processes at the Unix socket alone.
 func (s *Server) routeAccounts(mux *http.ServeMux) {
 	add := func(pattern string, h func(w http.ResponseWriter, r *http.Request) error) {
-		mux.Handle(pattern, s.answer(h, localOnly, s.hasAccounts))
+		s.add(mux, pattern, access.Accounts, s.answer(h, s.hasAccounts))
 	}
 	const one = api.Prefix + "/accounts/{login}"
 	add("GET "+api.Prefix+"/accounts", s.listAccounts)

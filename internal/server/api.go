@@ -9,11 +9,13 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/hubship/hubship/internal/api"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/ship"
 )
 
@@ -23,31 +25,29 @@ const (
 	maxList      = 1000
 )
 
-// routeAPI adds the API. Reading is open to whoever reaches the server,
-// writing to processes at the Unix socket.
+// routeAPI adds the API. What reads is for who has signed in, what changes
+// something for processes at the Unix socket.
 func (s *Server) routeAPI(mux *http.ServeMux) {
-	read := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle("GET "+path, s.answer(h))
+	at := func(pattern string, action access.Action, h func(http.ResponseWriter, *http.Request) error) {
+		s.add(mux, pattern, action, s.answer(h))
 	}
-	write := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle("POST "+path, s.answer(h, localOnly))
-	}
-	read("/healthz", s.health)
-	read(api.Prefix+"/healthz", s.health)
-	read(api.Prefix+"/status", s.readStatus)
-	read(api.Prefix+"/evidence", s.listEvidence)
-	read(api.Prefix+"/runs", s.listRuns)
-	read(api.Prefix+"/runs/{id}", s.readRun)
-	read(api.Prefix+"/runs/{id}/lines", s.readLines)
-	write(api.Prefix+"/runs", s.start)
-	write(api.Prefix+"/promote", s.promote)
-	write(api.Prefix+"/resume", s.resume)
-	write(api.Prefix+"/runs/{id}/cancel", s.cancel)
-	write(api.Prefix+"/pulls/{number}/revert", s.revert)
+	const p = api.Prefix
+	at("GET /healthz", access.Public, s.health)
+	at("GET "+p+"/healthz", access.Public, s.health)
+	at("GET "+p+"/status", access.SeeStatus, s.readStatus)
+	at("GET "+p+"/evidence", access.SeeDeploys, s.listEvidence)
+	at("GET "+p+"/runs", access.SeeStatus, s.listRuns)
+	at("GET "+p+"/runs/{id}", access.SeeStatus, s.readRun)
+	at("GET "+p+"/runs/{id}/lines", access.SeeChecks, s.readLines) // and more, as the kind of the run says
+	at("POST "+p+"/runs", access.Deploy, s.start)                  // every kind: nobody may over the port
+	at("POST "+p+"/promote", access.Promote, s.promote)
+	at("POST "+p+"/resume", access.Resume, s.resume)
+	at("POST "+p+"/runs/{id}/cancel", access.Cancel, s.cancel)
+	at("POST "+p+"/pulls/{number}/revert", access.Revert, s.revert)
 	s.routeAccounts(mux)
-	mux.Handle(api.Prefix+"/", s.answer(func(_ http.ResponseWriter, r *http.Request) error {
+	at(p+"/", access.SeeStatus, func(_ http.ResponseWriter, r *http.Request) error {
 		return &statusError{http.StatusNotFound, fmt.Errorf("there is nothing to %s at %s", r.Method, r.URL.Path)}
-	}))
+	})
 }
 
 // statusError is an error that knows its HTTP status.
@@ -63,10 +63,6 @@ func (e *statusError) Unwrap() error { return e.err }
 // answer turns a handler's error into an answer, after checks.
 func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error, checks ...func(*http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		// Hubs, where anybody's code runs, are other origins of the same site.
-		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		for _, check := range checks {
 			if err := check(r); err != nil {
 				writeError(w, err, nil)
@@ -77,15 +73,6 @@ func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error, checks
 			writeError(w, err, nil)
 		}
 	})
-}
-
-// localOnly refuses what came over the HTTP port: a page in a browser can
-// send requests there.
-func localOnly(r *http.Request) error {
-	if _, local := peerOf(r.Context()); local {
-		return nil
-	}
-	return &statusError{http.StatusForbidden, model.WithHint(errors.New("changes are accepted over the Unix socket only"), "use the command line: hubship --help")}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -136,14 +123,18 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 }
 
 func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	writeJSON(w, http.StatusOK, api.Health{Status: "ok", Version: s.opts.Version, Started: s.started, PID: pid(r.Context())})
+	h := api.Health{Status: "ok"}
+	if _, local := peerOf(r.Context()); local {
+		h.Version, h.Started, h.PID = s.opts.Version, s.started, os.Getpid()
+	}
+	writeJSON(w, http.StatusOK, h)
 	return nil
 }
 
 // readStatus is exact for the command line, which waits for changes, and a
 // moment old for everybody else.
 func (s *Server) readStatus(w http.ResponseWriter, r *http.Request) error {
-	ask := s.status.get
+	ask := s.read.Status
 	if _, local := peerOf(r.Context()); local {
 		ask = s.opts.Service.Status
 	}
@@ -173,7 +164,7 @@ func (s *Server) listRuns(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f.Limit = int(min(limit, maxList))
-	runs, err := s.opts.Service.Runs(r.Context(), f)
+	runs, err := s.read.Runs(r.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -197,7 +188,7 @@ func number(text, name string) (int64, error) {
 }
 
 func (s *Server) readRun(w http.ResponseWriter, r *http.Request) error {
-	run, err := s.opts.Service.Run(r.Context(), r.PathValue("id"))
+	run, err := s.read.Run(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}

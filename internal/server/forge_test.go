@@ -34,7 +34,7 @@ func TestForgeIsMounted(t *testing.T) {
 		{"ship.example.edu", "/hooks/github", "hooks /hooks/github ", 200},
 		{"ship.example.edu", "/api/v3/user", "", 421},
 		{"ship.example.edu", "/forge/", "", 421},
-		{"localhost:1", "/hooks/other", "", 404},
+		{"localhost:1", "/hooks/other", "", 401},
 	} {
 		res, body := with.get(t, c.host, c.path, nil)
 		if res.StatusCode != c.status || c.want != "" && body != c.want || c.want == "" && strings.HasPrefix(body, "forge") {
@@ -42,7 +42,7 @@ func TestForgeIsMounted(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/api/v3/user", "/forge/", "/hooks/github"} {
-		if res, _ := without.get(t, "localhost", path, nil); res.StatusCode != http.StatusNotFound {
+		if res, _ := without.get(t, "localhost", path, nil); res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s without a forge: %s", path, res.Status)
 		}
 	}

@@ -2,14 +2,13 @@ package server
 
 import (
 	"context"
-	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/web"
 )
 
@@ -45,12 +44,16 @@ func (s *Server) serveName(w http.ResponseWriter, r *http.Request) {
 		s.own.ServeHTTP(w, r)
 		return
 	}
-	web.Misdirected(w, name, slices.Sorted(maps.Keys(hosts)))
+	// Nobody has signed in under such a name: it is not told what names there are.
+	web.Misdirected(w, name)
 }
 
 func (s *Server) isOwnName(name string) bool {
 	switch name {
 	case "localhost", "127.0.0.1", "::1":
+		return true
+	}
+	if u, err := url.Parse(s.opts.PublicURL); err == nil && u.Hostname() != "" && strings.EqualFold(u.Hostname(), name) {
 		return true
 	}
 	return slices.ContainsFunc(s.opts.Names, func(n string) bool { return strings.EqualFold(n, name) })
@@ -96,14 +99,3 @@ func newHostTable(ask func(context.Context) (map[string]Route, error)) *hostTabl
 	}
 	return t
 }
-
-// readings are what the pages may ask.
-type readings struct {
-	Service
-	status *memo[model.Status]
-}
-
-// Status comes from the cache.
-func (r readings) Status(ctx context.Context) (model.Status, error) { return r.status.get(ctx) }
-
-var _ web.Source = readings{}

@@ -9,12 +9,14 @@ import (
 
 	"github.com/hubship/hubship/internal/api"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/access"
 )
 
 const (
 	pageLines  = 1000                   // that are read at once
 	pollLines  = 200 * time.Millisecond // between two looks at a log that grows
 	writeLimit = 30 * time.Second       // for a client to take what is written
+	lookAgain  = 2 * time.Second        // whether who reads a log that grows still may
 )
 
 // lineStream sends a run's log.
@@ -29,6 +31,8 @@ type lineStream struct {
 	left    int64 // lines still wanted; negative is all
 	sent    time.Time
 	state   model.RunState // that was told last
+	action  access.Action  // that reading it is
+	looked  time.Time      // whether the reader still may
 }
 
 // readLines sends the lines of a run as Events. Followed, it goes on until the
@@ -53,10 +57,15 @@ func (s *Server) readLines(w http.ResponseWriter, r *http.Request) error {
 			return model.Usage(fmt.Errorf("follow is %q", v), "use true or false")
 		}
 	}
-	run, err := s.opts.Service.Run(r.Context(), st.id)
+	run, err := s.read.Run(r.Context(), st.id)
 	if err != nil {
 		return err // nothing has been sent, so this can still be an answer
 	}
+	st.action = seeing(run)
+	if !may(r.Context(), st.action) {
+		return withheld(st.action)
+	}
+	st.looked = time.Now()
 	w.Header().Set("Content-Type", api.NDJSON)
 	if err := st.send(run, follow); err != nil && r.Context().Err() == nil {
 		// The stream breaks off here; its reader connects again.
@@ -96,8 +105,14 @@ func (st *lineStream) send(run model.Run, follow bool) error {
 			return nil
 		case <-time.After(pollLines):
 		}
+		if time.Since(st.looked) >= lookAgain {
+			if !st.s.alive(st.r.Context(), st.action) {
+				return nil // the reader asks again, and is told why not
+			}
+			st.looked = time.Now()
+		}
 		var err error
-		if run, err = st.s.opts.Service.Run(st.r.Context(), st.id); err != nil {
+		if run, err = st.s.read.Run(st.r.Context(), st.id); err != nil {
 			return err
 		}
 	}
@@ -109,7 +124,7 @@ func (st *lineStream) sendLines() error {
 		if st.left > 0 && st.left < pageLines {
 			want = int(st.left)
 		}
-		lines, err := st.s.opts.Service.Lines(st.r.Context(), st.id, st.after, want)
+		lines, err := st.s.read.Lines(st.r.Context(), st.id, st.after, want)
 		if err != nil {
 			return err
 		}

@@ -163,7 +163,7 @@ func TestHeartbeat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := r.signIn(t, "write").Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,12 @@ func (s *Server) newProxy() http.Handler {
 			entry := p.In.Context().Value(entryKey{}).(hostEntry)
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", entry.key
 			p.Out.Host = p.In.Host // hubs compare it with the Origin of websockets
-			p.SetXForwarded()
+			s.forwarded(p)
+			s.keepCookies(p.Out.Header)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			s.refuseCookies(r.Header)
+			return nil
 		},
 		Transport:     transport,
 		FlushInterval: -1,
@@ -71,36 +76,19 @@ func (s *Server) newProxy() http.Handler {
 	})
 }
 
-// hubFails answers in place of a hub that does not: it says which hub it is
-// and what it waits for.
+// hubFails answers in place of a hub that does not.
 func (s *Server) hubFails(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil || errors.Is(err, context.Canceled) {
 		return // the client went away
 	}
 	entry := r.Context().Value(entryKey{}).(hostEntry)
 	s.log.Debug("a hub does not answer", "hub", entry.Target.Hub, "environment", entry.Target.Environment, "error", err)
-	var waiting []string
-	if s.wantsPage(r) {
-		if status, err := s.status.get(r.Context()); err == nil {
-			for _, env := range status.Environments {
-				for _, rel := range env.Releases {
-					if rel.Observed.Target.Key() == entry.Target.Key() {
-						waiting = append(waiting, rel.Observed.Waiting...)
-						if rel.Error != "" {
-							waiting = append(waiting, rel.Error)
-						}
-					}
-				}
-			}
-		}
-	}
 	w.Header().Set("Retry-After", "5")
 	if !s.wantsPage(r) {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{
-			"error": entry.Target.String() + " does not answer yet", "hint": "try again in a few seconds"})
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "this hub does not answer yet", "hint": "try again in a few seconds"})
 		return
 	}
-	web.Waiting(w, entry.Target, waiting)
+	web.Waiting(w)
 }
 
 // wantsPage says whether a person looks at the answer.

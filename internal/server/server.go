@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/access"
+	"github.com/hubship/hubship/internal/server/signin"
 	"github.com/hubship/hubship/internal/server/web"
 )
 
@@ -29,11 +30,18 @@ type Options struct {
 	// Addr is the address of the HTTP port: "127.0.0.1:8080". It must be one
 	// of the loopback, unless AllowRemote is set.
 	Addr string
-	// AllowRemote permits an Addr that other machines can reach. Everybody
-	// there can then read what hubs, runs and logs there are.
+	// AllowRemote permits an Addr that other machines can reach. Sessions then
+	// go over the network as they are.
 	AllowRemote bool
-	// Names are host names of hubship itself beside localhost.
+	// PublicURL is where people reach hubship through a reverse proxy; empty
+	// for this machine alone. Its host is a name of hubship's own.
+	PublicURL string
+	// Names are further host names of hubship itself beside localhost.
 	Names []string
+	// Trusted are the reverse proxies whose word about clients counts.
+	Trusted []netip.Prefix
+	// SignIn lets people in; nil lets nobody in over the HTTP port.
+	SignIn *signin.Sessions
 	// Socket is the path of the Unix socket that the command line uses; the
 	// only way to change anything but through the forge.
 	Socket string
@@ -94,6 +102,12 @@ type Server struct {
 	hosts   *hostTable
 	proxy   http.Handler
 	own     http.Handler // hubship's own pages and API
+	site    *web.Site
+	read    readings
+	// find returns who has signed in, as findSession does.
+	find func(*http.Request) (signin.Session, error)
+	// registered are hubship's own routes.
+	registered []registered
 
 	mu        sync.Mutex
 	listeners []net.Listener // guarded by mu; all of them
@@ -113,35 +127,50 @@ func New(opts Options) (*Server, error) {
 	s.status = &memo[model.Status]{ask: opts.Service.Status, ttl: statusTTL, patience: statusPatience}
 	s.hosts = newHostTable(opts.Service.Hosts)
 	s.proxy = s.newProxy()
-	pages := web.New(readings{Service: opts.Service, status: s.status}, opts.Version, opts.Log)
-	s.own = s.routes(pages)
+	s.read = readings{service: opts.Service, status: s.status}
+	s.site = web.New(s.read, opts.Version, opts.Log)
+	s.find = s.findSession
+	s.own = s.routes()
 	return s, nil
 }
 
 // routes are hubship's own addresses.
-func (s *Server) routes(pages http.Handler) http.Handler {
+func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.routeAPI(mux)
+	s.routeSignIn(mux)
 	if s.opts.Git != nil {
-		mux.Handle("/git/", http.StripPrefix("/git", s.opts.Git))
+		s.add(mux, "/git/", access.Foreign, http.StripPrefix("/git", s.opts.Git))
 	}
 	if s.opts.Forge != nil {
-		mux.Handle("/api/v3/", s.opts.Forge)
-		mux.Handle("/forge/", s.opts.Forge)
+		s.add(mux, "/api/v3/", access.Foreign, s.opts.Forge)
+		s.add(mux, "/forge/", access.Foreign, s.opts.Forge)
 	}
 	if s.opts.Hooks != nil {
-		mux.Handle(HooksPath, s.deliveries())
+		s.add(mux, HooksPath, access.Foreign, s.deliveries())
 	}
-	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Also at OWNER/NAME.git, as at GitHub: there are clients that take the
-		// two from the address of a clone.
-		if s.opts.Git != nil && strings.Contains(r.URL.Path, ".git/") {
+	for _, r := range s.site.Routes() {
+		if r.Pattern == "/" && s.opts.Git != nil {
+			continue
+		}
+		s.add(mux, r.Pattern, r.Action, r.Handler)
+	}
+	if s.opts.Git != nil {
+		s.add(mux, "/", access.Foreign, s.clones(s.guard(access.SeeStatus, http.HandlerFunc(s.site.NotFound))))
+	}
+	return mux
+}
+
+// clones serves Git also at OWNER/NAME.git, as GitHub does: there are clients
+// that take the two from the address of a clone.
+func (s *Server) clones(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, ".git/") {
 			s.opts.Git.ServeHTTP(w, r)
 			return
 		}
-		pages.ServeHTTP(w, r)
-	}))
-	return mux
+		next.ServeHTTP(w, r)
+	})
 }
 
 // deliveries bounds how long a delivery may take to arrive.
@@ -308,11 +337,3 @@ func streamsEnd(ctx context.Context) <-chan struct{} {
 
 // Handler is what the HTTP port serves, for tests and for mounting elsewhere.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveName) }
-
-// pid is told over the socket only.
-func pid(ctx context.Context) int {
-	if _, local := peerOf(ctx); local {
-		return os.Getpid()
-	}
-	return 0
-}

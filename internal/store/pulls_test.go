@@ -74,7 +74,7 @@ func TestHistoryOfBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, stmt := range []string{"DROP INDEX runs_pull", "ALTER TABLE runs DROP COLUMN kind", "ALTER TABLE runs DROP COLUMN pull", "DROP TABLE reported", "DROP TABLE test_results", "DROP TABLE standings", "DELETE FROM hubship_schema WHERE version >= 2"} {
+	for _, stmt := range []string{"DROP INDEX runs_pull", "ALTER TABLE runs DROP COLUMN kind", "ALTER TABLE runs DROP COLUMN pull", "DROP TABLE reported", "DROP TABLE test_results", "DROP TABLE standings", "DROP TABLE kept", "DELETE FROM hubship_schema WHERE version >= 2"} {
 		if _, err := db.Exec(stmt); err != nil {
 			t.Fatal(err)
 		}

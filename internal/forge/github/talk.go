@@ -157,17 +157,21 @@ func (c *Client) Permission(ctx context.Context, login string) (forge.Permission
 	if err != nil {
 		return forge.None, err
 	}
-	// The role tells maintain from write and triage from read. An
-	// organization's own roles have other names.
+	return granted(level), nil
+}
+
+// granted reads what GitHub says of somebody. The role tells maintain from
+// write and triage from read. An organization's own roles have other names.
+func granted(level *gh.RepositoryPermissionLevel) forge.Permission {
 	switch p := forge.Permission(level.GetRoleName()); p {
 	case forge.Admin, forge.Maintain, forge.Write, forge.Triage, forge.Read, forge.None:
-		return p, nil
+		return p
 	}
 	switch p := forge.Permission(level.GetPermission()); p {
 	case forge.Admin, forge.Write, forge.Read:
-		return p, nil
+		return p
 	}
-	return forge.None, nil
+	return forge.None
 }
 
 // Branch implements forge.Forge.

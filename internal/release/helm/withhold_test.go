@@ -45,7 +45,7 @@ func upgradeOf(t testing.TB, token string, changes map[string]string) (*upgrade,
 		return nil, err
 	}
 	up := &upgrade{r: r.releases, Upgrade: u, values: values, secrets: secrets, red: release.NewRedactor(secrets...), files: map[string]bool{}}
-	ch, err := r.releases.charts.load(t.Context(), u.Tree, u.Desired.Commit+token, u.Desired.Chart)
+	ch, _, err := r.releases.charts.load(t.Context(), u.Tree, u.Desired.Commit+token, u.Desired.Chart, nil, false)
 	if err != nil {
 		return nil, err
 	}

@@ -4,29 +4,22 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
-
-	"github.com/hubship/hubship/internal/model"
 )
 
 // These pages are answered under the names of hubs, where hubship has no
 // address of its own: their style is within them.
 var answers = template.Must(template.New("").ParseFS(templateFiles, "templates/answers.html"))
 
-// Waiting answers for a hub that does not answer itself: which one it is, and
-// what it waits for. The browser looks again by itself.
-func Waiting(w http.ResponseWriter, target model.Target, waiting []string) {
-	answerWith(w, http.StatusServiceUnavailable, "waiting", struct {
-		Target  model.Target
-		Waiting []string
-	}{target, waiting})
+// Waiting answers for a hub that does not answer itself. Who asks is not known,
+// so it does not say what the hub waits for: the dashboard does. The browser
+// looks again by itself.
+func Waiting(w http.ResponseWriter) {
+	answerWith(w, http.StatusServiceUnavailable, "waiting", nil)
 }
 
 // Misdirected answers for a name that is not known here.
-func Misdirected(w http.ResponseWriter, name string, known []string) {
-	answerWith(w, http.StatusMisdirectedRequest, "misdirected", struct {
-		Name  string
-		Known []string
-	}{name, known})
+func Misdirected(w http.ResponseWriter, name string) {
+	answerWith(w, http.StatusMisdirectedRequest, "misdirected", name)
 }
 
 func answerWith(w http.ResponseWriter, status int, name string, data any) {
@@ -39,6 +32,7 @@ func answerWith(w http.ResponseWriter, status int, name string, data any) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // the browser may be gone

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/ship"
 )
 
@@ -42,12 +43,30 @@ type Source interface {
 	Plan(ctx context.Context, id string) ([]byte, error)
 }
 
-// site serves the pages.
-type site struct {
+// ErrWithheld is matched by the errors of a Source for what is not for who asks.
+var ErrWithheld = errors.New("this is for others")
+
+// Viewer is who looks at a page. The zero value is somebody who has not signed
+// in, or does not need to.
+type Viewer struct {
+	Login string
+	Form  string // what the session's forms repeat
+	Note  string // what has to be said on every page
+}
+
+type viewerKey struct{}
+
+// WithViewer says to pages who looks at them.
+func WithViewer(ctx context.Context, v Viewer) context.Context {
+	return context.WithValue(ctx, viewerKey{}, v)
+}
+
+// Site serves the pages.
+type Site struct {
 	source  Source
 	version string
 	log     *slog.Logger
-	assets  map[string]asset
+	assets  assets
 	pages   map[string]*template.Template
 }
 
@@ -58,31 +77,60 @@ type asset struct {
 	hash string
 }
 
-// New returns the handler of all pages.
-func New(source Source, version string, log *slog.Logger) http.Handler {
-	s := &site{source: source, version: version, log: log, assets: map[string]asset{}, pages: map[string]*template.Template{}}
-	kinds := map[string]string{"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
-	for name, kind := range kinds {
-		data, err := assetFiles.ReadFile("assets/" + name)
-		if err != nil {
-			log.Error("a part of the pages is missing from the program", "file", name, "error", err)
-		}
-		s.assets[name] = asset{data: data, kind: kind, hash: hashOf(data)}
-	}
-	for _, page := range []string{"dashboard", "runs", "run", "message"} {
+// New returns the pages.
+func New(source Source, version string, log *slog.Logger) *Site {
+	s := &Site{source: source, version: version, log: log, assets: readAssets(), pages: map[string]*template.Template{}}
+	for _, page := range []string{"dashboard", "runs", "run", "message", "signin"} {
 		s.pages[page] = parse(template.FuncMap{"asset": s.assetURL}, "layout", page)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page(s.dashboard))
-	mux.HandleFunc("GET /runs", s.page(s.runs))
-	mux.HandleFunc("GET /runs/{id}", s.page(s.run))
-	mux.HandleFunc("GET /runs/{id}/log", s.wholeLog)
-	mux.HandleFunc("GET /runs/{id}/plan", s.plan)
-	mux.HandleFunc("GET /assets/{name}", s.asset)
-	mux.HandleFunc("/", s.page(func(*http.Request) (view, error) {
+	return s
+}
+
+// Route is one of the pages, with the action that looking at it is.
+type Route struct {
+	Pattern string
+	Action  access.Action
+	Handler http.HandlerFunc
+}
+
+// Routes are all pages but those of signing in.
+func (s *Site) Routes() []Route {
+	return []Route{
+		{"GET /{$}", access.SeeStatus, s.page(s.dashboard)},
+		{"GET /runs", access.SeeStatus, s.page(s.runs)},
+		{"GET /runs/{id}", access.SeeStatus, s.page(s.run)},
+		{"GET /runs/{id}/log", access.SeeChecks, s.wholeLog}, // and more, as the kind of the run says
+		{"GET /runs/{id}/plan", access.SeeChecks, s.plan},
+		{"GET /assets/{name}", access.Public, s.assets.serve},
+		{"/", access.SeeStatus, s.NotFound},
+	}
+}
+
+// NotFound answers where there is no page.
+func (s *Site) NotFound(w http.ResponseWriter, r *http.Request) {
+	s.page(func(*http.Request) (view, error) {
 		return view{}, fmt.Errorf("there is no such page: %w", fs.ErrNotExist)
-	}))
-	return mux
+	})(w, r)
+}
+
+// SignIn is what the door says.
+type SignIn struct {
+	Title string // of the forge: "GitHub"
+	Start string // path that leads there
+	Next  string // where to go then
+	SetUp string // why nobody can sign in yet; empty when people can
+}
+
+// SignIn shows the door.
+func (s *Site) SignIn(w http.ResponseWriter, r *http.Request, data SignIn) {
+	s.page(func(*http.Request) (view, error) { return view{Page: "signin", Title: "Sign in", Data: data}, nil })(w, r)
+}
+
+// Message shows a page that only says something.
+func (s *Site) Message(w http.ResponseWriter, r *http.Request, status int, err error) {
+	s.page(func(*http.Request) (view, error) {
+		return view{Page: "message", Status: status, Title: http.StatusText(status), Data: message{Text: err.Error(), Hint: model.HintOf(err)}}, nil
+	})(w, r)
 }
 
 // parse reads templates that are part of the program: an error in one is
@@ -99,10 +147,13 @@ func parse(extra template.FuncMap, names ...string) *template.Template {
 // view is what a page's template gets.
 type view struct {
 	Page    string // template
+	Status  int    // of HTTP; 0 is 200
 	Title   string
 	Nav     string // entry of the navigation that it belongs to
 	Version string
-	Refresh int // seconds between two looks of a browser without JavaScript; 0 is never
+	Viewer  Viewer
+	Door    bool // nobody has signed in: nothing of the installation is shown around the page
+	Refresh int  // seconds between two looks of a browser without JavaScript; 0 is never
 	Now     time.Time
 	Gated   map[string]bool // environments that take only what another proved
 	Forge   string          // where the pull requests are; empty when there is no forge
@@ -110,7 +161,7 @@ type view struct {
 }
 
 // page wraps a handler with headers, errors and the writing.
-func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
+func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
@@ -119,8 +170,8 @@ func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")
-		status := http.StatusOK
 		v, err := h(r)
+		status := max(v.Status, http.StatusOK)
 		if err != nil {
 			if r.Context().Err() != nil {
 				return // nobody waits any more
@@ -128,12 +179,16 @@ func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 			status = http.StatusInternalServerError
 			if errors.Is(err, fs.ErrNotExist) {
 				status = http.StatusNotFound
+			} else if errors.Is(err, ErrWithheld) {
+				status = http.StatusForbidden
 			} else {
 				s.log.Error("a page failed", "path", r.URL.Path, "error", err)
 			}
 			v = view{Page: "message", Title: http.StatusText(status), Data: message{Text: err.Error(), Hint: model.HintOf(err)}}
 		}
 		v.Version, v.Now = s.version, time.Now()
+		v.Viewer, _ = r.Context().Value(viewerKey{}).(Viewer)
+		v.Door = v.Viewer.Login == ""
 		var body bytes.Buffer
 		if err := s.pages[v.Page].Execute(&body, v); err != nil {
 			s.log.Error("a page's template failed", "path", r.URL.Path, "error", err)
@@ -149,7 +204,30 @@ func (s *site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 // message is a page that only says something.
 type message struct{ Text, Hint string }
 
-func (s *site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
+func (s *Site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
+
+// assets are the files that pages share.
+type assets map[string]asset
+
+func readAssets() assets {
+	kinds := map[string]string{"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
+	all := assets{}
+	for name, kind := range kinds {
+		data, err := assetFiles.ReadFile("assets/" + name)
+		if err != nil {
+			panic(err) // it is part of the program
+		}
+		all[name] = asset{data: data, kind: kind, hash: hashOf(data)}
+	}
+	return all
+}
+
+// Assets serves the files that pages share, and nothing else.
+func Assets() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /assets/{name}", readAssets().serve)
+	return mux
+}
 
 // Asset is the address of a file that pages share: style.css, app.js, icon.svg.
 // It changes with the content.
@@ -163,8 +241,8 @@ func hashOf(data []byte) string {
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-func (s *site) asset(w http.ResponseWriter, r *http.Request) {
-	a, ok := s.assets[r.PathValue("name")]
+func (all assets) serve(w http.ResponseWriter, r *http.Request) {
+	a, ok := all[r.PathValue("name")]
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -183,7 +261,7 @@ type dashboardData struct {
 	Failed string // why runs cannot be listed
 }
 
-func (s *site) dashboard(r *http.Request) (view, error) {
+func (s *Site) dashboard(r *http.Request) (view, error) {
 	status, err := s.source.Status(r.Context())
 	if err != nil {
 		return view{}, err
@@ -221,7 +299,7 @@ type runsData struct {
 	More             int // limit of the next longer list; 0 when this is all
 }
 
-func (s *site) runs(r *http.Request) (view, error) {
+func (s *Site) runs(r *http.Request) (view, error) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit < 1 || limit > 1000 {
@@ -257,12 +335,13 @@ func (s *site) runs(r *http.Request) (view, error) {
 type runData struct {
 	Run    model.Run
 	Lines  []model.Line
-	Before int64 // lines that are not shown
-	After  int64 // Seq of the last line shown
-	Plan   bool  // it has a page that says what it changes
+	Before int64  // lines that are not shown
+	After  int64  // Seq of the last line shown
+	Plan   bool   // it has a page that says what it changes
+	Others string // why the log is not shown: it is for others
 }
 
-func (s *site) run(r *http.Request) (view, error) {
+func (s *Site) run(r *http.Request) (view, error) {
 	run, err := s.source.Run(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return view{}, err
@@ -278,7 +357,9 @@ func (s *site) run(r *http.Request) (view, error) {
 		}
 		return nil
 	})
-	if err != nil {
+	if errors.Is(err, ErrWithheld) {
+		d.Others = err.Error()
+	} else if err != nil {
 		return view{}, err
 	}
 	if n := len(d.Lines); n > 0 {
@@ -296,14 +377,19 @@ func (s *site) run(r *http.Request) (view, error) {
 
 // plan serves what a run was about to change: a page of its own, without
 // scripts and with its style inside.
-func (s *site) plan(w http.ResponseWriter, r *http.Request) {
+func (s *Site) plan(w http.ResponseWriter, r *http.Request) {
 	run, err := s.source.Run(r.Context(), r.PathValue("id"))
 	var page []byte
 	if err == nil {
 		page, err = s.source.Plan(r.Context(), run.ID)
 	}
 	if err != nil {
-		s.page(func(*http.Request) (view, error) { return view{}, fmt.Errorf("the run has no plan: %w", err) })(w, r)
+		s.page(func(*http.Request) (view, error) {
+			if errors.Is(err, ErrWithheld) {
+				return view{}, err
+			}
+			return view{}, fmt.Errorf("the run has no plan: %w", err)
+		})(w, r)
 		return
 	}
 	h := w.Header()
@@ -315,7 +401,7 @@ func (s *site) plan(w http.ResponseWriter, r *http.Request) {
 }
 
 // eachPage reads a whole log, a page at a time.
-func (s *site) eachPage(ctx context.Context, id string, fn func([]model.Line) error) error {
+func (s *Site) eachPage(ctx context.Context, id string, fn func([]model.Line) error) error {
 	var after int64
 	for {
 		lines, err := s.source.Lines(ctx, id, after, pageLines)
@@ -335,12 +421,18 @@ func (s *site) eachPage(ctx context.Context, id string, fn func([]model.Line) er
 }
 
 // wholeLog is the log as plain text.
-func (s *site) wholeLog(w http.ResponseWriter, r *http.Request) {
+func (s *Site) wholeLog(w http.ResponseWriter, r *http.Request) {
 	run, err := s.source.Run(r.Context(), r.PathValue("id"))
+	if err == nil {
+		_, err = s.source.Lines(r.Context(), run.ID, 0, 1) // whether it is for who asks
+	}
 	if err != nil {
 		status := http.StatusInternalServerError
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			status = http.StatusNotFound
+		case errors.Is(err, ErrWithheld):
+			status = http.StatusForbidden
 		}
 		http.Error(w, "hubship: "+err.Error(), status)
 		return

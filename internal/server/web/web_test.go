@@ -111,7 +111,11 @@ func installation() *source {
 func open(t *testing.T, s Source, path string) (*http.Response, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	New(s, "v1", slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	mux := http.NewServeMux()
+	for _, r := range New(s, "v1", slog.New(slog.DiscardHandler)).Routes() {
+		mux.Handle(r.Pattern, r.Handler)
+	}
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(WithViewer(t.Context(), Viewer{Login: "ada", Form: "f"}), http.MethodGet, path, nil))
 	res := w.Result()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {

@@ -65,7 +65,7 @@ func start(t *testing.T) *fixture {
 	}, nil, "Begin\n\n"+hostile, git.Identity{Name: "Mia", Email: "mia@localhost"})
 	f.ok(err)
 	f.ok(f.git.SetBranch(t.Context(), "prod", f.base, ""))
-	f.Mount("/assets/", web.New(noRuns{}, "test", slog.New(slog.DiscardHandler)))
+	f.Mount("/assets/", web.Assets())
 	people, err := pages.New(pages.Options{
 		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset,
 		Repository: f.name, Own: "robot", RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
@@ -96,9 +96,6 @@ func start(t *testing.T) *fixture {
 	f.ok(f.Host.SetProtection(t.Context(), f.hosted, "staging", &host.Protection{Reviews: &host.RequiredReviews{Count: 1}, EnforceAdmins: true}))
 	return f
 }
-
-// noRuns is a dashboard with nothing on it.
-type noRuns struct{ web.Source }
 
 func (f *fixture) ok(err error) {
 	f.t.Helper()

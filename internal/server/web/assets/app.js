@@ -8,6 +8,10 @@ const pause = ms => new Promise(done => setTimeout(done, ms));
 
 async function refresh() {
   const res = await fetch(location.href, {headers: {Accept: 'text/html'}, cache: 'no-store'});
+  if (res.redirected || res.status === 401 || res.status === 403) {
+    location.reload(); // signed out meanwhile
+    return false;
+  }
   if (!res.ok) throw new Error(res.status);
   const next = new DOMParser().parseFromString(await res.text(), 'text/html');
   for (const part of document.querySelectorAll('[data-live]')) {
@@ -66,6 +70,11 @@ function show(log, line) {
 // is final.
 async function follow(log) {
   const res = await fetch(`/api/v1/runs/${encodeURIComponent(log.dataset.run)}/lines?follow=true&after=${log.dataset.after}`);
+  if (res.status === 401 || res.status === 403) {
+    delete log.dataset.follow;
+    location.reload(); // signed out meanwhile
+    return false;
+  }
   if (!res.ok) throw new Error(res.status);
   const reader = res.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';

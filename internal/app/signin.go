@@ -1,0 +1,119 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/hubship/hubship/internal/clientaddr"
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/github"
+	"github.com/hubship/hubship/internal/forge/local"
+	"github.com/hubship/hubship/internal/forge/local/oauth"
+	"github.com/hubship/hubship/internal/forge/local/pages"
+	"github.com/hubship/hubship/internal/install"
+	"github.com/hubship/hubship/internal/server"
+	"github.com/hubship/hubship/internal/server/signin"
+)
+
+// clientID is what the embedded forge knows hubship's pages as.
+const clientID = "hubship"
+
+// freshHere is how long the embedded forge's word about somebody holds: asking
+// it costs a request within the process.
+const freshHere = 5 * time.Second
+
+// entrance is how people get in to hubship's own pages.
+type entrance struct {
+	sessions *signin.Sessions
+	public   string
+	trusted  []netip.Prefix
+	oauth    *oauth.Server // of the embedded forge; nil with GitHub
+}
+
+// newEntrance makes the way in, through whatever forge there is.
+func newEntrance(p *process, with parts) (*entrance, error) {
+	e := &entrance{public: with.settings.PublicURL}
+	var err error
+	if e.trusted, err = clientaddr.ParsePrefixes(with.settings.TrustedProxies); err != nil {
+		return nil, err
+	}
+	people, err := url.Parse(with.settings.PeopleURL())
+	if err != nil {
+		return nil, err
+	}
+	people = &url.URL{Scheme: people.Scheme, Host: people.Host}
+	o := signin.Options{Keep: with.keep, URL: people, Name: with.settings.Name, Trusted: e.trusted, Log: with.log}
+	if g := with.settings.GitHub; g != nil {
+		err = e.throughGitHub(p, *g, &o)
+	} else {
+		err = e.throughEmbedded(p, with, &o)
+	}
+	if err == nil {
+		e.sessions, err = signin.New(o)
+	}
+	return e, err
+}
+
+// throughGitHub lets people in with their account at GitHub.
+func (e *entrance) throughGitHub(p *process, g install.GitHub, o *signin.Options) error {
+	o.Title = "GitHub"
+	if g.OAuth == nil {
+		o.SetUp = "give `hubship up` a client of GitHub with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
+		return nil
+	}
+	secret, err := install.ReadSecret(g.OAuth.ClientSecretFile)
+	if err != nil {
+		return err
+	}
+	client, ok := p.forge.(*github.Client)
+	if !ok {
+		return errors.New("sign in: the forge has no web flow")
+	}
+	way, err := client.SignIn(github.OAuthOptions{Web: g.Web(), ClientID: g.OAuth.ClientID, ClientSecret: secret})
+	if err == nil {
+		o.Forge = way
+	}
+	return err
+}
+
+// throughEmbedded lets people in with their account at the embedded forge, by
+// the same flow.
+func (e *entrance) throughEmbedded(p *process, with parts, o *signin.Options) error {
+	secret, err := local.EnsureToken(with.paths.OAuthSecret)
+	if err != nil {
+		return err
+	}
+	f := p.local
+	var way forge.SignIn
+	way, err = f.client.SignIn(github.OAuthOptions{
+		Web: o.URL.String() + "/forge", TokenWeb: f.base + "/forge", ClientID: clientID, ClientSecret: secret, Transport: loopback(with.settings.Port),
+	})
+	if err != nil {
+		return err
+	}
+	o.Forge, o.Title, o.Fresh = way, "your account of the forge", freshHere
+	e.oauth, err = oauth.New("/forge", "/api/v3", oauth.Options{
+		Store: f.host.Store, Client: oauth.Client{ID: clientID, Secret: secret, Redirect: o.URL.String() + signin.CallbackPath},
+		Visitor: func(r *http.Request) (oauth.Visitor, error) {
+			who, still, err := pages.Visitor(f.host.Store, r)
+			return oauth.Visitor{Account: who, Still: still}, err
+		},
+		SignIn: func(back string) string { return "/forge/-/signin?" + url.Values{"next": {back}}.Encode() },
+		Life:   signin.Life, Log: with.log,
+	})
+	return err
+}
+
+// mount gives the server its way in.
+func (e *entrance) mount(o *server.Options) {
+	o.SignIn, o.PublicURL, o.Trusted = e.sessions, e.public, e.trusted
+}
+
+// mountForge adds what the embedded forge has to answer.
+func (e *entrance) mountForge(mux *http.ServeMux) {
+	mux.Handle("/forge/login/oauth/", e.oauth)
+	mux.Handle("/api/v3/applications/", e.oauth)
+}
