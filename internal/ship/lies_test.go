@@ -89,6 +89,18 @@ func TestLyingCommits(t *testing.T) {
 			}
 		})
 	}
+	// What stage has verified goes live, whatever its commit says.
+	id := commit("stage", lies[1])
+	if _, err := e.Pushed(t.Context(), []forge.RefUpdate{{Branch: "stage", New: id}}, "carl"); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, e)
+	if err := g.SetBranch(t.Context(), "production", id, heads["production"]); err != nil {
+		t.Fatal(err)
+	}
+	if r := push(t, e, "production", id); r.State != model.Done || r.Process != heads["main"] || len(w.releases["data@live"]) == 0 {
+		t.Fatalf("the promotion: %+v", r)
+	}
 	// A commit of another branch is refused, and an old one of the own is not.
 	if _, err := e.Start(t.Context(), model.RunRequest{Kind: model.Deploy, Environment: "live", Rev: commit("x", lies[1])}); model.ExitCodeOf(err) != model.ExitRefused {
 		t.Errorf("a commit of another branch: %v", err)
