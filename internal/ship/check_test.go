@@ -59,7 +59,7 @@ func TestCheckOfAPullRequest(t *testing.T) {
 	})
 	change := map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\n"}
 	r := checked(t, e, pull(w, change))
-	if r.State != model.Done || states(r) != "passed passed passed passed" {
+	if r.State != model.Done || states(r) != "passed passed passed passed passed" {
 		t.Fatalf("%s %s: %+v", r.State, r.Reason, r.Pull.Parts)
 	}
 	if r.Pull.Merged == "" || len(r.Pull.Images) != 1 || !r.Pull.Images[0].Built.Rebuilt {
@@ -108,22 +108,22 @@ func TestCheckStops(t *testing.T) {
 		ran    bool // something of the change was executed
 	}{
 		{name: "base prod", edit: func(_ *world, p *model.PullRequest) { p.Base = "prod" }, state: model.FailedRun,
-			parts: "failed failed failed failed", reason: "policy: prod takes only what staging has proved: change the base"},
+			parts: "failed failed failed failed failed", reason: "policy: prod takes only what staging has proved: change the base"},
 		{name: "base prod from a fork's staging", edit: func(_ *world, p *model.PullRequest) { p.Base, p.HeadBranch = "prod", "staging" }, state: model.FailedRun,
-			parts: "failed failed failed failed", reason: "policy: prod takes only"},
-		{name: "another base", edit: func(_ *world, p *model.PullRequest) { p.Base = "work" }, state: model.Done, parts: "passed passed passed passed"},
-		{name: "a credential", files: map[string]string{"secret": "x"}, state: model.FailedRun, parts: "failed failed failed failed", reason: "policy: 1 credential"},
+			parts: "failed failed failed failed failed", reason: "policy: prod takes only"},
+		{name: "another base", edit: func(_ *world, p *model.PullRequest) { p.Base = "work" }, state: model.Done, parts: "passed passed passed passed passed"},
+		{name: "a credential", files: map[string]string{"secret": "x"}, state: model.FailedRun, parts: "failed failed failed failed failed", reason: "policy: 1 credential"},
 		{name: "a stranger", edit: func(_ *world, p *model.PullRequest) { p.Trusted, p.Hold = false, "waits for a maintainer" }, state: model.Refused,
-			parts: "passed waiting waiting waiting", reason: "waits for a maintainer"},
-		{name: "a conflict", files: map[string]string{"conflict": "x"}, state: model.FailedRun, parts: "passed failed failed failed", reason: "plan: conflicts"},
-		{name: "an error in the plan", files: map[string]string{"wrong": "x"}, state: model.FailedRun, parts: "passed failed passed passed", reason: "plan: 1 error", ran: true},
-		{name: "a build that fails", edit: func(w *world, _ *model.PullRequest) { w.failBuild = true }, state: model.FailedRun, parts: "passed passed passed failed",
+			parts: "passed waiting waiting waiting waiting", reason: "waits for a maintainer"},
+		{name: "a conflict", files: map[string]string{"conflict": "x"}, state: model.FailedRun, parts: "passed failed failed failed failed", reason: "plan: conflicts"},
+		{name: "an error in the plan", files: map[string]string{"wrong": "x"}, state: model.FailedRun, parts: "passed failed passed passed passed", reason: "plan: 1 error", ran: true},
+		{name: "a build that fails", edit: func(w *world, _ *model.PullRequest) { w.failBuild = true }, state: model.FailedRun, parts: "passed passed passed passed failed",
 			reason: "images: user: RUN pip install: exit code 1", ran: true},
 		{name: "an image that does not work", files: map[string]string{"image/requirements.txt": "broken==1\n"}, state: model.FailedRun,
-			parts: "passed passed passed failed", reason: "images: user: import broken failed", ran: true},
+			parts: "passed passed passed passed failed", reason: "images: user: import broken failed", ran: true},
 		{name: "a test that fails", edit: func(w *world, _ *model.PullRequest) {
 			w.tests = []model.Test{{Name: long[:60], Command: []string{"fail"}}}
-		}, state: model.FailedRun, parts: "passed passed failed passed", reason: "tests: " + long[:60] + ": exit code 2", ran: true},
+		}, state: model.FailedRun, parts: "passed passed passed failed passed", reason: "tests: " + long[:60] + ": exit code 2", ran: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, e := live(t, t.TempDir())
@@ -162,7 +162,7 @@ func TestCheckOfAPromotion(t *testing.T) {
 	push(t, e, "staging", head)
 	builds := len(w.builds)
 	r := checked(t, e, model.PullRequest{Number: 8, Author: "hubship", Head: head, HeadOwner: "hubs", HeadBranch: "staging", Base: "prod", BaseCommit: base, Trusted: true})
-	if r.State != model.Done || states(r) != "passed passed passed passed" || len(w.builds) != builds || len(r.Pull.Images) > 0 {
+	if r.State != model.Done || states(r) != "passed passed passed passed passed" || len(w.builds) != builds || len(r.Pull.Images) > 0 {
 		t.Errorf("%s %s: %+v", r.State, r.Reason, r.Pull)
 	}
 }
@@ -250,5 +250,53 @@ func TestChangedIsTold(t *testing.T) {
 	defer w.mu.Unlock()
 	if len(seen) < 3 || seen[0] != model.Queued || seen[len(seen)-1] != model.Done {
 		t.Errorf("told of %v", seen)
+	}
+}
+
+// TestChecksOfBothVersions runs what a change takes away, too: a change cannot
+// empty the checks that judge it.
+func TestChecksOfBothVersions(t *testing.T) {
+	w, e := live(t, t.TempDir())
+	p := pull(w, map[string]string{"common": "2"})
+	w.set(func() {
+		w.testsAt = map[string][]model.Test{
+			p.BaseCommit: {{Name: "lint", Image: "python", Command: []string{"fail"}}, {Name: "same", Image: "python", Command: []string{"x"}}},
+			p.Head:       {{Name: "lint", Image: "python", Command: []string{"true"}}, {Name: "same", Image: "python", Command: []string{"x"}}},
+		}
+	})
+	r := checked(t, e, p)
+	var names []string
+	for _, one := range r.Pull.Tests {
+		names = append(names, one.Name)
+	}
+	if r.State != model.FailedRun || strings.Join(names, ", ") != "lint, same, lint (base)" || !strings.HasPrefix(r.Reason, "tests: lint (base): exit code 2") {
+		t.Errorf("%s %s: %v", r.State, r.Reason, names)
+	}
+}
+
+// TestCheckOfTheProcess waits for a maintainer where the process is altered and
+// decided.
+func TestCheckOfTheProcess(t *testing.T) {
+	for name, c := range map[string]struct {
+		proposal model.Proposal
+		decides  bool
+		state    model.PartState
+		run      model.RunState
+	}{
+		"altered":        {model.Proposal{Decides: true, Changes: []model.ProcessChange{{Path: "x", Words: "w"}}}, true, model.PartWaiting, model.Done},
+		"broken":         {model.Proposal{Decides: true, Broken: "no YAML"}, true, model.PartFailed, model.FailedRun},
+		"decided apart":  {model.Proposal{Changes: []model.ProcessChange{{Path: "x", Words: "w"}}}, false, model.PartPassed, model.Done},
+		"tests, no more": {model.Proposal{Decides: true, Tests: []model.ProcessChange{{Path: "checks.x"}}}, true, model.PartPassed, model.Done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, e := live(t, t.TempDir())
+			p := pull(w, map[string]string{"common": "2"})
+			p.Decides = c.decides
+			w.set(func() { w.proposal = &c.proposal })
+			r := checked(t, e, p)
+			if got := r.Pull.Part(model.PartProcess); got.State != c.state || r.State != c.run {
+				t.Errorf("%s: %+v", r.State, got)
+			}
+		})
 	}
 }

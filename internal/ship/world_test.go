@@ -42,11 +42,16 @@ type world struct {
 	environments []model.Environment // of the process, which every commit is under
 	broken       bool                // no process holds
 
+	repository ship.Repository   // in place of the world's own, when set
+	shared     map[string]string // digest of shared inputs of what was upgraded, by commit
+
 	tests     []model.Test
-	changed   func(model.Run)     // is told of records, when set
-	untrusted []string            // Source.Hash of builds that were
-	tested    map[string][]string // the files that each test saw, by its name
-	held      chan struct{}       // when set, a test waits for it or its context
+	testsAt   map[string][]model.Test // by commit, in place of tests
+	proposal  *model.Proposal         // of every change
+	changed   func(model.Run)         // is told of records, when set
+	untrusted []string                // Source.Hash of builds that were
+	tested    map[string][]string     // the files that each test saw, by its name
+	held      chan struct{}           // when set, a test waits for it or its context
 	holding   chan struct{}
 
 	elsewhere map[string]string // reference -> digest of images made elsewhere; "?" does not answer
@@ -90,6 +95,7 @@ func newWorld() *world {
 			{Name: "staging", Branch: "staging", Cluster: "local", Namespace: "{hub}-staging", Release: "{hub}-staging", Host: "{hub}-staging.localhost"},
 			{Name: "prod", Branch: "prod", Cluster: "local", Namespace: "{hub}-prod", Release: "{hub}-prod", Host: "{hub}.localhost", After: "staging"},
 		},
+		shared:   map[string]string{},
 		branches: map[string]string{}, registry: map[string]model.Built{}, releases: map[string][]record{},
 		tested: map[string][]string{}, evidence: map[string][]model.Evidence{}, halts: map[string]model.Halt{}, locks: map[string]string{},
 	}
@@ -215,6 +221,9 @@ func (w *world) Fleet(_ context.Context, id string) (*model.Fleet, error) {
 		Tests:  w.tests,
 		Commit: id, Hubs: []model.Hub{{Name: "bio"}, {Name: "data"}},
 		Images: []model.Image{{ID: "user", Name: "user", Repository: "user", Context: "image", Dockerfile: "image/Dockerfile", Values: "jupyterhub.singleuser.image"}},
+	}
+	if tests, ok := w.testsAt[id]; ok {
+		f.Tests = tests
 	}
 	f.Under(p)
 	return f, nil
@@ -388,6 +397,7 @@ func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (m
 		return before, nil
 	}
 	w.upgraded = append(w.upgraded, u)
+	w.shared[u.Desired.Commit] = u.Desired.Shared
 	w.releases[key] = append(w.releases[key], record{u.Inputs, u.Desired.Commit, model.Deployed})
 	return w.observe(u.Desired.Target), nil
 }
@@ -517,7 +527,7 @@ func (w *world) Assess(_ context.Context, q ship.AssessRequest) (ship.Assessment
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	base, head := w.at(q.Base).files, w.at(q.Head).files
-	a := ship.Assessment{Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]ship.Package{}}
+	a := ship.Assessment{Process: w.proposal, Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]ship.Package{}}
 	for name, text := range head {
 		if base[name] != text {
 			a.Changed = append(a.Changed, name)
@@ -603,7 +613,11 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	if w.ledger != nil {
 		kept = w.ledger
 	}
-	e, err := ship.New(ctx, ship.Ports{Repository: w, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	var repository ship.Repository = w
+	if w.repository != nil {
+		repository = w.repository
+	}
+	e, err := ship.New(ctx, ship.Ports{Repository: repository, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})
