@@ -72,7 +72,7 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SOPS_AGE_KEY_FILE", key)
-	const old, fresh = "first-hidden-value", "second-hidden-value"
+	const old, fresh = "xk7qwz-pj2vbn-8tzr", "wv9ydz-hq4mcg-5xkf"
 	encrypted := func(value string) string {
 		t.Helper()
 		out, err := secrets.Encrypt([]byte("token: "+value+"\n"), []string{recipient})
@@ -97,7 +97,7 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	hidden := release.NewRedactor(map[string]any{"a": old, "b": fresh})
-	if strings.Contains(string(raw), "hidden-value") || hidden.Text(string(raw)) != string(raw) {
+	if hidden.Text(string(raw)) != string(raw) {
 		t.Errorf("the plan holds a secret: %s", raw)
 	}
 	if len(made.Releases) != 1 || len(made.Problems) > 0 || strings.Join(made.Releases[0].StandIns, " ") != "deployments/math/secrets/prod.yaml" {

@@ -74,7 +74,12 @@ func TestNothingOfASecretSurvives(t *testing.T) {
 		}).Draw(t, "how")
 		text, alone := encoders[how](t, secret)
 		line := rapid.SampledFrom([]string{"", "Deployment hub: ", "x", "\n"}).Draw(t, "around") + text + rapid.SampledFrom([]string{"", ": not ready", "y", "\n"}).Draw(t, "around")
+		separated := map[string]bool{"apart": true, "hex apart": true, "bytes": true}[how]
 		got := NewRedactor(map[string]any{"hub": map[string]any{"token": secret}}).Text(line)
+		if separated { // what stands between its characters is not the secret's
+			letters := func(s string) string { l, _ := onlyLetters(s); return string(l) }
+			line, alone, got = letters(line), letters(alone), letters(got)
+		}
 		for i := 0; i+minSecret <= len(alone); i++ {
 			part := alone[i : i+minSecret]
 			if letters, _ := onlyLetters(part); strings.TrimSpace(part) != part || common[window([]byte(strings.ToLower(part)))] || len(letters) == 0 {
