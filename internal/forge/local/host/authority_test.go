@@ -27,7 +27,7 @@ import (
 
 // Worlds and steps of TestAuthority: a minute on a slow machine.
 const (
-	worlds = "6"
+	worlds = "5"
 	steps  = "50"
 )
 
