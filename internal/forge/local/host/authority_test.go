@@ -451,8 +451,8 @@ func (w *walk) edit(rt *rapid.T) {
 			rt.Fatalf("%s changed a pull request of %s", who, p.author)
 		}
 		p.modify = in["maintainer_can_modify"].(bool)
-		if base != "" {
-			p.baseRef = base
+		if base != "" && base != p.baseRef {
+			p.baseRef, p.approved = base, map[string]string{}
 		}
 	}
 	w.judge(rt, "edit", who, scope, nil)
