@@ -27,7 +27,7 @@ import (
 
 // Worlds and steps of TestAuthority: a minute on a slow machine.
 const (
-	worlds = "6"
+	worlds = "5"
 	steps  = "50"
 )
 
@@ -451,8 +451,8 @@ func (w *walk) edit(rt *rapid.T) {
 			rt.Fatalf("%s changed a pull request of %s", who, p.author)
 		}
 		p.modify = in["maintainer_can_modify"].(bool)
-		if base != "" {
-			p.baseRef = base
+		if base != "" && base != p.baseRef {
+			p.baseRef, p.approved = base, map[string]string{}
 		}
 	}
 	w.judge(rt, "edit", who, scope, nil)

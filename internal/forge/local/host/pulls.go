@@ -353,12 +353,22 @@ func (h *Host) dismissStale(ctx context.Context, repo store.Repository, p store.
 	if err != nil || rules == nil || rules.Reviews == nil || !rules.Reviews.DismissStale {
 		return err
 	}
+	return h.dropApprovals(ctx, p, func(r store.Review) bool { return r.SHA != p.HeadSHA })
+}
+
+// DropApprovals ends all approvals of a pull request, as when it goes to another
+// branch.
+func (h *Host) DropApprovals(ctx context.Context, p store.Pull) error {
+	return h.dropApprovals(ctx, p, func(store.Review) bool { return true })
+}
+
+func (h *Host) dropApprovals(ctx context.Context, p store.Pull, which func(store.Review) bool) error {
 	list, err := h.Store.Reviews(ctx, p.ID)
 	if err != nil {
 		return err
 	}
 	for _, r := range list {
-		if r.State != store.Approved || r.SHA == p.HeadSHA {
+		if r.State != store.Approved || !which(r) {
 			continue
 		}
 		if _, err := h.Store.EditReview(ctx, p.ID, r.ID, func(r *store.Review) error {

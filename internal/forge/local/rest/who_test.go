@@ -261,6 +261,13 @@ func TestWhoseApprovalCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Nor once the change goes to another branch than the one that it was approved
+	// for.
+	w.want(http.StatusOK, "ada", http.MethodPatch, pull, obj{"base": "prod"})
+	w.want(http.StatusOK, "ada", http.MethodPatch, pull, obj{"base": "staging"})
+	if s := state(); s != "blocked" {
+		t.Errorf("approved for another branch: %v", s)
+	}
 	if pushers, err := w.host.Store.Pushers(t.Context(), p.ID); err != nil || !slices.Contains(pushers, id.ID) {
 		t.Errorf("pushers %v, %v", pushers, err)
 	}
