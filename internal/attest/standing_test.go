@@ -189,3 +189,14 @@ func TestStandingOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// A halt that was cleared in one place alone stands.
+func TestHalfAClearing(t *testing.T) {
+	halted := attest.NewStanding(want).Record(shared).Halted(model.Halt{Reason: "x"})
+	for _, copies := range [][2]attest.Standing{{halted, halted.Cleared()}, {halted.Cleared(), halted}} {
+		merged := attest.Merge(want, attest.Copy{Standing: copies[0], Found: true}, attest.Copy{Standing: copies[1], Found: true})
+		if merged.Halt == nil {
+			t.Error("half a clearing clears")
+		}
+	}
+}
