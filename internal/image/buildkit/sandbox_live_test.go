@@ -405,7 +405,7 @@ func pushTrigger(t *testing.T, b *Builder, instruction string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, img, remote.WithAuthFromKeychain(credentials())); err != nil {
+	if err := remote.Write(ref, img, remote.WithAuthFromKeychain(registryCredentials())); err != nil {
 		t.Fatal(err)
 	}
 	return "docker.io/" + written
@@ -449,7 +449,7 @@ func catalog(t *testing.T, b *Builder) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := remote.Catalog(t.Context(), registry, remote.WithAuthFromKeychain(credentials()))
+	all, err := remote.Catalog(t.Context(), registry, remote.WithAuthFromKeychain(registryCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
