@@ -33,7 +33,7 @@ func live(t testing.TB) *Builder {
 	if address == "" || host == "" {
 		t.Skip("needs a running BuildKit and registry: set HUBSHIP_TEST_BUILDKIT to its address and HUBSHIP_TEST_REGISTRY to the registry's host and port")
 	}
-	b, err := New(Options{Address: address, Registry: host, Keychain: testCredentials(), Keys: testKeys(t)})
+	b, err := New(Options{Address: address, Registry: host, Keychain: registryCredentials(), Keys: testKeys(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func live(t testing.TB) *Builder {
 	return b
 }
 
-// credentials are those of the registry under test.
-func testCredentials() authn.Keychain {
+// registryCredentials are those of the registry under test.
+func registryCredentials() authn.Keychain {
 	return image.FileKeychain(os.Getenv("HUBSHIP_TEST_REGISTRY_CREDENTIALS"))
 }
 
@@ -157,7 +157,7 @@ func checkPushed(t *testing.T, ctx context.Context, built model.Built) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(testCredentials()))
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(registryCredentials()))
 	if err != nil {
 		t.Fatalf("pull what was pushed: %v", err)
 	}

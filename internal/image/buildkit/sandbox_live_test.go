@@ -405,7 +405,7 @@ func pushTrigger(t *testing.T, b *Builder, instruction string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, img, remote.WithAuthFromKeychain(testCredentials())); err != nil {
+	if err := remote.Write(ref, img, remote.WithAuthFromKeychain(registryCredentials())); err != nil {
 		t.Fatal(err)
 	}
 	return "docker.io/" + written
@@ -428,19 +428,18 @@ RUN touch /done
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := unapproved(src.Repository) // nobody approved it
-	if built.Name != b.o.Registry+"/"+own || !strings.HasPrefix(built.Tag, "h-") {
+	if built.Name != b.o.Registry+"/"+src.Repository || !strings.HasPrefix(built.Tag, "h-") {
 		t.Errorf("built %+v", built)
 	}
 	checkPushed(t, t.Context(), built) // its labels are the source's
 	after := catalog(t, b)
 	for repository := range after {
-		if !before[repository] && repository != own {
+		if !before[repository] && repository != src.Repository {
 			t.Errorf("repository %s is new", repository)
 		}
 	}
-	if !after[own] {
-		t.Errorf("repository %s is not there", own)
+	if !after[src.Repository] {
+		t.Errorf("repository %s is not there", src.Repository)
 	}
 }
 
@@ -450,7 +449,7 @@ func catalog(t *testing.T, b *Builder) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := remote.Catalog(t.Context(), registry, remote.WithAuthFromKeychain(testCredentials()))
+	all, err := remote.Catalog(t.Context(), registry, remote.WithAuthFromKeychain(registryCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,12 +162,12 @@ func (p *Set) writeContainerdConfig() error {
 [host."http://%[1]s"]
   capabilities = ["pull", "resolve"]
   [host."http://%[1]s".header]
-    authorization = "Basic %[2]s"
+    Authorization = "Basic %[2]s"
 `, p.s.Registry(), basic)),
 		writeFile(p.s.Data("config", "registries", p.s.Registry(), "hosts.toml"), fmt.Sprintf(`server = "http://%s"
 
 [header]
-  authorization = "Basic %s"
+  Authorization = "Basic %s"
 `, p.s.Registry(), basic)),
 	)
 	if err != nil {
