@@ -94,7 +94,7 @@ func (e *entrance) throughEmbedded(p *process, with parts, o *signin.Options) er
 	if err != nil {
 		return err
 	}
-	o.Forge, o.Title, o.Fresh = way, "your account of the forge", freshHere
+	o.Forge, o.Title, o.Fresh = way, "an account of the forge", freshHere
 	e.oauth, err = oauth.New("/forge", "/api/v3", oauth.Options{
 		Store: f.host.Store, Client: oauth.Client{ID: clientID, Secret: secret, Redirect: o.URL.String() + signin.CallbackPath},
 		Visitor: func(r *http.Request) (oauth.Visitor, error) {

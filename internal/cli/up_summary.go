@@ -13,6 +13,7 @@ import (
 // upResult is the result of `hubship up -o json`.
 type upResult struct {
 	Dashboard    string `json:"dashboard"`
+	SignIn       string `json:"signIn,omitempty"`       // what people sign in to it with; empty when nobody can yet
 	Forge        string `json:"forge"`                  // where the repository and its pull requests are
 	Repository   string `json:"repository"`             // clone URL without credentials
 	TokenFile    string `json:"tokenFile,omitempty"`    // a password of the clone URL, for programs; people have accounts. Empty for GitHub
@@ -54,7 +55,7 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 		return err
 	}
 	paths := install.At(a.data)
-	res := upResult{Dashboard: s.URL(), Forge: s.ForgeURL(), Repository: s.CloneURL(), Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
+	res := upResult{Dashboard: s.PeopleURL(), SignIn: signInWith(s), Forge: s.ForgeURL(), Repository: s.CloneURL(), Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
 	if s.GitHub == nil {
 		res.TokenFile = paths.GitToken
 	}
@@ -84,10 +85,27 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 	return nil
 }
 
+// signInWith is what people sign in to the dashboard with.
+func signInWith(s install.Settings) string {
+	switch {
+	case s.GitHub == nil:
+		return "an account of the forge"
+	case s.GitHub.OAuth != nil:
+		return "an account of GitHub"
+	}
+	return ""
+}
+
 func (a *command) printSummary(res upResult, password, ofForge string) {
 	a.term.Printf("\n%s (%s)\n\n", a.term.Good("hubship is up"), term.Duration(time.Duration(res.Took*float64(time.Second))))
 	row := func(name, text string) { a.term.Printf("  %-22s %s\n", name, text) }
 	row("dashboard", res.Dashboard)
+	switch {
+	case res.SignIn == "":
+		row("", "nobody can sign in yet: give "+program()+" up --github-oauth-client-id and --github-oauth-client-secret-file")
+	default:
+		row("", "sign in with "+res.SignIn)
+	}
 	row("pull requests", res.Forge)
 	for _, h := range res.Hubs {
 		row("hub "+h.Hub+" "+h.Environment, h.URL)
