@@ -16,7 +16,7 @@ import (
 var writers = map[string][]string{
 	"MoveRefs":     {"host/door.go move"},
 	"DropIncoming": {"host/host.go Git", "bring.go bring"},
-	"Fork":         {"host/host.go Fork", "rest/repositories.go fork", "rest/events.go payload"}, // of git.Repo; of Host, which asks it; a field
+	"Fork":         {"host/host.go Fork", "rest/repositories.go fork", "rest/events.go payload", "authority/routes.go Refuses"}, // of git.Repo; of Host, which asks it; fields
 	"Init":         {"host/host.go CreateRepository"},
 	"SetRef":       nil, "DeleteRef": nil, "SetBranch": nil, "CommitFiles": nil, "Fetch": nil, "Push": {}, "RevertCommit": nil, "KeepObjects": nil,
 	// Programs are started for the path of git and for http-backend alone.
