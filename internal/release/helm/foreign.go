@@ -23,7 +23,7 @@ func (r *Releases) Foreign(ctx context.Context, u ship.Upgrade, only bool) (ship
 	if err != nil {
 		return ship.Foreign{}, fmt.Errorf("%s: %w", u.Desired.Target, err)
 	}
-	red := r.redactor(secrets)
+	red := r.redactor(u.Desired.Target, secrets)
 	out, err := r.foreign(ctx, u, values, only)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", u.Desired.Target, clean(err, red))
