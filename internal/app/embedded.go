@@ -11,8 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
+	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/forge/local"
@@ -52,6 +54,7 @@ type embedded struct {
 	client     *github.Client
 	hook       *github.Webhook
 	gitToken   [sha256.Size]byte // hash of the token that there was before accounts
+	trusted    []netip.Prefix    // reverse proxies
 	log        *slog.Logger
 
 	// moved hears of branches of the deployment repository that moved, and
@@ -65,7 +68,7 @@ type embedded struct {
 // done is finished. The caller closes its host.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *git.Repo, fleets *repo.Repository, log *slog.Logger) (_ *embedded, err error) {
 	e := &embedded{fleets: fleets, log: log}
-	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Log: log})
+	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Alters: e.alters, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +85,9 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 		return nil, err
 	}
 	if err := e.protect(ctx); err != nil {
+		return nil, err
+	}
+	if e.trusted, err = clientaddr.ParsePrefixes(s.TrustedProxies); err != nil {
 		return nil, err
 	}
 	base := fmt.Sprintf("http://localhost:%d", s.Port)
@@ -168,7 +174,7 @@ func (e *embedded) pages(with parts, control *pulls.Controller, run func(id stri
 			return runs[0], true, nil
 		},
 		Lines: with.lines, RunURL: run, PlanURL: func(id string) string { return run(id) + "/plan" },
-		Revert: control.Revert, Log: e.log,
+		Revert: control.Revert, TrustedProxies: e.trusted, Log: e.log,
 	})
 }
 

@@ -3,10 +3,15 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
+	owner "github.com/hubship/hubship/internal/process"
 )
 
 // Contexts of statuses that merges into environments' branches need.
@@ -62,4 +67,36 @@ func (e *embedded) protect(ctx context.Context) error {
 		errs = append(errs, e.host.SetProtection(ctx, e.repository, now.Branch, protectionOf(now, model.Environment{})))
 	}
 	return errors.Join(errs...)
+}
+
+// alters says whether moving a branch of the deployment repository alters the
+// process, and what of it. What cannot be read counts as altered: it could say
+// anything.
+func (e *embedded) alters(ctx context.Context, repository store.Repository, branch, old, new string) (bool, string, error) {
+	if repository.Dir != repositoryDir {
+		return false, "", nil
+	}
+	// The branch is known also while what it says cannot be read.
+	now, err := e.fleets.Now(ctx)
+	switch {
+	case err != nil && now.Branch == "":
+		return false, "", err
+	case branch != now.Branch:
+		return false, "", nil
+	case old == forge.ZeroID || new == forge.ZeroID:
+		return true, "the branch that decides about the process comes or goes", nil
+	}
+	before, err := e.fleets.ProcessAt(ctx, old)
+	if err != nil {
+		return true, fmt.Sprintf("what it is at %.12s cannot be read", old), ctx.Err()
+	}
+	after, err := e.fleets.ProcessAt(ctx, new)
+	if err != nil {
+		return true, fmt.Sprintf("what it would be at %.12s cannot be read", new), ctx.Err()
+	}
+	var words []string
+	for _, c := range owner.Alters(before, after) {
+		words = append(words, c.Words)
+	}
+	return len(words) > 0, strings.Join(words, "; "), nil
 }
