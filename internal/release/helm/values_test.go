@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -13,7 +14,7 @@ import (
 // its values, its secrets or its pinned images it stands.
 func TestValuesNameNoUnapprovedImage(t *testing.T) {
 	const image = "127.0.0.1:17420/" + model.UnapprovedRepository + "/user"
-	r := &Releases{opts: Options{Decrypt: func(string, []byte) (map[string]any, error) {
+	r := &Releases{opts: Options{Decrypt: func(context.Context, model.Desired, string, []byte) (map[string]any, error) {
 		return map[string]any{"singleuser": map[string]any{"image": map[string]any{"name": image}}}, nil
 	}}}
 	tree := fstest.MapFS{
