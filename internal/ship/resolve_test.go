@@ -20,6 +20,10 @@ func (w *world) ran(key string) model.Resolved {
 	return model.Resolved{}
 }
 
+// arrived says that a commit runs: by this run, or by a reconcile pass that saw
+// it first.
+func arrived(r model.Run) bool { return r.State == model.Done || r.State == model.Unchanged }
+
 func digestIn(r model.Resolved, ref string) string {
 	for _, i := range r.Images {
 		if i.Ref == ref {
@@ -35,7 +39,7 @@ func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
 	w, e := live(t, t.TempDir())
 	w.set(func() { w.elsewhere = map[string]string{"quay.io/x:1": "sha256:one", "quay.io/y:1": "sha256:y"} })
 	id := w.commit("staging", "name x", map[string]string{"names/all": "quay.io/x:1"})
-	if r := push(t, e, "staging", id); r.State != model.Done {
+	if r := push(t, e, "staging", id); !arrived(r) {
 		t.Fatalf("%s: %s", r.State, r.Reason)
 	}
 	ev := w.evidence["data@staging"]
@@ -43,7 +47,7 @@ func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
 		t.Fatalf("evidence has %q", got)
 	}
 	w.set(func() { w.elsewhere["quay.io/x:1"] = "sha256:moved" })
-	if r := push(t, e, "prod", w.merge("prod", "staging")); r.State != model.Done {
+	if r := push(t, e, "prod", w.merge("prod", "staging")); !arrived(r) {
 		t.Fatalf("prod: %s: %s", r.State, r.Reason)
 	}
 	if got := digestIn(w.ran("data@prod"), "quay.io/x:1"); got != "sha256:one" {
@@ -78,7 +82,7 @@ func TestProdsOwnValuesNameNothingOfTheirOwn(t *testing.T) {
 	// Once staging has run it, it may.
 	w.merge("staging", "prod")
 	id = w.commit("staging", "staging too", map[string]string{"names/staging": "quay.io/x:2"})
-	if r := push(t, e, "staging", id); r.State != model.Done {
+	if r := push(t, e, "staging", id); !arrived(r) {
 		t.Fatalf("staging: %s: %s", r.State, r.Reason)
 	}
 	r = push(t, e, "prod", w.merge("prod", "staging"))
