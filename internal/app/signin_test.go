@@ -39,7 +39,7 @@ func TestSignInThroughTheEmbeddedForge(t *testing.T) {
 	if at != "/forge/-/signin" {
 		t.Fatalf("at %s:\n%s", at, page)
 	}
-	password, err := os.ReadFile(w.paths.Password)
+	password, err := os.ReadFile(w.paths.ForgePassword)
 	w.ok(err)
 	_, next, ok := strings.Cut(page, `name="next" value="`)
 	if !ok {

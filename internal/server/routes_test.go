@@ -64,6 +64,10 @@ func (told) Plan(_ context.Context, id string) ([]byte, error) {
 	return []byte(map[string]string{"deploy": inPlan, "check": "plan-of-a-check"}[id]), nil
 }
 
+func (told) Evidence(context.Context, string, string) ([]model.EvidenceRecord, error) {
+	return nil, nil
+}
+
 func (told) Hosts(context.Context) (map[string]Route, error) { return nil, nil }
 
 func foreign(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "foreign") }

@@ -48,7 +48,7 @@ var Table = []Row{
 	{Action: Foreign, What: "the embedded forge (`/forge/`, `/api/v3/`, `/git/`), signed webhooks, hubs under their own names", Everybody: true},
 	{Action: SeeStatus, What: "environments, hubs, evidence, halts, the list of runs, a run without its logs", Least: forge.Read},
 	{Action: SeeChecks, What: "plans, logs and tests of pull requests' checks", Least: forge.Read},
-	{Action: SeeDeploys, What: "plans and logs of deploys, verifications and rollbacks, with the last lines of pods", Least: forge.Write},
+	{Action: SeeDeploys, What: "plans and logs of deploys, verifications and rollbacks, with the last lines of pods; the records of evidence themselves", Least: forge.Write},
 	{Action: Deploy, What: "`hubship deploy`"},
 	{Action: Verify, What: "`hubship verify`"},
 	{Action: RollBack, What: "`hubship rollback`"},
