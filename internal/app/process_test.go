@@ -252,7 +252,9 @@ func TestRestart(t *testing.T) {
 	w.ok(os.WriteFile(w.paths.ForgeToken, []byte(strings.Repeat("x", 43)+"\n"), 0o600))
 	w.start()
 	w.until("a look at the forge", func() bool { s := w.process.status(); return !s.Polled.IsZero() && s.Trouble == "" })
-	tokens, err := w.process.local.host.Store.Tokens(t.Context(), 2)
+	own, err := w.process.local.host.Store.AccountByLogin(t.Context(), ownLogin)
+	w.ok(err)
+	tokens, err := w.process.local.host.Store.Tokens(t.Context(), own.ID)
 	if err != nil || len(tokens) != 1 {
 		t.Errorf("hubship has the tokens %+v, %v", tokens, err)
 	}

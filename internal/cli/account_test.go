@@ -143,8 +143,8 @@ func TestAccounts(t *testing.T) {
 	contains(t, out, "LOGIN", "hubs", "organization", "hubship", "maintainer", "carl", "Carl Lind", "reviewer", "disabled", "rita", "active")
 	out, _ = run("account", "enable", "carl")
 	contains(t, out, "carl: reviewer")
-	if _, _, err := forge.Bearer(ctx, token); err != nil {
-		t.Errorf("after it was let in again: %v", err)
+	if _, _, err := forge.Bearer(ctx, token); err == nil {
+		t.Error("a token that ended with the account's disabling opens the door again")
 	}
 
 	out, _ = run("account", "list", "-o", "json")

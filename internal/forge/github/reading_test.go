@@ -96,17 +96,18 @@ func TestPollFindsWhatChanged(t *testing.T) {
 		return fmt.Sprintf(`{"number": %d, "state": "closed", "updated_at": %q}`, 1000-i, noon.Add(-time.Duration(i)*time.Minute).Format(time.RFC3339))
 	}, false))
 	s.on("GET /branches", answer(200, `[{"name": "staging", "commit": {"sha": "`+commitA+`"}}]`))
+	s.on("GET ", answer(200, `{"default_branch": "staging"}`))
 	found, err := s.client().Poll(t.Context(), noon.Add(-2*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found.PullRequests) != 121 || !found.Next.Equal(noon) || found.Branches["staging"] != commitA {
+	if len(found.PullRequests) != 121 || !found.Next.Equal(noon) || found.Branches["staging"] != commitA || found.Default != "staging" {
 		t.Errorf("%d pull requests, next %v, branches %v", len(found.PullRequests), found.Next, found.Branches)
 	}
 	if q := s.requests()[0].URL.Query(); q.Get("state") != "all" || q.Get("sort") != "updated" || q.Get("direction") != "desc" {
 		t.Errorf("asked for %v", q)
 	}
-	if n := len(s.requests()); n != 3 {
+	if n := len(s.requests()); n != 4 {
 		t.Errorf("%d requests", n)
 	}
 }

@@ -99,7 +99,7 @@ func wanted(tree fs.FS) ship.Upgrade {
 			Chart:  "hub", Values: []string{"config/common.yaml", "config/staging.yaml"}, Secrets: []string{"secrets/staging.yaml"},
 			Images: []model.Source{{Image: model.Image{ID: "user", Name: "user", Values: "deployment.image"}}},
 		},
-		Images: []model.Built{{ID: "user", Name: "registry/user", Tag: "abc"}},
+		Images: []model.Built{{ID: "user", Name: "registry/user", Tag: "abc", Digest: "sha256:" + strings.Repeat("d", 64)}},
 	}
 }
 
@@ -126,7 +126,7 @@ func TestRender(t *testing.T) {
 	if got := names(t, manifest); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for _, s := range []string{`greeting: "from staging"`, `image: "registry/user:abc"`, "token: \"ZGVjcnlwdGVkLXRva2VuLTE=\""} {
+	for _, s := range []string{`greeting: "from staging"`, `image: "registry/user:abc@sha256:` + strings.Repeat("d", 64) + `"`, "token: \"ZGVjcnlwdGVkLXRva2VuLTE=\""} {
 		if !strings.Contains(string(manifest), s) {
 			t.Errorf("%q is not in the manifest:\n%s", s, manifest)
 		}
