@@ -504,6 +504,7 @@ func TestChecks(t *testing.T) {
 	c := f.Client(f.mia, f.name)
 	_, err := c.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
 	f.ok(err)
+	c = f.Client(f.Account(store.NewAccount{Login: localtest.Own, Role: store.Maintainer}), f.name)
 	f.ok(c.SetStatus(t.Context(), head, forge.Status{State: forge.Failure, Context: "hubship/tests", Description: "lint: " + hostile, URL: "http://localhost/runs/r1"}))
 	_, err = c.SetCheck(t.Context(), forge.Check{Name: "hubship", Commit: head, State: forge.CheckCompleted, Conclusion: forge.CheckFailure, Title: "Not ready", Summary: "x", Annotations: []forge.Annotation{
 		{Path: "hubs/a.yaml", Start: 1, Level: forge.Problem, Title: "hubship schema", Message: "no such key " + hostile + "\nremove it"},

@@ -85,8 +85,9 @@ assert.equal((await ada.rest.issues.get(issue)).data.comments, 1);
 await fails(422, ada.rest.pulls.createReview({ ...at, event: "APPROVE" }));
 await ben.rest.pulls.createReview({ ...at, event: "APPROVE", body: "good", commit_id: sha });
 const status = { ...here, sha, state: "success", context: "hubship/plan", target_url: "https://hubship.example/runs/1" };
-const set = (await ben.rest.repos.createCommitStatus(status)).data;
-assert.equal((await ben.rest.repos.createCommitStatus(status)).data.id, set.id);
+await fails(403, ben.rest.repos.createCommitStatus(status));
+const set = (await mia.rest.repos.createCommitStatus(status)).data;
+assert.equal((await mia.rest.repos.createCommitStatus(status)).data.id, set.id);
 assert.equal((await ada.rest.repos.getCombinedStatusForRef({ ...here, ref: sha })).data.state, "success");
 const check = (await ben.rest.checks.create({ ...here, name: "tests", head_sha: sha, status: "in_progress" })).data;
 await ben.rest.checks.update({ ...here, check_run_id: check.id, conclusion: "success", output: { title: "t", summary: "s" } });
@@ -94,9 +95,10 @@ const merged = (await ben.rest.pulls.merge({ ...at, sha, merge_method: "squash" 
 assert.equal((await ada.rest.repos.listPullRequestsAssociatedWithCommit({ ...here, commit_sha: merged.sha })).data[0].merge_commit_sha, merged.sha);
 assert.equal((await ada.rest.repos.mergeUpstream({ ...mine, branch: "staging" })).data.merge_type, "fast-forward");
 
-const deployment = (await ben.rest.repos.createDeployment({ ...here, ref: "staging", environment: "staging", payload: { run: 1 } })).data;
+await fails(403, ben.rest.repos.createDeployment({ ...here, ref: "staging", environment: "staging" }));
+const deployment = (await mia.rest.repos.createDeployment({ ...here, ref: "staging", environment: "staging", payload: { run: 1 } })).data;
 assert.equal(deployment.sha, merged.sha);
-await ben.rest.repos.createDeploymentStatus({ ...here, deployment_id: deployment.id, state: "success", environment_url: "https://hub.example" });
+await mia.rest.repos.createDeploymentStatus({ ...here, deployment_id: deployment.id, state: "success", environment_url: "https://hub.example" });
 assert.equal((await ada.rest.repos.listDeploymentStatuses({ ...here, deployment_id: deployment.id })).data[0].state, "success");
 assert.equal((await ada.rest.repos.listDeployments({ ...here, environment: "staging" })).data.length, 1);
 await ada.rest.git.deleteRef({ ...mine, ref: "heads/feature/numpy" });
