@@ -131,6 +131,9 @@ func (r *Repo) Head(ctx context.Context, branch string) (string, error) {
 	if err := CheckBranchName(branch); err != nil {
 		return "", err
 	}
+	if r.isClosed() {
+		return "", ErrClosed
+	}
 	ref := "refs/heads/" + branch
 	// Most branches are a file, which git itself would read without any lock.
 	// Whatever is not just a commit's id is git's to understand.

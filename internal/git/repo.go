@@ -141,6 +141,12 @@ func (r *Repo) Close() error {
 	return r.objects.close()
 }
 
+func (r *Repo) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 // git runs one git command on the repository.
 func (r *Repo) git(ctx context.Context, args ...string) ([]byte, error) {
 	return r.exec(ctx, command{args: args})
@@ -148,10 +154,7 @@ func (r *Repo) git(ctx context.Context, args ...string) ([]byte, error) {
 
 // exec runs one git command with input or environment on the repository.
 func (r *Repo) exec(ctx context.Context, c command) ([]byte, error) {
-	r.mu.Lock()
-	closed := r.closed
-	r.mu.Unlock()
-	if closed {
+	if r.isClosed() {
 		return nil, ErrClosed
 	}
 	c.args = append([]string{"--git-dir=" + r.dir}, c.args...)
