@@ -12,7 +12,7 @@ func allowedCharts(s install.Settings) confine.Allowed {
 		return confine.Allowed{}
 	}
 	return confine.Allowed{
-		Kinds: c.Kinds, Capabilities: c.Capabilities, Privileged: c.PodSecurity == "privileged", NoUserScheduler: c.NoUserScheduler,
+		Kinds: c.Kinds, Capabilities: c.Capabilities, Privileged: c.PodSecurity == "privileged", UserScheduler: c.UserScheduler,
 	}
 }
 

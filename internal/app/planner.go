@@ -57,7 +57,11 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil, errors.Join(err, g.Close())
 	}
-	options.Charts = allowedCharts(settings)
+	if options.Charts = allowedCharts(settings); err != nil {
+		// No installation is here to ask what its operator allows: what Zero to
+		// JupyterHub has by default is no news to anybody.
+		options.Charts.UserScheduler = true
+	}
 	if !o.Offline {
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
 	}

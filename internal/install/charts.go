@@ -16,9 +16,9 @@ type Charts struct {
 	// PodSecurity is the Pod Security Standard that pods are held to:
 	// "baseline", which is also meant by "", or "privileged".
 	PodSecurity string `json:"podSecurity,omitempty"`
-	// NoUserScheduler refuses the rights of Zero to JupyterHub's user
+	// UserScheduler lets charts have the rights of Zero to JupyterHub's user
 	// scheduler, which reach pods of all namespaces.
-	NoUserScheduler bool `json:"noUserScheduler,omitempty"`
+	UserScheduler bool `json:"userScheduler,omitempty"`
 }
 
 var (

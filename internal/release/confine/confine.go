@@ -26,9 +26,9 @@ type Allowed struct {
 	Capabilities []string
 	// Privileged lets pods do what they like with their node.
 	Privileged bool
-	// NoUserScheduler refuses the rights of Zero to JupyterHub's user
-	// scheduler, which reach the pods of all namespaces.
-	NoUserScheduler bool
+	// UserScheduler lets charts have the rights of Zero to JupyterHub's user
+	// scheduler, which reach pods of all namespaces.
+	UserScheduler bool
 }
 
 // Scope says whether an object lies in a namespace.

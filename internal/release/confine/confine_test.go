@@ -25,6 +25,9 @@ const (
 	sched   = "metadata: {name: data-staging-user-scheduler}"
 )
 
+// scheduler is what an operator may allow.
+var scheduler = Allowed{UserScheduler: true}
+
 // TestRules is the table of docs/security/keys.md: what a chart may have.
 func TestRules(t *testing.T) {
 	t.Parallel()
@@ -62,18 +65,18 @@ func TestRules(t *testing.T) {
 		"a role of everything":        {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: ['*'], resources: [pods], verbs: [get]}]}", want: "everything"},
 		"a role that binds":           {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [escalate]}]}", want: "escalate"},
 		"a cluster role":              {manifest: role + "ClusterRole, metadata: {name: data-staging-x}, rules: [{apiGroups: [''], resources: [secrets], verbs: [get]}]}", want: "in the whole cluster"},
-		"the scheduler's":             {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [get, delete]}, {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [user-scheduler-lock], verbs: [update]}]}"},
-		"which is refused":            {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}", allowed: Allowed{NoUserScheduler: true}, want: "this installation refuses"},
-		"the scheduler's and more":    {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [create]}]}", want: "does not need"},
-		"all locks":                   {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [update]}]}", want: "every Lease"},
-		"one that gathers":            {manifest: role + "ClusterRole, " + sched + ", aggregationRule: {}}", want: "gathers"},
+		"the scheduler's":             {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [get, delete]}, {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [user-scheduler-lock], verbs: [update]}]}", allowed: scheduler},
+		"which nobody allowed":        {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}", want: "this installation refuses"},
+		"the scheduler's and more":    {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [''], resources: [pods], verbs: [create]}]}", allowed: scheduler, want: "does not need"},
+		"all locks":                   {manifest: role + "ClusterRole, " + sched + ", rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [update]}]}", allowed: scheduler, want: "every Lease"},
+		"one that gathers":            {manifest: role + "ClusterRole, " + sched + ", aggregationRule: {}}", allowed: scheduler, want: "gathers"},
 		"one that gives to edit":      {manifest: role + "ClusterRole, metadata: {name: data-staging-user-scheduler, labels: {rbac.authorization.k8s.io/aggregate-to-edit: 'true'}}}", want: "whole cluster"},
 		"a binding":                   {manifest: role + "RoleBinding, metadata: {name: hub}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: hub}, subjects: [{kind: ServiceAccount, name: hub, apiGroup: }]}"},
 		"a binding of cluster-admin":  {manifest: role + "RoleBinding, metadata: {name: hub}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: []}", want: "not the release's own"},
 		"a binding for another":       {manifest: role + "RoleBinding, metadata: {name: hub}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: hub}, subjects: [{kind: ServiceAccount, name: hub, namespace: data-prod}]}", want: "not of the release's namespace"},
 		"a binding for a group":       {manifest: role + "RoleBinding, metadata: {name: hub}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: hub}, subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: system:authenticated}]}", want: "not of the release's namespace"},
-		"the scheduler's binding":     {manifest: role + "ClusterRoleBinding, " + sched + ", roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: data-staging-user-scheduler}, subjects: [{kind: ServiceAccount, name: s, namespace: data-staging}]}"},
-		"admin in the whole cluster":  {manifest: role + "ClusterRoleBinding, " + sched + ", roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: s, namespace: data-staging}]}", want: "binds the ClusterRole cluster-admin"},
+		"the scheduler's binding":     {manifest: role + "ClusterRoleBinding, " + sched + ", roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: data-staging-user-scheduler}, subjects: [{kind: ServiceAccount, name: s, namespace: data-staging}]}", allowed: scheduler},
+		"admin in the whole cluster":  {manifest: role + "ClusterRoleBinding, " + sched + ", roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: s, namespace: data-staging}]}", allowed: scheduler, want: "binds the ClusterRole cluster-admin"},
 		"a pod":                       {manifest: podHead + "}]}}"},
 		"of the host's network":       {manifest: podHead + "}], hostNetwork: true}}", want: "host namespaces"},
 		"of the host's processes":     {manifest: podHead + "}], hostPID: true}}", want: "host namespaces"},

@@ -56,8 +56,8 @@ func (j *judge) rules(wide bool) {
 		case !strings.HasSuffix(j.o.Name, schedulerSuffix):
 			j.refuse(hint, "grants rights in the whole cluster")
 			return
-		case j.a.NoUserScheduler:
-			j.refuse("set scheduling.userScheduler.enabled to false", "grants the user scheduler's rights, which this installation refuses")
+		case !j.a.UserScheduler:
+			j.refuse("set scheduling.userScheduler.enabled to false; or the operator sets charts.userScheduler in installation.json", "grants the user scheduler's rights, which reach pods of all namespaces and which this installation refuses")
 			return
 		}
 	}
