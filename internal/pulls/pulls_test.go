@@ -500,6 +500,38 @@ func TestSameHead(t *testing.T) {
 	w.wants(head, "hubship/policy", "failure prod takes only promotions")
 }
 
+// A forge counts a pull request as merged once its base has the head. Whoever
+// proposes somebody else's commit earns no trust by that.
+func TestTrustIsNotEarnedByRidingAlong(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
+	w.ok(err)
+	account := w.forge.Account(store.NewAccount{Login: "mallory"})
+	mallory := w.forge.Client(account, w.name)
+	fork, err := w.forge.Host.Fork(t.Context(), stored, account, "")
+	w.ok(err)
+	theirs := w.forge.Client(account, forge.Repository{Owner: "mallory", Name: fork.Name})
+	w.git(theirs, w.tree, "push", "--quiet", w.remote(theirs).URL, pr.Head.Commit+":refs/heads/mine")
+	_, err = mallory.Open(t.Context(), forge.NewPullRequest{Title: "Mine", Head: "mallory:mine", Base: "staging"})
+	w.ok(err)
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.engine.deploy("staging", w.merge(pr.Number), model.Done, "")
+	w.says(pr.Number, "staging")
+	w.until("the other one counts as merged", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{State: forge.Closed})
+		if err != nil || len(list) != 2 || !list[0].Merged || !list[1].Merged {
+			return fmt.Sprint(len(list), err)
+		}
+		return ""
+	})
+	time.Sleep(500 * time.Millisecond)
+	if known, _, err := w.memory.Reported(t.Context(), pulls.TrustKey(w.name, account.ID)); err != nil || known != "" {
+		t.Errorf("who rode along is trusted: %q, %v", known, err)
+	}
+}
+
 // A commit that goes to several branches is as good as the worst of its checks:
 // what is built and tried for one of them is not for the other.
 func TestSameHeadElsewhere(t *testing.T) {
