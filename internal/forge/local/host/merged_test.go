@@ -177,3 +177,40 @@ func TestMergedAsChecked(t *testing.T) {
 		t.Errorf("checked: %v", err)
 	}
 }
+
+// Approvals end with the branch that they were for, whoever changes it and how:
+// also one that comes in while it changes.
+func TestApprovalsEndWithTheBase(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	b.put(t, b.repo, "other", "other", "1")
+	b.protect(t, "other", Protection{Reviews: &RequiredReviews{Count: 1}})
+	p := b.propose(t, "x")
+	approve := func() {
+		t.Helper()
+		if err := b.Store.AddReview(ctx, &store.Review{Pull: p.ID, Author: b.ben.ID, State: store.Approved, SHA: p.HeadSHA, Submitted: store.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	approve()
+	calls := 0
+	if _, err := b.EditPull(ctx, b.repo, p.Number, func(p *store.Pull) error {
+		if calls++; calls == 2 && p.BaseRef == "other" {
+			t.Error("it goes there before the approvals end")
+		}
+		p.BaseRef = "other"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); !errors.Is(err, ErrNotMergeable) {
+		t.Errorf("merged by an approval for another branch: %v", err)
+	}
+	approve()
+	if _, err := b.EditPull(ctx, b.repo, p.Number, func(p *store.Pull) error { p.Title = "New"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil {
+		t.Errorf("a new title ended an approval: %v", err)
+	}
+}
