@@ -61,6 +61,8 @@ type embedded struct {
 	// returns what is to be told to whoever moved them. It is set before
 	// anything is served.
 	moved func(ctx context.Context, updates []forge.RefUpdate, by string) []string
+	// checks lists runs, the newest first; set with moved.
+	checks func(context.Context, ship.RunFilter) ([]model.Run, error)
 }
 
 // openEmbedded opens the embedded forge of an installation, or makes it around
@@ -68,7 +70,7 @@ type embedded struct {
 // done is finished. The caller closes its host.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *git.Repo, fleets *repo.Repository, log *slog.Logger) (_ *embedded, err error) {
 	e := &embedded{fleets: fleets, log: log}
-	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Alters: e.alters, Log: log})
+	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Alters: e.alters, Checked: e.unchecked, Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,7 +14,11 @@ import (
 // which the branch was before and after. A pull request is merged by a merge
 // commit, by one commit that holds all of it (squash), by its commits made
 // anew (rebase), or by a push that brought the very commits.
-func landed(ctx context.Context, g *git.Repo, merge string, commits []forge.Commit) (before, after string, err error) {
+//
+// had is a commit at which the base was before, as the forge says, or "". What is
+// in it was not brought: commits can be made to look like others', so that to
+// take them back would take those back.
+func landed(ctx context.Context, g *git.Repo, merge, had string, commits []forge.Commit) (before, after string, err error) {
 	wrap := func(err error) error { return fmt.Errorf("find what the merge %.12s brought: %w", merge, err) }
 	own := map[string]bool{}
 	for _, c := range commits {
@@ -37,8 +42,17 @@ func landed(ctx context.Context, g *git.Repo, merge string, commits []forge.Comm
 	if len(history[0].Parents) > 1 {
 		return history[0].Parents[0], merge, nil
 	}
+	older, err := beforeIt(ctx, g, merge, had)
+	if err != nil {
+		return "", "", wrap(err)
+	}
 	at, todo := history, commits
 	for len(at) > 0 && len(at[0].Parents) == 1 {
+		if is, err := older(at[0].ID); err != nil {
+			return "", "", wrap(err)
+		} else if is {
+			break
+		}
 		n := len(todo) - 1
 		for n >= 0 && !sameChange(at[0], todo[n]) {
 			n--
@@ -52,6 +66,22 @@ func landed(ctx context.Context, g *git.Repo, merge string, commits []forge.Comm
 		before = history[0].Parents[0]
 	}
 	return before, merge, nil
+}
+
+// beforeIt says of a commit whether the base had it before a merge. A commit of
+// the base that is not known, or that has the merge, tells nothing.
+func beforeIt(ctx context.Context, g *git.Repo, merge, had string) (func(string) (bool, error), error) {
+	nothing := func(string) (bool, error) { return false, nil }
+	if had == "" {
+		return nothing, nil
+	}
+	switch later, err := g.IsAncestor(ctx, merge, had); {
+	case errors.Is(err, git.ErrNotFound):
+		return nothing, nil
+	case err != nil || later:
+		return nothing, err
+	}
+	return func(commit string) (bool, error) { return g.IsAncestor(ctx, commit, had) }, nil
 }
 
 // sameChange says that a commit is another one made anew on top of something

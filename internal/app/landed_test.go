@@ -107,7 +107,7 @@ func TestLanded(t *testing.T) {
 			if name == "pushed" {
 				commits = h.commits(base, commit)
 			}
-			gotBefore, gotAfter, err := landed(t.Context(), h.Repo, commit, commits)
+			gotBefore, gotAfter, err := landed(t.Context(), h.Repo, commit, base, commits)
 			if err != nil || gotBefore != before || gotAfter != commit {
 				t.Errorf("landed from %.7s to %.7s, %v; want from %.7s to %.7s", gotBefore, gotAfter, err, before, commit)
 			}
@@ -115,7 +115,31 @@ func TestLanded(t *testing.T) {
 	}
 	h := newHistory(t)
 	root := h.commit("staging", "x", "Begin")
-	if _, _, err := landed(t.Context(), h.Repo, root, nil); err == nil {
+	if _, _, err := landed(t.Context(), h.Repo, root, "", nil); err == nil {
 		t.Error("the first commit of all was merged into something")
+	}
+}
+
+// Whoever proposes a copy of somebody else's commit, author and time included,
+// does not have that taken back with their own: reverts may be merged unseen.
+func TestCopiesAreNotTakenBack(t *testing.T) {
+	h := newHistory(t)
+	first := h.commit("staging", "x", "Begin")
+	base := h.commit("staging", "y", "Somebody else's")
+	time.Sleep(1100 * time.Millisecond)
+	h.move("topic", h.must(h.SquashCommit(t.Context(), first, base, "Somebody else's", carl, carl)), "")
+	theirs, err := h.Details(t.Context(), base, git.DetailOptions{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := h.commit("topic", "a", "Their own")
+	commits := h.commits(first, head)
+	commits[0].Date = theirs[0].Author.When // as anybody can write it
+	merge := h.must(h.RebaseCommits(t.Context(), base, head, carl))
+	if before, _, err := landed(t.Context(), h.Repo, merge, base, commits); err != nil || before != base {
+		t.Errorf("it takes back what is after %.7s, %v; want %.7s", before, err, base)
+	}
+	if before, _, err := landed(t.Context(), h.Repo, merge, merge, commits[1:]); err != nil || before != base {
+		t.Errorf("a base that is later: %.7s, %v", before, err)
 	}
 }

@@ -65,6 +65,7 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 			return nil, err
 		}
 		p.forge, p.hook = p.local.client, p.local.hook
+		p.local.checks = with.engine.Runs
 		p.local.moved = func(ctx context.Context, updates []forge.RefUpdate, by string) []string {
 			return announce(ctx, with.engine, with.settings, updates, by)
 		}

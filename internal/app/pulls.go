@@ -68,8 +68,8 @@ func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error
 }
 
 // Landed implements pulls.Repository.
-func (r pullsRepository) Landed(ctx context.Context, merge string, commits []forge.Commit) (before, after string, err error) {
-	return landed(ctx, r.Git(), merge, commits)
+func (r pullsRepository) Landed(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
+	return landed(ctx, r.Git(), merge, had, commits)
 }
 
 // Revert implements pulls.Repository. The branch is pushed to the embedded

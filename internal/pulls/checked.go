@@ -65,8 +65,10 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 
 // speaks says whether a check sets the statuses of its head. They belong to the
 // commit: of several open pull requests with the same one, that one speaks which
-// may be merged at all, of those one whose author is trusted, of those the
-// first. So nobody spoils another's by opening one more.
+// may be merged at all, of those one whose author is trusted. So nobody spoils
+// another's by opening one more. Of those into different branches one speaks
+// whose check has not passed, since what says that all is well says it about
+// each of them; of what is left the first.
 func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
 	c.mu.Lock()
 	var others []int
@@ -84,7 +86,7 @@ func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
 		i := slices.IndexFunc(runs, func(o model.Run) bool {
 			return o.Pull != nil && o.State != model.Superseded && o.Pull.Head == r.Pull.Head
 		})
-		if i >= 0 && outranks(runs[i].Pull, r.Pull) {
+		if i >= 0 && outranks(runs[i], r) {
 			// It may not have known that it speaks.
 			return false, c.once(ctx, "yields/"+r.ID, string(r.State), func(string) (string, error) {
 				c.queue.Add(key{kind: lookPull, number: n})
@@ -96,18 +98,21 @@ func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
 }
 
 // outranks says that the statuses of their common head are rather a's.
-func outranks(a, b *model.PullCheck) bool {
-	refused := func(c *model.PullCheck) bool {
-		p := c.Part(model.PartPolicy)
+func outranks(a, b model.Run) bool {
+	refused := func(r model.Run) bool {
+		p := r.Pull.Part(model.PartPolicy)
 		return p != nil && p.State == model.PartFailed
 	}
-	if refused(a) != refused(b) {
+	passed := func(r model.Run) bool { return r.State == model.Done }
+	switch {
+	case refused(a) != refused(b):
 		return refused(b)
+	case a.Pull.Trusted != b.Pull.Trusted:
+		return a.Pull.Trusted
+	case a.Pull.Base != b.Pull.Base && passed(a) != passed(b):
+		return passed(b)
 	}
-	if a.Trusted != b.Trusted {
-		return a.Trusted
-	}
-	return a.Number < b.Number
+	return a.Pull.Number < b.Pull.Number
 }
 
 // talkative says that a check has found out enough for a comment.

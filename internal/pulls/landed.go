@@ -61,7 +61,7 @@ func (c *Controller) landed(ctx context.Context, number int) error {
 	if pr.MergeCommit == "" {
 		return nil
 	}
-	if err := c.trust(ctx, pr.AuthorID); err != nil {
+	if err := c.earned(ctx, pr); err != nil {
 		return err
 	}
 	done := fmt.Sprintf("landed/%d", pr.Number)

@@ -64,9 +64,10 @@ type Repository interface {
 	// Changed names the files of the hub that differ between two commits.
 	Changed(ctx context.Context, base, head, hub string) ([]string, error)
 	// Landed is the history that a merge put on its base branch: the commits
-	// at which the branch was before and after. commits is how many the pull
-	// request had.
-	Landed(ctx context.Context, merge string, commits []forge.Commit) (before, after string, err error)
+	// at which the branch was before and after. commits are those that the pull
+	// request had, and had is where its base was at the latest look before the
+	// merge.
+	Landed(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error)
 	// Revert pushes to the forge, as a new branch, a commit on top of another
 	// one that takes back what changed between two, and returns it. The error
 	// says so when later changes are in the way. A branch of that name that

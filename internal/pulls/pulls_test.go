@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -288,6 +289,56 @@ func TestRevertThatWasTouched(t *testing.T) {
 	}
 }
 
+// Nobody reviews a revert that merges by itself: it goes where the change was
+// that it takes back, whatever somebody makes its base.
+func TestRevertThatWasSentElsewhere(t *testing.T) {
+	w := start(t)
+	w.repo.auto = true
+	w.repo.more = []model.Environment{{Name: "qa", Branch: "qa"}}
+	first, err := w.repo.Head(t.Context(), "staging")
+	w.ok(err)
+	w.ok(w.repo.git.SetBranch(t.Context(), "qa", first, ""))
+	w.trusted()
+	pr := w.propose("broken", "Break")
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.engine.deploy("staging", w.merge(pr.Number), model.FailedRun, "boom")
+	var revert forge.PullRequest
+	w.until("revert", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "staging", Head: fmt.Sprintf("hubs:revert-%d", pr.Number)})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		revert = list[0]
+		return ""
+	})
+	w.checked(revert.Number, revert.Head.Commit)
+	// As a reviewer may, at the forge.
+	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
+	w.ok(err)
+	const qa = "qa"
+	_, err = w.forge.Host.EditPull(t.Context(), stored, int64(revert.Number), func(p *store.Pull) error {
+		p.BaseRef = qa
+		return nil
+	})
+	w.ok(err)
+	_, err = w.forge.Host.Look(t.Context(), stored, int64(revert.Number))
+	w.ok(err)
+	w.control.Handle(forge.PullRequestEvent{Number: revert.Number})
+	var run model.Run
+	w.until("a check for qa", func() string {
+		if run = w.checked(revert.Number, revert.Head.Commit); run.Pull.Base != qa {
+			return "it is for " + run.Pull.Base
+		}
+		return ""
+	})
+	w.engine.finish(run.ID, model.Done, model.PartPassed, "fine")
+	w.says(revert.Number, "Ready")
+	time.Sleep(300 * time.Millisecond)
+	if p, err := w.hubship.PullRequest(t.Context(), revert.Number); err != nil || p.Merged {
+		t.Errorf("it was merged into %s without a review (%v)", p.Base.Branch, err)
+	}
+}
+
 func TestRevertByHand(t *testing.T) {
 	w := start(t)
 	w.trusted()
@@ -447,6 +498,70 @@ func TestSameHead(t *testing.T) {
 	_, err = w.carl.Update(t.Context(), pr.Number, forge.Change{State: &closed})
 	w.ok(err)
 	w.wants(head, "hubship/policy", "failure prod takes only promotions")
+}
+
+// A forge counts a pull request as merged once its base has the head. Whoever
+// proposes somebody else's commit earns no trust by that.
+func TestTrustIsNotEarnedByRidingAlong(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
+	w.ok(err)
+	account := w.forge.Account(store.NewAccount{Login: "mallory"})
+	mallory := w.forge.Client(account, w.name)
+	fork, err := w.forge.Host.Fork(t.Context(), stored, account, "")
+	w.ok(err)
+	theirs := w.forge.Client(account, forge.Repository{Owner: "mallory", Name: fork.Name})
+	w.git(theirs, w.tree, "push", "--quiet", w.remote(theirs).URL, pr.Head.Commit+":refs/heads/mine")
+	_, err = mallory.Open(t.Context(), forge.NewPullRequest{Title: "Mine", Head: "mallory:mine", Base: "staging"})
+	w.ok(err)
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.engine.deploy("staging", w.merge(pr.Number), model.Done, "")
+	w.says(pr.Number, "staging")
+	w.until("the other one counts as merged", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{State: forge.Closed})
+		if err != nil || len(list) != 2 || !list[0].Merged || !list[1].Merged {
+			return fmt.Sprint(len(list), err)
+		}
+		return ""
+	})
+	time.Sleep(500 * time.Millisecond)
+	if known, _, err := w.memory.Reported(t.Context(), pulls.TrustKey(w.name, account.ID)); err != nil || known != "" {
+		t.Errorf("who rode along is trusted: %q, %v", known, err)
+	}
+}
+
+// A commit that goes to several branches is as good as the worst of its checks:
+// what is built and tried for one of them is not for the other.
+func TestSameHeadElsewhere(t *testing.T) {
+	w := start(t)
+	w.repo.more = []model.Environment{{Name: "qa", Branch: "qa"}}
+	first, err := w.repo.Head(t.Context(), "staging")
+	w.ok(err)
+	w.ok(w.repo.git.SetBranch(t.Context(), "qa", first, ""))
+	w.trusted()
+	pr := w.propose("add", "Add")
+	head := pr.Head.Commit
+	w.engine.finish(w.checked(pr.Number, head).ID, model.Done, model.PartPassed, "fine")
+	w.wants(head, "hubship/images", "success fine")
+	other, err := w.carl.Open(t.Context(), forge.NewPullRequest{Title: "Into qa too", Head: "carl:add", Base: "qa"})
+	w.ok(err)
+	run := w.checked(other.Number, head)
+	w.wants(head, "hubship/images", "pending")
+	w.engine.change(run.ID, func(r *model.Run) {
+		r.State, r.Finished = model.FailedRun, time.Now()
+		for i := range r.Pull.Parts {
+			r.Pull.Parts[i].State = model.PartPassed
+		}
+		images := r.Pull.Part(model.PartImages)
+		images.State, images.Summary = model.PartFailed, "does not build"
+	})
+	w.wants(head, "hubship/images", "failure does not build")
+	closed := forge.Closed
+	_, err = w.carl.Update(t.Context(), other.Number, forge.Change{State: &closed})
+	w.ok(err)
+	w.wants(head, "hubship/images", "success fine")
 }
 
 // The fork goes away in the middle of a check, and the base of another one: the

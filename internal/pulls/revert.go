@@ -16,7 +16,9 @@ import (
 // revertBranch begins the names of branches that take something back.
 const revertBranch = "revert-"
 
-// autoKey remembers the commit of a revert that is to be merged by itself.
+// autoKey remembers the commit of a revert that is to be merged by itself, and
+// the branch that it goes to: whoever may write can send a pull request to
+// another one.
 func autoKey(number int) string { return fmt.Sprintf("merge/%d", number) }
 
 // takeBack opens a pull request that reverts what made the newest run of an
@@ -162,7 +164,7 @@ func (c *Controller) span(ctx context.Context, pr forge.PullRequest) (before, af
 	if err != nil {
 		return "", "", err
 	}
-	return c.o.Repository.Landed(ctx, pr.MergeCommit, commits)
+	return c.o.Repository.Landed(ctx, pr.MergeCommit, pr.Base.Commit, commits)
 }
 
 // Revert opens a pull request that takes a merged one back, in the name of
@@ -242,7 +244,7 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 		return 0, err
 	}
 	if auto {
-		if err := c.o.Memory.SetReported(ctx, autoKey(opened.Number), commit, ""); err != nil {
+		if err := c.o.Memory.SetReported(ctx, autoKey(opened.Number), commit, pr.Base.Branch); err != nil {
 			return 0, err
 		}
 	}
@@ -264,8 +266,8 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	}
 	// Of what hubship pushed itself, and of that alone: anybody who may write
 	// can push to the branch.
-	commit, _, err := c.o.Memory.Reported(ctx, autoKey(pr.Number))
-	if err != nil || commit != pr.Head.Commit {
+	commit, base, err := c.o.Memory.Reported(ctx, autoKey(pr.Number))
+	if err != nil || commit != pr.Head.Commit || base != pr.Base.Branch {
 		return err
 	}
 	_, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})

@@ -75,6 +75,22 @@ func (c *Controller) trust(ctx context.Context, account int64) error {
 	return c.o.Memory.SetReported(ctx, TrustKey(c.o.Forge.Repository(), account), "merged", "")
 }
 
+// earned trusts the author of a merged pull request, if somebody who may write
+// approved this very head here. That a forge counts it as merged is not enough:
+// it does so as soon as the base has the head, and anybody can propose a commit
+// of somebody else's that is about to get there.
+func (c *Controller) earned(ctx context.Context, pr forge.PullRequest) error {
+	if known, err := c.trusts(ctx, pr.AuthorID); err != nil || known {
+		return err
+	}
+	if pr.FromFork() {
+		if approved, err := c.approved(ctx, pr); err != nil || !approved {
+			return err
+		}
+	}
+	return c.trust(ctx, pr.AuthorID)
+}
+
 // trusts says whether somebody had a pull request merged.
 func (c *Controller) trusts(ctx context.Context, account int64) (bool, error) {
 	if account == 0 {

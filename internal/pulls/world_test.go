@@ -305,6 +305,8 @@ type repository struct {
 	git *git.Repo
 	// auto lets reverts be merged by themselves.
 	auto bool
+	// more are environments beside the two.
+	more []model.Environment
 }
 
 func (r *repository) Fetch(context.Context, ...int) error { return nil }
@@ -320,6 +322,7 @@ func (r *repository) Now(ctx context.Context) (model.Process, error) {
 	p := model.Process{Branch: "staging", Commit: tip, Revert: model.RevertPropose, Environments: []model.Environment{
 		{Name: "staging", Branch: "staging"}, {Name: "prod", Branch: "prod", After: "staging"},
 	}}
+	p.Environments = append(p.Environments, r.more...)
 	if r.auto {
 		p.Revert = model.RevertAuto
 	}
@@ -338,7 +341,7 @@ func (r *repository) Changed(ctx context.Context, base, head, _ string) ([]strin
 	return r.git.ChangedPaths(ctx, base, head)
 }
 
-func (r *repository) Landed(ctx context.Context, merge string, _ []forge.Commit) (before, after string, err error) {
+func (r *repository) Landed(ctx context.Context, merge, _ string, _ []forge.Commit) (before, after string, err error) {
 	before, err = r.git.Resolve(ctx, merge+"^1")
 	return before, merge, err
 }

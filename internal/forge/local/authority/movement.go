@@ -48,6 +48,7 @@ type Who struct {
 	Role     Role // in the repository whose reference moves
 	Disabled bool
 	Lends    bool // what they showed, a token or a session, lends the right to write
+	Own      bool // hubship's account, which merges what others decided
 }
 
 // Repository is the one whose reference moves.
@@ -90,6 +91,11 @@ type Merge struct {
 	// Green says that statuses are required, and all that are required are
 	// green.
 	Green bool
+	// Agreed says that a maintainer's approval of the very head counts.
+	Agreed bool
+	// Other says that the files which the base would get are not those of the
+	// test merge, which is what checks and people have seen.
+	Other bool
 }
 
 // Movement is everything that is to be known about a movement.
@@ -254,6 +260,9 @@ func (m Movement) mergeRefusal(base string) *Refusal {
 		return not("A merge only adds to its base.")
 	case len(m.Merge.Reasons) > 0 && (!above || m.Merge.Final):
 		return not("%s.", strings.Join(m.Merge.Reasons, ". "))
+	case m.Merge.Other:
+		// A rebase leaves merges out, with what they themselves change.
+		return not("This way it comes to other files than the merge that was checked: choose another way to merge.")
 	case p != nil && len(p.Heads) > 0 && m.Merge.Method != "merge":
 		// The branch that it comes from goes on: with other commits on this
 		// side the two would differ for ever.
@@ -269,8 +278,10 @@ func (m Movement) mergeRefusal(base string) *Refusal {
 }
 
 // process lets maintainers alone change how changes are shipped, but for a merge
-// whose required statuses are green: hubship's own is among them, and tells who
-// approved it.
+// whose head one of them approved and whose required statuses are green. The
+// statuses alone do not do: they tell of the base as it was when it was looked
+// at, and this is asked about what moves. hubship's account merges by itself
+// what follows from rules, so that its role says nothing there.
 func process(m Movement) *Refusal {
 	what := m.Process.What
 	switch {
@@ -279,7 +290,8 @@ func process(m Movement) *Refusal {
 	case !m.Process.Alters:
 		return nil
 	}
-	if m.Who.Role == Maintainer || (m.Door == DoorMerge && m.Merge != nil && m.Merge.Green) {
+	byItself := m.Door == DoorMerge && m.Who.Own
+	if m.Who.Role == Maintainer && !byItself || (m.Door == DoorMerge && m.Merge != nil && m.Merge.Green && m.Merge.Agreed) {
 		return nil
 	}
 	if what == "" {

@@ -71,9 +71,21 @@ func TestDecide(t *testing.T) {
 		"the process":                  {push(Reviewer, func(m *Movement) { m.Process = Process{Alters: true, What: "review.approvals"} }), "review.approvals"},
 		"the process, unknown":         {push(Reviewer, func(m *Movement) { m.Process = Process{Unknown: "git is gone"} }), "git is gone"},
 		"the process, by a maintainer": {push(Maintainer, func(m *Movement) { m.Process = Process{Alters: true} }), ""},
-		"the process, merged green": {push(Reviewer, func(m *Movement) {
-			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true}
+		"the process, merged green and agreed": {push(Reviewer, func(m *Movement) {
+			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true, Agreed: true}
 		}), ""},
+		"the process, merged green alone": {push(Reviewer, func(m *Movement) {
+			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true}
+		}), "maintainer has to approve"},
+		"the process, agreed and not green": {push(Reviewer, func(m *Movement) {
+			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Agreed: true}
+		}), "maintainer has to approve"},
+		"the process, merged by hubship": {push(Maintainer, func(m *Movement) {
+			m.Who.Own, m.Process, m.Door, m.Merge = true, Process{Alters: true}, DoorMerge, &Merge{Green: true}
+		}), "maintainer has to approve"},
+		"a merge to other files": {push(Maintainer, func(m *Movement) {
+			m.Door, m.Merge = DoorMerge, &Merge{Green: true, Other: true}
+		}), "other files"},
 		"the process, merged with nothing required": {push(Reviewer, func(m *Movement) {
 			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{}
 		}), "maintainer has to approve"},

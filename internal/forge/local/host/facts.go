@@ -80,8 +80,11 @@ func (f *facts) gather(ctx context.Context, m RefMove) (authority.Movement, erro
 		if out.Merge, err = f.mergeFacts(ctx, f.repo, *f.merge, out.Protection, f.how); err != nil {
 			return out, err
 		}
+		if out.Merge.Other, err = f.other(ctx, m); err != nil {
+			return out, err
+		}
 	}
-	if !f.unseen && out.Who.Role != authority.Maintainer && (out.Merge == nil || !out.Merge.Green) {
+	if !f.unseen && (out.Who.Role != authority.Maintainer || out.Who.Own) {
 		out.Process = f.process(ctx, branch, m)
 	}
 	return out, nil
@@ -123,7 +126,7 @@ func (f *facts) asker(ctx context.Context) (authority.Who, error) {
 	if err != nil {
 		return authority.Who{}, err
 	}
-	f.who = &authority.Who{Account: a.ID, Login: a.Login, Role: role, Disabled: a.Disabled, Lends: true}
+	f.who = &authority.Who{Account: a.ID, Login: a.Login, Role: role, Disabled: a.Disabled, Lends: true, Own: f.IsOwn(a)}
 	return *f.who, nil
 }
 
@@ -211,6 +214,19 @@ func (f *facts) process(ctx context.Context, branch string, m RefMove) authority
 	return authority.Process{Alters: alters, What: what}
 }
 
+// other says whether a merge brings other files than the test merge has.
+func (f *facts) other(ctx context.Context, m RefMove) (bool, error) {
+	if f.merge.TestSHA == "" {
+		return true, nil
+	}
+	seen, err := f.git.TreeOf(ctx, f.merge.TestSHA)
+	if err != nil {
+		return false, err
+	}
+	now, err := f.git.TreeOf(ctx, m.New)
+	return err == nil && now != seen, err
+}
+
 // mergeFacts are those about a pull request that is to be merged.
 func (h *Host) mergeFacts(ctx context.Context, repo store.Repository, p store.Pull, rules *Protection, o MergeOptions) (*authority.Merge, error) {
 	v, err := h.Judge(ctx, repo, p)
@@ -225,5 +241,6 @@ func (h *Host) mergeFacts(ctx context.Context, repo store.Repository, p store.Pu
 		}
 		out.Green = len(missing) == 0
 	}
-	return out, nil
+	out.Agreed, err = h.agreed(ctx, repo, p)
+	return out, err
 }

@@ -64,7 +64,12 @@ type Options struct {
 	// are no maintainers, with the lock of the repository's references: it must
 	// not move any. Nil when no branch says how changes are shipped.
 	Alters func(ctx context.Context, repository store.Repository, branch, old, new string) (alters bool, what string, err error)
-	Log    *slog.Logger // nil for slog.Default
+	// Checked says why a pull request, whose required statuses are green, was not
+	// checked as what it is: its head going into TestBase of its base; "" when it
+	// was. A status is of a commit, whatever its base, and wherever that was. Nil
+	// when statuses alone count.
+	Checked func(ctx context.Context, repository store.Repository, p store.Pull) (why string, err error)
+	Log     *slog.Logger // nil for slog.Default
 }
 
 // Host is safe for concurrent use and must be closed.

@@ -148,6 +148,31 @@ func (h *Host) Counts(ctx context.Context, repo store.Repository, p store.Pull, 
 	}.Counts(), nil
 }
 
+// agreed says whether a maintainer's approval counts of where a pull request is.
+func (h *Host) agreed(ctx context.Context, repo store.Repository, p store.Pull) (bool, error) {
+	opinions, err := h.Opinions(ctx, repo, p)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range opinions {
+		a, err := h.Store.Account(ctx, r.Author)
+		if err != nil {
+			return false, err
+		}
+		role, err := h.Role(a, repo)
+		if err != nil {
+			return false, err
+		}
+		if role != authority.Maintainer || h.IsOwn(a) {
+			continue
+		}
+		if why, err := h.Counts(ctx, repo, p, r); err != nil || why == "" {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 // notePushersBefore takes over who moved the head's branch before the pull
 // request was opened.
 func (h *Host) notePushersBefore(ctx context.Context, p store.Pull) error {
@@ -237,6 +262,14 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 	}
 	for _, name := range missing {
 		block("Required status check %q is expected", name)
+	}
+	if len(missing) == 0 && h.opts.Checked != nil {
+		switch why, err := h.opts.Checked(ctx, repo, p); {
+		case err != nil:
+			return err
+		case why != "":
+			block("%s", why)
+		}
 	}
 	if !rules.Checks.Strict {
 		return nil

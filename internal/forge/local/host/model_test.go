@@ -167,7 +167,12 @@ func (w *walk) unprocessed(who, branch, old, is string, merged *proposal) string
 		return ""
 	}
 	if r := w.guarded[branch]; merged != nil && r != nil && r.check && w.green[w.headOf(merged)] {
-		return ""
+		for reviewer, commit := range merged.approved {
+			if commit == w.headOf(merged) && reviewer != merged.author && !merged.pushed[reviewer] && w.people[reviewer].role == store.Maintainer {
+				return ""
+			}
+		}
+		return "it alters the process, and no maintainer approved it"
 	}
 	return "it alters the process"
 }

@@ -356,12 +356,6 @@ func (h *Host) dismissStale(ctx context.Context, repo store.Repository, p store.
 	return h.dropApprovals(ctx, p, func(r store.Review) bool { return r.SHA != p.HeadSHA })
 }
 
-// DropApprovals ends all approvals of a pull request, as when it goes to another
-// branch.
-func (h *Host) DropApprovals(ctx context.Context, p store.Pull) error {
-	return h.dropApprovals(ctx, p, func(store.Review) bool { return true })
-}
-
 func (h *Host) dropApprovals(ctx context.Context, p store.Pull, which func(store.Review) bool) error {
 	list, err := h.Store.Reviews(ctx, p.ID)
 	if err != nil {
@@ -407,10 +401,29 @@ func (h *Host) Look(ctx context.Context, repo store.Repository, number int64) (s
 }
 
 // EditPull changes a pull request while nothing else happens to it, a merge
-// above all.
+// above all. Where it goes to another branch by that, its approvals end: they
+// were of the change to the branch that it was for. They end before, so that an
+// error leaves none for the new branch, and once more after, for those that came
+// in between. edit may be called twice.
 func (h *Host) EditPull(ctx context.Context, repo store.Repository, number int64, edit func(*store.Pull) error) (store.Pull, error) {
 	defer h.lock(repo.ID)()
-	return h.Store.EditPull(ctx, repo.ID, number, edit)
+	p, err := h.Store.Pull(ctx, repo.ID, number)
+	if err != nil {
+		return p, err
+	}
+	base := p.BaseRef
+	if err := edit(&p); err != nil {
+		return p, err
+	}
+	end := func() error { return nil }
+	if p.BaseRef != base {
+		end = func() error { return h.dropApprovals(ctx, p, func(store.Review) bool { return true }) }
+	}
+	if err := end(); err != nil {
+		return p, err
+	}
+	p, err = h.Store.EditPull(ctx, repo.ID, number, edit)
+	return p, errors.Join(err, end())
 }
 
 // ClosePull closes an open pull request without merging it.

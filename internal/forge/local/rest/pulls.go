@@ -316,12 +316,6 @@ func (c *call) changePull(in pullInput) (store.Pull, error) {
 		if err := c.newBase(p, *in.Base); err != nil {
 			return p, err
 		}
-		// What was approved is the change to the branch that it was for.
-		if *in.Base != p.BaseRef {
-			if err := c.host.DropApprovals(c.ctx, p); err != nil {
-				return p, err
-			}
-		}
 	}
 	edited := in.Title != nil || in.Body != nil || in.Base != nil
 	if p, err = c.host.EditPull(c.ctx, c.repo, p.Number, func(p *store.Pull) error {
