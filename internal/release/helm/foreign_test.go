@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,6 +102,26 @@ custom:
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v\nwant %v", got, want)
+	}
+}
+
+// Values switch an image off only where something reads the switch: KubeSpawner
+// starts what a profile names, whatever else the profile says.
+func TestSwitchesThatNothingReads(t *testing.T) {
+	for at, values := range map[string]string{
+		"a profile":     `singleuser: {profileList: [{display_name: x, enabled: false, kubespawner_override: {image: "quay.io/x/evil:1"}}]}`,
+		"an override":   `singleuser: {profileList: [{kubespawner_override: {enabled: false, image: "quay.io/x/evil:1"}}]}`,
+		"the spawner":   `hub: {config: {KubeSpawner: {enabled: false, image: "quay.io/x/evil:1"}}}`,
+		"all of it":     `singleuser: {enabled: false, image: {name: quay.io/x/evil, tag: 1}}`,
+		"what is given": `custom: {enabled: false, image: "quay.io/x/evil:1"}`,
+	} {
+		found, err := newReleases(t, nil).Foreign(t.Context(), wantOf(runner(values, nil), model.Resolved{}), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/evil:1" }) {
+			t.Errorf("%s: an image that users' servers may run is not seen: %+v", at, found.Images)
+		}
 	}
 }
 
