@@ -130,7 +130,8 @@ type Releases interface {
 	// that is ErrNotProven. It is ErrUnknown when a repository does not answer.
 	Foreign(ctx context.Context, u Upgrade, only bool) (Foreign, error)
 	// Upgrade installs or upgrades the release, waits until it is ready and
-	// returns what runs then. A release left pending is recovered first. A
+	// returns what runs then. It applies the release whatever Helm's records
+	// claim of it. A release left pending is recovered first. A
 	// failed upgrade is rolled back before it returns; the error is then an
 	// *UpgradeError.
 	Upgrade(ctx context.Context, cluster model.Cluster, u Upgrade) (model.Observed, error)
