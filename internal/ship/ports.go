@@ -89,10 +89,13 @@ type Upgrade struct {
 	// Resolved is what names of things made elsewhere stand for. What is not
 	// among them is not fetched.
 	Resolved model.Resolved
-	Tree     fs.FS // of Desired.Commit
-	Inputs   string
-	Run      string
-	Log      func(level model.Level, text string) // what it waits for, as it changes
+	// Proven says that the release may run no images but these, since an
+	// environment comes before that has to have run them.
+	Proven bool
+	Tree   fs.FS // of Desired.Commit
+	Inputs string
+	Run    string
+	Log    func(level model.Level, text string) // what it waits for, as it changes
 }
 
 // Foreign is what a release is made of that was made elsewhere.

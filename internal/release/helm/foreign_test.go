@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
@@ -122,6 +123,47 @@ func TestSwitchesThatNothingReads(t *testing.T) {
 		if !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/evil:1" }) {
 			t.Errorf("%s: an image that users' servers may run is not seen: %+v", at, found.Images)
 		}
+	}
+}
+
+// A chart that looks around in the cluster, at the clock or at its revision
+// renders there what no render before could tell.
+func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {
+	digest := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
+	u := ship.Upgrade{
+		Proven: true, Images: []model.Built{{ID: "user", Name: "r/user", Tag: "h-1", Digest: digest("1")}},
+		Resolved: model.Resolved{Images: []model.ResolvedImage{{Ref: "quay.io/x/hub:1", Digest: digest("2")}}},
+	}
+	pod := func(spec string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: " + spec + "\n"
+	}
+	for spec, want := range map[string]bool{
+		`{containers: [{name: c, image: "r/user:h-1@` + digest("1") + `"}]}`:                                                true,
+		`{containers: [{name: c, image: "quay.io/x/hub:1@` + digest("2") + `"}, {name: d, image: "quay.io/x/hub:1"}]}`:      true,
+		`{containers: [{name: c, image: "r/user:h-1"}]}`:                                                                    false,
+		`{containers: [{name: c, image: "quay.io/x/evil:1"}]}`:                                                              false,
+		`{containers: [{name: c, image: "quay.io/x/hub:1@` + digest("3") + `"}]}`:                                           false,
+		`{initContainers: [{name: c, image: "quay.io/x/evil:1"}], containers: [{name: c, image: "quay.io/x/hub:1"}]}`:       false,
+		`{containers: [{name: c, image: "quay.io/x/hub:1"}], volumes: [{name: v, image: {reference: "quay.io/x/evil:1"}}]}`: false,
+	} {
+		for _, rec := range []*rspb.Release{{Manifest: pod(spec)}, {Hooks: []*rspb.Hook{{Manifest: pod(spec)}}}} {
+			up := &upgrade{Upgrade: u}
+			if err := up.proven(rec); (err == nil) != want || err != nil && !errors.Is(err, ship.ErrNotProven) {
+				t.Errorf("%s: %v", spec, err)
+			}
+			if up.Proven = false; up.proven(rec) != nil {
+				t.Errorf("%s: the first environment proves, and needs no proof", spec)
+			}
+		}
+	}
+}
+
+// Images come as volumes, too.
+func TestImagesAsVolumes(t *testing.T) {
+	tree := runner("singleuser: {storage: {extraVolumes: [{name: v, image: {reference: \"quay.io/x/volume:1\"}}]}}", nil)
+	found, err := newReleases(t, nil).Foreign(t.Context(), wantOf(tree, model.Resolved{}), true)
+	if err != nil || !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/volume:1" }) {
+		t.Errorf("%+v, %v", found.Images, err)
 	}
 }
 

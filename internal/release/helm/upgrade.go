@@ -163,6 +163,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		if release.NamesUnapproved(rec.Manifest) || slices.ContainsFunc(rec.Hooks, func(h *rspb.Hook) bool { return release.NamesUnapproved(h.Manifest) }) {
 			return &ownWords{model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)}
 		}
+		if err := up.proven(rec); err != nil {
+			return err
+		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
 				return &ownWords{err}
@@ -183,6 +186,31 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	}
 	cfg.kube.timeout = up.r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
+}
+
+// proven refuses what a chart makes of this very cluster, moment or release and
+// what therefore no render before could tell: an image that the environment
+// before never ran.
+func (up *upgrade) proven(rec *rspb.Release) error {
+	if !up.Proven {
+		return nil
+	}
+	texts := []string{rec.Manifest}
+	for _, h := range rec.Hooks {
+		texts = append(texts, h.Manifest)
+	}
+	for _, text := range texts {
+		objects, err := release.ParseManifest([]byte(text))
+		if err != nil {
+			return err
+		}
+		if n := len(release.Unproven(objects, up.Images, up.Resolved)); n > 0 {
+			// Not which ones: a chart can put a secret into such a name.
+			return &ownWords{model.WithHint(fmt.Errorf("of the images that the chart renders in this cluster, %d: %w", n, ship.ErrNotProven),
+				"name images in the values, not by what the chart finds in the cluster")}
+		}
+	}
+	return nil
 }
 
 func setLabel(labels map[string]string, key, value string) {
