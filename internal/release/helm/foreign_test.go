@@ -126,6 +126,51 @@ func TestSwitchesThatNothingReads(t *testing.T) {
 	}
 }
 
+// An image that a template names outright is what was proven too, also when its
+// tag has moved since. What only looks alike is left alone.
+func TestTemplatesCarryDigests(t *testing.T) {
+	tree := runner("{}", map[string]string{"c/charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "c/charts/sub/templates/p.yaml": `apiVersion: v1
+kind: Pod
+metadata: {name: sub}
+spec:
+  containers:
+  - image: "docker.io/library/side:3"
+    name: a
+  - name: b
+    image: docker.io/library/side:3 # a comment
+  - {name: c, image: 'docker.io/library/side:3'}
+  - {name: d, image: docker.io/library/side:31}
+  - {name: e, image: docker.io/library/side:3-slim}
+`})
+	r, digest := newReleases(t, nil), "sha256:"+strings.Repeat("5", 64)
+	before, _, err := r.charts.load(t.Context(), tree, "commit", "c", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinTemplates(before, []model.ResolvedImage{{Ref: "docker.io/library/side:3", Digest: digest}})
+	c := &compiled{}
+	if err := c.adopt(before, "c"); err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.renderer.renderChart(t.Context(), c, RenderRequest{Chart: "c", Release: "rel", Namespace: "ns", Values: map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := release.Runs(made.Objects)
+	if !runs["docker.io/library/side:3@"+digest] || runs["docker.io/library/side:3"] || !runs["docker.io/library/side:31"] || !runs["docker.io/library/side:3-slim"] {
+		t.Errorf("%v", runs)
+	}
+	again, _, err := r.charts.load(t.Context(), tree, "commit", "c", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range again.Dependencies()[0].Templates {
+		if strings.Contains(string(f.Data), digest) {
+			t.Error("the chart that others render was changed")
+		}
+	}
+}
+
 // A chart that looks around in the cluster, at the clock or at its revision
 // renders there what no render before could tell.
 func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {

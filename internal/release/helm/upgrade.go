@@ -86,6 +86,7 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 	if err := pinImages(ch, up.values, up.Resolved.Images); err != nil {
 		return model.Observed{}, err
 	}
+	pinTemplates(ch, up.Resolved.Images)
 	cfg, err := up.r.configure(ctx, up.conn, t)
 	if err != nil {
 		return model.Observed{}, err
