@@ -13,8 +13,8 @@ func (a *command) verifyCommand() *cobra.Command {
 		Use:   "verify --env ENVIRONMENT [--hub HUB]...",
 		Short: "Test what runs in an environment as a user would",
 		Long: `Verify logs in to each hub of an environment as a user of its own, starts a
-server and a kernel, imports packages and cleans up. It changes no release. A
-hub that passes gets evidence for the inputs that it runs.`,
+server and a kernel, imports packages and cleans up. It changes no release
+and makes no evidence: only a deploy, which applies what it tests, does.`,
 		Example: `  hubship verify --env staging
   hubship verify --env prod --hub datahub --package numpy`,
 		Args: args(cobra.NoArgs),

@@ -43,6 +43,8 @@ type Release struct {
 	Shared  []string // those of Values that all environments share
 	Own     []string // those of Values that belong to this environment
 	Secrets []string // encrypted values files that exist, applied after Values
+	// SharedSecrets are those of Secrets that all environments share.
+	SharedSecrets []string
 }
 
 // ErrNoHubs says that a repository does not describe itself in any way that
@@ -251,6 +253,9 @@ func (c *Config) Release(hub, env string) (Release, error) {
 		}
 		if ok {
 			r.Secrets = append(r.Secrets, name)
+			if !strings.Contains(pattern, "{env}") {
+				r.SharedSecrets = append(r.SharedSecrets, name)
+			}
 		}
 	}
 	return r, nil

@@ -15,8 +15,8 @@ type Desired struct {
 	// Invalid says why this release cannot be deployed; empty when it can.
 	Invalid string `json:"invalid,omitempty"`
 	// Shared is the hash over everything that the release has in common with
-	// the same hub in the other environments: chart, shared values, image
-	// sources. Evidence is about these.
+	// the same hub in the other environments: chart, shared values and secrets,
+	// image sources. Evidence is about these.
 	Shared string `json:"shared"`
 	// Own is the hash over what belongs to this environment alone: its
 	// values and encrypted secrets.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"github.com/hubship/hubship/internal/model"
 )
 
 // Image is a place in values that names an image.
@@ -42,7 +44,8 @@ func (i Image) At() string {
 //     (image: {name, tag}), or beside a repository, wherever it stands
 //     (web: {repository, tag}, with a registry before it if there is one);
 //   - a text under a key that speaks of an image (image: "debian:12"), as
-//     containers, profiles of KubeSpawner and its options have it.
+//     containers, profiles of KubeSpawner and its options have it;
+//   - a text under "reference" in such a map, as volumes of images have it.
 //
 // What does not read as a reference, such as a template, is none.
 func Images(values map[string]any) []Image {
@@ -60,7 +63,7 @@ func walkImages(v any, at []any, out *[]Image) {
 		for _, k := range slices.Sorted(maps.Keys(v)) {
 			below := append(slices.Clip(at), k)
 			if text, ok := v[k].(string); ok {
-				if speaksOfImage(k) && isReference(text) {
+				if (speaksOfImage(k) || k == "reference" && inImage(at)) && isReference(text) {
 					*out = append(*out, Image{Path: below, Ref: text})
 				}
 				continue
@@ -205,7 +208,7 @@ func put(values, merged any, path []any, text string) error {
 }
 
 // Runs lists the images that the containers of objects run, init containers
-// and jobs included.
+// and jobs included, and those that their pods mount as volumes.
 func Runs(objects []Object) map[string]bool {
 	out := map[string]bool{}
 	for _, o := range objects {
@@ -227,6 +230,15 @@ func containers(v any, out map[string]bool) {
 					}
 				}
 			}
+			if list, ok := e.([]any); ok && k == "volumes" {
+				for _, volume := range list {
+					m, _ := volume.(map[string]any)
+					image, _ := m["image"].(map[string]any)
+					if ref, ok := image["reference"].(string); ok {
+						out[ref] = true
+					}
+				}
+			}
 			containers(e, out)
 		}
 	case []any:
@@ -234,4 +246,24 @@ func containers(v any, out map[string]bool) {
 			containers(e, out)
 		}
 	}
+}
+
+// Unproven lists those of the images that objects run which are neither built
+// nor known by name or digest, sorted.
+func Unproven(objects []Object, built []model.Built, resolved model.Resolved) []string {
+	known := map[string]bool{}
+	for _, b := range built {
+		known[b.Digest] = true
+	}
+	for _, i := range resolved.Images {
+		known[i.Ref], known[i.Digest] = true, true
+	}
+	delete(known, "")
+	var out []string
+	for _, ref := range slices.Sorted(maps.Keys(Runs(objects))) {
+		if !known[ref] && !known[DigestOf(ref)] {
+			out = append(out, ref)
+		}
+	}
+	return out
 }

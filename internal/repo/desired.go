@@ -141,13 +141,17 @@ func (s *snapshot) shared(cfg *config.Config, hub model.Hub, files config.Releas
 	for _, i := range images {
 		e.Add("image", i.ID, i.Hash, i.Values, i.Repository)
 	}
+	if err := s.addFiles(e, "secrets", hub, files.SharedSecrets); err != nil {
+		return "", err
+	}
 	for _, p := range hub.Pinned {
 		e.Add("pinned", p.Name, p.Tag, p.Values)
 	}
 	return e.Hex(), nil
 }
 
-// own is the digest over what belongs to one environment.
+// own is the digest over what belongs to one environment, all of its secrets
+// among it.
 func (s *snapshot) own(hub model.Hub, files config.Release) (string, error) {
 	e := plan.NewEncoder(ownVersion)
 	if err := s.addFiles(e, "values", hub, files.Own); err != nil {

@@ -152,6 +152,24 @@ func TestDesired(t *testing.T) {
 	}
 }
 
+// Secrets that all environments share override values in all of them: they are
+// proven like these.
+func TestSharedSecretsAreShared(t *testing.T) {
+	r := newRepository(t)
+	r.set("hubship.yaml", strings.Replace(description, `secrets: ["secrets/{env}.yaml"]`, `secrets: [secrets/all.yaml, "/common/all.yaml", "secrets/{env}.yaml"]`, 1))
+	r.set("deployments/datahub/secrets/all.yaml", "sealed")
+	before := r.commit("staging")
+	for name, shared := range map[string]bool{"deployments/datahub/secrets/all.yaml": true, "common/all.yaml": true, "deployments/datahub/secrets/prod.yaml": false} {
+		r.set(name, "sealed anew")
+		after := r.commit("staging")
+		was, is := r.desired(before, "prod")["datahub"], r.desired(after, "prod")["datahub"]
+		if (was.Shared != is.Shared) != shared || was.Own == is.Own || is.Shared != r.desired(after, "staging")["datahub"].Shared {
+			t.Errorf("%s: shared inputs %.8s became %.8s", name, was.Shared, is.Shared)
+		}
+		before = after
+	}
+}
+
 // TestGolden holds the encodings. A change makes every image and all evidence
 // new, so it has to be meant.
 func TestGolden(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // workflowVersion names the shape of the workflows below, not of the binary:
 // a run that an older process left unfinished is taken up by any process of
 // the same shape. It changes when steps are added, removed or reordered.
-const workflowVersion = "2"
+const workflowVersion = "3"
 
 // Ports are the adapters that the engine works through.
 type Ports struct {

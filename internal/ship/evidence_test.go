@@ -15,6 +15,7 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
 )
@@ -109,8 +110,8 @@ func TestUnsignedEvidenceIsVerifiedAnew(t *testing.T) {
 			t.Errorf("%s was verified %d times, want once: %v", key, seen[key], seen)
 		}
 	}
-	if n := len(w.revisions("bio@staging")); n != upgrades {
-		t.Errorf("it was upgraded again: %d revisions, not %d", n, upgrades)
+	if n := len(w.revisions("bio@staging")); n != upgrades+1 {
+		t.Errorf("what was tested was not applied once: %d revisions after %d", n, upgrades)
 	}
 	if w.revisions("bio@prod") == nil {
 		t.Error("prod has nothing, though staging is verified")
@@ -157,5 +158,96 @@ func TestForgedEvidencePromotesNothing(t *testing.T) {
 	st, err := e.Status(t.Context())
 	if err != nil || len(st.Environments[0].Releases[0].Refused) != 1 {
 		t.Errorf("the status does not say so: %+v, %v", st.Environments[0].Releases[0].Refused, err)
+	}
+}
+
+// Whoever may write Secrets in the staging namespace writes a record of Helm's
+// that claims the inputs of a change to come, so that hubship tests what ran
+// before and takes it for the change. A verification that a person asks for
+// proves nothing of it either.
+func TestForgedRecordsOfHelmProveNothing(t *testing.T) {
+	for name, kind := range map[string]model.RunKind{"a deploy": model.Deploy, "a verification": model.Verify} {
+		t.Run(name, func(t *testing.T) {
+			w, e := live(t, t.TempDir())
+			bad := w.commit("staging", "bad", map[string]string{"common": "bad"})
+			fleet, err := w.Fleet(t.Context(), bad)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wanted, err := w.Desired(t.Context(), fleet, "staging")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.set(func() {
+				for _, d := range wanted {
+					forged := plan.Inputs(d, []model.Built{w.registry[d.Images[0].Hash]}, model.Resolved{})
+					w.releases[d.Target.Key()] = append(w.releases[d.Target.Key()], record{forged, bad, model.Deployed})
+				}
+			})
+			r, err := e.Start(t.Context(), model.RunRequest{Kind: kind, Environment: "staging"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r = ended(t, e, r); r.State != model.Done {
+				t.Fatalf("%s: %s", r.State, r.Reason)
+			}
+			applied := map[string]bool{}
+			for _, u := range w.upgraded {
+				applied[u.Desired.Target.Hub+u.Desired.Commit] = true
+			}
+			for _, d := range wanted {
+				ev, ok, err := w.Evidence(t.Context(), model.Cluster{}, d.Target, d.Shared)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ok && !applied[d.Target.Hub+ev.Commit] {
+					t.Errorf("%s: evidence of what staging never ran: %+v", d.Target, ev)
+				}
+			}
+		})
+	}
+}
+
+// Between the plan of a run and the upgrade of one of its releases, staging is
+// halted, the process names another place, or the commit leaves the branch.
+func TestWhatWasPlannedIsAskedAgain(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"staging is halted":         func(w *world) { w.halts["data@staging"] = model.Halt{Run: "r", Reason: "rolled back by hand"} },
+		"evidence is gone":          func(w *world) { w.evidence["data@staging"] = nil },
+		"prod lives elsewhere":      func(w *world) { w.environments[1].Namespace = "{hub}-live" },
+		"the process is broken":     func(w *world) { w.broken = true },
+		"the branch was wound back": func(w *world) { w.branches["prod"] = w.commits[0].id },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, e := live(t, t.TempDir())
+			push(t, e, "staging", w.commit("staging", "next", map[string]string{"common": "2"}))
+			run := "" // that took the Lease of prod's release
+			w.set(func() {
+				w.locked = func(key, holder string) {
+					if key == "data@prod" {
+						change(w)
+						w.locked, run = nil, holder
+					}
+				}
+			})
+			push(t, e, "prod", w.merge("prod", "staging"))
+			r, err := e.Run(t.Context(), run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.State != model.Refused {
+				t.Errorf("%s: %s", r.State, r.Reason)
+			}
+			w.set(func() {
+				for _, u := range w.upgraded {
+					if u.Run == r.ID && u.Desired.Target.Key() == "data@prod" {
+						t.Error("prod was upgraded all the same")
+					}
+				}
+				if h, ok := w.halts["data@prod"]; ok {
+					t.Errorf("the change was blamed: %+v", h)
+				}
+			})
+		})
 	}
 }

@@ -287,6 +287,56 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 	return proof, nil
 }
 
+// refusedNow says why a release that a plan let in may not be deployed any more,
+// or "". Between the plan and now there may be hours: other hubs went first, the
+// Lease was somebody else's, or this process was not there. Meanwhile a halt may
+// have come, a key gone, or the process changed. What cannot be asked refuses;
+// only the end of the context is an error.
+func (e *Engine) refusedNow(ctx context.Context, in releaseInput) (string, error) {
+	why, err := e.askAgain(ctx, in)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "whether it may still be deployed is not known: " + describe(err), nil
+	}
+	return why, nil
+}
+
+func (e *Engine) askAgain(ctx context.Context, in releaseInput) (string, error) {
+	d := in.Plan.Desired
+	fleet, err := e.fleet(ctx, d.Commit)
+	if err != nil {
+		return "", err
+	}
+	env, ok := fleet.Environment(d.Target.Environment)
+	if !ok {
+		return fmt.Sprintf("the process has no environment %s any more", d.Target.Environment), nil
+	}
+	if t, err := fleet.Target(d.Target.Hub, env.Name); err != nil || t != d.Target {
+		return "the process says by now that it lives elsewhere", err
+	}
+	if cluster, err := e.cluster(ctx, d.Target); err != nil || cluster != in.Plan.Cluster {
+		return fmt.Sprintf("the cluster %s is another one by now", d.Target.Cluster), err
+	}
+	astray, err := e.astray(ctx, env, d.Commit)
+	if err != nil || astray != "" {
+		return astray, err
+	}
+	if env.After == "" {
+		return "", nil
+	}
+	proof, err := e.proofFor(ctx, fleet, env, d)
+	if err != nil {
+		return "", err
+	}
+	verdict := gate.Enter(gate.Request{Target: d.Target, Desired: d, After: &proof, Names: &gate.Names{Images: refs(in.Resolved.Images)}})
+	if verdict.Allowed {
+		return "", nil
+	}
+	return joinReasons(verdict.Reasons), nil
+}
+
 // allExist says whether the registry still has every one of the images.
 func (e *Engine) allExist(ctx context.Context, images []model.Built) bool {
 	for _, b := range images {

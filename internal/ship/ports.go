@@ -89,10 +89,13 @@ type Upgrade struct {
 	// Resolved is what names of things made elsewhere stand for. What is not
 	// among them is not fetched.
 	Resolved model.Resolved
-	Tree     fs.FS // of Desired.Commit
-	Inputs   string
-	Run      string
-	Log      func(level model.Level, text string) // what it waits for, as it changes
+	// Proven says that the release may run no images but these, since an
+	// environment comes before that has to have run them.
+	Proven bool
+	Tree   fs.FS // of Desired.Commit
+	Inputs string
+	Run    string
+	Log    func(level model.Level, text string) // what it waits for, as it changes
 }
 
 // Foreign is what a release is made of that was made elsewhere.
@@ -130,7 +133,8 @@ type Releases interface {
 	// that is ErrNotProven. It is ErrUnknown when a repository does not answer.
 	Foreign(ctx context.Context, u Upgrade, only bool) (Foreign, error)
 	// Upgrade installs or upgrades the release, waits until it is ready and
-	// returns what runs then. A release left pending is recovered first. A
+	// returns what runs then. It applies the release whatever Helm's records
+	// claim of it. A release left pending is recovered first. A
 	// failed upgrade is rolled back before it returns; the error is then an
 	// *UpgradeError.
 	Upgrade(ctx context.Context, cluster model.Cluster, u Upgrade) (model.Observed, error)

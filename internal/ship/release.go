@@ -162,14 +162,20 @@ func (e *Engine) takeLease(ctx dbos.Context, in releaseInput) (lease, error) {
 }
 
 // upgradeAndVerify brings the release to its inputs, tests it as a user, and
-// records evidence; on failure it goes back and halts.
+// records evidence; on failure it goes back and halts. A deploy applies the
+// release also where it claims to run these inputs already: Helm's records are
+// the namespace's, and only what hubship has just applied is proven by a test.
 func (e *Engine) upgradeAndVerify(ctx dbos.Context, in releaseInput, l lease, out *releaseOutcome) error {
-	if in.Plan.Action == plan.Upgrade {
+	if in.Run.Kind == model.Deploy {
 		up, err := e.upgradeStep(ctx, in, l)
 		if err != nil {
 			return err
 		}
 		out.Deploy = up.Took
+		if up.Value.Refused != "" {
+			out.Result.State, out.Result.Reason = model.Refused, up.Value.Refused
+			return nil // nothing was changed, and nobody is at fault
+		}
 		out.Result.Revision = up.Value.Observed.Revision
 		if up.Err != "" {
 			out.Result.State, out.Result.Reason = up.state(), up.Err
@@ -216,6 +222,7 @@ type upgraded struct {
 	Observed     model.Observed
 	Log          string
 	RolledBackTo int
+	Refused      string // why it was not begun
 }
 
 func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcome[upgraded], error) {
@@ -224,6 +231,12 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 		return attempt(ctx, e, in.Run.ID, func(ctx context.Context) (upgraded, error) {
 			ctx, cancel := l.bind(ctx)
 			defer cancel()
+			if why, err := e.refusedNow(ctx, in); err != nil {
+				return upgraded{}, err
+			} else if why != "" {
+				e.say(in.Run.ID, d.Target.Key(), model.LevelWarn, "%s: not deployed: %s", d.Target, why)
+				return upgraded{Refused: why}, nil
+			}
 			tree, err := e.Repository.FS(ctx, d.Commit)
 			if err != nil {
 				return upgraded{}, err
@@ -234,7 +247,7 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
 			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
-				Desired: d, Images: in.Images, Resolved: in.Resolved, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
+				Desired: d, Images: in.Images, Resolved: in.Resolved, Proven: !in.Plan.First, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
 				Log: func(level model.Level, text string) { e.say(in.Run.ID, d.Target.Key(), level, "%s", text) },
 			})
 			res := upgraded{Observed: obs}
@@ -306,6 +319,9 @@ func (e *Engine) sayCheck(run string, t model.Target, c model.Check) {
 // recordStep writes evidence that the release passed, and ends its halt.
 func (e *Engine) recordStep(ctx dbos.Context, in releaseInput, v model.Verification) error {
 	d := in.Plan.Desired
+	if in.Run.Kind != model.Deploy {
+		return nil // what was not applied just now is not known to be made of these inputs
+	}
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		if len(in.Images) != len(d.Images) || plan.Inputs(d, in.Images, in.Resolved) != in.Inputs {
 			e.say(in.Run.ID, d.Target.Key(), model.LevelWarn, "%s passed, but what runs is not made of commit %.12s and known images alone: no evidence is written", d.Target, d.Commit)
@@ -318,7 +334,7 @@ func (e *Engine) recordStep(ctx dbos.Context, in releaseInput, v model.Verificat
 		if err := e.Ledger.Record(ctx, in.Plan.Cluster, d.Target, ev); err != nil {
 			return false, fmt.Errorf("record evidence for %s: %w", d.Target, err)
 		}
-		if in.Plan.Halted && in.Run.Kind == model.Deploy {
+		if in.Plan.Halted {
 			if err := e.Ledger.Clear(ctx, in.Plan.Cluster, d.Target); err != nil {
 				return false, fmt.Errorf("clear the halt of %s: %w", d.Target, err)
 			}

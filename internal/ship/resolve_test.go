@@ -53,6 +53,11 @@ func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
 	if got := digestIn(w.ran("data@prod"), "quay.io/x:1"); got != "sha256:one" {
 		t.Errorf("prod runs %q", got)
 	}
+	for _, u := range w.upgraded {
+		if u.Proven != (u.Desired.Target.Environment == "prod") {
+			t.Errorf("%s: held to what is proven: %v", u.Desired.Target, u.Proven)
+		}
+	}
 	// A tag that moves changes nothing by itself.
 	before := len(settle(t, e))
 	e.Kick()

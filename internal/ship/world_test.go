@@ -57,6 +57,8 @@ type world struct {
 	elsewhere map[string]string // reference -> digest of images made elsewhere; "?" does not answer
 	upgraded  []ship.Upgrade
 
+	locked func(key, holder string) // is told of each Lease, while w is locked
+
 	failBuild   bool
 	failUpgrade bool
 	block       chan struct{} // when set, an upgrade waits for it or its context
@@ -393,9 +395,6 @@ func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (m
 	if w.failUpgrade {
 		return before, &ship.UpgradeError{Err: errors.New("Deployment hub is not ready"), Log: "Back-off restarting", RolledBackTo: before.Good}
 	}
-	if before.Status == model.Deployed && before.Inputs == u.Inputs {
-		return before, nil
-	}
 	w.upgraded = append(w.upgraded, u)
 	w.shared[u.Desired.Commit] = u.Desired.Shared
 	w.releases[key] = append(w.releases[key], record{u.Inputs, u.Desired.Commit, model.Deployed})
@@ -488,6 +487,9 @@ func (w *world) Lock(ctx context.Context, _ model.Cluster, t model.Target, holde
 		return nil, nil, fmt.Errorf("%s is locked by %s: two runs at once", t, other)
 	}
 	w.locks[t.Key()] = holder
+	if w.locked != nil {
+		w.locked(t.Key(), holder)
+	}
 	return context.Background(), func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -127,8 +127,10 @@ func (u uses) of(image release.Image) (release.Image, bool) {
 	}
 	// No object runs it. Spawners start what their configuration names, and a
 	// chart may hand on what it was given by a way of its own; a default that
-	// nothing of this takes up is that of a part that is not used.
-	return image, (spawned(image) || u.set[image.At()]) && !u.off(image)
+	// nothing of this takes up is that of a part that is not used. An `enabled:
+	// false` beside what values set or spawners start proves nothing: only the
+	// chart says whether anybody reads it.
+	return image, spawned(image) || u.set[image.At()]
 }
 
 // spawners are keys below which JupyterHub and its relatives are told what to

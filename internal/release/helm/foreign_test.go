@@ -10,11 +10,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
+	rspb "helm.sh/helm/v4/pkg/release/v1"
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
@@ -101,6 +103,112 @@ custom:
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v\nwant %v", got, want)
+	}
+}
+
+// Values switch an image off only where something reads the switch: KubeSpawner
+// starts what a profile names, whatever else the profile says.
+func TestSwitchesThatNothingReads(t *testing.T) {
+	for at, values := range map[string]string{
+		"a profile":     `singleuser: {profileList: [{display_name: x, enabled: false, kubespawner_override: {image: "quay.io/x/evil:1"}}]}`,
+		"an override":   `singleuser: {profileList: [{kubespawner_override: {enabled: false, image: "quay.io/x/evil:1"}}]}`,
+		"the spawner":   `hub: {config: {KubeSpawner: {enabled: false, image: "quay.io/x/evil:1"}}}`,
+		"all of it":     `singleuser: {enabled: false, image: {name: quay.io/x/evil, tag: 1}}`,
+		"what is given": `custom: {enabled: false, image: "quay.io/x/evil:1"}`,
+	} {
+		found, err := newReleases(t, nil).Foreign(t.Context(), wantOf(runner(values, nil), model.Resolved{}), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/evil:1" }) {
+			t.Errorf("%s: an image that users' servers may run is not seen: %+v", at, found.Images)
+		}
+	}
+}
+
+// An image that a template names outright is what was proven too, also when its
+// tag has moved since. What only looks alike is left alone.
+func TestTemplatesCarryDigests(t *testing.T) {
+	tree := runner("{}", map[string]string{"c/charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "c/charts/sub/templates/p.yaml": `apiVersion: v1
+kind: Pod
+metadata: {name: sub}
+spec:
+  containers:
+  - image: "docker.io/library/side:3"
+    name: a
+  - name: b
+    image: docker.io/library/side:3 # a comment
+  - {name: c, image: 'docker.io/library/side:3'}
+  - {name: d, image: docker.io/library/side:31}
+  - {name: e, image: docker.io/library/side:3-slim}
+`})
+	r, digest := newReleases(t, nil), "sha256:"+strings.Repeat("5", 64)
+	before, _, err := r.charts.load(t.Context(), tree, "commit", "c", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinTemplates(before, []model.ResolvedImage{{Ref: "docker.io/library/side:3", Digest: digest}})
+	c := &compiled{}
+	if err := c.adopt(before, "c"); err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.renderer.renderChart(t.Context(), c, RenderRequest{Chart: "c", Release: "rel", Namespace: "ns", Values: map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := release.Runs(made.Objects)
+	if !runs["docker.io/library/side:3@"+digest] || runs["docker.io/library/side:3"] || !runs["docker.io/library/side:31"] || !runs["docker.io/library/side:3-slim"] {
+		t.Errorf("%v", runs)
+	}
+	again, _, err := r.charts.load(t.Context(), tree, "commit", "c", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range again.Dependencies()[0].Templates {
+		if strings.Contains(string(f.Data), digest) {
+			t.Error("the chart that others render was changed")
+		}
+	}
+}
+
+// A chart that looks around in the cluster, at the clock or at its revision
+// renders there what no render before could tell.
+func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {
+	digest := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
+	u := ship.Upgrade{
+		Proven: true, Images: []model.Built{{ID: "user", Name: "r/user", Tag: "h-1", Digest: digest("1")}},
+		Resolved: model.Resolved{Images: []model.ResolvedImage{{Ref: "quay.io/x/hub:1", Digest: digest("2")}}},
+	}
+	pod := func(spec string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: " + spec + "\n"
+	}
+	for spec, want := range map[string]bool{
+		`{containers: [{name: c, image: "r/user:h-1@` + digest("1") + `"}]}`:                                                true,
+		`{containers: [{name: c, image: "quay.io/x/hub:1@` + digest("2") + `"}, {name: d, image: "quay.io/x/hub:1"}]}`:      true,
+		`{containers: [{name: c, image: "r/user:h-1"}]}`:                                                                    false,
+		`{containers: [{name: c, image: "quay.io/x/evil:1"}]}`:                                                              false,
+		`{containers: [{name: c, image: "quay.io/x/hub:1@` + digest("3") + `"}]}`:                                           false,
+		`{initContainers: [{name: c, image: "quay.io/x/evil:1"}], containers: [{name: c, image: "quay.io/x/hub:1"}]}`:       false,
+		`{containers: [{name: c, image: "quay.io/x/hub:1"}], volumes: [{name: v, image: {reference: "quay.io/x/evil:1"}}]}`: false,
+	} {
+		for _, rec := range []*rspb.Release{{Manifest: pod(spec)}, {Hooks: []*rspb.Hook{{Manifest: pod(spec)}}}} {
+			up := &upgrade{Upgrade: u}
+			if err := up.proven(rec); (err == nil) != want || err != nil && !errors.Is(err, ship.ErrNotProven) {
+				t.Errorf("%s: %v", spec, err)
+			}
+			if up.Proven = false; up.proven(rec) != nil {
+				t.Errorf("%s: the first environment proves, and needs no proof", spec)
+			}
+		}
+	}
+}
+
+// Images come as volumes, too.
+func TestImagesAsVolumes(t *testing.T) {
+	tree := runner("singleuser: {storage: {extraVolumes: [{name: v, image: {reference: \"quay.io/x/volume:1\"}}]}}", nil)
+	found, err := newReleases(t, nil).Foreign(t.Context(), wantOf(tree, model.Resolved{}), true)
+	if err != nil || !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/volume:1" }) {
+		t.Errorf("%+v, %v", found.Images, err)
 	}
 }
 

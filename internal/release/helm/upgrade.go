@@ -20,14 +20,14 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/release/ready"
 	"github.com/hubship/hubship/internal/ship"
 )
 
 // Upgrade installs or upgrades the release and waits until it is ready. It may
-// be called again at any time, also after it was killed: a release that runs
-// the wanted inputs is only waited for, one left pending is recovered. When
-// the upgrade fails after something was applied, the release is rolled back to
+// be called again at any time, also after it was killed: a release left pending
+// is recovered. It is applied also where the newest record claims these inputs:
+// whoever may write Secrets in the namespace can write records. When the
+// upgrade fails after something was applied, the release is rolled back to
 // its last good revision and the error is a *ship.UpgradeError. When the
 // context ends, waiting stops at once and nothing is rolled back: the next
 // call goes on.
@@ -44,9 +44,6 @@ func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade)
 	if err != nil {
 		return model.Observed{}, err
 	}
-	if len(found) > 0 && found[0].status == model.Deployed && u.Inputs != "" && found[0].inputs == labelValue(u.Inputs) {
-		return r.settle(ctx, conn, u, found)
-	}
 	values, secrets, err := r.values(ctx, u)
 	if err != nil {
 		return model.Observed{}, fmt.Errorf("upgrade %s: %w", t, err)
@@ -56,38 +53,6 @@ func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade)
 	if err != nil {
 		return obs, up.describe(err)
 	}
-	return obs, nil
-}
-
-// settle waits for a release that already runs the wanted inputs.
-func (r *Releases) settle(ctx context.Context, conn *cluster.Conn, u ship.Upgrade, found []head) (model.Observed, error) {
-	t := u.Desired.Target
-	obs, rec, err := r.observe(ctx, conn, t, found)
-	if err != nil {
-		return obs, err
-	}
-	objects, err := objectsOf(rec, conn, t.Namespace)
-	if err != nil {
-		return obs, fmt.Errorf("%s: %w", t, err)
-	}
-	opts := ready.Options{Client: conn.Client, Dynamic: conn.Dynamic, Mapper: conn.Mapper, Limits: r.opts.Limits}
-	if waiting, err := ready.NewWatcher(opts).Check(ctx, objects); err == nil && len(waiting) == 0 {
-		obs.Ready = true
-		return obs, nil
-	}
-	// Only now do logs and events get printed, which may name secrets.
-	_, secrets, err := r.values(ctx, u)
-	if err != nil {
-		return obs, fmt.Errorf("%s: %w", t, err)
-	}
-	opts.Log, opts.Redact = u.Log, r.redactor(t, secrets)
-	if err := ready.NewWatcher(opts).Wait(ctx, objects, ready.Ready, r.opts.Timeout); err != nil {
-		if ctx.Err() != nil {
-			return obs, fmt.Errorf("wait for %s: %w", t, err)
-		}
-		return obs, notReady(err, "")
-	}
-	obs.Ready = true
 	return obs, nil
 }
 
@@ -121,6 +86,7 @@ func (up *upgrade) run(ctx context.Context, found []head) (model.Observed, error
 	if err := pinImages(ch, up.values, up.Resolved.Images); err != nil {
 		return model.Observed{}, err
 	}
+	pinTemplates(ch, up.Resolved.Images)
 	cfg, err := up.r.configure(ctx, up.conn, t)
 	if err != nil {
 		return model.Observed{}, err
@@ -198,6 +164,9 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		if release.NamesUnapproved(rec.Manifest) || slices.ContainsFunc(rec.Hooks, func(h *rspb.Hook) bool { return release.NamesUnapproved(h.Manifest) }) {
 			return &ownWords{model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)}
 		}
+		if err := up.proven(rec); err != nil {
+			return err
+		}
 		if before != nil {
 			if err := guard.admit(ctx, before.Manifest, rec.Manifest); err != nil {
 				return &ownWords{err}
@@ -218,6 +187,31 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	}
 	cfg.kube.timeout = up.r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
+}
+
+// proven refuses what a chart makes of this very cluster, moment or release and
+// what therefore no render before could tell: an image that the environment
+// before never ran.
+func (up *upgrade) proven(rec *rspb.Release) error {
+	if !up.Proven {
+		return nil
+	}
+	texts := []string{rec.Manifest}
+	for _, h := range rec.Hooks {
+		texts = append(texts, h.Manifest)
+	}
+	for _, text := range texts {
+		objects, err := release.ParseManifest([]byte(text))
+		if err != nil {
+			return err
+		}
+		if n := len(release.Unproven(objects, up.Images, up.Resolved)); n > 0 {
+			// Not which ones: a chart can put a secret into such a name.
+			return &ownWords{model.WithHint(fmt.Errorf("of the images that the chart renders in this cluster, %d: %w", n, ship.ErrNotProven),
+				"name images in the values, not by what the chart finds in the cluster")}
+		}
+	}
+	return nil
 }
 
 func setLabel(labels map[string]string, key, value string) {
