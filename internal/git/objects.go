@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/hubship/hubship/internal/model"
 )
 
 // objectReader reads objects through one long-lived `git cat-file` process,
@@ -191,13 +193,23 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// maxBlob bounds what is read into memory. Checkouts copy files of any size.
+const maxBlob = 64 << 20
+
 // Blob returns the content of a blob.
+//
+// One of more than maxBlob bytes is an error: gigabytes of one letter are a
+// push of a few kilobytes.
 func (r *Repo) Blob(ctx context.Context, id string) ([]byte, error) {
 	if !isObjectID(id) {
 		return nil, fmt.Errorf("%q is not an object id: %w", id, ErrNotFound)
 	}
 	var data []byte
 	err := r.objects.read(ctx, id, "blob", func(size int64, content io.Reader) error {
+		if size > maxBlob {
+			return model.WithHint(fmt.Errorf("object %s has %d bytes, more than the %d that a file which is read may have", short(id), size, int64(maxBlob)),
+				"keep large files out of the repository")
+		}
 		data = make([]byte, size)
 		if _, err := io.ReadFull(content, data); err != nil {
 			return fmt.Errorf("read object %s: %w", short(id), err)

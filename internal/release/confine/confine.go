@@ -175,15 +175,23 @@ func (j *judge) object() {
 	case "scheduling.k8s.io/PriorityClass":
 		j.priority()
 	case "PersistentVolumeClaim":
-		for _, field := range []string{"dataSource", "dataSourceRef"} {
-			if ns := text(dig(j.o.Content, "spec", field, "namespace")); ns != "" && ns != j.t.Namespace {
-				j.refuse("copy claims within the release's namespace", "takes its data from namespace %s", ns)
-			}
+		if _, hook := dig(j.o.Content, "metadata", "annotations", "helm.sh/hook").(string); hook || j.o.Hook {
+			j.refuse("make it an ordinary object of the chart", "is a hook: Helm removes it, and what is stored in it, each time before it makes it")
+		}
+		if volume := text(dig(j.o.Content, "spec", "volumeName")); volume != "" {
+			j.warn("check that the volume is the hub's", "takes the volume %s", volume)
+		}
+	case "apps/StatefulSet":
+		policy, _ := dig(j.o.Content, "spec", "persistentVolumeClaimRetentionPolicy").(map[string]any)
+		if text(policy["whenDeleted"]) == "Delete" || text(policy["whenScaled"]) == "Delete" {
+			j.warn("set persistentVolumeClaimRetentionPolicy to Retain", "has Kubernetes delete its claims, and what is stored in them, when it goes")
 		}
 	case "Service":
 		j.service()
 	case "networking.k8s.io/Ingress":
 		j.ingress()
+	case "gateway.networking.k8s.io/HTTPRoute":
+		j.route()
 	}
 	j.pods(j.o.Content, nil, 0)
 }
@@ -231,6 +239,9 @@ func (j *judge) marks() {
 			}
 		}
 	}
+	if owners, _ := meta["ownerReferences"].([]any); meta["ownerReferences"] != nil && (owners == nil || len(owners) > 0) {
+		j.refuse("take metadata.ownerReferences out", "has an owner: Kubernetes removes it, a claim with all that is in it, as soon as that is not there")
+	}
 	if record := j.o.Kind == "ConfigMap" || j.o.Kind == "Secret"; record && (strings.HasPrefix(j.o.Name, "hubship-") || strings.HasPrefix(j.o.Name, "sh.helm.release.")) {
 		j.refuse("give it another name", "has a name that hubship or Helm gives to its records")
 	}
@@ -266,20 +277,78 @@ func (j *judge) ingress() {
 	rules, _ := dig(j.o.Content, "spec", "rules").([]any)
 	for _, r := range rules {
 		m, _ := r.(map[string]any)
-		host := text(m["host"])
-		if host == "" {
-			host = "every host name"
+		hosts = append(hosts, text(m["host"]))
+	}
+	if dig(j.o.Content, "spec", "defaultBackend") != nil {
+		hosts = append(hosts, "")
+	}
+	notes, _ := dig(j.o.Content, "metadata", "annotations").(map[string]any)
+	for _, k := range sorted(notes) {
+		_, name, _ := strings.Cut(k, "/")
+		switch {
+		case strings.HasSuffix(k, "-snippet"):
+			j.refuse("use the controller's own settings", "has the annotation %s, whose text runs in the ingress controller", k)
+		case strings.HasSuffix(name, "-alias"):
+			hosts = append(hosts, text(notes[k]))
+		case strings.HasSuffix(name, "-secret") || strings.HasSuffix(name, "-set-headers") || strings.HasSuffix(name, "-configmap"):
+			if ns, _, elsewhere := strings.Cut(text(notes[k]), "/"); elsewhere && ns != j.t.Namespace {
+				j.refuse("name one of the release's namespace", "has the annotation %s, by which the ingress controller reads what is in namespace %s", k, ns)
+			}
 		}
-		hosts = append(hosts, host)
+	}
+	j.answers(hosts)
+}
+
+func (j *judge) route() {
+	names, _ := dig(j.o.Content, "spec", "hostnames").([]any)
+	hosts := make([]string, 0, len(names))
+	for _, n := range names {
+		hosts = append(hosts, text(n))
+	}
+	if len(hosts) == 0 {
+		hosts = append(hosts, "")
+	}
+	j.answers(hosts)
+	j.backends(dig(j.o.Content, "spec", "rules"), 0)
+}
+
+// backends refuses the Services of other namespaces that a route leads to.
+func (j *judge) backends(v any, depth int) {
+	if depth > maxDepth {
+		return // refused already
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range sorted(v) {
+			if k == "backendRef" || k == "backendRefs" {
+				refs, ok := v[k].([]any)
+				if !ok {
+					refs = []any{v[k]}
+				}
+				for _, r := range refs {
+					if ns := text(dig(r, "namespace")); ns != "" && ns != j.t.Namespace {
+						j.refuse("lead to Services of the release's namespace", "leads to namespace %s", ns)
+					}
+				}
+			}
+			j.backends(v[k], depth+1)
+		}
+	case []any:
+		for _, e := range v {
+			j.backends(e, depth+1)
+		}
+	}
+}
+
+// answers has a person look at the names that an object answers for.
+func (j *judge) answers(hosts []string) {
+	for i, h := range hosts {
+		if h == "" {
+			hosts[i] = "every host name"
+		}
 	}
 	if len(hosts) > 0 {
 		j.warn("check that these names are the hub's", "answers for %s", strings.Join(hosts, ", "))
-	}
-	notes, _ := dig(j.o.Content, "metadata", "annotations").(map[string]any)
-	for k := range notes {
-		if strings.HasSuffix(k, "-snippet") {
-			j.refuse("use the controller's own settings", "has the annotation %s, whose text runs in the ingress controller", k)
-		}
 	}
 }
 

@@ -95,6 +95,23 @@ func TestRules(t *testing.T) {
 		"a name that leads away":      {manifest: "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {type: ExternalName, externalName: hub.data-prod.svc}}", want: "leads to", warn: true},
 		"addresses of others":         {manifest: "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {externalIPs: [10.0.0.1]}}", want: "10.0.0.1", warn: true},
 		"a host name":                 {manifest: "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: s}, spec: {rules: [{host: hub.example.edu}]}}", want: "hub.example.edu", warn: true},
+		"a claim as a hook":           {manifest: "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: claim-alice, annotations: {helm.sh/hook: pre-upgrade}}}", want: "Helm removes it"},
+		"a volume by its name":        {manifest: "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c}, spec: {volumeName: home-prod}}", want: "takes the volume home-prod", warn: true},
+		"claims that go":              {manifest: "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: c}, spec: {persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}}}", want: "delete its claims", warn: true},
+		"an owner":                    {manifest: "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: hub-db-dir, ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: gone, uid: 1}]}}", want: "has an owner"},
+		"no owner":                    {manifest: "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, ownerReferences: []}}"},
+		"a template's source":         {manifest: "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: s}, spec: {volumeClaimTemplates: [{metadata: {name: v}, spec: {dataSourceRef: {kind: VolumeSnapshot, name: s, namespace: data-prod}}}]}}", want: "from namespace data-prod"},
+		"an ephemeral source":         {manifest: podHead + "}], volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {dataSourceRef: {kind: PersistentVolumeClaim, name: s, namespace: data-prod}}}}}]}}", want: "from namespace data-prod"},
+		"a role for unknown kinds":    {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: [external-secrets.io], resources: [externalsecrets], verbs: [create]}]}", want: "external-secrets.io/externalsecrets"},
+		"which the operator allows":   {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: [external-secrets.io], resources: [externalsecrets/status], verbs: [patch]}]}", allowed: Allowed{Kinds: []string{"external-secrets.io/ExternalSecret"}}},
+		"a role for endpoints":        {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, update]}]}", want: "discovery.k8s.io/endpointslices"},
+		"a role that reads any":       {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: ['', discovery.k8s.io], resources: [endpoints, endpointslices], verbs: [get, list, watch]}]}"},
+		"a hub's role":                {manifest: role + "Role, metadata: {name: hub}, rules: [{apiGroups: [''], resources: [pods, persistentvolumeclaims, secrets, services, pods/exec, events], verbs: [get, create, delete]}, {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [update]}, {apiGroups: [networking.k8s.io], resources: [ingresses, networkpolicies], verbs: [create]}]}"},
+		"a host name by annotation":   {manifest: "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: s, annotations: {nginx.ingress.kubernetes.io/server-alias: hub.example.edu}}, spec: {}}", want: "hub.example.edu", warn: true},
+		"all host names":              {manifest: "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: s}, spec: {defaultBackend: {service: {name: s}}}}", want: "every host name", warn: true},
+		"another's secret":            {manifest: "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: s, annotations: {nginx.ingress.kubernetes.io/auth-tls-secret: data-prod/ca}}, spec: {}}", want: "in namespace data-prod"},
+		"a route's host name":         {manifest: "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: s}, spec: {hostnames: [hub.example.edu]}}", want: "hub.example.edu", warn: true},
+		"a route of all":              {manifest: "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: s}, spec: {}}", want: "every host name", warn: true},
 		"a snippet":                   {manifest: "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: s, annotations: {nginx.ingress.kubernetes.io/configuration-snippet: x}}}", want: "runs in the ingress controller"},
 	} {
 		found := Check(Of(parse(t, tt.manifest)), target, tt.allowed)
@@ -127,5 +144,20 @@ func TestScopeOfTheCluster(t *testing.T) {
 	o := Object{Object: release.Object{APIVersion: "v1", Kind: "ConfigMap", Name: "data-staging-x"}, Scope: Cluster}
 	if found := Check([]Object{o}, target, Allowed{}); len(found) != 1 || !strings.Contains(found[0].Message, "another scope") {
 		t.Errorf("%v", found)
+	}
+}
+
+// A route is looked at by a person for its names, and refused for where it leads.
+func TestRoutesStayInside(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []string{
+		"backendRefs: [{name: s}, {name: hub, namespace: data-prod}]",
+		"filters: [{type: RequestMirror, requestMirror: {backendRef: {name: hub, namespace: data-prod}}}]",
+		"backendRefs: [{name: s, filters: [{requestMirror: {backendRef: {name: hub, namespace: data-prod}}}]}]",
+	} {
+		manifest := "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: s}, spec: {hostnames: [x.example.edu], rules: [{" + rule + "}]}}"
+		if err := Refuse(Of(parse(t, manifest)), target, Allowed{}); err == nil || !strings.Contains(err.Error(), "leads to namespace data-prod") {
+			t.Errorf("%s: %v", rule, err)
+		}
 	}
 }

@@ -37,6 +37,7 @@ func (j *judge) pods(v any, meta map[string]any, depth int) {
 		if isPodSpec(v) {
 			j.pod(v, meta)
 		}
+		j.origin(v)
 		above, _ := v["metadata"].(map[string]any)
 		for _, k := range sorted(v) {
 			if k == "spec" {
@@ -48,6 +49,16 @@ func (j *judge) pods(v any, meta map[string]any, depth int) {
 	case []any:
 		for _, e := range v {
 			j.pods(e, nil, depth+1)
+		}
+	}
+}
+
+// origin refuses a claim, or the template of one in a StatefulSet or an
+// ephemeral volume, that takes its data from elsewhere.
+func (j *judge) origin(m map[string]any) {
+	for _, field := range []string{"dataSource", "dataSourceRef"} {
+		if ns := text(dig(m[field], "namespace")); ns != "" && ns != j.t.Namespace {
+			j.refuse("copy claims within the release's namespace", "takes its data from namespace %s", ns)
 		}
 	}
 }

@@ -3,6 +3,9 @@ package confine
 import (
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const rbacGroup = "rbac.authorization.k8s.io"
@@ -98,6 +101,7 @@ func (j *judge) rule(m map[string]any, wide bool) {
 		}
 	}
 	if !wide {
+		j.within(groups, resources, verbs)
 		return
 	}
 	for _, g := range groups {
@@ -112,6 +116,49 @@ func (j *judge) rule(m map[string]any, wide bool) {
 			}
 		}
 	}
+}
+
+// reads are the verbs that change nothing.
+var reads = set("get", "list", "watch")
+
+// writable is what else pods may write within their namespace: what no object
+// of a chart's kinds is, and what reaches nowhere.
+var writable = set("/events", "events.k8s.io/events", leases)
+
+// within judges what pods of the namespace may write there. A kind that a chart
+// may not have may not be had by way of its pods either: controllers of the
+// cluster act on such objects with rights of their own.
+func (j *judge) within(groups, resources, verbs []string) {
+	if !slices.ContainsFunc(verbs, func(v string) bool { return !reads[v] }) {
+		return
+	}
+	for _, g := range groups {
+		for _, r := range resources {
+			base, _, _ := strings.Cut(r, "/")
+			if at := g + "/" + base; !writable[at] && !j.known(g, base) {
+				j.refuse("grant get, list and watch alone, or have the operator allow the kind: `charts: {kinds: […]}` in installation.json",
+					"lets pods write %s, a kind that charts may not have here", strings.TrimPrefix(at, "/"))
+			}
+		}
+	}
+}
+
+// known says that a resource is that of a kind that charts may have.
+func (j *judge) known(group, resource string) bool {
+	is := func(kind string) bool {
+		g, k, grouped := strings.Cut(kind, "/")
+		if !grouped {
+			g, k = "", kind
+		}
+		plural, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Group: g, Kind: k})
+		return g == group && plural.Resource == resource
+	}
+	for kind := range namespaced {
+		if is(kind) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.a.Kinds, is)
 }
 
 // leases are what hubship's own locks are, too.

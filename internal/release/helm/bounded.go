@@ -28,6 +28,9 @@ var (
 	sprigReplace   = sprigFuncs["replace"].(func(string, string, string) string)
 	sprigWrapWith  = sprigFuncs["wrapWith"].(func(int, string, string) string)
 	sprigRandBytes = sprigFuncs["randBytes"].(func(int) (string, error))
+	sprigDict      = sprigFuncs["dict"].(func(...any) map[string]any)
+	sprigSet       = sprigFuncs["set"].(func(map[string]any, string, any) map[string]any)
+	sprigDeepCopy  = sprigFuncs["mustDeepCopy"].(func(any) (any, error))
 	sprigSplitList = sprigFuncs["splitList"].(func(string, string) []string)
 )
 
@@ -252,6 +255,24 @@ func (r *run) listFuncs() template.FuncMap {
 			return sprigSplitList(sep, s), nil
 		},
 		"uniq": unique("uniq"), "mustUniq": unique("mustUniq"),
+		"dict": func(v ...any) (map[string]any, error) { return sprigDict(v...), r.grown(mapWeight + itemWeight*len(v)) },
+		"list": func(v ...any) ([]any, error) { return v, r.grown(itemWeight * (len(v) + 2)) },
+		"set": func(d map[string]any, key string, v any) (map[string]any, error) {
+			return sprigSet(d, key, v), r.grown(len(key) + 4*itemWeight)
+		},
+	}
+	out["tuple"] = out["list"]
+	for _, name := range []string{"deepCopy", "mustDeepCopy"} {
+		out[name] = func(v any) (any, error) {
+			n, err := r.weigh(v)
+			if err != nil {
+				return nil, err
+			}
+			if err := r.grown(n); err != nil {
+				return nil, err
+			}
+			return sprigDeepCopy(v)
+		}
 	}
 	for _, name := range []string{"append", "push", "mustAppend", "mustPush", "prepend", "mustPrepend"} {
 		out[name] = with(name)

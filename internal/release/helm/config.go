@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -57,7 +58,8 @@ func (r *Releases) configure(ctx context.Context, conn *cluster.Conn, t model.Ta
 	cfg.Capabilities = caps
 	cfg.HookOutputFunc = func(_, _, _ string) io.Writer { return io.Discard }
 	looked := newLookup(ctx, conn, t.Namespace)
-	cfg.CustomTemplateFuncs = looked.funcs()
+	cfg.CustomTemplateFuncs = withoutCircles()
+	maps.Copy(cfg.CustomTemplateFuncs, looked.funcs())
 	return &configuration{Configuration: cfg, kube: kc, storage: guard, lookup: looked}, nil
 }
 

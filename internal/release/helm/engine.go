@@ -179,7 +179,7 @@ func (r *run) explain(name string, err error) error {
 	if r.failed != nil {
 		err = r.failed // the first reason; what follows is a consequence
 	}
-	out := &TemplateError{File: name, Message: err.Error()}
+	out := &TemplateError{File: name, Message: err.Error(), bound: r.failed != nil}
 	for at := err; at != nil; at = errors.Unwrap(at) {
 		var exec template.ExecError
 		if e, ok := at.(template.ExecError); ok { //nolint:errorlint // each link of the chain is looked at

@@ -18,6 +18,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/registry"
 	"helm.sh/helm/v4/pkg/repo/v1"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"sigs.k8s.io/yaml"
 )
 
@@ -131,6 +132,11 @@ func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte
 	opts := []registry.ClientOption{
 		registry.ClientOptEnableCache(true), registry.ClientOptWriter(io.Discard),
 		registry.ClientOptHTTPClient(&http.Client{Transport: within{ctx, via, &none}}),
+	}
+	if via != http.DefaultTransport {
+		// A server asks as anybody: what its machine's users have signed in to
+		// is not the change's to read.
+		opts = append(opts, registry.ClientOptAuthorizer(auth.Client{Client: &http.Client{Transport: within{ctx, via, &none}}, Cache: auth.NewCache()}))
 	}
 	if onLoopback(w.repository) {
 		// A registry on this machine, such as the embedded one, has no

@@ -108,7 +108,7 @@ const (
 
 // guard puts a call into each turn of each loop, and at both ends of each
 // template: text/template itself can be interrupted only where a function is
-// called. The calls write nothing. Empty templates stay empty, since these do
+// called. And it has values measured before anything walks them. The calls write nothing. Empty templates stay empty, since these do
 // not replace others of their name.
 func guard(trees map[string]*parse.Tree, known map[string]any) error {
 	for _, t := range trees {
@@ -154,13 +154,20 @@ func (g *guarding) list(l *parse.ListNode) {
 	}
 	for _, n := range l.Nodes {
 		switch n := n.(type) {
+		case *parse.ActionNode:
+			g.pipe(n.Pipe, true)
+		case *parse.TemplateNode:
+			g.pipe(n.Pipe, false)
 		case *parse.IfNode:
+			g.pipe(n.Pipe, false)
 			g.list(n.List)
 			g.list(n.ElseList)
 		case *parse.WithNode:
+			g.pipe(n.Pipe, false)
 			g.list(n.List)
 			g.list(n.ElseList)
 		case *parse.RangeNode:
+			g.pipe(n.Pipe, false)
 			g.list(n.List)
 			g.list(n.ElseList)
 			if tick := g.call(tickFunc, n.Line); tick != nil {
@@ -206,5 +213,5 @@ func reason(message string) (string, bool) {
 
 // guardFuncs are the functions that guard puts into templates.
 func (r *run) guardFuncs() template.FuncMap {
-	return template.FuncMap{tickFunc: r.tick, enterFunc: r.enter, leaveFunc: r.leave}
+	return template.FuncMap{tickFunc: r.tick, enterFunc: r.enter, leaveFunc: r.leave, shownFunc: r.shown, printedFunc: r.printed}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,5 +67,47 @@ func TestADependencyReachesNothingInside(t *testing.T) {
 	}
 	if reached.Load() != 0 {
 		t.Errorf("what is inside was asked %d times", reached.Load())
+	}
+}
+
+// A server asks registries as anybody: what somebody on its machine has signed
+// in to is not for a change to read. A person's own command may.
+func TestADependencyIsFetchedWithoutTheMachinesCredentials(t *testing.T) {
+	t.Setenv("HELM_REPOSITORY_CACHE", t.TempDir())
+	var signedIn atomic.Int32
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, ok := r.BasicAuth(); ok {
+			signedIn.Add(1)
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer front.Close()
+	host := strings.TrimPrefix(front.URL, "http://")
+	home := t.TempDir()
+	for name, dir := range map[string]string{"config.json": "DOCKER_CONFIG", "registry/config.json": "HELM_CONFIG_HOME"} {
+		at := filepath.Join(home, dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, fmt.Appendf(nil, `{"auths": {%q: {"auth": "dTpw"}}}`, host), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(dir, filepath.Join(home, dir))
+	}
+	policy, err := outbound.ParsePolicy([]string{host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guarded := outbound.New(outbound.Options{Policy: policy, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}).Transport(outbound.TransportOptions{})
+	for _, via := range []http.RoundTripper{guarded, nil} {
+		signedIn.Store(0)
+		r := NewRenderer(RendererOptions{Charts: Charts{CacheDir: t.TempDir(), Transport: via}})
+		if _, err := renderNeeding(t, r, needing("oci://"+host+"/charts", "1.2.0", "")); err == nil {
+			t.Error("rendered")
+		}
+		if sent := signedIn.Load() > 0; sent != (via == nil) {
+			t.Errorf("guarded %v: credentials were sent: %v", via != nil, sent)
+		}
 	}
 }

@@ -56,6 +56,8 @@ type TemplateError struct {
 	File    string // "hub/templates/x.yaml", as in "# Source:"; empty when it is not known
 	Line    int    // from 1; 0 when it is not known
 	Message string
+
+	bound bool // a bound of the renderer was met, which the SDK does not have
 }
 
 // Error says where and why.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -28,7 +30,9 @@ type valuesSchema struct {
 	text []byte
 	once sync.Once
 	is   *jsonschema.Schema
-	err  error
+	// until is when who began last to apply it has to be done, in ns.
+	until atomic.Int64
+	err   error
 }
 
 func collectSchemas(c *chart.Chart, into map[*byte]*valuesSchema) {
@@ -53,8 +57,30 @@ func (s *valuesSchema) compile() {
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(schemaLoader{})
+	compiler.RegisterVocabulary(&jsonschema.Vocabulary{
+		URL: "hubship:bounded",
+		Compile: func(*jsonschema.CompilerContext, map[string]any) (jsonschema.SchemaExt, error) {
+			return (*schemaClock)(s), nil
+		},
+	})
+	compiler.AssertVocabs()
 	if s.err = compiler.AddResource(schemaAddress, doc); s.err == nil {
 		s.is, s.err = compiler.Compile(schemaAddress)
+	}
+}
+
+// maxSchemaTime is how long a schema may take to be applied to values. One
+// whose parts refer to each other twice, forty levels deep, never ends.
+const maxSchemaTime = 10 * time.Second
+
+// schemaClock is asked at every part of a schema, and ends what takes too long.
+// It has one clock for all who apply the schema at a time.
+type schemaClock valuesSchema
+
+// Validate implements jsonschema.SchemaExt.
+func (s *schemaClock) Validate(*jsonschema.ValidatorContext, any) {
+	if time.Now().UnixNano() > s.until.Load() {
+		panic(&boundError{fmt.Sprintf("it takes longer than %s to be applied", maxSchemaTime)})
 	}
 }
 
@@ -82,13 +108,18 @@ func (s *valuesSchema) validate(name string, values map[string]any, into *[]Sche
 		return fmt.Errorf("chart %s: values.schema.json: %w", name, s.err)
 	}
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case *boundError:
+			err = fmt.Errorf("chart %s: values.schema.json: %w", name, p)
+		default:
 			err = fmt.Errorf("chart %s: values.schema.json: %v", name, p)
 		}
 	}()
 	if len(values) == 0 {
 		values = map[string]any{}
 	}
+	s.until.Store(time.Now().Add(maxSchemaTime).UnixNano())
 	verr := s.is.Validate(values)
 	if verr == nil {
 		return nil

@@ -227,6 +227,9 @@ func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart,
 	if err := cfg.kube.confined.crds(ch); err != nil {
 		return nil, err
 	}
+	if err := up.bounded(ctx, ch); err != nil {
+		return nil, err
+	}
 	description := fmt.Sprintf("%s at commit %.12s", t.Key(), up.Desired.Commit)
 	// The SDK must not see the end of the context: it would return while its
 	// action goes on behind it. The requests and waits of the action end with
