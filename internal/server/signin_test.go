@@ -34,11 +34,11 @@ const home = "localhost:8080"
 // entry is hubship's server in front of a real embedded forge: the flow is the
 // one that people walk, over HTTP.
 type entry struct {
-	t       *testing.T
-	forge   *localtest.Forge
-	way     forge.SignIn
-	svc     *service
-	history string
+	t     *testing.T
+	forge *localtest.Forge
+	way   forge.SignIn
+	svc   *service
+
 	handler http.Handler
 	now     time.Time
 	n       int

@@ -120,7 +120,8 @@ func TestAbsentAndUnknownImages(t *testing.T) {
 		t.Errorf("it was not tried again: %q", got)
 	}
 	r = push(t, e, "staging", w.commit("staging", "none", map[string]string{"names/all": "quay.io/none:1"}))
-	if _, halted := w.halts["data@staging"]; r.State != model.FailedRun || !strings.Contains(r.Reason, "names/all:1: image: image quay.io/none:1: quay.io does not have it") || !halted {
+	// Where a reconcile pass was first, this run is held back by what that found.
+	if _, halted := w.halts["data@staging"]; (r.State != model.FailedRun && r.State != model.Refused) || !strings.Contains(r.Reason, "names/all:1: image: image quay.io/none:1: quay.io does not have it") || !halted {
 		t.Errorf("%s: %s, halts %v", r.State, r.Reason, w.halts)
 	}
 }

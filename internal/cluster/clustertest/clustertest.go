@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -42,6 +44,20 @@ func Image(t testing.TB) (name, tag string) {
 		t.Skip("skipped: needs nodes that run pods; set HUBSHIP_TEST_IMAGE to an image with a tag, that has sleep and sh")
 	}
 	return ref[:i], ref[i+1:]
+}
+
+// Digest returns the digest of that image, which everybody may read.
+func Digest(t testing.TB) string {
+	t.Helper()
+	ref, err := name.ParseReference(os.Getenv("HUBSHIP_TEST_IMAGE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := remote.Head(ref, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.Digest.String()
 }
 
 // Target returns where a release of the test may live: a namespace of its own,

@@ -120,5 +120,5 @@ func checkLock(c *chart.Chart) error {
 			return nil
 		}
 	}
-	return model.WithHint(fmt.Errorf("Chart.lock of %s does not fit the dependencies in its Chart.yaml", c.Name()), "run `helm dependency update` and commit Chart.lock")
+	return model.WithHint(fmt.Errorf("the Chart.lock of %s does not fit the dependencies in its Chart.yaml", c.Name()), "run `helm dependency update` and commit Chart.lock")
 }

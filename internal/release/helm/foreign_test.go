@@ -334,7 +334,7 @@ func TestALockThatDoesNotFit(t *testing.T) {
 			"c/Chart.lock": fmt.Sprintf("dependencies: [{name: dep, version: 1.2.0, repository: %q}]\ndigest: %s\n", address, digest),
 		})
 		r := NewRenderer(RendererOptions{Charts: Charts{CacheDir: t.TempDir()}})
-		if _, err := renderNeeding(t, r, tree); (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "Chart.lock of c does not fit") {
+		if _, err := renderNeeding(t, r, tree); (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "the Chart.lock of c does not fit") {
 			t.Errorf("%s: %v", digest, err)
 		}
 	}

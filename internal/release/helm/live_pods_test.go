@@ -37,6 +37,7 @@ func (w *world) with(inputs string, changes map[string]string) ship.Upgrade {
 	w.t.Helper()
 	u := w.upgrade(inputs, changes)
 	u.Images[0].Name, u.Images[0].Tag = clustertest.Image(w.t)
+	u.Images[0].Digest = clustertest.Digest(w.t)
 	return u
 }
 
@@ -68,7 +69,7 @@ func TestBadImage(t *testing.T) {
 	w := podWorld(t, nil)
 	w.must(w.with("1", running(sleeping)))
 	u := w.with("2", running(sleeping))
-	u.Images[0].Tag = "there-is-no-such-tag"
+	u.Images[0].Tag, u.Images[0].Digest = "there-is-no-such-tag", "sha256:"+strings.Repeat("0", 64)
 	began := time.Now()
 	failed := w.fails(u)
 	took := time.Since(began)

@@ -13,6 +13,7 @@ import (
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
@@ -189,7 +190,7 @@ func (s shadow) words(places []string, text string, err error) string {
 	if all := statuses(err); len(all) > 0 {
 		parts := make([]string, 0, len(all))
 		for _, status := range all {
-			parts = append(parts, s.status(status))
+			parts = append(parts, s.status(status, text))
 		}
 		slices.Sort(parts)
 		return strings.Join(slices.Compact(parts), "; ")
@@ -230,7 +231,7 @@ func (s shadow) named(text string) string {
 
 // status words an answer of the API server: the object, the field and the
 // reason's name, as far as the release has them without its secrets.
-func (s shadow) status(status *apierrors.StatusError) string {
+func (s shadow) status(status *apierrors.StatusError, text string) string {
 	what, fields := "an object", []string{}
 	known := map[string]bool{}
 	if d := status.ErrStatus.Details; d != nil {
@@ -246,6 +247,16 @@ func (s shadow) status(status *apierrors.StatusError) string {
 			}
 		}
 	}
+	for _, m := range undeclared.FindAllStringSubmatch(status.ErrStatus.Message, -1) {
+		if vouched(m[1], known) && !slices.Contains(fields, m[1]) {
+			fields = append(fields, m[1])
+		}
+	}
+	if what == "an object" {
+		if named := s.named(text); named != "" {
+			what = strings.TrimPrefix(named, ": ")
+		}
+	}
 	reason := string(status.ErrStatus.Reason)
 	if reason == "" {
 		reason = fmt.Sprintf("status %d", status.ErrStatus.Code)
@@ -253,6 +264,30 @@ func (s shadow) status(status *apierrors.StatusError) string {
 	out := what + ": the API server refuses it: " + reason
 	if len(fields) > 0 {
 		out += " at " + strings.Join(fields, ", ")
+	}
+	if managers := managers(status); len(managers) > 0 {
+		out += ", which " + strings.Join(managers, ", ") + " has set"
+	}
+	return out
+}
+
+// undeclared is how the API server names a field that a kind does not have.
+var undeclared = regexp.MustCompile(`((?:\.[A-Za-z0-9_-]+)+): field not declared in schema`)
+
+// holder is how the API server names whoever has set a field that two want to.
+var holder = regexp.MustCompile(`^conflict with "([A-Za-z0-9 ._/-]{1,128})"`)
+
+// managers are those that a conflict is with. Their names are theirs: no chart
+// makes them.
+func managers(status *apierrors.StatusError) []string {
+	var out []string
+	if status.ErrStatus.Details == nil {
+		return nil
+	}
+	for _, c := range status.ErrStatus.Details.Causes {
+		if m := holder.FindStringSubmatch(c.Message); c.Type == metav1.CauseTypeFieldManagerConflict && m != nil && !slices.Contains(out, m[1]) {
+			out = append(out, m[1])
+		}
 	}
 	return out
 }
