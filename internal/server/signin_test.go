@@ -577,6 +577,10 @@ func (w *seeing) otherSite(r *rapid.T) {
 			r.Fatalf("%s over the port: %s", path, res.Status)
 		}
 	}
+	// Refused as they were, these asked whose session it is.
+	if w.lasts(s) && !w.down {
+		s.seen, s.confirmed, s.permission, s.unsure = w.e.now, w.e.now, granted[s.account.role], true
+	}
 }
 
 func (w *seeing) guess(r *rapid.T) {

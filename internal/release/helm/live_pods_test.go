@@ -76,7 +76,7 @@ func TestBadImage(t *testing.T) {
 	if failed.RolledBackTo != 1 || failed.RollbackErr != nil {
 		t.Errorf("rolled back to %d, %v", failed.RolledBackTo, failed.RollbackErr)
 	}
-	for _, s := range []string{"Deployment data8-staging", "container main", "there-is-no-such-tag", "not found"} {
+	for _, s := range []string{"Deployment data8-staging", "container main", "sha256:0000", "not found"} {
 		if !strings.Contains(failed.Error(), s) {
 			t.Errorf("the error does not say %q: %v", s, failed)
 		}
@@ -237,7 +237,9 @@ func TestAfterUninstall(t *testing.T) {
 	w.expect(w.must(w.with("1", greet("one"))), model.Deployed, 2, 2, "1")
 }
 
-func TestEqualInputsStillWait(t *testing.T) {
+// What somebody set by hand, and no chart sets, stays through a deploy of the
+// same inputs and through the way back: it is applied, waited for, and told.
+func TestEqualInputsAreAppliedAndAwaited(t *testing.T) {
 	w := podWorld(t, func(o *Options) { o.Timeout = 5 * time.Second })
 	u := w.with("1", running(sleeping))
 	w.r.opts.Timeout = time.Minute
@@ -252,7 +254,7 @@ func TestEqualInputsStillWait(t *testing.T) {
 		t.Errorf("%v, rolled back to %d", failed, failed.RolledBackTo)
 	}
 	obs := w.observe()
-	w.expect(obs, model.Deployed, 1, 1, "1")
+	w.expect(obs, model.Failed, 3, 1, "1")
 	if obs.Ready || len(obs.Waiting) == 0 {
 		t.Errorf("observed as ready: %+v", obs)
 	}

@@ -218,7 +218,7 @@ func inTemplate(e *confine.Error) string {
 func (s shadow) named(text string) string {
 	var out []string
 	for _, o := range s.objects {
-		if strings.Contains(text, `"`+o.Name+`"`) && strings.Contains(text, o.Kind) {
+		if mentions(text, o.Name) && strings.Contains(text, o.Kind) {
 			out = append(out, o.String())
 		}
 	}
@@ -229,17 +229,29 @@ func (s shadow) named(text string) string {
 	return ": " + strings.Join(slices.Compact(out), ", ")
 }
 
+// mentions says that a text names an object: in quotes, or behind its namespace.
+func mentions(text, name string) bool {
+	for _, around := range []string{`"` + name + `"`, "/" + name + " ", "/" + name + ";"} {
+		if strings.Contains(text, around) {
+			return true
+		}
+	}
+	return false
+}
+
 // status words an answer of the API server: the object, the field and the
 // reason's name, as far as the release has them without its secrets.
 func (s shadow) status(status *apierrors.StatusError, text string) string {
 	what, fields := "an object", []string{}
 	known := map[string]bool{}
+	for _, o := range s.objects {
+		keys(o.Content, known, 0)
+	}
 	if d := status.ErrStatus.Details; d != nil {
 		for _, o := range s.objects {
 			if o.Name == d.Name && (d.Kind == "" || strings.EqualFold(o.Kind, d.Kind) || strings.HasPrefix(strings.ToLower(d.Kind), strings.ToLower(o.Kind))) {
 				what = o.String()
 			}
-			keys(o.Content, known, 0)
 		}
 		for _, c := range d.Causes {
 			if field := c.Field; field != "" && vouched(field, known) && !slices.Contains(fields, field) {
