@@ -57,7 +57,7 @@ func TestLiveChartsAreConfined(t *testing.T) {
 		"an object": {"templates", fmt.Sprintf(foreign, ""), "another namespace"},
 		"a hook":    {"templates", fmt.Sprintf(foreign, ", annotations: {helm.sh/hook: pre-install}"), "another namespace"},
 		"a list":    {"templates", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: theirs, namespace: " + other + "}, stringData: {k: spoilt}}\n", "another namespace"},
-		"crds":      {"crds", "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x.example.org}\nspec: {}\n", "kind that charts may not have"},
+		"crds":      {"crds", "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x.example.org}\nspec: {}\n", "the chart reaches beyond its release"},
 		"lookup":    {"templates", "a: {{ lookup \"v1\" \"Secret\" \"" + other + "\" \"theirs\" | toJson | quote }}\n", "the template fails"},
 		"all":       {"templates", "a: {{ lookup \"v1\" \"Secret\" \"\" \"\" | toJson | quote }}\n", "the template fails"},
 	} {
