@@ -158,6 +158,10 @@ func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {
 	if len(hubs) == len(p.Releases) {
 		hubs = nil
 	}
+	// A push may have asked for the very same while this looked.
+	if active, err = e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 1}); err != nil || len(active) > 0 {
+		return err
+	}
 	_, err = e.enqueue(ctx, model.RunRequest{
 		Kind: model.Deploy, Environment: env.Name, Hubs: hubs,
 		Cause: fmt.Sprintf("reconcile (%s)", strings.Join(why, "; ")),
