@@ -6,14 +6,13 @@ package clustertest
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -46,18 +45,29 @@ func Image(t testing.TB) (name, tag string) {
 	return ref[:i], ref[i+1:]
 }
 
-// Digest returns the digest of that image, which everybody may read.
+// Digest returns the digest of that image, which everybody may read at the
+// registry of a test's node, over HTTP.
 func Digest(t testing.TB) string {
 	t.Helper()
-	ref, err := name.ParseReference(os.Getenv("HUBSHIP_TEST_IMAGE"))
+	name, tag := Image(t)
+	host, repository, _ := strings.Cut(name, "/")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, "http://"+host+"/v2/"+repository+"/manifests/"+tag, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := remote.Head(ref, remote.WithContext(t.Context()))
+	for _, kind := range []string{"application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"} {
+		req.Header.Add("Accept", kind)
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found.Digest.String()
+	_ = res.Body.Close()
+	digest := res.Header.Get("Docker-Content-Digest")
+	if digest == "" {
+		t.Fatalf("%s:%s has no digest: %s", name, tag, res.Status)
+	}
+	return digest
 }
 
 // Target returns where a release of the test may live: a namespace of its own,
