@@ -1,7 +1,9 @@
 package planner
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -96,8 +98,21 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hidden := release.NewRedactor(map[string]any{"a": old, "b": fresh})
-	if hidden.Text(string(raw)) != string(raw) {
+	// A Redactor would also find what only looks like a part of a secret, in the
+	// checksums and random values of the text.
+	tells := func(text string) bool {
+		for _, secret := range []string{old, fresh} {
+			letters := strings.Split(secret, "")
+			slices.Reverse(letters)
+			for _, spelt := range []string{secret, strings.Join(letters, ""), fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret))} {
+				if strings.Contains(text, spelt) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if tells(string(raw)) {
 		t.Errorf("the plan holds a secret: %s", raw)
 	}
 	if len(made.Releases) != 1 || len(made.Problems) > 0 || strings.Join(made.Releases[0].StandIns, " ") != "deployments/math/secrets/prod.yaml" {
@@ -122,7 +137,7 @@ func TestSecrets(t *testing.T) {
 	for _, q := range []RenderRequest{{}, {Values: true}} {
 		q.Hub, q.Environment, q.Rev = "math", "prod", f.head
 		m, err := p.Render(t.Context(), q)
-		if err != nil || hidden.Text(m.Text) != m.Text || len(m.StandIns) != 1 {
+		if err != nil || tells(m.Text) || len(m.StandIns) != 1 {
 			t.Errorf("rendered: %+v, %v", m, err)
 		}
 		q.Open = func(name string, data []byte) (map[string]any, error) {

@@ -109,7 +109,7 @@ const clockSkew = 5 * time.Minute
 
 // deployed returns the run that brought a merged pull request to an
 // environment: the first whose commit has it, and of those of this very commit
-// the newest.
+// the newest with something to say.
 func (c *Controller) deployed(ctx context.Context, env model.Environment, pr forge.PullRequest) (model.Run, bool, error) {
 	runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: keptRuns})
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *Controller) deployed(ctx context.Context, env model.Environment, pr for
 			continue
 		}
 		if first.ID != "" {
-			if r.Commit == first.Commit {
+			if r.Commit == first.Commit && !(first.State == model.Done && saysNothing(r)) {
 				first = r
 			}
 			continue
@@ -141,6 +141,11 @@ func (c *Controller) deployed(ctx context.Context, env model.Environment, pr for
 	}
 	return first, first.ID != "", nil
 }
+
+// saysNothing tells whether a run adds nothing to one of the same commit that
+// passed before it. A reconcile pass can ask for such a second run while the
+// first is under way.
+func saysNothing(r model.Run) bool { return !r.State.Final() || r.State == model.Unchanged }
 
 // reportRun reports a run on a pull request that it brought somewhere: a
 // status for the environment and for each hub, the forge's own record of

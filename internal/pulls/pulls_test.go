@@ -34,6 +34,8 @@ func TestFromForkToProd(t *testing.T) {
 	w.wants(merged, "hubship/staging", "pending deploying")
 	w.engine.prove(merged)
 	w.engine.deploy("staging", merged, model.Done, "")
+	// A reconcile pass asked for another run, which had nothing to do.
+	w.engine.add(model.Run{Kind: model.Deploy, Environment: "staging", Commit: merged, State: model.Unchanged})
 	w.wants(merged, "hubship/staging", "success")
 	w.wants(merged, "hubship/staging/datahub", "success verified as a user: 1 check")
 	w.wants(pr.Head.Commit, "hubship/staging/datahub", "success")
