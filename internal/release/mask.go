@@ -35,6 +35,7 @@ const maxSecrets = 128 << 10
 type Redactor struct {
 	plain    []uint64 // windows of six bytes, sorted: of the text as it is
 	letters  []uint64 // of its letters and digits alone
+	digits   []uint64 // windows of twelve hexadecimal digits, which are six bytes too; shorter ones would be found in every other digest
 	withheld bool
 }
 
@@ -60,10 +61,16 @@ func NewRedactor(values ...map[string]any) *Redactor {
 			letters, _ := onlyLetters(form)
 			r.letters = windows(r.letters, letters)
 		}
+		for _, form := range digitForms(s) {
+			digits, _ := onlyLetters(form)
+			eachDigits(digits, func(_ int, w uint64) { r.digits = append(r.digits, w) })
+		}
 	}
-	for _, list := range []*[]uint64{&r.plain, &r.letters} {
+	for _, list := range []*[]uint64{&r.plain, &r.letters, &r.digits} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
+	}
+	for _, list := range []*[]uint64{&r.plain, &r.letters} {
 		*list = slices.DeleteFunc(*list, func(w uint64) bool { return common[w] })
 	}
 	return r
@@ -129,8 +136,7 @@ func plainForms(s string) []string {
 
 // letterForms are those of which letters and digits are enough.
 func letterForms(s string) []string {
-	decimal := strings.Trim(fmt.Sprint([]byte(s)), "[]")
-	forms := []string{s, hex.EncodeToString([]byte(s)), decimal, url.QueryEscape(s)}
+	forms := []string{s, url.QueryEscape(s)}
 	encoded := shifted(s, base64.StdEncoding.EncodeToString, 3, 6)
 	forms = append(forms, encoded...)
 	for _, e := range encoded[:1] {
@@ -138,6 +144,12 @@ func letterForms(s string) []string {
 	}
 	forms = append(forms, base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(s)))))
 	forms = append(forms, shifted(s, base32.StdEncoding.EncodeToString, 5, 5)...)
+	return append(forms, backwards(forms)...)
+}
+
+// digitForms are those in which each byte is two digits or more.
+func digitForms(s string) []string {
+	forms := []string{hex.EncodeToString([]byte(s)), strings.Trim(fmt.Sprint([]byte(s)), "[]")}
 	return append(forms, backwards(forms)...)
 }
 
@@ -196,6 +208,31 @@ func window(b []byte) uint64 {
 	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40
 }
 
+// minDigits is what minSecret is in hexadecimal.
+const minDigits = 2 * minSecret
+
+// eachDigits calls f with every window of twelve hexadecimal digits, and with
+// where it begins.
+func eachDigits(letters []byte, f func(at int, window uint64)) {
+	var w uint64
+	run := 0
+	for i, c := range letters {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		default:
+			run = 0
+			continue
+		}
+		w = (w<<4 | uint64(c)) & (1<<(4*minDigits) - 1)
+		if run++; run >= minDigits {
+			f(i+1-minDigits, w)
+		}
+	}
+}
+
 // Text returns the text without the secrets.
 func (r *Redactor) Text(s string) string {
 	switch {
@@ -203,7 +240,7 @@ func (r *Redactor) Text(s string) string {
 		return s
 	case r.withheld:
 		return Masked
-	case len(r.plain) == 0 && len(r.letters) == 0:
+	case len(r.plain) == 0 && len(r.letters) == 0 && len(r.digits) == 0:
 		return s
 	}
 	hidden := make([]bool, len(s))
@@ -227,6 +264,12 @@ func (r *Redactor) Text(s string) string {
 			fill(hidden, at[i], at[i+minSecret-1]+1)
 		}
 	}
+	eachDigits(letters, func(i int, w uint64) {
+		if _, ok := slices.BinarySearch(r.digits, w); ok {
+			any = true
+			fill(hidden, at[i], at[i+minDigits-1]+1)
+		}
+	})
 	if !any {
 		return s
 	}

@@ -1,11 +1,13 @@
 package release
 
 import (
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strconv"
 	"strings"
@@ -113,5 +115,31 @@ func TestRedactorIsBounded(t *testing.T) {
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// TestDigestsStayReadable has as many secrets as a large hub, and prints what a
+// deploy prints most: digests, which have nothing to do with them.
+func TestDigestsStayReadable(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	values := map[string]any{}
+	for i := range 200 {
+		secret := make([]byte, 32)
+		for j := range secret {
+			secret[j] = byte('!' + random.IntN(94))
+		}
+		values[fmt.Sprint(i)] = string(secret)
+	}
+	r := NewRedactor(values)
+	cut := 0
+	for i := range 1000 {
+		digest := fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i))))
+		if r.Text("deploys sha256:"+digest) != "deploys sha256:"+digest {
+			cut++
+		}
+	}
+	if cut > 10 {
+		t.Errorf("%d of 1000 digests are not shown", cut)
 	}
 }
