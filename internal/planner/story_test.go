@@ -20,7 +20,6 @@ import (
 
 	"github.com/hubship/hubship/internal/image"
 	"github.com/hubship/hubship/internal/plan"
-	"github.com/hubship/hubship/internal/release"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
