@@ -48,6 +48,7 @@ func TestProcess(t *testing.T) {
 		{"the server is killed in the middle of a deploy", i.serverKilled},
 		{"the server is stopped in the middle of a deploy", i.serverStopped},
 		{"everything is killed", i.everythingKilled},
+		{"three environments, and branches of other names", i.otherNames},
 	} {
 		if !up {
 			t.Run(s.name, func(t *testing.T) { t.Skip("the installation is not up") })

@@ -22,14 +22,20 @@ const (
 	reviewer = "mia"
 )
 
-// forge is the deployment repository as an account sees it, which is made when
-// it is not there.
+// forge is the deployment repository as a reviewer sees it.
 func (i *installation) forge(t *testing.T, login string) *github.Client {
+	t.Helper()
+	return i.account(t, login, model.RoleReviewer)
+}
+
+// account is the deployment repository as an account sees it, which is made when
+// it is not there.
+func (i *installation) account(t *testing.T, login, role string) *github.Client {
 	t.Helper()
 	if c := i.forges[login]; c != nil {
 		return c
 	}
-	_, err := i.api.AddAccount(t.Context(), model.NewAccount{Login: login, Role: model.RoleReviewer})
+	_, err := i.api.AddAccount(t.Context(), model.NewAccount{Login: login, Role: role})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}

@@ -67,9 +67,13 @@ func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error
 	return true, r.Git().SetDefaultBranch(ctx, branch)
 }
 
-// Landed implements pulls.Repository.
-func (r pullsRepository) Landed(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
-	return landed(ctx, r.Git(), merge, had, commits)
+// MergeRange implements pulls.Repository.
+func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
+	list := make([]git.Detail, len(commits))
+	for i, c := range commits {
+		list[i] = git.Detail{ID: c.ID, Message: c.Message, Author: git.Signature{Identity: git.Identity{Name: c.Author}, When: c.Date}}
+	}
+	return r.Git().MergeRange(ctx, merge, had, list)
 }
 
 // Revert implements pulls.Repository. The branch is pushed to the embedded

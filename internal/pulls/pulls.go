@@ -63,11 +63,11 @@ type Repository interface {
 	IsAncestor(ctx context.Context, old, new string) (bool, error)
 	// Changed names the files of the hub that differ between two commits.
 	Changed(ctx context.Context, base, head, hub string) ([]string, error)
-	// Landed is the history that a merge put on its base branch: the commits
+	// MergeRange is the history that a merge put on its base branch: the commits
 	// at which the branch was before and after. commits are those that the pull
 	// request had, and had is where its base was at the latest look before the
 	// merge.
-	Landed(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error)
+	MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error)
 	// Revert pushes to the forge, as a new branch, a commit on top of another
 	// one that takes back what changed between two, and returns it. The error
 	// says so when later changes are in the way. A branch of that name that

@@ -164,7 +164,7 @@ func (c *Controller) span(ctx context.Context, pr forge.PullRequest) (before, af
 	if err != nil {
 		return "", "", err
 	}
-	return c.o.Repository.Landed(ctx, pr.MergeCommit, pr.Base.Commit, commits)
+	return c.o.Repository.MergeRange(ctx, pr.MergeCommit, pr.Base.Commit, commits)
 }
 
 // Revert opens a pull request that takes a merged one back, in the name of

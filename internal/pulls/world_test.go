@@ -341,7 +341,7 @@ func (r *repository) Changed(ctx context.Context, base, head, _ string) ([]strin
 	return r.git.ChangedPaths(ctx, base, head)
 }
 
-func (r *repository) Landed(ctx context.Context, merge, _ string, _ []forge.Commit) (before, after string, err error) {
+func (r *repository) MergeRange(ctx context.Context, merge, _ string, _ []forge.Commit) (before, after string, err error) {
 	before, err = r.git.Resolve(ctx, merge+"^1")
 	return before, merge, err
 }

@@ -1,38 +1,36 @@
-package app
+package git
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/git"
 )
 
-// landed finds the history that a merge put on its base branch: the commits at
-// which the branch was before and after. A pull request is merged by a merge
+// MergeRange finds the history that a merge put on its base branch: the commits
+// at which the branch was before and after. A pull request is merged by a merge
 // commit, by one commit that holds all of it (squash), by its commits made
-// anew (rebase), or by a push that brought the very commits.
+// anew (rebase), or by a push that brought the very commits. The commits of the
+// pull request are given oldest first; ID, author and message of each are used.
 //
-// had is a commit at which the base was before, as the forge says, or "". What is
-// in it was not brought: commits can be made to look like others', so that to
-// take them back would take those back.
-func landed(ctx context.Context, g *git.Repo, merge, had string, commits []forge.Commit) (before, after string, err error) {
+// had is a commit at which the base was before, or "" if that is not known. What
+// is in it was not brought: a commit can be made to look like another one, so
+// that to revert it would revert that one too.
+func (r *Repo) MergeRange(ctx context.Context, merge, had string, commits []Detail) (before, after string, err error) {
 	wrap := func(err error) error { return fmt.Errorf("find what the merge %.12s brought: %w", merge, err) }
 	own := map[string]bool{}
 	for _, c := range commits {
 		own[c.ID] = true
 	}
 	if own[merge] {
-		before, err = outside(ctx, g, merge, own)
+		before, err = r.outside(ctx, merge, own)
 		if err != nil {
 			return "", "", wrap(err)
 		}
 		return before, merge, nil
 	}
 	// A rebase leaves out merges, and what the base had already.
-	history, err := g.Details(ctx, merge, git.DetailOptions{Limit: len(commits) + 1})
+	history, err := r.Details(ctx, merge, DetailOptions{Limit: len(commits) + 1})
 	if err != nil {
 		return "", "", wrap(err)
 	}
@@ -42,7 +40,7 @@ func landed(ctx context.Context, g *git.Repo, merge, had string, commits []forge
 	if len(history[0].Parents) > 1 {
 		return history[0].Parents[0], merge, nil
 	}
-	older, err := beforeIt(ctx, g, merge, had)
+	older, err := r.inBase(ctx, merge, had)
 	if err != nil {
 		return "", "", wrap(err)
 	}
@@ -68,34 +66,35 @@ func landed(ctx context.Context, g *git.Repo, merge, had string, commits []forge
 	return before, merge, nil
 }
 
-// beforeIt says of a commit whether the base had it before a merge. A commit of
+// inBase returns a function that says of a commit whether the base had it before
+// a merge. A commit of
 // the base that is not known, or that has the merge, tells nothing.
-func beforeIt(ctx context.Context, g *git.Repo, merge, had string) (func(string) (bool, error), error) {
+func (r *Repo) inBase(ctx context.Context, merge, had string) (func(string) (bool, error), error) {
 	nothing := func(string) (bool, error) { return false, nil }
 	if had == "" {
 		return nothing, nil
 	}
-	switch later, err := g.IsAncestor(ctx, merge, had); {
-	case errors.Is(err, git.ErrNotFound):
+	switch later, err := r.IsAncestor(ctx, merge, had); {
+	case errors.Is(err, ErrNotFound):
 		return nothing, nil
 	case err != nil || later:
 		return nothing, err
 	}
-	return func(commit string) (bool, error) { return g.IsAncestor(ctx, commit, had) }, nil
+	return func(commit string) (bool, error) { return r.IsAncestor(ctx, commit, had) }, nil
 }
 
-// sameChange says that a commit is another one made anew on top of something
+// sameChange says whether a commit is another one made anew on top of something
 // else: author, time of authorship and message stay.
-func sameChange(d git.Detail, c forge.Commit) bool {
-	return d.Author.When.Unix() == c.Date.Unix() && d.Author.Name == c.Author &&
-		strings.TrimSpace(d.Message) == strings.TrimSpace(c.Message)
+func sameChange(a, b Detail) bool {
+	return a.Author.When.Unix() == b.Author.When.Unix() && a.Author.Name == b.Author.Name &&
+		strings.TrimSpace(a.Message) == strings.TrimSpace(b.Message)
 }
 
 // outside is the commit at which a branch was before it was moved forward to
 // head: of the parents of the commits that it got, the one that has all the
 // others.
-func outside(ctx context.Context, g *git.Repo, head string, own map[string]bool) (string, error) {
-	details, err := g.Details(ctx, head, git.DetailOptions{Limit: 4*git.MaxRebase + len(own)})
+func (r *Repo) outside(ctx context.Context, head string, own map[string]bool) (string, error) {
+	details, err := r.Details(ctx, head, DetailOptions{Limit: 4*MaxRebase + len(own)})
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +108,7 @@ func outside(ctx context.Context, g *git.Repo, head string, own map[string]bool)
 				continue
 			}
 			if best != "" {
-				older, err := g.IsAncestor(ctx, parent, best)
+				older, err := r.IsAncestor(ctx, parent, best)
 				if err != nil {
 					return "", err
 				}

@@ -1,23 +1,21 @@
-package app
+package git
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
-
-	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/git"
 )
 
 // history is a repository with a base branch and a proposed one.
 type history struct {
 	t *testing.T
-	*git.Repo
+	*Repo
 }
 
 func newHistory(t *testing.T) history {
 	t.Helper()
-	r, err := git.Init(t.Context(), filepath.Join(t.TempDir(), "r.git"), git.InitOptions{Bare: true, DefaultBranch: "staging"})
+	r, err := Init(t.Context(), filepath.Join(t.TempDir(), "r.git"), InitOptions{Bare: true, DefaultBranch: "staging"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +23,7 @@ func newHistory(t *testing.T) history {
 	return history{t, r}
 }
 
-var carl = git.Identity{Name: "Carl", Email: "carl@localhost"}
+var carl = Identity{Name: "Carl", Email: "carl@localhost"}
 
 func (h history) commit(branch, file, message string) string {
 	h.t.Helper()
@@ -56,21 +54,21 @@ func (h history) move(branch, to, from string) {
 }
 
 // commits are those of a pull request as a forge lists them, oldest first.
-func (h history) commits(base, head string) []forge.Commit {
+func (h history) commits(base, head string) []Detail {
 	h.t.Helper()
-	list, err := h.Details(h.t.Context(), head, git.DetailOptions{Base: base})
+	list, err := h.Details(h.t.Context(), head, DetailOptions{Base: base})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	var out []forge.Commit
-	for i := len(list) - 1; i >= 0; i-- {
-		d := list[i]
-		out = append(out, forge.Commit{ID: d.ID, Message: d.Message + "\n", Author: d.Author.Name, Date: d.Author.When, Parents: d.Parents})
+	var out []Detail
+	for _, d := range slices.Backward(list) {
+		d.Message += "\n" // as a forge may have it
+		out = append(out, d)
 	}
 	return out
 }
 
-func TestLanded(t *testing.T) {
+func TestMergeRange(t *testing.T) {
 	for name, merge := range map[string]func(h history, base, head string) (commit, before string){
 		"merge": func(h history, base, head string) (string, string) {
 			return h.must(h.MergeCommit(h.t.Context(), base, head, "Merge", carl)), base
@@ -107,15 +105,15 @@ func TestLanded(t *testing.T) {
 			if name == "pushed" {
 				commits = h.commits(base, commit)
 			}
-			gotBefore, gotAfter, err := landed(t.Context(), h.Repo, commit, base, commits)
+			gotBefore, gotAfter, err := h.MergeRange(t.Context(), commit, base, commits)
 			if err != nil || gotBefore != before || gotAfter != commit {
-				t.Errorf("landed from %.7s to %.7s, %v; want from %.7s to %.7s", gotBefore, gotAfter, err, before, commit)
+				t.Errorf("merged from %.7s to %.7s, %v; want from %.7s to %.7s", gotBefore, gotAfter, err, before, commit)
 			}
 		})
 	}
 	h := newHistory(t)
 	root := h.commit("staging", "x", "Begin")
-	if _, _, err := landed(t.Context(), h.Repo, root, "", nil); err == nil {
+	if _, _, err := h.MergeRange(t.Context(), root, "", nil); err == nil {
 		t.Error("the first commit of all was merged into something")
 	}
 }
@@ -128,18 +126,18 @@ func TestCopiesAreNotTakenBack(t *testing.T) {
 	base := h.commit("staging", "y", "Somebody else's")
 	time.Sleep(1100 * time.Millisecond)
 	h.move("topic", h.must(h.SquashCommit(t.Context(), first, base, "Somebody else's", carl, carl)), "")
-	theirs, err := h.Details(t.Context(), base, git.DetailOptions{Limit: 1})
+	theirs, err := h.Details(t.Context(), base, DetailOptions{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	head := h.commit("topic", "a", "Their own")
 	commits := h.commits(first, head)
-	commits[0].Date = theirs[0].Author.When // as anybody can write it
+	commits[0].Author.When = theirs[0].Author.When // as anybody can write it
 	merge := h.must(h.RebaseCommits(t.Context(), base, head, carl))
-	if before, _, err := landed(t.Context(), h.Repo, merge, base, commits); err != nil || before != base {
+	if before, _, err := h.MergeRange(t.Context(), merge, base, commits); err != nil || before != base {
 		t.Errorf("it takes back what is after %.7s, %v; want %.7s", before, err, base)
 	}
-	if before, _, err := landed(t.Context(), h.Repo, merge, merge, commits[1:]); err != nil || before != base {
+	if before, _, err := h.MergeRange(t.Context(), merge, merge, commits[1:]); err != nil || before != base {
 		t.Errorf("a base that is later: %.7s, %v", before, err)
 	}
 }
