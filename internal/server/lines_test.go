@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,14 +138,21 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	svc := newService(t)
 	r := serve(t, server.Options{Service: svc})
 	begin(t, svc, "r1")
+	if err := svc.Append(t.Context(), "r1", model.Line{Text: "x"}); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := r.client.Follow(ctx, "r1", func(model.Line) error { return nil }); !errors.Is(err, context.Canceled) {
+	defer cancel()
+	if _, err := r.client.Follow(ctx, "r1", func(model.Line) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Follow() = %v", err)
 	}
 	// Neither does a stream keep the server from stopping.
-	go func() { _, _ = r.client.Follow(t.Context(), "r1", func(model.Line) error { return nil }) }()
-	time.Sleep(200 * time.Millisecond)
+	streams := make(chan struct{})
+	go func() {
+		told := sync.OnceFunc(func() { close(streams) })
+		_, _ = r.client.Follow(t.Context(), "r1", func(model.Line) error { told(); return nil })
+	}()
+	<-streams
 	start := time.Now()
 	r.stop()
 	if took := time.Since(start); took > 2*time.Second {

@@ -262,9 +262,22 @@ func TestHostsChange(t *testing.T) {
 	want(200)
 	svc.mu.Lock()
 	svc.broken, svc.hosts = errors.New("the cluster does not answer"), nil
+	before := svc.looked
 	svc.mu.Unlock()
-	time.Sleep(1200 * time.Millisecond)
-	want(200)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		svc.mu.Lock()
+		asked := svc.looked > before
+		svc.mu.Unlock()
+		if res, _ := r.get(t, hubName, "/echo", nil); res.StatusCode != http.StatusOK {
+			t.Fatalf("%s, want 200", res.Status)
+		}
+		if asked { // and once more since
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the names were not asked for again")
+		}
+	}
 }
 
 func BenchmarkProxy(b *testing.B) {

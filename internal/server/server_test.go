@@ -33,6 +33,7 @@ type service struct {
 	hosts   map[string]server.Route
 	asked   []string
 	waiting []string
+	looked  int   // how often Hosts was asked
 	broken  error // what Hosts and Status fail with
 }
 
@@ -127,6 +128,7 @@ func (s *service) Plan(_ context.Context, id string) ([]byte, error) {
 func (s *service) Hosts(context.Context) (map[string]server.Route, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.looked++
 	return s.hosts, s.broken
 }
 

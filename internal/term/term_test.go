@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
@@ -134,37 +135,39 @@ func TestBarAndCut(t *testing.T) {
 
 // The live region is drawn and cleared while others print.
 func TestLiveRegion(t *testing.T) {
-	var mu sync.Mutex
-	var buf bytes.Buffer
-	w := writer(func(p []byte) (int, error) { mu.Lock(); defer mu.Unlock(); return buf.Write(p) })
-	term := New(Streams{Out: w, Err: w}, Options{Getenv: func(string) string { return "" }})
-	term.live = true
-	a, b := term.Phase("first"), term.Phase("second")
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			a.Progress(int64(i), 20)
-			a.Detail("step %d", i)
-			term.Note("note %d", i)
-		})
-	}
-	wg.Wait()
-	time.Sleep(250 * time.Millisecond)
-	a.Done("")
-	b.Fail("")
-	if term.region.drawn != 0 || len(term.region.phases) != 0 || term.region.ticker != nil {
-		t.Fatalf("region left behind: %+v", term.region)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	for i := range 20 {
-		if !strings.Contains(buf.String(), fmt.Sprintf("note %d\n", i)) {
-			t.Fatalf("note %d is missing", i)
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var buf bytes.Buffer
+		w := writer(func(p []byte) (int, error) { mu.Lock(); defer mu.Unlock(); return buf.Write(p) })
+		term := New(Streams{Out: w, Err: w}, Options{Getenv: func(string) string { return "" }})
+		term.live = true
+		a, b := term.Phase("first"), term.Phase("second")
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				a.Progress(int64(i), 20)
+				a.Detail("step %d", i)
+				term.Note("note %d", i)
+			})
 		}
-	}
-	if !strings.Contains(buf.String(), "✓ first") || !strings.Contains(buf.String(), "✗ second") {
-		t.Fatal("ends are missing")
-	}
+		wg.Wait()
+		time.Sleep(250 * time.Millisecond) // it is drawn anew twice
+		a.Done("")
+		b.Fail("")
+		if term.region.drawn != 0 || len(term.region.phases) != 0 || term.region.ticker != nil {
+			t.Fatalf("region left behind: %+v", term.region)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range 20 {
+			if !strings.Contains(buf.String(), fmt.Sprintf("note %d\n", i)) {
+				t.Fatalf("note %d is missing", i)
+			}
+		}
+		if !strings.Contains(buf.String(), "✓ first") || !strings.Contains(buf.String(), "✗ second") {
+			t.Fatal("ends are missing")
+		}
+	})
 }
 
 type writer func([]byte) (int, error)
