@@ -22,7 +22,7 @@ UPFLAGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: deps build ## bring up Kubernetes, staging and prod on this machine; can be run again at any time
@@ -66,12 +66,12 @@ test-e2e: build ## the scenarios on an embedded node of their own
 	@$(STEP) "end-to-end scenarios" env HUBSHIP_E2E=$(E2E) HUBSHIP_BIN=$(BIN)/hubship $(GO) test -v -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
 
 .PHONY: lint
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, golangci-lint
 	@$(STEP) "gofmt" sh -c 'bad=$$($$(dirname $(GO))/gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
 	@$(STEP) "go vet" $(GO) vet ./...
 	@$(STEP) "go vet of the node" env GOFLAGS=-trimpath $(GO) -C node vet ./internal/... ./test/... ./cmd/hubship-node ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy ./cmd/registry
-	@$(STEP) "build staticcheck" env CGO_ENABLED=0 $(GO) build -C tools -o $(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
-	@$(STEP) "staticcheck" env PATH="$$(dirname $(GO)):$$PATH" $(BIN)/staticcheck ./...
+	@$(STEP) "build golangci-lint" $(GO) build -C tools/lint -o $(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@$(STEP) "golangci-lint" env PATH="$$(dirname $(GO)):$$PATH" $(BIN)/golangci-lint run ./...
 
 .PHONY: fmt
 fmt: ## format the code

@@ -15,7 +15,7 @@ func clean(err error, red *release.Redactor) error {
 	}
 	safe := red.Error(err)
 	var e *model.Error
-	if safe == err || !errors.As(err, &e) {
+	if safe == err || !errors.As(err, &e) { //nolint:errorlint // the very error comes back when there is nothing to take out
 		return safe
 	}
 	code := model.ExitCodeOf(err)
