@@ -77,6 +77,10 @@ lint: ## gofmt, go vet, golangci-lint
 fmt: ## format the code
 	@$$(dirname $(GO))/gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
+.PHONY: release-snapshot
+release-snapshot: ## build what a release consists of into dist/, and publish nothing
+	@$(STEP) "release" env RELEASE_ROOT="$(RELEASE_ROOT)" scripts/release.sh $(GO) $(BIN) $(VERSION)
+
 .PHONY: bench
 bench: ## measure what docs/performance.md reports, without the cluster
 	@$(STEP) "build helm to compare with" $(GO) build -C tools -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
