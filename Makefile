@@ -65,6 +65,14 @@ test-node: build
 test-e2e: build ## the scenarios on an embedded node of their own
 	@$(STEP) "end-to-end scenarios" env HUBSHIP_E2E=$(E2E) HUBSHIP_BIN=$(BIN)/hubship $(GO) test -v -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...
 
+.PHONY: check
+check: lint test-short ## before every push: format, vet, linters, unit tests; no root, network or cluster
+
+.PHONY: test-short
+test-short:
+	@$(STEP) "build gotestsum" $(GO) build -C tools -o $(BIN)/gotestsum gotest.tools/gotestsum
+	@$(STEP) "unit tests" env PATH="$$(dirname $(GO)):$$PATH" scripts/unit.sh $(BIN)/gotestsum
+
 .PHONY: lint
 lint: ## gofmt, go vet, golangci-lint
 	@$(STEP) "gofmt" sh -c 'bad=$$($$(dirname $(GO))/gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'

@@ -98,7 +98,7 @@ func TestAcceptedLiesWithinTheRelease(t *testing.T) {
 		}
 		reaches(t, content, kind, true)
 	})
-	if accepted == 0 {
+	if accepted == 0 && !testing.Short() { // which tries few
 		t.Error("nothing was ever accepted: the test says nothing")
 	}
 }

@@ -20,6 +20,9 @@ import (
 // chromium starts a headless browser, and ends it with the test.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped: -short, and this test walks the pages in a browser")
+	}
 	program := "/usr/bin/chromium"
 	if _, err := os.Stat(program); err != nil {
 		if os.Getenv("CI") != "" {
