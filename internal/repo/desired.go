@@ -100,8 +100,8 @@ func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images
 		return model.Desired{}, err
 	}
 	dir := cfg.Fleet.ChartOf(hub)
-	if hub.Invalid != "" {
-		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: hub.Invalid}, nil
+	if why := hub.Problem(env); why != "" {
+		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: why}, nil
 	}
 	if err := s.charts[dir].err; err != nil {
 		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: fmt.Sprintf("chart %s: %v", dir, err)}, nil

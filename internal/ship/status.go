@@ -150,7 +150,7 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]Host, error) {
 		}
 		for _, hub := range at.Hubs {
 			t, err := at.Target(hub.Name, env.Name)
-			if err != nil || !hub.In(env.Name) || hub.Invalid != "" {
+			if err != nil || !hub.In(env.Name) || hub.Problem(env.Name) != "" {
 				continue
 			}
 			if cluster, err := e.cluster(ctx, t); err == nil {
