@@ -23,12 +23,6 @@ func (s *Sessions) cookieName(what string) string {
 
 func (s *Sessions) secure() bool { return strings.EqualFold(s.o.URL.Scheme, "https") }
 
-// CookieNames are those that are nobody else's business: no hub gets them, and
-// none sets them.
-func (s *Sessions) CookieNames() []string {
-	return []string{s.cookieName("session"), s.cookieName("signin")}
-}
-
 // cookie has no Domain: it goes to this very host, and to no hub, which have
 // hosts of their own.
 func (s *Sessions) cookie(what, value string, age time.Duration) *http.Cookie {
