@@ -366,9 +366,22 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		http.Error(w, "hubship: this page failed; the server's log says why", http.StatusInternalServerError)
 		return
 	}
+	page := body.Bytes()
+	if out.Page != "edit" { // which sends a file's text back as it is
+		page = bytes.Map(visible, page)
+	}
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // the browser may be gone
+	_, _ = w.Write(page) // the browser may be gone
+}
+
+// visible shows a dot for what turns the direction of writing: with it a line of
+// a change reads as another one than it is. See https://trojansource.codes
+func visible(r rune) rune {
+	if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '·'
+	}
+	return r
 }
 
 // explain turns an error into what a person is told.
