@@ -45,10 +45,12 @@ var allowed = map[string][]string{
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
-	"internal/outbound":   {"internal/model"},
-	"internal/install":    {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
-	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
-	"internal/term":       {"internal/model"},
+	// Whose a program on the machine is.
+	"internal/loopback": {},
+	"internal/outbound": {"internal/model"},
+	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
+	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":     {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
@@ -59,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
+	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound", "internal/loopback"},
 	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
