@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr"},
+	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
 	"internal/forge/local/authority": {}, // rules: pure
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
@@ -79,7 +79,7 @@ var allowed = map[string][]string{
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
-	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr"},
+	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},

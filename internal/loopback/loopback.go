@@ -5,6 +5,7 @@ package loopback
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Nobody is the user where none is to be told: of what is not of this machine,
@@ -34,6 +36,39 @@ func Client(c net.Conn) int {
 		}
 	})
 	return user
+}
+
+type whoseKey struct{}
+
+// Context remembers whose a connection is that was accepted here, for requests
+// that come over it. The kernel is asked when somebody wants to know.
+func Context(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, whoseKey{}, sync.OnceValue(func() string {
+		if far, _ := ends(c); !far.Addr().IsLoopback() {
+			return ""
+		}
+		return strconv.Itoa(Client(c))
+	}))
+}
+
+// Whose tells users of this machine apart: it is the number of the user whose
+// program made a request, "-1" when that is not to be told, and empty for a
+// request from elsewhere.
+func Whose(ctx context.Context) string {
+	if whose, ok := ctx.Value(whoseKey{}).(func() string); ok {
+		return whose()
+	}
+	return ""
+}
+
+// Bind makes of what opens a session what opens it for requests of the same user
+// of this machine alone: browsers send the cookies of localhost to every port
+// there, and so to programs of others. The secret is one line.
+func Bind(secret, whose string) string {
+	if whose == "" {
+		return secret
+	}
+	return secret + "\n" + whose
 }
 
 // Served says that a connection to this machine leads to a program of root or of

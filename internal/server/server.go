@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hubship/hubship/internal/loopback"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/server/signin"
@@ -281,6 +282,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer endStreams()
 
 	outside := s.httpServer(withStreams(streams, http.HandlerFunc(s.serveName)), base)
+	outside.ConnContext = loopback.Context
 	inside := s.httpServer(withStreams(streams, s.own), base)
 	inside.ConnContext = peerContext
 

@@ -168,7 +168,7 @@ func (e *entry) account(role forgestore.Role) (forgestore.Account, string) {
 
 // visit is a new session of somebody at the forge.
 func (e *entry) visit(a forgestore.Account) string {
-	_, secret, err := e.forge.Host.Store.StartSession(e.t.Context(), a.ID)
+	_, secret, err := e.forge.Host.Store.StartSession(e.t.Context(), a.ID, nil)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/loopback"
 )
 
 // cookieName is the one cookie's. Where people come over HTTPS the browser holds
@@ -22,15 +23,21 @@ func cookieName(secure bool) string {
 	return "hubship_forge"
 }
 
-// secretOf is what the browser has of its session, "" for none. When it has
-// several, one was put there by another host of the same domain: which one is
-// not to be told, so none of them counts.
+// secretOf is what opens the session of a request, "" for none: what its browser
+// has, for programs of the same user of this machine. When it has several, one was
+// put there by another host of the same domain: which one is not to be told, so
+// none of them counts.
 func secretOf(r *http.Request, secure bool) string {
 	found := r.CookiesNamed(cookieName(secure))
 	if len(found) != 1 {
 		return ""
 	}
-	return found[0].Value
+	return bound(r)(found[0].Value)
+}
+
+// bound binds a session to who begins it.
+func bound(r *http.Request) func(secret string) string {
+	return func(secret string) string { return loopback.Bind(secret, loopback.Whose(r.Context())) }
 }
 
 func same(a, b string) bool {
@@ -98,7 +105,7 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID)
+	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID, bound(r))
 	if err != nil {
 		p.show(w, r, nil, view{}, err)
 		return

@@ -277,7 +277,7 @@ func TestWhoseApprovalCounts(t *testing.T) {
 // browser adds to them.
 func TestOtherSites(t *testing.T) {
 	w := newWorld(t)
-	_, secret, err := w.host.Store.StartSession(t.Context(), w.id["mia"])
+	_, secret, err := w.host.Store.StartSession(t.Context(), w.id["mia"], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
