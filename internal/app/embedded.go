@@ -167,6 +167,7 @@ func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
 func (e *embedded) pages(with parts, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
 	return pages.New(pages.Options{
 		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git", Asset: web.Asset,
+		Secure:     strings.HasPrefix(with.settings.PeopleURL(), "https://"),
 		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}, Own: ownLogin,
 		Check: func(ctx context.Context, number int) (model.Run, bool, error) {
 			runs, err := with.engine.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 1})

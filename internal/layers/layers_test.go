@@ -45,10 +45,12 @@ var allowed = map[string][]string{
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
-	"internal/outbound":   {"internal/model"},
-	"internal/install":    {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
-	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
-	"internal/term":       {"internal/model"},
+	// Whose a program on the machine is.
+	"internal/loopback": {},
+	"internal/outbound": {"internal/model"},
+	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
+	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":     {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
@@ -59,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
+	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound", "internal/loopback"},
 	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model", "internal/ship"},
 	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
@@ -69,7 +71,7 @@ var allowed = map[string][]string{
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
 	"internal/store":                 {"internal/model", "internal/ship"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr"},
+	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
 	"internal/forge/local/authority": {}, // rules: pure
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
@@ -77,7 +79,7 @@ var allowed = map[string][]string{
 	// In front of the workflows.
 	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
 	"internal/api":    {"internal/model", "internal/ship"},
-	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr"},
+	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
 	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},

@@ -501,7 +501,8 @@ func (e *engine) deploy(env, commit string, state model.RunState, reason string)
 	rel := model.ReleaseResult{Target: model.Target{Hub: "datahub", Environment: env, Host: "datahub.localhost"}, State: state, Reason: reason, Revision: 3}
 	if state == model.FailedRun {
 		rel.RolledBackTo = 1
-		rel.Log = "Traceback: boom | `of` <b>staging</b>"
+		rel.Log = "what a pod wrote last"
+		rel.Verification = &model.Verification{Checks: []model.Check{{Name: "import broken", Detail: "OSError: boom | `of` <b>staging</b>", Log: "what a kernel wrote last"}, {Name: "default page opens", Skipped: true}}}
 	} else {
 		rel.Verification = &model.Verification{Passed: true, Checks: []model.Check{{Name: "import emoji", Passed: true, Detail: "2.14.0"}}}
 	}

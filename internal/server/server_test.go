@@ -395,6 +395,43 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
+// A program on the same machine that has the port of ::1 is where browsers go
+// that are told localhost: hubship does not open beside it.
+func TestNobodyElseIsLocalhost(t *testing.T) {
+	other, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("skipped: the machine has no ::1: %v", err)
+	}
+	_, port, _ := net.SplitHostPort(other.Addr().String())
+	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0"} {
+		s, err := server.New(server.Options{Service: newService(t), Addr: net.JoinHostPort(host, port), AllowRemote: true, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "another program listens") || model.HintOf(err) == "" {
+			t.Errorf("on %s: %v", host, err)
+		}
+		if s.Addr() != "" {
+			t.Errorf("on %s it listens all the same", host)
+		}
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{Service: newService(t), Addr: "127.0.0.1:" + port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if l, err := net.Listen("tcp6", "[::1]:"+port); err == nil {
+		_ = l.Close()
+		t.Error("another program gets the port beside it")
+	}
+}
+
 func TestListenConflicts(t *testing.T) {
 	svc := newService(t)
 	r := serve(t, server.Options{Service: svc})

@@ -123,6 +123,11 @@ func TestMissingScopes(t *testing.T) {
 func TestValuesAreYAML(t *testing.T) {
 	var v struct {
 		Hub struct {
+			Config struct {
+				Authenticator struct {
+					Blocked []string `yaml:"blocked_users"`
+				} `yaml:"Authenticator"`
+			}
 			Services  map[string]map[string]any
 			LoadRoles map[string]struct{ Services, Scopes []string } `yaml:"loadRoles"`
 		}
@@ -131,7 +136,8 @@ func TestValuesAreYAML(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := v.Hub.LoadRoles["hubship"]
-	if _, ok := v.Hub.Services["hubship"]; !ok || !reflect.DeepEqual(role.Services, []string{"hubship"}) || !reflect.DeepEqual(role.Scopes, Scopes("hubship-verify")) {
+	if _, ok := v.Hub.Services["hubship"]; !ok || !reflect.DeepEqual(role.Services, []string{"hubship"}) || !reflect.DeepEqual(role.Scopes, Scopes("hubship-verify")) ||
+		!reflect.DeepEqual(v.Hub.Config.Authenticator.Blocked, []string{"hubship-verify"}) {
 		t.Errorf("%+v", v)
 	}
 }

@@ -197,7 +197,7 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 		}
 		header.Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = w.Write(body.Bytes()) // the browser may be gone
+		_, _ = w.Write(bytes.Map(visible, body.Bytes())) // the browser may be gone
 	}
 }
 
