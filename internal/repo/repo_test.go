@@ -490,6 +490,35 @@ func TestRepository(t *testing.T) {
 	}
 }
 
+// What a commit allows to be destroyed holds from then on to the next that
+// passes, and where nothing has passed for that commit alone.
+func TestAllowedToDestroy(t *testing.T) {
+	r := newRepository(t)
+	commit := func(message string) string {
+		head, err := r.Head(t.Context(), "staging")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.set("README.md", message)
+		id, err := r.Git().CommitFiles(t.Context(), "staging", head, r.files, nil, message, tester)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	first := commit("first")
+	old := commit("go\n\nAllow-Destroy: PersistentVolumeClaim/db\n")
+	head := commit("words")
+	for base, want := range map[string]int{first: 1, old: 0, "": 0} {
+		if got, err := r.AllowedToDestroy(t.Context(), base, head); err != nil || len(got) != want {
+			t.Errorf("since %.7q: %v, %v", base, got, err)
+		}
+	}
+	if got, err := r.AllowedToDestroy(t.Context(), strings.Repeat("1", 40), head); err == nil {
+		t.Errorf("since a commit that is not there: %v", got)
+	}
+}
+
 func TestChanged(t *testing.T) {
 	r := newRepository(t)
 	before := r.commit("staging")

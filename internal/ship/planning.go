@@ -36,7 +36,11 @@ type releasePlan struct {
 	Resolved model.Resolved
 	First    bool
 	Packages []Package // to import in verification
-	Halted   bool      // a halt of this release stands and ends when it passes
+	// Passed is the commit of the newest evidence that counts; empty when there
+	// is none. Helm's records do not say it: whoever may write Secrets in the
+	// namespace can write those.
+	Passed string
+	Halted bool // a halt of this release stands and ends when it passes
 }
 
 // planRun plans a run of any kind.
@@ -209,8 +213,28 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	facts.Verdict = verdict
 	rel.Action, rel.Reasons = plan.Decide(facts)
-	rel.Packages, err = e.packagesToImport(ctx, r, before, d)
+	if rel.Action == plan.Upgrade || rel.Action == plan.Test {
+		if rel.Passed, err = e.lastPassed(ctx, cluster, d.Target); err != nil {
+			return rel, err
+		}
+		rel.Packages, err = e.packagesToImport(ctx, r, rel.Passed, d)
+	}
 	return rel, err
+}
+
+// lastPassed is the commit of the newest evidence of a release that counts, or
+// "".
+func (e *Engine) lastPassed(ctx context.Context, cluster model.Cluster, t model.Target) (string, error) {
+	records, err := e.Ledger.Records(ctx, cluster, t)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range records {
+		if r.Believed && r.Evidence != nil {
+			return r.Evidence.Commit, nil
+		}
+	}
+	return "", nil
 }
 
 // enter asks the gate of the environment. runs says that the release runs what

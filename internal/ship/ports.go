@@ -92,6 +92,9 @@ type Upgrade struct {
 	// Proven says that the release may run no images but these, since an
 	// environment comes before that has to have run them.
 	Proven bool
+	// Passed is the commit that passed here last; empty when none has. What the
+	// commits since then allow to be destroyed may be.
+	Passed string
 	Tree   fs.FS // of Desired.Commit
 	Inputs string
 	Run    string

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -443,7 +444,7 @@ func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]m
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []model.EvidenceRecord
-	for _, ev := range w.evidence[t.Key()] {
+	for _, ev := range slices.Backward(w.evidence[t.Key()]) {
 		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
 	}
 	for _, why := range w.refused[t.Key()] {
