@@ -191,13 +191,23 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	if err != nil {
 		return rel, err
 	}
+	again := false
+	if proven {
+		if again, err = e.allExist(ctx, proof.Images); err != nil {
+			return rel, err
+		}
+	}
 	switch {
-	case proven && e.allExist(ctx, proof.Images):
+	case again:
 		// These very bytes ran here before: a revert runs them again.
 		rel.Images = proof.Images
 	case verdict.Proof != nil:
 		rel.Images = verdict.Proof.Images
-		if !e.allExist(ctx, rel.Images) {
+		all, err := e.allExist(ctx, rel.Images)
+		if err != nil {
+			return rel, err
+		}
+		if !all {
 			verdict.Allowed = false
 			verdict.Reasons = append(verdict.Reasons, fmt.Sprintf("an image that was verified in %s is no longer in the registry", env.After))
 		}
@@ -361,14 +371,15 @@ func (e *Engine) askAgain(ctx context.Context, in releaseInput) (string, error) 
 	return joinReasons(verdict.Reasons), nil
 }
 
-// allExist says whether the registry still has every one of the images.
-func (e *Engine) allExist(ctx context.Context, images []model.Built) bool {
+// allExist says whether the registry still has every one of the images. One
+// that does not answer says neither: nothing is built or refused for that.
+func (e *Engine) allExist(ctx context.Context, images []model.Built) (bool, error) {
 	for _, b := range images {
 		if ok, err := e.Images.Exists(ctx, b); err != nil || !ok {
-			return false
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // missingImages lists the sources of releases to be upgraded that no registry
