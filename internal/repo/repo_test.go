@@ -286,6 +286,40 @@ func TestLinkTarget(t *testing.T) {
 	}
 }
 
+// Whatever a build reads is part of what the image is made of: the list of what
+// to leave out lies beside the build file's name, and may be a link.
+func TestListsOfWhatToLeaveOut(t *testing.T) {
+	for name, links := range map[string]map[string]string{
+		"the list is a link":                       {"images/base.Dockerfile.dockerignore": "../lists/base"},
+		"so is the build file":                     {"images/base.Dockerfile": "../lists/Dockerfile", "images/base.Dockerfile.dockerignore": "../lists/base"},
+		"the build file leads into the context":    {"images/base.Dockerfile": "base/Dockerfile", "images/base.Dockerfile.dockerignore": "../lists/base"},
+		"the list of the build file's own is none": {"images/base.Dockerfile": "../lists/Dockerfile", "lists/Dockerfile.dockerignore": "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			r.set("lists/Dockerfile", "FROM debian")
+			r.set("images/base/Dockerfile", "FROM debian")
+			r.set("lists/base", "old")
+			for at, target := range links {
+				r.files[at], r.modes[at] = []byte(target), fs.ModeSymlink
+			}
+			if name == "the list of the build file's own is none" {
+				r.set("lists/Dockerfile.dockerignore", "not read")
+				delete(r.modes, "lists/Dockerfile.dockerignore")
+			}
+			before := r.commit("staging")
+			r.set("lists/base", "new")
+			if name == "the list of the build file's own is none" {
+				r.set("lists/Dockerfile.dockerignore", "still not read")
+			}
+			changed := r.changes(before, r.commit("staging")) != ""
+			if want := links["images/base.Dockerfile.dockerignore"] != ""; changed != want {
+				t.Errorf("changed: %v", changed)
+			}
+		})
+	}
+}
+
 // TestMovedHub moves all hubs to another folder.
 func TestMovedHub(t *testing.T) {
 	r := newRepository(t)
