@@ -90,12 +90,14 @@ func (s secretFiles) files(ctx context.Context, fleet *model.Fleet, commit strin
 		return nil, err
 	}
 	owners := map[string][]string{}
+	var all []string
 	for _, e := range fleet.Environments {
 		wanted, err := s.repository.Desired(ctx, fleet, e.Name)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range wanted {
+			all = append(all, d.Target.Key())
 			for _, name := range d.Secrets {
 				owners[name] = append(owners[name], d.Target.Key())
 			}
@@ -110,7 +112,7 @@ func (s secretFiles) files(ctx context.Context, fleet *model.Fleet, commit strin
 		if err != nil {
 			return nil, fmt.Errorf("read %s at %.12s: %w", name, commit, err)
 		}
-		out = append(out, secrets.NewFile(name, data, by))
+		out = append(out, secrets.NewFile(name, data, by, all))
 	}
 	return out, nil
 }
