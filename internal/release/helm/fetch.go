@@ -227,13 +227,16 @@ func onLoopback(address string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// parseChart reads an archive. The SDK bounds what it unpacks to.
+// parseChart reads an archive, whose contents are bounded.
 func parseChart(data []byte) (c *chart.Chart, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("not a chart: %v", p)
 		}
 	}()
+	if err := newUnpacking().archive(data, 0); err != nil {
+		return nil, err
+	}
 	return loader.LoadArchive(bytes.NewReader(data))
 }
 
