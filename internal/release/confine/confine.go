@@ -180,9 +180,6 @@ func (j *judge) object() {
 		if _, hook := dig(j.o.Content, "metadata", "annotations", "helm.sh/hook").(string); hook || j.o.Hook {
 			j.refuse("make it an ordinary object of the chart", "is a hook: Helm removes it, and what is stored in it, each time before it makes it")
 		}
-		if volume := text(dig(j.o.Content, "spec", "volumeName")); volume != "" {
-			j.warn("check that the volume is the hub's", "takes the volume %s", volume)
-		}
 	case "apps/StatefulSet":
 		policy, _ := dig(j.o.Content, "spec", "persistentVolumeClaimRetentionPolicy").(map[string]any)
 		if text(policy["whenDeleted"]) == "Delete" || text(policy["whenScaled"]) == "Delete" {
@@ -265,7 +262,20 @@ func (j *judge) priority() {
 	}
 }
 
+// named are the names that an object asks to have in DNS, by annotations such
+// as that of ExternalDNS.
+func (j *judge) named() (hosts []string) {
+	notes, _ := dig(j.o.Content, "metadata", "annotations").(map[string]any)
+	for _, k := range sorted(notes) {
+		if strings.HasSuffix(k, "/hostname") || strings.HasSuffix(k, "/internal-hostname") {
+			hosts = append(hosts, text(notes[k]))
+		}
+	}
+	return hosts
+}
+
 func (j *judge) service() {
+	j.answers(j.named())
 	if text(dig(j.o.Content, "spec", "type")) == "ExternalName" {
 		name := text(dig(j.o.Content, "spec", "externalName"))
 		if ns, inside := namespaceOf(name); inside && ns != j.t.Namespace {
@@ -298,7 +308,7 @@ func namespaceOf(name string) (string, bool) {
 }
 
 func (j *judge) ingress() {
-	var hosts []string
+	hosts := j.named()
 	rules, _ := dig(j.o.Content, "spec", "rules").([]any)
 	for _, r := range rules {
 		m, _ := r.(map[string]any)
