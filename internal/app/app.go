@@ -128,7 +128,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Charts:  allowedCharts(settings),
-		Decrypt: secretFiles{p, settings, repository}.open,
+		Decrypt: secretFiles{p, settings, repository, newPastSecrets()}.open,
 	})
 	if err != nil {
 		return nil, err

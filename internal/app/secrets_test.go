@@ -56,7 +56,12 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 		}
 		return id
 	}
-	base := commit("staging", "", files)
+	// Before, a's secrets in prod had another key.
+	old := sealed()
+	ours := files["hubs/a/secrets/prod.yaml"]
+	files["hubs/a/secrets/prod.yaml"] = old
+	first := commit("staging", "", files)
+	base := commit("staging", first, map[string][]byte{"hubs/a/secrets/prod.yaml": ours})
 	if err := g.SetBranch(ctx, "prod", base, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +73,7 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 	}{
 		"prod's for staging":     {map[string][]byte{"hubship.yaml": description(`"secrets/prod.yaml"`)}, "a", "hubs/a/secrets/prod.yaml", "a@staging"},
 		"another hub's":          {map[string][]byte{"hubship.yaml": description(`"/hubs/b/secrets/prod.yaml"`)}, "a", "hubs/b/secrets/prod.yaml", "a@staging"},
+		"prod's of the past":     {map[string][]byte{"hubs/a/secrets/staging.yaml": old}, "a", "hubs/a/secrets/staging.yaml", "hubs/a/secrets/prod.yaml"},
 		"what all use":           {map[string][]byte{"hubs/c/values.yaml": []byte("x: 1\n")}, "c", "common.yaml", ""},
 		"what it used before":    {map[string][]byte{"hubs/a/values.yaml": []byte("x: 2\n")}, "a", "common.yaml", ""},
 		"prod's, encrypted anew": {map[string][]byte{"hubship.yaml": description(`"secrets/prod.yaml"`), "hubs/a/secrets/prod.yaml": sealed()}, "a", "hubs/a/secrets/prod.yaml", ""},
@@ -92,7 +98,7 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			values, err := secretFiles{p, install.Settings{}, r}.open(ctx, d, tt.file, data)
+			values, err := secretFiles{p, install.Settings{}, r, newPastSecrets()}.open(ctx, d, tt.file, data)
 			switch {
 			case tt.want == "" && (err != nil || values["password"] != "hidden"):
 				t.Errorf("%v, %v", values, err)

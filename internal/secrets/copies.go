@@ -146,6 +146,25 @@ func (c Copy) Hint() string {
 	return "encrypt it anew, with a key of its own: `sops rotate --in-place " + c.File.Name + "`; and make sure that those secrets are meant for it"
 }
 
+// From says whether the file carries the key, or a value, that another had
+// before it did. The versions are those that files had in the past, oldest
+// first, with the releases that use the files now: one whose key was made anew
+// since is still a file with those secrets.
+func (f File) From(versions []File) (Copy, bool) {
+	for _, m := range f.marks {
+		for _, v := range versions {
+			if _, holds := slices.BinarySearchFunc(v.marks, m, compareMarks); !holds {
+				continue
+			}
+			if v.Name != f.Name && !slices.Equal(v.Owners, f.Owners) {
+				return Copy{f, v}, true
+			}
+			break // it was this file's first
+		}
+	}
+	return Copy{}, false
+}
+
 // AsError is the copy as an error with its hint.
 func (c Copy) AsError() error { return model.WithHint(c, c.Hint()) }
 

@@ -56,6 +56,33 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// Of two files with one key that which had it first is no copy, also when the
+// other has another key by now.
+func TestWhoHadItFirst(t *testing.T) {
+	t.Parallel()
+	_, recipient := newKey(t)
+	one, two := encrypt(t, plain, recipient), encrypt(t, plain, recipient)
+	prod := func(data []byte) File { return NewFile("prod.yaml", data, []string{"a@prod"}, nil) }
+	staging := func(data []byte) File { return NewFile("staging.yaml", data, []string{"a@staging"}, nil) }
+	for name, tt := range map[string]struct {
+		file     File
+		versions []File
+		want     bool
+	}{
+		"prod had it first":    {staging(one), []File{prod(one), prod(two), staging(one)}, true},
+		"it had it first":      {staging(one), []File{staging(one), prod(one), prod(two)}, false},
+		"nobody had it":        {staging(one), []File{prod(two)}, false},
+		"it is prod's own":     {prod(one), []File{prod(one), prod(two), prod(one)}, false},
+		"another of the same":  {NewFile("more.yaml", one, []string{"a@prod"}, nil), []File{prod(one)}, false},
+		"prod has it from it":  {prod(one), []File{staging(one), prod(one)}, true},
+		"not looked at before": {staging(one), nil, false},
+	} {
+		if c, got := tt.file.From(tt.versions); got != tt.want || got && c.Of.Name == tt.file.Name {
+			t.Errorf("%s: %v, %v", name, got, c)
+		}
+	}
+}
+
 // TestCopiesProperty copies files between releases at random, and writes them
 // anew as somebody can who has no key: no copy that could still be opened
 // passes, and nobody is accused who shares nothing.
