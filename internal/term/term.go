@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	xterm "golang.org/x/term"
 
@@ -94,7 +96,37 @@ func (t *Term) redact(text string) string {
 	for _, s := range t.secrets {
 		text = strings.ReplaceAll(text, s, "(hidden)")
 	}
-	return text
+	return harmless(text)
+}
+
+// harmless takes out what a terminal would take for a command, but for colours:
+// logs of pods, subjects of commits and errors are written by others, and this
+// is often root's terminal.
+func harmless(text string) string {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, commands) {
+		return text
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); {
+		if at := escapes.FindStringIndex(text[i:]); text[i] == 0x1b && at != nil && at[0] == 0 {
+			out.WriteString(text[i : i+at[1]])
+			i += at[1]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !commands(r) {
+			out.WriteRune(r) // a byte that is no text becomes one that says so
+		}
+		i += size
+	}
+	return out.String()
+}
+
+// commands says that a character does something else than to be shown: among
+// them those that write the text after them from right to left. What is no text
+// may be one of them in an older encoding.
+func commands(r rune) bool {
+	return r != '\n' && r != '\t' && unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // Printf prints a result on standard output.
@@ -181,7 +213,7 @@ func (t *Term) Confirm(question string) (bool, error) {
 	}
 	t.mu.Lock()
 	t.region.clear()
-	fmt.Fprintf(t.streams.Err, "%s Type yes to go on: ", question)
+	fmt.Fprintf(t.streams.Err, "%s Type yes to go on: ", t.redact(question))
 	t.mu.Unlock()
 	var answer string
 	if _, err := fmt.Fscanln(t.streams.In, &answer); err != nil && answer == "" {

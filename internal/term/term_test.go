@@ -25,6 +25,34 @@ func plain(o Options) (*Term, *bytes.Buffer, *bytes.Buffer, *clock) {
 	return New(Streams{In: strings.NewReader(""), Out: &out, Err: &err}, o), &out, &err, c
 }
 
+// What others wrote does nothing to the terminal but colour it.
+func TestOthersCommandNoTerminal(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain\ttext\nü 漢":         "plain\ttext\nü 漢",
+		"\x1b[31mred\x1b[0m":       "\x1b[31mred\x1b[0m",
+		"a\x1b]52;c;cm0gLXJm\x07b": "a]52;c;cm0gLXJmb",
+		"a\x1b[2J\x1b[1;1Hb":       "a[2J[1;1Hb",
+		"a\x1b\x1b[31mb":           "a\x1b[31mb",
+		"good\rbad\x08\x7f":        "goodbad",
+		"a\u009b2Jb":               "a2Jb",
+		"a\x9b2Jb":                 "a\ufffd2Jb",
+		"txt.\u202eexe":            "txt.exe",
+		"a\x1bPq\x1b\\b":           "aPq\\b",
+	} {
+		term, out, err, _ := plain(Options{})
+		term.Printf("%s", text)
+		term.Note("%s", text)
+		_ = term.Error("hubship", errors.New(text))
+		if out.String() != want {
+			t.Errorf("%q: %q", text, out)
+		}
+		if first, _, _ := strings.Cut(want, "\n"); strings.Count(err.String(), first) != 2 {
+			t.Errorf("%q: %q", text, err)
+		}
+	}
+}
+
 func TestPlainPhase(t *testing.T) {
 	term, out, err, clock := plain(Options{})
 	p := term.Phase("node")
