@@ -15,17 +15,17 @@ import (
 type Package = packages.Package
 
 // packagesToImport lists what a verification imports: what the change added
-// or altered since the commit that the release ran, or everything when that
-// is unknown or a person asked for a verification.
-func (e *Engine) packagesToImport(ctx context.Context, r model.Run, before model.Observed, d model.Desired) ([]Package, error) {
+// or altered since the commit that passed last, or everything when there is
+// none or a person asked for a verification.
+func (e *Engine) packagesToImport(ctx context.Context, r model.Run, passed string, d model.Desired) ([]Package, error) {
 	wanted, err := e.packagesAt(ctx, d.Commit, d.Images)
 	if err != nil {
 		return nil, err
 	}
-	if r.Kind != model.Deploy || before.Commit == "" {
+	if r.Kind != model.Deploy || passed == "" {
 		return wanted, nil
 	}
-	fleet, err := e.Repository.Fleet(ctx, before.Commit)
+	fleet, err := e.Repository.Fleet(ctx, passed)
 	if err != nil {
 		// The commit is gone or was unreadable: test more, not less.
 		return wanted, nil
@@ -34,7 +34,7 @@ func (e *Engine) packagesToImport(ctx context.Context, r model.Run, before model
 	for _, img := range fleet.ImagesOf(d.Target.Hub) {
 		earlier = append(earlier, model.Source{Image: img})
 	}
-	had, err := e.packagesAt(ctx, before.Commit, earlier)
+	had, err := e.packagesAt(ctx, passed, earlier)
 	if err != nil {
 		return wanted, nil
 	}

@@ -65,7 +65,7 @@ type Images interface {
 	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
 	// Exists says whether exactly this image is still in the registry, with a
-	// provenance that lets it be deployed.
+	// provenance that lets it be deployed. An error says that it is not known.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Digest returns the digest of the manifest that a reference to an image
 	// made elsewhere names now. It is fs.ErrNotExist when its registry answers
@@ -92,6 +92,9 @@ type Upgrade struct {
 	// Proven says that the release may run no images but these, since an
 	// environment comes before that has to have run them.
 	Proven bool
+	// Passed is the commit that passed here last; empty when none has. What the
+	// commits since then allow to be destroyed may be.
+	Passed string
 	Tree   fs.FS // of Desired.Commit
 	Inputs string
 	Run    string

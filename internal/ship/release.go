@@ -247,7 +247,7 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
 			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
-				Desired: d, Images: in.Images, Resolved: in.Resolved, Proven: !in.Plan.First, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
+				Desired: d, Images: in.Images, Resolved: in.Resolved, Proven: !in.Plan.First, Passed: in.Plan.Passed, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
 				Log: func(level model.Level, text string) { e.say(in.Run.ID, d.Target.Key(), level, "%s", text) },
 			})
 			res := upgraded{Observed: obs}

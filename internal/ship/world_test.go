@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,7 @@ type world struct {
 
 	locked func(key, holder string) // is told of each Lease, while w is locked
 
+	silent      bool // the registry does not answer
 	failBuild   bool
 	failUpgrade bool
 	block       chan struct{} // when set, an upgrade waits for it or its context
@@ -298,6 +300,9 @@ func (w *world) merge(into, from string) string {
 func (w *world) Find(_ context.Context, _ fs.FS, src model.Source) (model.Built, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.silent {
+		return model.Built{}, false, fmt.Errorf("the registry %w", ship.ErrUnknown)
+	}
 	b, ok := w.registry[src.Hash]
 	b.Rebuilt = false
 	return b, ok, nil
@@ -306,6 +311,9 @@ func (w *world) Find(_ context.Context, _ fs.FS, src model.Source) (model.Built,
 func (w *world) Exists(_ context.Context, b model.Built) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.silent {
+		return false, fmt.Errorf("the registry %w", ship.ErrUnknown)
+	}
 	_, ok := w.registry[b.Source]
 	return ok, nil
 }
@@ -443,7 +451,7 @@ func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]m
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []model.EvidenceRecord
-	for _, ev := range w.evidence[t.Key()] {
+	for _, ev := range slices.Backward(w.evidence[t.Key()]) {
 		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
 	}
 	for _, why := range w.refused[t.Key()] {

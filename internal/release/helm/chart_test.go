@@ -348,7 +348,7 @@ func TestAliasedDependency(t *testing.T) {
 }
 
 func TestCopyChartKeepsTheOriginal(t *testing.T) {
-	l := &chartLoader{tree: repository(t, nil), budget: maxChart}
+	l := newChartLoader(repository(t, nil), nil)
 	c, err := l.load("hub", 0)
 	if err != nil {
 		t.Fatal(err)

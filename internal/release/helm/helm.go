@@ -47,10 +47,10 @@ type Options struct {
 	// Timeout is how long one release may take to become ready; each Helm
 	// hook has as long. 0 means 5 minutes.
 	Timeout time.Duration
-	// AllowDestroy lists what an upgrade from one commit to another may
-	// delete or replace, as "PersistentVolumeClaim/NAME". The first is empty
-	// when it is not known. nil means none ever.
-	AllowDestroy func(ctx context.Context, running, commit string) []string
+	// AllowDestroy lists what an upgrade to a commit may delete or replace, as
+	// "PersistentVolumeClaim/NAME". The first is the commit that passed last,
+	// empty when none has. nil means none ever.
+	AllowDestroy func(ctx context.Context, passed, commit string) []string
 	// Charts is what charts may do beyond the usual.
 	Charts confine.Allowed
 	// Limits say how long a release may be in a state that seldom mends

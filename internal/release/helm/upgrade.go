@@ -147,11 +147,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	t := up.Desired.Target
 	guard := &claimGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
 	if up.r.opts.AllowDestroy != nil {
-		running := ""
-		if before != nil {
-			running = before.Labels[labelCommit]
-		}
-		for _, named := range up.r.opts.AllowDestroy(ctx, running, up.Desired.Commit) {
+		for _, named := range up.r.opts.AllowDestroy(ctx, up.Passed, up.Desired.Commit) {
 			if name, ok := strings.CutPrefix(named, claimKind+"/"); ok {
 				guard.allowed[name] = true
 			}
