@@ -21,7 +21,6 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
 )
 
@@ -66,7 +65,7 @@ func (s *service) Status(context.Context) (model.Status, error) {
 	}}, nil
 }
 
-func (s *service) Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (s *service) Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	s.note("runs %+v", f)
 	return s.List(ctx, f)
 }
@@ -279,7 +278,7 @@ func TestClient(t *testing.T) {
 	if s, err := c.Status(ctx); err != nil || len(s.Environments) != 2 {
 		t.Errorf("Status() = %+v, %v", s, err)
 	}
-	if runs, err := c.Runs(ctx, ship.RunFilter{}); err != nil || len(runs) != 0 {
+	if runs, err := c.Runs(ctx, model.RunFilter{}); err != nil || len(runs) != 0 {
 		t.Errorf("Runs() = %v, %v", runs, err)
 	}
 	run, err := c.Start(ctx, model.RunRequest{Kind: model.Deploy, Environment: "staging", By: "ada"})
@@ -289,7 +288,7 @@ func TestClient(t *testing.T) {
 	if _, err := c.Start(ctx, model.RunRequest{Kind: model.Verify, Environment: "staging"}); err != nil || strings.HasSuffix(svc.last(), "by ") {
 		t.Errorf("a request without a name: %v; %s", err, svc.last())
 	}
-	if runs, err := c.Runs(ctx, ship.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Kind: Pull:0 Active:true Limit:7}" {
+	if runs, err := c.Runs(ctx, model.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Kind: Pull:0 Active:true Limit:7}" {
 		t.Errorf("Runs() = %v, %v; %s", runs, err, svc.last())
 	}
 	if got, err := c.Run(ctx, "started"); err != nil || got.Environment != "staging" {

@@ -35,7 +35,7 @@ type releasePlan struct {
 	// rest is resolved now, since no environment comes before this one.
 	Resolved model.Resolved
 	First    bool
-	Packages []Package // to import in verification
+	Packages []model.Package // to import in verification
 	// Passed is the commit of the newest evidence that counts; empty when there
 	// is none. Helm's records do not say it: whoever may write Secrets in the
 	// namespace can write those.
@@ -59,7 +59,7 @@ func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
 		if len(in.Packages) > 0 {
 			rel.Packages = nil
 			for _, name := range in.Packages {
-				rel.Packages = append(rel.Packages, Package{Name: name})
+				rel.Packages = append(rel.Packages, model.Package{Name: name})
 			}
 		}
 		level := model.LevelInfo
@@ -153,7 +153,7 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	env, finder := around.env, around.finder
 	cluster, err := e.cluster(ctx, d.Target)
-	if errors.Is(err, ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		rel.Action, rel.Reasons = plan.Refuse, []string{describe(err)}
 		return rel, nil
 	}
@@ -281,7 +281,7 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 		return proof, err
 	}
 	cluster, err := e.cluster(ctx, target)
-	if errors.Is(err, ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		proof.Unknown = describe(err)
 		return proof, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // ran is with what a release was upgraded last.
@@ -123,7 +122,7 @@ func TestAbsentAndUnknownImages(t *testing.T) {
 	w, e := live(t, t.TempDir())
 	w.set(func() { w.elsewhere = map[string]string{"quay.io/away:1": "?"} })
 	r := push(t, e, "staging", w.commit("staging", "away", map[string]string{"names/all": "quay.io/away:1"}))
-	if r.State != model.FailedRun || !strings.Contains(r.Reason, ship.ErrUnknown.Error()) || len(w.halts) != 0 {
+	if r.State != model.FailedRun || !strings.Contains(r.Reason, model.ErrUnknown.Error()) || len(w.halts) != 0 {
 		t.Fatalf("%s: %s, halts %v", r.State, r.Reason, w.halts)
 	}
 	if n := len(w.releases["data@staging"]); n != 1 {

@@ -37,7 +37,7 @@ func (e *Engine) Status(ctx context.Context) (model.Status, error) {
 }
 
 func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.EnvironmentStatus) error {
-	active, err := e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 10})
+	active, err := e.History.List(ctx, model.RunFilter{Environment: name, Active: true, Limit: 10})
 	if err != nil {
 		return err
 	}

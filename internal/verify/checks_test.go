@@ -17,7 +17,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
@@ -155,7 +154,7 @@ func TestTokenFrom(t *testing.T) {
 }
 
 func TestDistinct(t *testing.T) {
-	in := []ship.Package{{Name: "scikit-learn"}, {Name: "Scikit_Learn", Spec: "==1"}, {Name: ""}, {Name: "ruamel.yaml"}}
+	in := []model.Package{{Name: "scikit-learn"}, {Name: "Scikit_Learn", Spec: "==1"}, {Name: ""}, {Name: "ruamel.yaml"}}
 	if got := distinct(in); len(got) != 2 || got[0].Name != "scikit-learn" || got[1].Name != "ruamel.yaml" {
 		t.Errorf("%+v", got)
 	}
@@ -313,7 +312,7 @@ func TestTokenThatCannotBeReadIsUndecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := model.Target{Hub: "h", Environment: "staging", Host: strings.TrimPrefix(srv.URL, "http://")}
-	out, err := v.Verify(t.Context(), model.Cluster{}, ship.VerifyRequest{Target: target})
+	out, err := v.Verify(t.Context(), model.Cluster{}, model.VerifyRequest{Target: target})
 	if !errors.Is(err, noCluster) || out.Passed || !strings.Contains(err.Error(), "hub h in staging") {
 		t.Errorf("passed=%v error=%v", out.Passed, err)
 	}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
@@ -74,7 +73,7 @@ func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verificati
 		t.Fatal(err)
 	}
 	var told []model.Check
-	req := ship.VerifyRequest{
+	req := model.VerifyRequest{
 		Target: h.target(), Settings: model.VerifySettings{Service: r.service, User: r.user}, Run: "run-1",
 		Check: func(c model.Check) {
 			told = append(told, c)
@@ -85,7 +84,7 @@ func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verificati
 	}
 	for _, p := range r.packages {
 		name, spec, _ := strings.Cut(p, " ")
-		req.Packages = append(req.Packages, ship.Package{Name: name, Spec: spec})
+		req.Packages = append(req.Packages, model.Package{Name: name, Spec: spec})
 	}
 	out, err := v.Verify(ctx, model.Cluster{Name: "local"}, req)
 	if len(told) != len(out.Checks) {

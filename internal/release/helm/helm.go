@@ -20,7 +20,6 @@ import (
 	"github.com/hubship/hubship/internal/release"
 	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/ready"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // fieldManager owns the fields that are applied. It is that of Helm's command
@@ -81,8 +80,6 @@ type Releases struct {
 	caps   map[*cluster.Conn]capabilities
 	hidden map[string]*release.Redactor // by release: what was decrypted for it last
 }
-
-var _ ship.Releases = (*Releases)(nil)
 
 var setManager sync.Once
 

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // source is a fixed installation.
@@ -26,14 +25,14 @@ type source struct {
 	runs   []model.Run
 	lines  []model.Line
 	err    error
-	asked  ship.RunFilter
+	asked  model.RunFilter
 
 	planned string // the run that has a plan
 }
 
 func (s *source) Status(context.Context) (model.Status, error) { return s.status, s.err }
 
-func (s *source) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (s *source) Runs(_ context.Context, f model.RunFilter) ([]model.Run, error) {
 	s.asked = f
 	return s.runs, s.err
 }
@@ -243,7 +242,7 @@ func TestLongLog(t *testing.T) {
 func TestFiltersAndErrors(t *testing.T) {
 	s := installation()
 	open(t, s, "/runs?env=prod&hub=datahub&limit=10")
-	if s.asked != (ship.RunFilter{Environment: "prod", Hub: "datahub", Limit: 10}) {
+	if s.asked != (model.RunFilter{Environment: "prod", Hub: "datahub", Limit: 10}) {
 		t.Errorf("asked for %+v", s.asked)
 	}
 	open(t, s, "/runs?limit=99999999")
