@@ -20,7 +20,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // installation is the one that the scenarios share. Name, ports, ranges and
@@ -181,7 +180,7 @@ func (i *installation) release(t *testing.T, env string) model.ReleaseStanza {
 func (i *installation) runOf(t *testing.T, env, commit string) model.Run {
 	t.Helper()
 	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		runs, err := i.api.Runs(context.Background(), ship.RunFilter{Environment: env, Limit: 10})
+		runs, err := i.api.Runs(context.Background(), model.RunFilter{Environment: env, Limit: 10})
 		if err != nil {
 			continue // the server may be on its way up
 		}
@@ -264,7 +263,7 @@ func (i *installation) settle(t *testing.T, limit time.Duration) {
 
 // newest says in a line each how the newest runs stand.
 func (i *installation) newest() string {
-	runs, err := i.api.Runs(context.Background(), ship.RunFilter{Limit: 4})
+	runs, err := i.api.Runs(context.Background(), model.RunFilter{Limit: 4})
 	if err != nil {
 		return "not known: " + err.Error()
 	}
@@ -283,7 +282,7 @@ func (i *installation) evidence(t *testing.T) {
 		r := i.hubship(ctx, t, args...)
 		t.Logf("%s\n%s", tail(r.out, 40), tail(r.err, 10))
 	}
-	if runs, err := i.api.Runs(ctx, ship.RunFilter{Limit: 2}); err == nil {
+	if runs, err := i.api.Runs(ctx, model.RunFilter{Limit: 2}); err == nil {
 		for _, run := range runs {
 			r := i.hubship(ctx, t, "logs", run.ID)
 			t.Logf("log of run %s:\n%s", run.ID, tail(r.out, 60))

@@ -16,7 +16,6 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // serverPID reads the record of the running server.
@@ -151,7 +150,7 @@ func (i *installation) everythingKilled(t *testing.T) {
 	ada := i.login(t, "prod", "ada")
 	ada.start(t)
 	ada.save(t, "survivor.ipynb", "print('still here')")
-	runs, err := i.api.Runs(context.Background(), ship.RunFilter{Limit: 100})
+	runs, err := i.api.Runs(context.Background(), model.RunFilter{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +171,7 @@ func (i *installation) everythingKilled(t *testing.T) {
 	r := i.must(t, 5*time.Minute, i.upArgs()...)
 	t.Logf("%d processes killed; up again after %.0fs", len(victims), r.took.Seconds())
 
-	again, err := i.api.Runs(context.Background(), ship.RunFilter{Limit: 100})
+	again, err := i.api.Runs(context.Background(), model.RunFilter{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

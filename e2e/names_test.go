@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/secrets"
 )
 
 // maintainer may approve a change of the process.
@@ -31,6 +33,28 @@ func (c *clone) replace(t *testing.T, file, old, new string) {
 	}
 }
 
+// encrypt writes the secrets of an environment, which has the password of the
+// others, as somebody with the installation's public key does.
+func (i *installation) encrypt(t *testing.T, c *clone, file string) {
+	t.Helper()
+	password, err := os.ReadFile(install.At(i.data).Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipient, err := secrets.NewKey(install.At(i.data).AgeKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := fmt.Sprintf("jupyterhub: {hub: {config: {DummyAuthenticator: {password: %q}}}}\n", strings.TrimSpace(string(password)))
+	sealed, err := secrets.Encrypt([]byte(values), []string{recipient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, file), sealed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // otherNames gives the process other branches and a third environment, by a
 // pull request that a maintainer approves; then a change goes all the way:
 // main, production, campus.
@@ -47,6 +71,7 @@ func (i *installation) otherNames(t *testing.T) {
 		`prod: {branch: production, cluster: local, namespace: "{hub}-prod", after: staging}`+"\n"+
 			`  campus: {branch: campus, cluster: local, namespace: "{hub}-campus", after: prod}`)
 	c.add(t, "deployments/datahub/config/campus.yaml", "jupyterhub: {singleuser: {cpu: {limit: 1}, memory: {limit: 1G}}}")
+	i.encrypt(t, c, "deployments/datahub/secrets/campus.yaml")
 	head := c.commit(t, "Three environments, on branches of other names")
 	pr := i.propose(t, c, "staging")
 	mia := i.forge(t, reviewer)

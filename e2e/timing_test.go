@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // ownTime is what is left of a run's wall-clock time without the build, the
@@ -50,7 +49,7 @@ func (i *installation) ownTime(t *testing.T, r model.Run) time.Duration {
 // time that hubship itself added. It fails only where nothing can be measured:
 // a busy machine is no error.
 func (i *installation) timing(t *testing.T) {
-	runs, err := i.api.Runs(context.Background(), ship.RunFilter{Limit: 10})
+	runs, err := i.api.Runs(context.Background(), model.RunFilter{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

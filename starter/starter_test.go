@@ -1,6 +1,7 @@
 package starter_test
 
 import (
+	"encoding/base64"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -194,6 +195,42 @@ func TestScopesNameTheVerifyingUser(t *testing.T) {
 	}
 	if !strings.Contains(common, "\n      "+fleet.Verify.Service+": {}\n") {
 		t.Errorf("common.yaml has no service %s", fleet.Verify.Service)
+	}
+}
+
+// Everybody on the hub has its password. It must make nobody an administrator,
+// who may open every server, nor the user of verification, who could put into
+// its home what the image lacks: both would say what becomes evidence.
+func TestThePasswordOpensNoOthersServer(t *testing.T) {
+	fleet, err := hubconfig.Load(starter.Files(), "0123456789abcdef0123456789abcdef01234567")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []string{"staging", "prod"} {
+		var kept struct {
+			Hub struct {
+				Config struct {
+					JupyterHub struct {
+						Class string `yaml:"authenticator_class"`
+					} `yaml:"JupyterHub"`
+					Authenticator struct {
+						Admins  []string `yaml:"admin_users"`
+						Blocked []string `yaml:"blocked_users"`
+					} `yaml:"Authenticator"`
+				}
+			}
+		}
+		raw, err := base64.StdEncoding.DecodeString(mustRender(t, env, withPassword(t, env))["Secret/hub"].Data["values.yaml"])
+		if err == nil {
+			err = yaml.Unmarshal(raw, &kept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := kept.Hub.Config
+		if c.JupyterHub.Class != "dummy" || len(c.Authenticator.Admins) != 0 || !slices.Contains(c.Authenticator.Blocked, fleet.Verify.User) {
+			t.Errorf("%s: %+v", env, c)
+		}
 	}
 }
 

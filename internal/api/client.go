@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // maxAnswer bounds what is read of an answer that is not a stream.
@@ -71,7 +70,7 @@ func (c *Client) Status(ctx context.Context) (model.Status, error) {
 }
 
 // Runs returns the newest runs first.
-func (c *Client) Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (c *Client) Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	q := url.Values{}
 	if f.Environment != "" {
 		q.Set("env", f.Environment)

@@ -118,8 +118,8 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	}
 	outside := guard.Transport(outbound.TransportOptions{MaxBody: maxOutside})
 	releases, err := helm.New(helm.Options{
-		AllowDestroy: func(ctx context.Context, running, commit string) []string {
-			names, err := repository.AllowedToDestroy(ctx, running, commit)
+		AllowDestroy: func(ctx context.Context, passed, commit string) []string {
+			names, err := repository.AllowedToDestroy(ctx, passed, commit)
 			if err != nil {
 				// What cannot be read allows nothing.
 				o.Logger.Warn("read Allow-Destroy trailers", "commit", commit, "error", err)
@@ -128,7 +128,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Charts:  allowedCharts(settings),
-		Decrypt: secretFiles{p, settings, repository}.open,
+		Decrypt: secretFiles{p, settings, repository, newPastSecrets()}.open,
 	})
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (a assessor) Assess(ctx context.Context, q ship.AssessRequest) (ship.Assess
 		// The log has the plan all the same.
 		a.log.Warn("keep a check's plan", "run", q.Run, "error", err)
 	}
-	found := ship.Assessment{Summary: forge.Shorten(report.Verdict(made), forge.MaxDescription), Process: made.Process, Packages: map[string][]ship.Package{}}
+	found := ship.Assessment{Summary: forge.Shorten(report.Verdict(made), forge.MaxDescription), Process: made.Process, Packages: map[string][]model.Package{}}
 	for _, p := range made.Problems {
 		switch {
 		case p.Check == "merge":
@@ -64,7 +64,7 @@ func (a assessor) Assess(ctx context.Context, q ship.AssessRequest) (ship.Assess
 	}
 	for _, p := range made.Packages {
 		if p.Ecosystem == "pip" && p.Change != plan.Removed {
-			found.Packages[p.Image] = append(found.Packages[p.Image], ship.Package{Name: p.Name, Spec: p.After})
+			found.Packages[p.Image] = append(found.Packages[p.Image], model.Package{Name: p.Name, Spec: p.After})
 		}
 	}
 	return found, nil

@@ -13,6 +13,7 @@ func allowedCharts(s install.Settings) confine.Allowed {
 	}
 	return confine.Allowed{
 		Kinds: c.Kinds, Capabilities: c.Capabilities, Privileged: c.PodSecurity == "privileged", UserScheduler: c.UserScheduler,
+		ExternalIPs: c.ExternalIPs,
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // unchecked says why a pull request into a branch of the process was not
@@ -16,7 +15,7 @@ func (e *embedded) unchecked(ctx context.Context, repository store.Repository, p
 	if repository.ID != e.repository.ID {
 		return "", nil
 	}
-	runs, err := e.checks(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: int(p.Number), Limit: 20})
+	runs, err := e.checks(ctx, model.RunFilter{Kind: model.CheckPull, Pull: int(p.Number), Limit: 20})
 	if err != nil {
 		return "", fmt.Errorf("look for the check of pull request %d: %w", p.Number, err)
 	}

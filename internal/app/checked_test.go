@@ -11,7 +11,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Statuses are a commit's. Neither a base that moved since, nor another pull
@@ -87,7 +86,7 @@ func (w *world) passed(pr forge.PullRequest, head string) {
 	w.t.Helper()
 	var check model.Run
 	w.until("a check", func() bool {
-		runs, _ := w.engine.Runs(w.t.Context(), ship.RunFilter{Kind: model.CheckPull, Pull: pr.Number})
+		runs, _ := w.engine.Runs(w.t.Context(), model.RunFilter{Kind: model.CheckPull, Pull: pr.Number})
 		if len(runs) == 0 {
 			return false
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	owner "github.com/hubship/hubship/internal/process"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // processOf is the owner of an installation's process.
@@ -80,7 +79,7 @@ func (c Clusters) Uses(ctx context.Context) ([]ClusterUse, error) {
 
 // Remove forgets a cluster, unless the process names it.
 func (c Clusters) Remove(ctx context.Context, name string, force bool) error {
-	if _, err := c.Cluster(ctx, name); errors.Is(err, ship.ErrUnknownCluster) {
+	if _, err := c.Cluster(ctx, name); errors.Is(err, model.ErrUnknownCluster) {
 		return model.Usage(fmt.Errorf("there is no cluster %q", name), "`hubship cluster list` shows what there is")
 	}
 	named, err := clusterNames(ctx, c.data)
@@ -99,7 +98,7 @@ func (c Clusters) Remove(ctx context.Context, name string, force bool) error {
 // asked.
 func (c Clusters) Check(ctx context.Context, name string) (cluster.Access, error) {
 	k, err := c.Cluster(ctx, name)
-	if errors.Is(err, ship.ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		return cluster.Access{}, model.Usage(fmt.Errorf("there is no cluster %q", name),
 			fmt.Sprintf("`hubship cluster add %s --kubeconfig FILE --context CONTEXT` registers it", name))
 	}

@@ -29,7 +29,6 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server/web"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Accounts that every embedded forge has, beside install.RepositoryOwner.
@@ -62,7 +61,7 @@ type embedded struct {
 	// anything is served.
 	moved func(ctx context.Context, updates []forge.RefUpdate, by string) []string
 	// checks lists runs, the newest first; set with moved.
-	checks func(context.Context, ship.RunFilter) ([]model.Run, error)
+	checks func(context.Context, model.RunFilter) ([]model.Run, error)
 }
 
 // openEmbedded opens the embedded forge of an installation, or makes it around
@@ -167,9 +166,10 @@ func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
 func (e *embedded) pages(with parts, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
 	return pages.New(pages.Options{
 		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git", Asset: web.Asset,
+		Secure:     strings.HasPrefix(with.settings.PeopleURL(), "https://"),
 		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}, Own: ownLogin,
 		Check: func(ctx context.Context, number int) (model.Run, bool, error) {
-			runs, err := with.engine.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 1})
+			runs, err := with.engine.Runs(ctx, model.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 1})
 			if err != nil || len(runs) == 0 {
 				return model.Run{}, false, err
 			}

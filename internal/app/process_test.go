@@ -20,7 +20,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 var deployment = forge.Repository{Owner: "hubs", Name: "deployment"}
@@ -48,7 +47,7 @@ func TestChangeByPullRequest(t *testing.T) {
 
 	var check model.Run
 	w.until("a check of the pull request", func() bool {
-		runs, _ := w.engine.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull, Pull: pr.Number})
+		runs, _ := w.engine.Runs(t.Context(), model.RunFilter{Kind: model.CheckPull, Pull: pr.Number})
 		if len(runs) == 0 {
 			return false
 		}

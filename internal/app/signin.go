@@ -98,7 +98,7 @@ func (e *entrance) throughEmbedded(p *process, with parts, o *signin.Options) er
 	e.oauth, err = oauth.New("/forge", "/api/v3", oauth.Options{
 		Store: f.host.Store, Client: oauth.Client{ID: clientID, Secret: secret, Redirect: o.URL.String() + signin.CallbackPath},
 		Visitor: func(r *http.Request) (oauth.Visitor, error) {
-			who, still, err := pages.Visitor(f.host.Store, r)
+			who, still, err := pages.Visitor(f.host.Store, o.URL.Scheme == "https", r)
 			return oauth.Visitor{Account: who, Still: still}, err
 		},
 		SignIn: func(back string) string { return "/forge/-/signin?" + url.Values{"next": {back}}.Encode() },

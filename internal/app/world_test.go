@@ -23,7 +23,6 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server"
-	"github.com/hubship/hubship/internal/ship"
 	runs "github.com/hubship/hubship/internal/store"
 )
 
@@ -215,7 +214,7 @@ func (e *engine) pass(id string) {
 
 func (e *engine) Supersede(context.Context, string, string) error { return nil }
 
-func (e *engine) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (e *engine) Runs(_ context.Context, f model.RunFilter) ([]model.Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []model.Run

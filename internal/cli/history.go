@@ -8,12 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/term"
 )
 
 func (a *command) historyCommand() *cobra.Command {
-	var f ship.RunFilter
+	var f model.RunFilter
 	cmd := &cobra.Command{
 		Use:   "history [--env ENVIRONMENT] [--hub HUB]",
 		Short: "List runs, newest first",

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/term"
 )
 
@@ -113,7 +112,7 @@ func (w *hubWait) look(ctx context.Context, st model.Status) (done bool, err err
 // gaveUp says why a hub that does not run will not come by itself: its last
 // run ended badly.
 func (w *hubWait) gaveUp(ctx context.Context, env model.EnvironmentStatus, r model.ReleaseStanza) error {
-	runs, err := w.command.server().Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: 1})
+	runs, err := w.command.server().Runs(ctx, model.RunFilter{Environment: env.Name, Limit: 1})
 	if err != nil || len(runs) == 0 || runs[0].State != model.FailedRun {
 		return nil // refused and superseded runs are followed by others
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"syscall"
 
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
@@ -62,7 +63,15 @@ func (a *command) portFree(port int) error {
 	_, ours := proc.Read(install.At(a.data).ServerPID)
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err == nil {
-		return l.Close()
+		// Browsers look for localhost at ::1 first.
+		l6, err := net.Listen("tcp6", fmt.Sprintf("[::1]:%d", port))
+		switch {
+		case err == nil:
+			return errors.Join(l.Close(), l6.Close())
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return l.Close()
+		}
+		_ = l.Close() // the port is taken all the same
 	}
 	if ours {
 		if stored, err := install.Load(a.data); err == nil && stored.Port == port {

@@ -44,7 +44,8 @@ type upHalted struct {
 	Reason      string `json:"reason"`
 }
 
-// tryoutUser is the account that the try-out's hubs make an administrator.
+// tryoutUser is the first person of the forge, and somebody at the try-out's
+// hubs, where one password is everybody's.
 const tryoutUser = "admin"
 
 // summary prints the addresses to open and the accounts to use. separated says

@@ -46,6 +46,25 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// Whoever has the port of ::1 is where browsers go.
+func TestPortIsFreeOnBothLoopbacks(t *testing.T) {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("skipped: the machine has no ::1: %v", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	a := &command{data: noData(t)}
+	if err := a.portFree(port); err == nil {
+		t.Error("the port counts as free")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.portFree(port); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFreeMemory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meminfo")
 	if err := os.WriteFile(file, []byte("MemTotal: 8 kB\nMemAvailable:    2048 kB\n"), 0o600); err != nil {

@@ -19,7 +19,6 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/term"
 )
 
@@ -39,7 +38,7 @@ type world struct {
 
 func (w *world) Status(context.Context) (model.Status, error) { return w.status, nil }
 
-func (w *world) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (w *world) Runs(_ context.Context, f model.RunFilter) ([]model.Run, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []model.Run

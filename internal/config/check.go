@@ -17,8 +17,9 @@ type checker struct {
 	f     *file
 	tree  fs.FS
 	fleet *model.Fleet
-	// hubProblems hold back one hub each.
-	hubProblems map[string][]Problem
+	under bool // a process that is not of this commit
+	// hubProblems hold back one hub each, or one of its releases.
+	hubProblems map[string][]HubProblem
 }
 
 func (c *checker) problem(field, hint, format string, args ...any) {
@@ -212,7 +213,9 @@ func (c *checker) charts() {
 		before := len(c.d.found.list)
 		c.mustExist(field, path.Join(dir, "Chart.yaml"), false, "name the folder of a Helm chart")
 		if added := c.d.found.list[before:]; len(added) > 0 {
-			c.hubProblems[name] = append(c.hubProblems[name], added...)
+			for _, p := range added {
+				c.holdBack(name, p)
+			}
 			c.d.found.list = c.d.found.list[:before]
 		}
 	}

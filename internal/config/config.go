@@ -28,8 +28,8 @@ type Config struct {
 	// root. Those with {env} belong to one environment.
 	Patterns []string
 	// HubProblems is what is wrong with one hub alone, by its name: it holds
-	// that hub back and no other.
-	HubProblems map[string][]Problem
+	// that hub, or one of its releases, back and no other.
+	HubProblems map[string][]HubProblem
 
 	secrets  []string // patterns
 	optional bool     // values files may be absent
@@ -45,6 +45,12 @@ type Release struct {
 	Secrets []string // encrypted values files that exist, applied after Values
 	// SharedSecrets are those of Secrets that all environments share.
 	SharedSecrets []string
+}
+
+// HubProblem is a Problem of one hub.
+type HubProblem struct {
+	Problem
+	Environment string // that it is about; empty for all
 }
 
 // ErrNoHubs says that a repository does not describe itself in any way that
@@ -133,7 +139,7 @@ func open(tree fs.FS, commit string, counts func(field string) bool) (*checker, 
 	}
 	f, d := decode(FileName, data, found)
 	found.list = slices.DeleteFunc(found.list, func(p Problem) bool { return !counts(p.Field) })
-	return &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship}, hubProblems: map[string][]Problem{}}, nil
+	return &checker{d: d, f: f, tree: tree, fleet: &model.Fleet{Commit: commit, Layout: model.LayoutHubship}, hubProblems: map[string][]HubProblem{}}, nil
 }
 
 // readHubship reads a repository that has a hubship.yaml.
@@ -149,7 +155,7 @@ func readHubship(tree fs.FS, commit string, under *model.Process) (*Config, erro
 	c.version()
 	// Checks of what could not even be read would only repeat that.
 	if len(c.d.found.list) == 0 || c.f.Hubs.Path != "" {
-		if under != nil {
+		if c.under = under != nil; c.under {
 			c.fleet.Under(*under)
 		} else {
 			c.process()
@@ -173,7 +179,7 @@ func readHubship(tree fs.FS, commit string, under *model.Process) (*Config, erro
 
 // holdBack lets a problem hold back one hub.
 func (c *checker) holdBack(hub string, p Problem) {
-	c.hubProblems[hub] = append(c.hubProblems[hub], p)
+	c.hubProblems[hub] = append(c.hubProblems[hub], HubProblem{Problem: p})
 }
 
 // hubshipProcess reads the process of a repository that has a hubship.yaml.
@@ -279,11 +285,21 @@ func (c *Config) exists(name string) (bool, error) {
 	return err == nil, err
 }
 
-// markInvalid puts the first of each hub's problems beside the hub.
-func markInvalid(fleet *model.Fleet, problems map[string][]Problem) {
+// markInvalid puts the first of each hub's problems beside the hub, and the first
+// of each of its releases.
+func markInvalid(fleet *model.Fleet, problems map[string][]HubProblem) {
 	for i := range fleet.Hubs {
-		if list := problems[fleet.Hubs[i].Name]; len(list) > 0 {
-			fleet.Hubs[i].Invalid = list[0].String()
+		h := &fleet.Hubs[i]
+		for _, p := range problems[h.Name] {
+			switch {
+			case p.Environment == "" && h.Invalid == "":
+				h.Invalid = p.String()
+			case p.Environment != "" && h.InvalidIn[p.Environment] == "":
+				if h.InvalidIn == nil {
+					h.InvalidIn = map[string]string{}
+				}
+				h.InvalidIn[p.Environment] = p.String()
+			}
 		}
 	}
 }

@@ -422,9 +422,12 @@ func TestHubAlone(t *testing.T) {
 		"new":     "images.user.context: there is no folder deployments/new/image",
 	} {
 		h, ok := c.Fleet.Hub(hub)
-		if !ok || !strings.Contains(h.Invalid, want) || (want == "") != (h.Invalid == "") {
-			t.Errorf("%s: %q, want %q", hub, h.Invalid, want)
+		if got := h.Problem("prod"); !ok || !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", hub, got, want)
 		}
+	}
+	if h, _ := c.Fleet.Hub("data8"); h.Problem("staging") != "" {
+		t.Errorf("what prod lacks holds back staging: %q", h.Problem("staging"))
 	}
 	if n := len(c.HubProblems["new"]); n != 3 {
 		t.Errorf("%d problems of the new hub: %v", n, c.HubProblems["new"])
@@ -513,5 +516,39 @@ func TestDocument(t *testing.T) {
 				t.Errorf("example %d: %s: %s", i+1, h.Name, h.Invalid)
 			}
 		}
+	}
+}
+
+// TestOlderThanAnEnvironment reads a commit under a process with an environment
+// that the commit knows nothing of: its releases there wait, the others do not.
+func TestOlderThanAnEnvironment(t *testing.T) {
+	for name, edit := range map[string][2]string{
+		"files of each hub":   {"", ""},
+		"a file for all hubs": {`"config/{env}.yaml"`, `"/config/{env}.yaml"`},
+		"a file named by hub": {`"config/{env}.yaml"`, `"/config/{hub}/{env}.yaml"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := tree(strings.Replace(minimal, edit[0], edit[1], 1))
+			for _, env := range []string{"staging", "prod"} {
+				for _, f := range []string{"config/" + env, "config/data8/" + env, "config/datahub/" + env} {
+					files[f+".yaml"] = &fstest.MapFile{}
+				}
+			}
+			process, err := ReadProcess(files, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			process.Environments = append(process.Environments, model.Environment{
+				Name: "campus", Branch: "campus", Cluster: "local", Namespace: "{hub}-campus", Release: "{hub}-campus", Host: "{hub}-campus.localhost", After: "prod"})
+			c, err := Read(files, "", process)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range c.Fleet.Hubs {
+				if h.Problem("staging") != "" || h.Problem("prod") != "" || !strings.Contains(h.Problem("campus"), h.Name+"@campus has no file") {
+					t.Errorf("%+v", h)
+				}
+			}
+		})
 	}
 }

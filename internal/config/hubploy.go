@@ -84,7 +84,7 @@ func hubployProcess(tree fs.FS, commit string) (model.Process, error) {
 // openHubploy reads the hubs, and which environments there are unless a process
 // says so.
 func openHubploy(tree fs.FS, commit string, under *model.Process) (*hubployReader, error) {
-	h := &hubployReader{tree: tree, problems: map[string][]Problem{}, fleet: &model.Fleet{
+	h := &hubployReader{tree: tree, problems: map[string][]HubProblem{}, fleet: &model.Fleet{
 		Commit: commit, Layout: model.LayoutHubploy,
 		Verify: model.VerifySettings{Service: defaultService, User: defaultUser},
 		Review: model.ReviewSettings{Approvals: defaultApprovals}, Revert: model.RevertPropose,
@@ -110,7 +110,7 @@ func openHubploy(tree fs.FS, commit string, under *model.Process) (*hubployReade
 type hubployReader struct {
 	tree     fs.FS
 	fleet    *model.Fleet
-	problems map[string][]Problem
+	problems map[string][]HubProblem
 	names    []string          // of the environments that hubs may have files for
 	places   map[string]string // clusters by hub
 }
@@ -141,7 +141,7 @@ func (h *hubployReader) hubs() error {
 }
 
 func (h *hubployReader) problem(hub string, p Problem) {
-	h.problems[hub] = append(h.problems[hub], p)
+	h.problems[hub] = append(h.problems[hub], HubProblem{Problem: p})
 }
 
 // environmentsOf returns the environments that a hub has anything for. One that
@@ -203,7 +203,9 @@ func (h *hubployReader) file(hub *model.Hub, name string) {
 	d := &decoder{name: name, found: found}
 	root := d.parse(data)
 	if root == nil {
-		h.problems[hub.Name] = append(h.problems[hub.Name], found.list...)
+		for _, p := range found.list {
+			h.problem(hub.Name, p)
+		}
 		return
 	}
 	var settings hubploy

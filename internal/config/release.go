@@ -93,7 +93,7 @@ func (c *checker) addImages(field, name string, in image, perHub bool) {
 			c.mustExist(field+".dockerfile", img.Dockerfile, false, "commit the build file, or name another one by `dockerfile`")
 		}
 		if added := c.d.found.list[before:]; len(added) > 0 {
-			lacking.add(hub, added)
+			lacking.add(hub, "", added)
 			c.d.found.list = c.d.found.list[:before]
 			continue
 		}
@@ -109,29 +109,31 @@ type perHubProblems struct {
 }
 
 type hubProblem struct {
-	hub     string
-	problem Problem
+	hub, env string // env is empty for the hub as a whole
+	problem  Problem
 }
 
-func (p *perHubProblems) add(hub string, list []Problem) {
+func (p *perHubProblems) add(hub, env string, list []Problem) {
 	if p.hubs == nil {
 		p.hubs = map[string]bool{}
 	}
 	p.hubs[hub] = true
 	for _, q := range list {
-		p.problems = append(p.problems, hubProblem{hub, q})
+		p.problems = append(p.problems, hubProblem{hub, env, q})
 	}
 }
 
-// hold lets problems hold back the hubs that have them. When every one of them
-// has, the fault is in the configuration.
+// hold lets problems hold back the hubs, or releases, that have them. When every
+// hub has, the fault is in the configuration. But environments are the process's:
+// a commit that is older than one of them lacks its files in all hubs, and is as
+// good as ever for the others.
 func (c *checker) hold(p perHubProblems, hubs int) {
 	for _, q := range p.problems {
-		if len(p.hubs) == hubs {
+		if len(p.hubs) == hubs && (q.env == "" || !c.under) {
 			c.d.found.add(q.problem)
 			continue
 		}
-		c.hubProblems[q.hub] = append(c.hubProblems[q.hub], q.problem)
+		c.hubProblems[q.hub] = append(c.hubProblems[q.hub], HubProblem{q.problem, q.env})
 	}
 }
 
@@ -243,7 +245,7 @@ func (c *checker) eachFile(field, pattern string, optional bool) {
 		return
 	}
 	// What all hubs share is looked at once.
-	everywhere := path.IsAbs(pattern) && !strings.Contains(pattern, "{hub}")
+	everywhere := path.IsAbs(pattern) && !strings.Contains(pattern, "{hub}") && !(c.under && strings.Contains(pattern, "{env}"))
 	var lacking perHubProblems
 	seen := map[string]bool{}
 	check := func(h model.Hub, env, key string) {
@@ -258,7 +260,7 @@ func (c *checker) eachFile(field, pattern string, optional bool) {
 			return
 		}
 		if added := c.d.found.list[before:]; len(added) > 0 {
-			lacking.add(h.Name, added)
+			lacking.add(h.Name, env, added)
 			c.d.found.list = c.d.found.list[:before]
 		}
 	}

@@ -18,13 +18,12 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Server is the installation's server, as the command line sees it.
 type Server interface {
 	Status(ctx context.Context) (model.Status, error)
-	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error)
 	Follow(ctx context.Context, id string, fn func(model.Line) error) (model.Run, error)
 	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
 }
@@ -207,7 +206,7 @@ func (p *play) step(name string, do func(*Step) error) error {
 func (p *play) runOf(ctx context.Context, env, commit string, s *Step) (model.Run, error) {
 	var found model.Run
 	err := until(ctx, fmt.Sprintf("a run of environment %s for commit %.12s", env, commit), func() (bool, error) {
-		runs, err := p.Server.Runs(ctx, ship.RunFilter{Environment: env, Kind: model.Deploy, Limit: 20})
+		runs, err := p.Server.Runs(ctx, model.RunFilter{Environment: env, Kind: model.Deploy, Limit: 20})
 		for _, r := range runs {
 			if r.Commit == commit {
 				found = r

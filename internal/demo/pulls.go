@@ -8,7 +8,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // branches of the demo's own changes begin so.
@@ -83,7 +82,7 @@ func (p *play) checked(ctx context.Context, number int, head string, s *Step) (m
 func (p *play) checkOf(ctx context.Context, number int, head string, trusted bool) (model.Run, error) {
 	var found model.Run
 	err := until(ctx, fmt.Sprintf("a check of #%d", number), func() (bool, error) {
-		runs, err := p.Server.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 10})
+		runs, err := p.Server.Runs(ctx, model.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 10})
 		for _, r := range runs {
 			if r.Pull != nil && r.Pull.Head == head && r.State != model.Superseded && (r.Pull.Trusted || !trusted) {
 				found = r

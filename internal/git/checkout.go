@@ -14,6 +14,10 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
+// maxCheckout bounds what one checkout writes, in bytes: a push of a few
+// kilobytes would fill the disk otherwise.
+const maxCheckout = 4 << 30
+
 // Checkout writes everything below a folder of the commit's tree to dest, which
 // is made if it does not exist and has to be empty otherwise; if name is a
 // file, dest becomes that file and must not exist. Files keep whether they are
@@ -57,11 +61,12 @@ func (t *Tree) checkoutFolder(ctx context.Context, from Entry, dest string) erro
 	if err != nil {
 		return err
 	}
+	room := int64(maxCheckout)
 	err = t.Below(from.Path, func(e Entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return t.write(ctx, root, within(from.Path, e.Path), e)
+		return t.write(ctx, root, within(from.Path, e.Path), e, &room)
 	})
 	return errors.Join(err, root.Close())
 }
@@ -74,7 +79,8 @@ func (t *Tree) checkoutFile(ctx context.Context, from Entry, dest string) error 
 	if err != nil {
 		return err
 	}
-	err = t.writeFile(ctx, root, filepath.Base(dest), from)
+	room := int64(maxCheckout)
+	err = t.writeFile(ctx, root, filepath.Base(dest), from, &room)
 	return errors.Join(err, root.Close())
 }
 
@@ -146,8 +152,8 @@ func (t *Tree) linkStays(root string, e Entry) error {
 	return nil
 }
 
-// write puts one entry in its place below root.
-func (t *Tree) write(ctx context.Context, root *os.Root, name string, e Entry) error {
+// write puts one entry in its place below root, and takes its size off room.
+func (t *Tree) write(ctx context.Context, root *os.Root, name string, e Entry, room *int64) error {
 	name = filepath.FromSlash(name)
 	switch e.Mode {
 	case ModeDir, ModeSubmodule:
@@ -159,13 +165,13 @@ func (t *Tree) write(ctx context.Context, root *os.Root, name string, e Entry) e
 		}
 		return root.Symlink(target, name)
 	case ModeFile, ModeExecutable:
-		return t.writeFile(ctx, root, name, e)
+		return t.writeFile(ctx, root, name, e, room)
 	default:
 		return fmt.Errorf("%s: mode %o is unknown", e.Path, e.Mode)
 	}
 }
 
-func (t *Tree) writeFile(ctx context.Context, root *os.Root, name string, e Entry) error {
+func (t *Tree) writeFile(ctx context.Context, root *os.Root, name string, e Entry, room *int64) error {
 	mode := fs.FileMode(0o644)
 	if e.Mode == ModeExecutable {
 		mode = 0o755
@@ -174,7 +180,7 @@ func (t *Tree) writeFile(ctx context.Context, root *os.Root, name string, e Entr
 	if err != nil {
 		return err
 	}
-	err = t.repo.copyBlob(ctx, e.ID, f)
+	err = t.repo.copyBlob(ctx, e.ID, f, room)
 	// The mode is set apart from the creation: the umask does not count.
 	return errors.Join(err, f.Chmod(mode), f.Close())
 }

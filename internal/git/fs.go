@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"path"
 	"time"
+
+	"github.com/hubship/hubship/internal/model"
 )
 
 // FS returns the tree as a read-only file system. It implements
@@ -244,9 +246,13 @@ func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	return rest, nil
 }
 
-// copyBlob writes the content of a blob to w.
-func (r *Repo) copyBlob(ctx context.Context, id string, w io.Writer) error {
+// copyBlob writes the content of a blob to w if there is room for it, and takes
+// its size off that.
+func (r *Repo) copyBlob(ctx context.Context, id string, w io.Writer, room *int64) error {
 	return r.objects.read(ctx, id, "blob", func(size int64, content io.Reader) error {
+		if *room -= size; *room < 0 {
+			return model.WithHint(fmt.Errorf("there are more than %d GiB of files", int64(maxCheckout)>>30), "keep large files out of the repository")
+		}
 		n, err := io.Copy(w, content)
 		if err == nil && n != size {
 			err = io.ErrUnexpectedEOF

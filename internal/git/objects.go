@@ -46,7 +46,7 @@ func (o *objectReader) start() error {
 		cancel()
 		return fmt.Errorf("start git cat-file: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		cancel()
 		return fmt.Errorf("start git cat-file: %w", err)
 	}

@@ -2,11 +2,11 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,6 +21,12 @@ const (
 	killWait = 5 * time.Second
 	// maxStderr bounds what is kept of a process's error output, in bytes.
 	maxStderr = 8 << 10
+	// maxOutput bounds what a process may answer, in bytes, and maxMemory what
+	// it may keep in memory. A tree that names the same folder ten times, ten
+	// levels deep, is a push of a few kilobytes, and so is a commit whose
+	// message has gigabytes of one letter.
+	maxOutput = 32 << 20
+	maxMemory = 1 << 30
 )
 
 // command is one run of the git program.
@@ -28,7 +34,8 @@ type command struct {
 	args  []string
 	env   []string
 	stdin io.Reader
-	// limit bounds the output that is kept, in bytes; 0 keeps all.
+	// limit bounds the output, in bytes: the process is ended there, and what
+	// it wrote until then is the answer. 0 makes more than maxOutput an error.
 	limit int
 }
 
@@ -107,16 +114,22 @@ func newCommand(ctx context.Context, args, env []string) *exec.Cmd {
 // runGit runs git to its end and returns its standard output.
 func runGit(ctx context.Context, c command) ([]byte, error) {
 	cmd := newCommand(ctx, c.args, c.env)
-	stdout, stderr := &head{max: math.MaxInt}, &head{max: maxStderr}
-	if c.limit > 0 {
-		stdout.max = c.limit
-	}
+	stderr := &head{max: maxStderr}
+	stdout := &bounded{max: cmp.Or(c.limit, maxOutput), end: func() { _ = killGroup(cmd) }}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.stdin, stdout, stderr
-	err := cmd.Run()
+	err := start(cmd)
 	if err == nil {
-		return stdout.buf.Bytes(), nil
+		err = cmd.Wait()
 	}
-	if ctx.Err() != nil {
+	switch {
+	case stdout.more && c.limit > 0:
+		return stdout.buf.Bytes(), nil
+	case stdout.more:
+		return nil, model.WithHint(fmt.Errorf("git %s answers with more than %d MiB", subcommand(c.args), maxOutput>>20),
+			"something in the repository has far more files or longer texts than one of hubs needs")
+	case err == nil:
+		return stdout.buf.Bytes(), nil
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("git %s: %w", subcommand(c.args), context.Cause(ctx))
 	}
 	var exit *exec.ExitError
@@ -158,6 +171,35 @@ func firstLines(s string) string {
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// start begins a process of git with a bound on its memory.
+func start(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	limitMemory(cmd.Process.Pid, maxMemory)
+	return nil
+}
+
+// bounded keeps the first bytes written to it, and ends the process that
+// writes more.
+type bounded struct {
+	buf  bytes.Buffer
+	max  int
+	more bool
+	end  func()
+}
+
+// Write never fails: what comes before the process ends is thrown away.
+func (b *bounded) Write(p []byte) (int, error) {
+	room := b.max - b.buf.Len()
+	b.buf.Write(p[:min(room, len(p))])
+	if len(p) > room && !b.more {
+		b.more = true
+		b.end()
+	}
+	return len(p), nil
 }
 
 // head keeps the first bytes written to it and counts the rest as read.

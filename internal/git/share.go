@@ -185,8 +185,8 @@ func (r *Repo) pipePack(ctx context.Context, from *Repo, list *bytes.Buffer) err
 	packErrors, indexErrors := &head{max: maxStderr}, &head{max: maxStderr}
 	pack.Stdin, pack.Stdout, pack.Stderr = list, writer, packErrors
 	index.Stdin, index.Stderr = reader, indexErrors
-	startPack := pack.Start()
-	startIndex := index.Start()
+	startPack := start(pack)
+	startIndex := start(index)
 	_ = errors.Join(reader.Close(), writer.Close()) // the children have their own
 	if startPack != nil || startIndex != nil {
 		cancel()

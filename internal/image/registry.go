@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/hubship/hubship/internal/loopback"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
 )
 
@@ -113,7 +115,7 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 	outside := o.Outside.Transport(outbound.TransportOptions{MaxBody: maxAnswer})
 	inside := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           dialOwn(append([]string{hostOf(o.Address)}, o.Mirrors...)),
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 20 * time.Second,
 		IdleConnTimeout:       90 * time.Second,
@@ -129,6 +131,24 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 		}
 	}
 	return r, nil
+}
+
+// dialOwn connects to the installation's registries. What is sent there has an
+// account that writes, and goes over the loopback as it is: a program of another
+// user that has taken the port meanwhile does not get it.
+func dialOwn(registries []string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil || !slices.Contains(registries, addr) { // a proxy is whose it is
+			return c, err
+		}
+		if err := loopback.Served(c); err != nil {
+			_ = c.Close()
+			return nil, model.WithHint(fmt.Errorf("registry %s: %w", addr, err), "end that program (ss -ltnp names it), or run the registry as root or as hubship's own user")
+		}
+		return c, nil
+	}
 }
 
 func (r *Registry) client(transport http.RoundTripper) []remote.Option {

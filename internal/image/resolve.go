@@ -12,7 +12,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Resolve returns the digest of what a reference names now, of the index where
@@ -55,7 +54,7 @@ func (r *Registry) Resolve(ctx context.Context, written string) (string, error) 
 		case isDenied(err):
 			// Whether there is none, or the account of this installation has
 			// run out, only the registry knows.
-			silent = fmt.Errorf("image %s: %s %s: %w", written, place.ref.RegistryStr(), describe(err), ship.ErrUnknown)
+			silent = fmt.Errorf("image %s: %s %s: %w", written, place.ref.RegistryStr(), describe(err), model.ErrUnknown)
 		case isAbsent(err):
 			absent = fmt.Errorf("image %s: %s %s: %w", written, place.ref.RegistryStr(), describe(err), fs.ErrNotExist)
 		case outbound.IsRefused(err):
@@ -63,7 +62,7 @@ func (r *Registry) Resolve(ctx context.Context, written string) (string, error) 
 		case isAnswer(err):
 			absent = fmt.Errorf("image %s: %s answers: %w: %w", written, place.ref.RegistryStr(), plain(err), fs.ErrNotExist)
 		default:
-			silent = fmt.Errorf("image %s: %s %w: %w", written, place.ref.RegistryStr(), ship.ErrUnknown, plain(err))
+			silent = fmt.Errorf("image %s: %s %w: %w", written, place.ref.RegistryStr(), model.ErrUnknown, plain(err))
 		}
 	}
 	switch {

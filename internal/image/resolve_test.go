@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hubship/hubship/internal/model"
+
 	"github.com/hubship/hubship/internal/outbound"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 func TestResolve(t *testing.T) {
@@ -46,9 +47,9 @@ func TestResolve(t *testing.T) {
 		home.addr + "/team/x:2":   func(err error) bool { return errors.Is(err, fs.ErrNotExist) },
 		home.addr + "/team/y:1":   func(err error) bool { return errors.Is(err, fs.ErrNotExist) },
 		"No Image":                func(err error) bool { return errors.Is(err, fs.ErrNotExist) },
-		away + "/team/x:1":        func(err error) bool { return errors.Is(err, ship.ErrUnknown) },
-		busy.addr + "/team/x:1":   func(err error) bool { return errors.Is(err, ship.ErrUnknown) },
-		shut.addr + "/team/x:1":   func(err error) bool { return errors.Is(err, ship.ErrUnknown) },
+		away + "/team/x:1":        func(err error) bool { return errors.Is(err, model.ErrUnknown) },
+		busy.addr + "/team/x:1":   func(err error) bool { return errors.Is(err, model.ErrUnknown) },
+		shut.addr + "/team/x:1":   func(err error) bool { return errors.Is(err, model.ErrUnknown) },
 		inside.addr + "/team/x:1": outbound.IsRefused,
 	} {
 		if got, err := r.Resolve(t.Context(), ref); got != "" || !want(err) {

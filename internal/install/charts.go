@@ -2,6 +2,7 @@ package install
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 )
 
@@ -19,6 +20,9 @@ type Charts struct {
 	// UserScheduler lets charts have the rights of Zero to JupyterHub's user
 	// scheduler, which reach pods of all namespaces.
 	UserScheduler bool `json:"userScheduler,omitempty"`
+	// ExternalIPs are addresses that Services may take: whatever anything in
+	// the cluster sends to one of them goes to the Service.
+	ExternalIPs []string `json:"externalIPs,omitempty"`
 }
 
 var (
@@ -40,6 +44,11 @@ func (c *Charts) problems() []error {
 	for _, name := range c.Capabilities {
 		if !capabilityName.MatchString(name) || name == "ALL" {
 			bad("capabilities: %q: expected the name of one capability, such as NET_ADMIN", name)
+		}
+	}
+	for _, ip := range c.ExternalIPs {
+		if _, err := netip.ParseAddr(ip); err != nil {
+			bad("externalIPs: %q: expected an address, such as 192.0.2.7", ip)
 		}
 	}
 	if c.PodSecurity != "" && c.PodSecurity != "baseline" && c.PodSecurity != "privileged" {

@@ -45,10 +45,12 @@ var allowed = map[string][]string{
 	"internal/proc": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
-	"internal/outbound":   {"internal/model"},
-	"internal/install":    {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
-	"internal/node":       {"internal/model", "internal/install", "internal/proc"},
-	"internal/term":       {"internal/model"},
+	// Whose a program on the machine is.
+	"internal/loopback": {},
+	"internal/outbound": {"internal/model"},
+	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
+	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
+	"internal/term":     {"internal/model"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
@@ -57,29 +59,29 @@ var allowed = map[string][]string{
 	"internal/git":                   {"internal/model"},
 	"internal/config":                {"internal/model"},
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
-	"internal/repo":                  {"internal/model", "internal/ship", "internal/plan", "internal/git", "internal/config"},
+	"internal/repo":                  {"internal/model", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/image":                 {"internal/model", "internal/ship", "internal/check", "internal/outbound"},
-	"internal/image/buildkit":        {"internal/model", "internal/ship", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
-	"internal/cluster":               {"internal/model", "internal/ship"},
-	"internal/cluster/ledger":        {"internal/model", "internal/ship", "internal/attest", "internal/cluster"},
-	"internal/release":               {"internal/model", "internal/ship", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/ship", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
+	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
+	"internal/cluster":               {"internal/model"},
+	"internal/cluster/ledger":        {"internal/model", "internal/attest", "internal/cluster"},
+	"internal/release":               {"internal/model", "internal/plan"},
+	"internal/release/helm":          {"internal/model", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
 	"internal/release/confine":       {"internal/model", "internal/release"},
-	"internal/verify":                {"internal/model", "internal/ship", "internal/pyimport"},
-	"internal/store":                 {"internal/model", "internal/ship"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr"},
+	"internal/verify":                {"internal/model", "internal/pyimport"},
+	"internal/store":                 {"internal/model"},
+	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
 	"internal/forge/local/authority": {}, // rules: pure
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
-	"internal/pulls":  {"internal/model", "internal/ship", "internal/forge", "internal/plan", "internal/report"},
-	"internal/api":    {"internal/model", "internal/ship"},
-	"internal/server": {"internal/model", "internal/ship", "internal/api", "internal/forge", "internal/clientaddr"},
-	"internal/demo":   {"internal/model", "internal/ship", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/ship", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/pulls":  {"internal/model", "internal/forge", "internal/plan", "internal/report"},
+	"internal/api":    {"internal/model"},
+	"internal/server": {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
+	"internal/demo":   {"internal/model", "internal/forge"},
+	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
@@ -88,7 +90,7 @@ var allowed = map[string][]string{
 
 	"starter":         {},
 	"internal/layers": {},
-	"e2e":             {"internal/model", "internal/api", "internal/forge", "internal/forge/github", "internal/install", "internal/node", "internal/plan", "internal/ship", "internal/verify/jupyter"}, // jupyter: what a student runs
+	"e2e":             {"internal/model", "internal/api", "internal/forge", "internal/forge/github", "internal/install", "internal/node", "internal/plan", "internal/secrets", "internal/verify/jupyter"}, // secrets: what a contributor encrypts; jupyter: what a student runs
 }
 
 // owners names the packages that alone import what others must not see.

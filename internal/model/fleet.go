@@ -4,6 +4,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,7 +69,14 @@ type Hub struct {
 	// Invalid says what is wrong with this hub alone, one line; empty when
 	// nothing is. Its releases cannot be deployed.
 	Invalid string `json:"invalid,omitempty"`
+	// InvalidIn says the same of its release in one environment, by the
+	// environment's name.
+	InvalidIn map[string]string `json:"invalidIn,omitempty"`
 }
+
+// Problem says what is wrong with the hub's release in the environment, one line;
+// empty when nothing is. The release cannot be deployed.
+func (h Hub) Problem(env string) string { return cmp.Or(h.Invalid, h.InvalidIn[env]) }
 
 // In says whether the hub has a release in the environment.
 func (h Hub) In(env string) bool {

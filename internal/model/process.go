@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -53,6 +54,30 @@ type Proposal struct {
 
 // Altered says that merging the change would alter the process.
 func (p Proposal) Altered() bool { return p.Decides && (len(p.Changes) > 0 || p.Broken != "") }
+
+// Summary says in a few words what the proposal alters.
+func (p Proposal) Summary() string {
+	if len(p.Changes) == 0 {
+		return "it leaves the process alone"
+	}
+	loosened := 0
+	text := p.Changes[0].Words
+	for _, c := range p.Changes {
+		if c.Loosens {
+			if loosened++; loosened == 1 {
+				text = c.Words
+			}
+		}
+	}
+	what := "alters"
+	if loosened > 0 {
+		what = "loosens"
+	}
+	if n := len(p.Changes) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return "it " + what + " the process: " + text
+}
 
 // Environment returns the environment of that name.
 func (p Process) Environment(name string) (Environment, bool) {

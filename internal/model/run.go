@@ -96,3 +96,13 @@ type Line struct {
 	Scope string    `json:"scope,omitempty"` // "plan", "image datahub/user", "datahub@staging"
 	Text  string    `json:"text"`
 }
+
+// RunFilter selects runs.
+type RunFilter struct {
+	Environment string
+	Hub         string
+	Kind        RunKind
+	Pull        int  // number of a pull request
+	Active      bool // queued or running only
+	Limit       int  // 0 means 50
+}

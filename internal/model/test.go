@@ -32,11 +32,11 @@ type TestResult struct {
 
 // SmokeRequest says what to try in an image.
 type SmokeRequest struct {
-	Packages []SmokePackage `json:"packages"` // to import
+	Packages []Package `json:"packages"` // to import
 }
 
-// SmokePackage is a distribution that is to be imported.
-type SmokePackage struct {
+// Package is a distribution that is to be imported.
+type Package struct {
 	Name string `json:"name"`           // of the distribution: "scikit-learn"
 	Spec string `json:"spec,omitempty"` // as its list names it: "==1.5.2"
 }

@@ -52,8 +52,11 @@ func (w *work) hubProblems() {
 	w.renamed()
 	for _, h := range cfg.Fleet.Hubs {
 		for _, found := range cfg.HubProblems[h.Name] {
-			p := configProblem(found, plan.Error, h.Name)
+			p := configProblem(found.Problem, plan.Error, h.Name)
 			p.Releases = releasesOf(cfg.Fleet, h)
+			if found.Environment != "" {
+				p.Releases = []string{h.Name + "@" + found.Environment}
+			}
 			p.Preexisting = w.base.cfg != nil && slices.Contains(w.base.cfg.HubProblems[h.Name], found)
 			w.problem(p)
 		}
@@ -122,7 +125,7 @@ func (w *work) chartProblems() {
 	found := map[string]*plan.Problem{}
 	for _, r := range w.head.side.Releases {
 		h, _ := w.head.cfg.Fleet.Hub(r.Target.Hub)
-		if r.Invalid == "" || r.Invalid == h.Invalid {
+		if r.Invalid == "" || r.Invalid == h.Problem(r.Target.Environment) {
 			continue
 		}
 		p := found[r.Invalid]

@@ -80,6 +80,10 @@ func (w *work) secretFiles(ctx context.Context, s *side) ([]secrets.File, error)
 	if err != nil {
 		return nil, err
 	}
+	releases, err := w.all(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	var out []secrets.File
 	for _, name := range sortedKeys(owners) {
 		data, err := readTree(s.tree, name)
@@ -87,7 +91,7 @@ func (w *work) secretFiles(ctx context.Context, s *side) ([]secrets.File, error)
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil: // the check of the file says what is wrong with it
 		default:
-			out = append(out, secrets.NewFile(name, data, owners[name]))
+			out = append(out, secrets.NewFile(name, data, owners[name], sortedKeys(releases)))
 		}
 	}
 	return out, nil

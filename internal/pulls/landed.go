@@ -11,7 +11,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // environment looks at what the runs of an environment mean for pull requests:
@@ -111,7 +110,7 @@ const clockSkew = 5 * time.Minute
 // environment: the first whose commit has it, and of those of this very commit
 // the newest with something to say.
 func (c *Controller) deployed(ctx context.Context, env model.Environment, pr forge.PullRequest) (model.Run, bool, error) {
-	runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: keptRuns})
+	runs, err := c.o.Engine.Runs(ctx, model.RunFilter{Environment: env.Name, Limit: keptRuns})
 	if err != nil {
 		return model.Run{}, false, err
 	}

@@ -133,32 +133,32 @@ func (w writer) releases(b *strings.Builder, links bool) {
 // maxRows bounds the table of hubs.
 const maxRows = 60
 
-// maxLogs bounds how many hubs' logs are quoted.
-const maxLogs = 5
-
-// failures quotes the log of what failed.
+// failures says what failed, and where its log is. The log is not quoted: pods'
+// last lines are for who may write, and a pull request is read by whoever reads
+// the repository, at GitHub often by everybody.
 func (w writer) failures(b *strings.Builder) {
-	quoted := 0
+	logs := false
 	for _, rel := range w.run.Releases {
-		if rel.State != model.FailedRun || quoted == maxLogs {
+		if rel.State != model.FailedRun {
 			continue
 		}
-		quoted++
-		text := rel.Log
 		if v := rel.Verification; v != nil {
 			for _, k := range v.Checks {
 				if !k.Passed && !k.Skipped {
-					text = strings.TrimSpace(withHint(k.Name+": "+k.Detail, k.Log) + "\n" + text)
+					fmt.Fprintf(b, "\n%s: **%s**: %s\n", report.Escape(rel.Target.Hub), report.Escape(k.Name), report.Escape(forge.Shorten(k.Detail, 500)))
 				}
 			}
-		}
-		if text != "" {
-			folded(b, "why "+rel.Target.Hub+" failed", text)
 		}
 		if rel.RolledBackTo > 0 {
 			fmt.Fprintf(b, "\n%s runs what it ran before again (revision %d, made of revision %d). Users keep working with it; nothing is promoted from here until this is mended.\n",
 				report.Escape(rel.Target.Hub), rel.Revision, rel.RolledBackTo)
 		}
+		if rel.Log != "" || rel.Verification != nil {
+			logs = true
+		}
+	}
+	if logs {
+		fmt.Fprintf(b, "\nThe log, with what pods wrote last, is on [the run's page](%s) for whoever may write to this repository.\n", w.c.o.RunURL(w.run.ID))
 	}
 }
 

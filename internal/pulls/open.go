@@ -8,7 +8,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // pull looks at one pull request, whatever its state.
@@ -58,7 +57,7 @@ func (c *Controller) over(ctx context.Context, pr forge.PullRequest, why string)
 
 // checks are the newest checks of a pull request, the newest first.
 func (c *Controller) checks(ctx context.Context, number int) ([]model.Run, error) {
-	return c.o.Engine.Runs(ctx, ship.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 20})
+	return c.o.Engine.Runs(ctx, model.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 20})
 }
 
 // openPull has an open pull request checked, unless just this was, and reports

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // agreed returns a check with its part about the process as it stands now: a
@@ -36,7 +35,7 @@ func (c *Controller) agreed(ctx context.Context, pr forge.PullRequest, r model.R
 	copied.Parts = slices.Clone(copied.Parts)
 	r.Pull = &copied
 	part = r.Pull.Part(model.PartProcess)
-	part.State, part.Summary = model.PartPassed, "approved by "+by+": "+ship.Alteration(*r.Pull.Process)
+	part.State, part.Summary = model.PartPassed, "approved by "+by+": "+r.Pull.Process.Summary()
 	return r, nil
 }
 

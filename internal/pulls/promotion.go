@@ -11,7 +11,6 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/report"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // statusPromotion is the context that lets a promotion be merged.
@@ -110,7 +109,7 @@ func (c *Controller) promotionStatus(ctx context.Context, p model.Promotion, fro
 	}
 	if p.Refused != "" {
 		s.State, s.Description = forge.Failure, p.Refused
-		active, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: from.Name, Active: true, Limit: 1})
+		active, err := c.o.Engine.Runs(ctx, model.RunFilter{Environment: from.Name, Active: true, Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -297,7 +296,7 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 // shipping waits for the run that a merge causes.
 func (c *Controller) shipping(ctx context.Context, env, merge string) (model.Run, error) {
 	for {
-		runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env, Limit: 10})
+		runs, err := c.o.Engine.Runs(ctx, model.RunFilter{Environment: env, Limit: 10})
 		if err != nil {
 			return model.Run{}, err
 		}

@@ -22,7 +22,6 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Engine runs what the controller asks for; ship.Engine is one.
@@ -33,7 +32,7 @@ type Engine interface {
 	// ended already.
 	Supersede(ctx context.Context, id, reason string) error
 	// Runs returns the newest runs first.
-	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error)
 	// Promotion says what a promotion would be. A refusal is part of it, and
 	// an error with the exit code of a gate.
 	Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)

@@ -10,7 +10,6 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/report"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // revertBranch begins the names of branches that take something back.
@@ -32,7 +31,7 @@ func (c *Controller) takeBack(ctx context.Context, name string) error {
 	if !ok {
 		return nil
 	}
-	runs, err := c.o.Engine.Runs(ctx, ship.RunFilter{Environment: env.Name, Limit: keptRuns})
+	runs, err := c.o.Engine.Runs(ctx, model.RunFilter{Environment: env.Name, Limit: keptRuns})
 	if err != nil {
 		return err
 	}

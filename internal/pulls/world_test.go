@@ -25,7 +25,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/pulls"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // world is an embedded forge with a deployment repository, two people, and a
@@ -238,7 +237,7 @@ func (w *world) checked(number int, head string) model.Run {
 	w.t.Helper()
 	var found model.Run
 	w.until(fmt.Sprintf("check of #%d at %.7s", number, head), func() string {
-		runs, _ := w.engine.Runs(w.t.Context(), ship.RunFilter{Kind: model.CheckPull, Pull: number})
+		runs, _ := w.engine.Runs(w.t.Context(), model.RunFilter{Kind: model.CheckPull, Pull: number})
 		if len(runs) > 0 && runs[0].Pull.Head == head && !runs[0].State.Final() {
 			found = runs[0]
 			return ""
@@ -441,7 +440,7 @@ func (e *engine) Supersede(_ context.Context, id, reason string) error {
 	return nil
 }
 
-func (e *engine) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (e *engine) Runs(_ context.Context, f model.RunFilter) ([]model.Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []model.Run
@@ -501,7 +500,8 @@ func (e *engine) deploy(env, commit string, state model.RunState, reason string)
 	rel := model.ReleaseResult{Target: model.Target{Hub: "datahub", Environment: env, Host: "datahub.localhost"}, State: state, Reason: reason, Revision: 3}
 	if state == model.FailedRun {
 		rel.RolledBackTo = 1
-		rel.Log = "Traceback: boom | `of` <b>staging</b>"
+		rel.Log = "what a pod wrote last"
+		rel.Verification = &model.Verification{Checks: []model.Check{{Name: "import broken", Detail: "OSError: boom | `of` <b>staging</b>", Log: "what a kernel wrote last"}, {Name: "default page opens", Skipped: true}}}
 	} else {
 		rel.Verification = &model.Verification{Passed: true, Checks: []model.Check{{Name: "import emoji", Passed: true, Detail: "2.14.0"}}}
 	}

@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -100,8 +102,8 @@ func (s *snapshot) desired(cfg *config.Config, hub model.Hub, env string, images
 		return model.Desired{}, err
 	}
 	dir := cfg.Fleet.ChartOf(hub)
-	if hub.Invalid != "" {
-		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: hub.Invalid}, nil
+	if why := hub.Problem(env); why != "" {
+		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: why}, nil
 	}
 	if err := s.charts[dir].err; err != nil {
 		return model.Desired{Target: target, Commit: cfg.Fleet.Commit, Chart: dir, Invalid: fmt.Sprintf("chart %s: %v", dir, err)}, nil
@@ -220,11 +222,21 @@ func (s *snapshot) source(i model.Image, platform string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if rel, ok := inside(context.Path, dockerfile.Path); ok {
-		e.Add("dockerfile", rel)
-	} else {
-		// Beside a build file of its own may be a list of what to leave out.
-		e.Add("dockerfile", path.Base(dockerfile.Path), dockerfile.ID, s.tree.Hash(dockerfile.Path+".dockerignore"))
+	// Beside a build file of its own may be a list of what to leave out: beside
+	// its name, where the build looks for it, and not beside what that leads to.
+	list := i.Dockerfile + ".dockerignore"
+	ignored, err := s.tree.Resolve(list)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	rel, ok := inside(context.Path, dockerfile.Path)
+	if !ok {
+		e.Add("dockerfile", path.Base(dockerfile.Path), dockerfile.ID, ignored.ID)
+		return e.Hex(), nil
+	}
+	e.Add("dockerfile", rel)
+	if _, ok := inside(context.Path, ignored.Path); !ok && ignored.ID != "" {
+		e.Add("ignored", ignored.ID)
 	}
 	return e.Hex(), nil
 }

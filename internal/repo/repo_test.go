@@ -286,6 +286,40 @@ func TestLinkTarget(t *testing.T) {
 	}
 }
 
+// Whatever a build reads is part of what the image is made of: the list of what
+// to leave out lies beside the build file's name, and may be a link.
+func TestListsOfWhatToLeaveOut(t *testing.T) {
+	for name, links := range map[string]map[string]string{
+		"the list is a link":                       {"images/base.Dockerfile.dockerignore": "../lists/base"},
+		"so is the build file":                     {"images/base.Dockerfile": "../lists/Dockerfile", "images/base.Dockerfile.dockerignore": "../lists/base"},
+		"the build file leads into the context":    {"images/base.Dockerfile": "base/Dockerfile", "images/base.Dockerfile.dockerignore": "../lists/base"},
+		"the list of the build file's own is none": {"images/base.Dockerfile": "../lists/Dockerfile", "lists/Dockerfile.dockerignore": "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			r.set("lists/Dockerfile", "FROM debian")
+			r.set("images/base/Dockerfile", "FROM debian")
+			r.set("lists/base", "old")
+			for at, target := range links {
+				r.files[at], r.modes[at] = []byte(target), fs.ModeSymlink
+			}
+			if name == "the list of the build file's own is none" {
+				r.set("lists/Dockerfile.dockerignore", "not read")
+				delete(r.modes, "lists/Dockerfile.dockerignore")
+			}
+			before := r.commit("staging")
+			r.set("lists/base", "new")
+			if name == "the list of the build file's own is none" {
+				r.set("lists/Dockerfile.dockerignore", "still not read")
+			}
+			changed := r.changes(before, r.commit("staging")) != ""
+			if want := links["images/base.Dockerfile.dockerignore"] != ""; changed != want {
+				t.Errorf("changed: %v", changed)
+			}
+		})
+	}
+}
+
 // TestMovedHub moves all hubs to another folder.
 func TestMovedHub(t *testing.T) {
 	r := newRepository(t)
@@ -487,6 +521,35 @@ func TestRepository(t *testing.T) {
 	}
 	if files, err := r.Files(t.Context(), head); err != nil || !strings.HasPrefix(files["README.md"], "100644 ") || files["deployments"] != "" {
 		t.Errorf("files %v, %v", files, err)
+	}
+}
+
+// What a commit allows to be destroyed holds from then on to the next that
+// passes, and where nothing has passed for that commit alone.
+func TestAllowedToDestroy(t *testing.T) {
+	r := newRepository(t)
+	commit := func(message string) string {
+		head, err := r.Head(t.Context(), "staging")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.set("README.md", message)
+		id, err := r.Git().CommitFiles(t.Context(), "staging", head, r.files, nil, message, tester)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	first := commit("first")
+	old := commit("go\n\nAllow-Destroy: PersistentVolumeClaim/db\n")
+	head := commit("words")
+	for base, want := range map[string]int{first: 1, old: 0, "": 0} {
+		if got, err := r.AllowedToDestroy(t.Context(), base, head); err != nil || len(got) != want {
+			t.Errorf("since %.7q: %v, %v", base, got, err)
+		}
+	}
+	if got, err := r.AllowedToDestroy(t.Context(), strings.Repeat("1", 40), head); err == nil {
+		t.Errorf("since a commit that is not there: %v", got)
 	}
 }
 

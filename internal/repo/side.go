@@ -183,8 +183,8 @@ var destroyTrailer = regexp.MustCompile(`(?mi)^Allow-Destroy:[ \t]*([A-Za-z]+/[A
 
 // AllowedToDestroy lists what the messages of the commits that head has and
 // base has not allow to be destroyed, as "KIND/NAME": the trailers
-// "Allow-Destroy: KIND/NAME". Of an empty base, or one that head does not come
-// from, the head's own message counts alone.
+// "Allow-Destroy: KIND/NAME". Of an empty base the head's own message counts
+// alone. A base that is not there is an error.
 func (r *Repository) AllowedToDestroy(ctx context.Context, base, head string) ([]string, error) {
 	messages, err := r.git.Messages(ctx, base, head, maxLog)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 type File struct {
 	Name   string
 	Owners []string // releases by their keys, "datahub@prod"
+	others []string // releases that there were and that did not use it
 	marks  []mark
 }
 
@@ -26,11 +27,17 @@ type File struct {
 // other: a wrapped data key, or the nonce and tag of a value.
 type mark [sha256.Size]byte
 
-// NewFile reads what tells copies of a file. A file that SOPS did not encrypt,
-// or that cannot be read, has nothing to copy: whoever opens it says so.
-func NewFile(name string, data []byte, owners []string) File {
+// NewFile reads what tells copies of a file, which of all the releases of a
+// commit are its owners. A file that SOPS did not encrypt, or that cannot be
+// read, has nothing to copy: whoever opens it says so.
+func NewFile(name string, data []byte, owners, all []string) File {
 	f := File{Name: name, Owners: slices.Clone(owners)}
 	slices.Sort(f.Owners)
+	for _, release := range all {
+		if !slices.Contains(owners, release) {
+			f.others = append(f.others, release)
+		}
+	}
 	tree, err := load(name, data)
 	if err != nil {
 		return f
@@ -112,21 +119,50 @@ func wrapped(text string) []byte {
 	return []byte(strings.TrimSpace(text))
 }
 
-// Copy is a file that carries the key of another, which other releases use:
-// whoever could write the one handed the secrets of the other to them, without
-// ever having seen them.
+// Copy is a file that carries the key of another, which other releases use, or
+// a file that releases use which did not: whoever could write the one, or say
+// who uses it, handed the secrets of the other to them, without ever having
+// seen them.
 type Copy struct {
 	File, Of File
 }
 
 // Error names both.
 func (c Copy) Error() string {
+	if c.File.Name == c.Of.Name {
+		return fmt.Sprintf("secrets file %s is that of %s: %s did not use it", c.File.Name, strings.Join(c.Of.Owners, ", "), strings.Join(c.gained(), ", "))
+	}
 	return fmt.Sprintf("secrets file %s (of %s) carries the key of %s (of %s)", c.File.Name, strings.Join(c.File.Owners, ", "), c.Of.Name, strings.Join(c.Of.Owners, ", "))
+}
+
+// gained are the releases that use the file now, and did not when they were
+// there already.
+func (c Copy) gained() []string {
+	return slices.DeleteFunc(slices.Clone(c.File.Owners), func(release string) bool { return !slices.Contains(c.Of.others, release) })
 }
 
 // Hint says what to do.
 func (c Copy) Hint() string {
 	return "encrypt it anew, with a key of its own: `sops rotate --in-place " + c.File.Name + "`; and make sure that those secrets are meant for it"
+}
+
+// From says whether the file carries the key, or a value, that another had
+// before it did. The versions are those that files had in the past, oldest
+// first, with the releases that use the files now: one whose key was made anew
+// since is still a file with those secrets.
+func (f File) From(versions []File) (Copy, bool) {
+	for _, m := range f.marks {
+		for _, v := range versions {
+			if _, holds := slices.BinarySearchFunc(v.marks, m, compareMarks); !holds {
+				continue
+			}
+			if v.Name != f.Name && !slices.Equal(v.Owners, f.Owners) {
+				return Copy{f, v}, true
+			}
+			break // it was this file's first
+		}
+	}
+	return Copy{}, false
 }
 
 // AsError is the copy as an error with its hint.
@@ -135,7 +171,8 @@ func (c Copy) AsError() error { return model.WithHint(c, c.Hint()) }
 // Copies returns which of the files carry the key, or a value, of a file that
 // other releases use: one of the files themselves, or of known ones, which are
 // the same files at other commits. Files of the same releases may share, and
-// so may versions of one file.
+// so may versions of one file, unless releases use it now that did not: a new
+// hub or environment may.
 func Copies(files, known []File) []Copy {
 	holders := map[mark][]File{}
 	for _, f := range slices.Concat(files, known) {
@@ -148,11 +185,12 @@ func Copies(files, known []File) []Copy {
 		seen := map[string]bool{}
 		for _, m := range f.marks {
 			for _, of := range holders[m] {
-				if of.Name == f.Name || seen[of.Name] || slices.Equal(of.Owners, f.Owners) {
+				c := Copy{f, of}
+				if seen[of.Name] || slices.Equal(of.Owners, f.Owners) || of.Name == f.Name && len(c.gained()) == 0 {
 					continue
 				}
 				seen[of.Name] = true
-				out = append(out, Copy{f, of})
+				out = append(out, c)
 			}
 		}
 	}

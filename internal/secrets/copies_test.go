@@ -17,7 +17,9 @@ func TestCopies(t *testing.T) {
 	t.Parallel()
 	_, recipient := newKey(t)
 	prod, staging := encrypt(t, plain, recipient), encrypt(t, plain, recipient)
-	file := func(name string, data []byte, owners ...string) File { return NewFile(name, data, owners) }
+	file := func(name string, data []byte, owners ...string) File {
+		return NewFile(name, data, owners, []string{"a@staging", "a@prod"})
+	}
 	theirs := file("secrets/prod.yaml", prod, "a@prod")
 	// What somebody without the key can do to a copy.
 	rearmoured := regexp.MustCompile(`(?s)(-----BEGIN AGE ENCRYPTED FILE-----\n)(.*?)(\n\s*-----END)`).ReplaceAllStringFunc(string(prod), func(s string) string {
@@ -29,6 +31,9 @@ func TestCopies(t *testing.T) {
 	}{
 		"two of their own":       {files: []File{file("secrets/staging.yaml", staging, "a@staging"), theirs}},
 		"of the same releases":   {files: []File{file("secrets/more.yaml", prod, "a@prod"), theirs}},
+		"named by others":        {files: []File{file("secrets/prod.yaml", prod, "a@prod", "a@staging")}, known: []File{theirs}, want: "secrets/prod.yaml>secrets/prod.yaml"},
+		"a new hub uses it too":  {files: []File{file("secrets/prod.yaml", prod, "a@prod", "b@prod")}, known: []File{theirs}},
+		"written anew for them":  {files: []File{file("secrets/prod.yaml", staging, "a@prod", "a@staging")}, known: []File{theirs}},
 		"an older version":       {files: []File{theirs}, known: []File{file("secrets/prod.yaml", prod, "a@prod", "b@prod")}},
 		"no SOPS file":           {files: []File{file("x.yaml", []byte("a: 1\n"), "a@staging"), file("y.yaml", []byte("a: 1\n"), "a@prod")}},
 		"copied":                 {files: []File{file("secrets/staging.yaml", prod, "a@staging"), theirs}, want: "secrets/prod.yaml>secrets/staging.yaml secrets/staging.yaml>secrets/prod.yaml"},
@@ -40,13 +45,40 @@ func TestCopies(t *testing.T) {
 		var got []string
 		for _, c := range Copies(tt.files, tt.known) {
 			got = append(got, c.File.Name+">"+c.Of.Name)
-			if err := c.AsError(); !strings.Contains(err.Error(), "carries the key of") || !strings.Contains(model.HintOf(err), "sops rotate") {
+			if err := c.AsError(); !strings.Contains(err.Error(), "carries the key of") && !strings.Contains(err.Error(), "a@staging did not use it") || !strings.Contains(model.HintOf(err), "sops rotate") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		slices.Sort(got)
 		if strings.Join(got, " ") != tt.want {
 			t.Errorf("%s: %v, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// Of two files with one key that which had it first is no copy, also when the
+// other has another key by now.
+func TestWhoHadItFirst(t *testing.T) {
+	t.Parallel()
+	_, recipient := newKey(t)
+	one, two := encrypt(t, plain, recipient), encrypt(t, plain, recipient)
+	prod := func(data []byte) File { return NewFile("prod.yaml", data, []string{"a@prod"}, nil) }
+	staging := func(data []byte) File { return NewFile("staging.yaml", data, []string{"a@staging"}, nil) }
+	for name, tt := range map[string]struct {
+		file     File
+		versions []File
+		want     bool
+	}{
+		"prod had it first":    {staging(one), []File{prod(one), prod(two), staging(one)}, true},
+		"it had it first":      {staging(one), []File{staging(one), prod(one), prod(two)}, false},
+		"nobody had it":        {staging(one), []File{prod(two)}, false},
+		"it is prod's own":     {prod(one), []File{prod(one), prod(two), prod(one)}, false},
+		"another of the same":  {NewFile("more.yaml", one, []string{"a@prod"}, nil), []File{prod(one)}, false},
+		"prod has it from it":  {prod(one), []File{staging(one), prod(one)}, true},
+		"not looked at before": {staging(one), nil, false},
+	} {
+		if c, got := tt.file.From(tt.versions); got != tt.want || got && c.Of.Name == tt.file.Name {
+			t.Errorf("%s: %v, %v", name, got, c)
 		}
 	}
 }
@@ -73,7 +105,7 @@ func TestCopiesProperty(t *testing.T) {
 			if rapid.Bool().Draw(t, "written anew") {
 				text = respelt(t, text)
 			}
-			f := NewFile(name, []byte(text), []string{owner[name]})
+			f := NewFile(name, []byte(text), []string{owner[name]}, nil)
 			if rapid.Bool().Draw(t, "known") {
 				known = append(known, f)
 			} else {

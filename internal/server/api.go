@@ -16,7 +16,6 @@ import (
 	"github.com/hubship/hubship/internal/api"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 const (
@@ -148,7 +147,7 @@ func (s *Server) readStatus(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) listRuns(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	f := ship.RunFilter{Environment: q.Get("env"), Hub: q.Get("hub"), Kind: model.RunKind(q.Get("kind"))}
+	f := model.RunFilter{Environment: q.Get("env"), Hub: q.Get("hub"), Kind: model.RunKind(q.Get("kind"))}
 	pull, err := number(q.Get("pull"), "pull")
 	if err != nil {
 		return err

@@ -25,29 +25,27 @@ func (s *Server) forwarded(p *httputil.ProxyRequest) {
 	}
 }
 
-// Browsers send hubship's cookies to no hub: they are of another host. Should
-// one come along all the same, put there by somebody, it goes no further.
+// Browsers send hubship's cookies, and its forge's, to no hub: they are of another
+// host. Should one come along all the same, put there by somebody, it goes no
+// further, and no hub sets one.
 
-func (s *Server) cookieNames() []string {
-	if s.opts.SignIn == nil {
-		return nil
-	}
-	return s.opts.SignIn.CookieNames()
+// ownCookie says whether a cookie, as it stands in a header, is called as those of
+// hubship and its forge are, whatever installation's.
+func ownCookie(cookie string) bool {
+	// A browser sends a cookie without a name as its value alone.
+	name := strings.TrimLeft(cookie, "= \t")
+	return strings.HasPrefix(strings.TrimPrefix(name, "__Host-"), "hubship_")
 }
 
 // keepCookies takes hubship's own cookies out of a request to a hub.
-func (s *Server) keepCookies(h http.Header) {
-	names := s.cookieNames()
-	mine := func(line string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(line, n) })
-	}
+func keepCookies(h http.Header) {
 	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, mine) {
+	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "hubship_") }) {
 		return // as it is, byte by byte
 	}
 	kept := make([]string, 0, len(lines))
 	for _, line := range lines {
-		pairs := slices.DeleteFunc(strings.Split(line, ";"), mine)
+		pairs := slices.DeleteFunc(strings.Split(line, ";"), ownCookie)
 		if len(pairs) > 0 {
 			kept = append(kept, strings.TrimSpace(strings.Join(pairs, ";")))
 		}
@@ -56,12 +54,8 @@ func (s *Server) keepCookies(h http.Header) {
 }
 
 // refuseCookies takes out of a hub's answer cookies that are named as hubship's.
-func (s *Server) refuseCookies(h http.Header) {
-	names := s.cookieNames()
-	if lines, ok := h["Set-Cookie"]; ok && len(names) > 0 {
-		h["Set-Cookie"] = slices.DeleteFunc(lines, func(line string) bool {
-			name, _, _ := strings.Cut(line, "=")
-			return slices.Contains(names, strings.TrimSpace(name))
-		})
+func refuseCookies(h http.Header) {
+	if lines, ok := h["Set-Cookie"]; ok {
+		h["Set-Cookie"] = slices.DeleteFunc(lines, ownCookie)
 	}
 }

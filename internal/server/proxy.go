@@ -57,10 +57,10 @@ func (s *Server) newProxy() http.Handler {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", entry.key
 			p.Out.Host = p.In.Host // hubs compare it with the Origin of websockets
 			s.forwarded(p)
-			s.keepCookies(p.Out.Header)
+			keepCookies(p.Out.Header)
 		},
 		ModifyResponse: func(r *http.Response) error {
-			s.refuseCookies(r.Header)
+			refuseCookies(r.Header)
 			return nil
 		},
 		Transport:     transport,

@@ -30,6 +30,9 @@ func upstream(t *testing.T) net.Listener {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		for _, c := range r.URL.Query()["set"] {
+			w.Header().Add("Set-Cookie", c)
+		}
 		seen := map[string]string{"host": r.Host, "path": r.URL.RequestURI(), "method": r.Method}
 		for k := range r.Header {
 			seen[k] = r.Header.Get(k)

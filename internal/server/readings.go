@@ -8,7 +8,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/server/web"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // readings are what the pages and the API may tell whoever asks. They are the
@@ -105,7 +104,7 @@ func shownStatus(ctx context.Context, st model.Status) model.Status {
 }
 
 // Runs implements web.Source.
-func (r readings) Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (r readings) Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	runs, err := r.service.Runs(ctx, f)
 	out := make([]model.Run, len(runs))
 	for i := range runs {

@@ -17,7 +17,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/server/signin"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // told is a service that has one run of each kind, and secrets in them.
@@ -41,7 +40,7 @@ var deployRun = model.Run{ID: "deploy", Kind: model.Deploy, Environment: "stagin
 
 var runsOf = map[string]model.Run{"deploy": deployRun, "check": {ID: "check", Kind: model.CheckPull, State: model.Done, Pull: &model.PullCheck{Tests: []model.TestResult{{Name: "t", Log: "of-a-test"}}}}}
 
-func (told) Runs(context.Context, ship.RunFilter) ([]model.Run, error) {
+func (told) Runs(context.Context, model.RunFilter) ([]model.Run, error) {
 	return []model.Run{runsOf["deploy"], runsOf["check"]}, nil
 }
 

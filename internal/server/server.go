@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hubship/hubship/internal/loopback"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/server/signin"
@@ -207,27 +208,36 @@ func (s *Server) Listen() error {
 func (s *Server) listenTCP() error {
 	l, err := net.Listen("tcp", s.opts.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return model.WithHint(fmt.Errorf("open the HTTP port: another program listens on %s", s.opts.Addr),
-			"end it (ss -ltnp names it), or choose another port with --port")
+		return portTaken(s.opts.Addr)
 	}
 	if err != nil {
 		return fmt.Errorf("open the HTTP port: %w", err)
 	}
 	s.tcp = []net.Listener{l}
 	s.listeners = append(s.listeners, l)
-	// Browsers may take NAME.localhost for ::1 as well.
-	if host, _, _ := net.SplitHostPort(s.opts.Addr); host == "127.0.0.1" || host == "localhost" {
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		l6, err := net.Listen("tcp6", net.JoinHostPort("::1", port))
-		switch {
-		case err == nil:
-			s.tcp = append(s.tcp, l6)
-			s.listeners = append(s.listeners, l6)
-		case errors.Is(err, syscall.EADDRINUSE) && !strings.HasPrefix(l.Addr().String(), "["):
-			s.log.Warn("another program listens on the same port of ::1; a browser may find it instead of hubship", "port", port)
-		}
+	// Browsers take localhost and NAME.localhost for ::1 as well, and ask there
+	// first. Whoever listens there is given passwords and sessions.
+	host, asked, _ := net.SplitHostPort(s.opts.Addr)
+	if host != "127.0.0.1" && host != "localhost" {
+		return nil
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l6, err := net.Listen("tcp6", net.JoinHostPort("::1", port))
+	switch {
+	case err == nil:
+		s.tcp = append(s.tcp, l6)
+		s.listeners = append(s.listeners, l6)
+	case errors.Is(err, syscall.EADDRINUSE) && asked != "0" && !strings.HasPrefix(l.Addr().String(), "["):
+		s.closeListeners()
+		return portTaken(net.JoinHostPort("::1", port))
 	}
 	return nil
+}
+
+// portTaken is the error for an address that another program has.
+func portTaken(addr string) error {
+	return model.WithHint(fmt.Errorf("open the HTTP port: another program listens on %s", addr),
+		"end it (ss -ltnp names it), or choose another port with --port")
 }
 
 // Addr is the address of the HTTP port after Listen, "" without one.
@@ -272,6 +282,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer endStreams()
 
 	outside := s.httpServer(withStreams(streams, http.HandlerFunc(s.serveName)), base)
+	outside.ConnContext = loopback.Context
 	inside := s.httpServer(withStreams(streams, s.own), base)
 	inside.ConnContext = peerContext
 

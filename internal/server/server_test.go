@@ -21,7 +21,6 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
 )
 
@@ -67,7 +66,7 @@ func (s *service) Status(context.Context) (model.Status, error) {
 	}}, nil
 }
 
-func (s *service) Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (s *service) Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	s.note("runs %+v", f)
 	return s.List(ctx, f)
 }
@@ -281,7 +280,7 @@ func TestClient(t *testing.T) {
 	if s, err := c.Status(ctx); err != nil || len(s.Environments) != 2 {
 		t.Errorf("Status() = %+v, %v", s, err)
 	}
-	if runs, err := c.Runs(ctx, ship.RunFilter{}); err != nil || len(runs) != 0 {
+	if runs, err := c.Runs(ctx, model.RunFilter{}); err != nil || len(runs) != 0 {
 		t.Errorf("Runs() = %v, %v", runs, err)
 	}
 	run, err := c.Start(ctx, model.RunRequest{Kind: model.Deploy, Environment: "staging", By: "ada"})
@@ -291,7 +290,7 @@ func TestClient(t *testing.T) {
 	if _, err := c.Start(ctx, model.RunRequest{Kind: model.Verify, Environment: "staging"}); err != nil || strings.HasSuffix(svc.last(), "by ") {
 		t.Errorf("a request without a name: %v; %s", err, svc.last())
 	}
-	if runs, err := c.Runs(ctx, ship.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Kind: Pull:0 Active:true Limit:7}" {
+	if runs, err := c.Runs(ctx, model.RunFilter{Environment: "staging", Hub: "datahub", Active: true, Limit: 7}); err != nil || len(runs) != 1 || svc.last() != "runs {Environment:staging Hub:datahub Kind: Pull:0 Active:true Limit:7}" {
 		t.Errorf("Runs() = %v, %v; %s", runs, err, svc.last())
 	}
 	if got, err := c.Run(ctx, "started"); err != nil || got.Environment != "staging" {
@@ -394,6 +393,43 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := server.New(o); err != nil {
 			t.Errorf("%q was refused: %v", o.Addr, err)
 		}
+	}
+}
+
+// A program on the same machine that has the port of ::1 is where browsers go
+// that are told localhost: hubship does not open beside it.
+func TestNobodyElseIsLocalhost(t *testing.T) {
+	other, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("skipped: the machine has no ::1: %v", err)
+	}
+	_, port, _ := net.SplitHostPort(other.Addr().String())
+	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0"} {
+		s, err := server.New(server.Options{Service: newService(t), Addr: net.JoinHostPort(host, port), AllowRemote: true, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "another program listens") || model.HintOf(err) == "" {
+			t.Errorf("on %s: %v", host, err)
+		}
+		if s.Addr() != "" {
+			t.Errorf("on %s it listens all the same", host)
+		}
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{Service: newService(t), Addr: "127.0.0.1:" + port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if l, err := net.Listen("tcp6", "[::1]:"+port); err == nil {
+		_ = l.Close()
+		t.Error("another program gets the port beside it")
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Service is what the server serves. Errors carry hints and exit codes as
@@ -19,7 +18,7 @@ type Service interface {
 	// is said in it and is no error.
 	Status(ctx context.Context) (model.Status, error)
 	// Runs returns the newest runs first.
-	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error)
 	Run(ctx context.Context, id string) (model.Run, error)
 	// Lines returns lines with Seq greater than after, oldest first.
 	Lines(ctx context.Context, id string, after int64, limit int) ([]model.Line, error)

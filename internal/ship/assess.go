@@ -103,7 +103,7 @@ type imageWork struct {
 	Source   model.Source
 	Before   *model.Source // what the base builds it from; nil when it is new
 	Users    bool          // users' servers run it
-	Packages []model.SmokePackage
+	Packages []model.Package
 }
 
 // plan plans what the merge does, and finds out what there is to run.
@@ -188,9 +188,7 @@ func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWo
 		if known {
 			one.Before = &was
 		}
-		for _, p := range found.Packages[s.ID] {
-			one.Packages = append(one.Packages, model.SmokePackage{Name: p.Name, Spec: p.Spec})
-		}
+		one.Packages = append(one.Packages, found.Packages[s.ID]...)
 		w.Images = append(w.Images, one)
 	}
 	return w, nil

@@ -19,7 +19,7 @@ func (e *Engine) Check(ctx context.Context, p model.PullRequest, cause string) (
 	if e.Assessor == nil || e.Sandbox == nil || e.Results == nil {
 		return model.Run{}, errors.New("check a pull request: a part of the engine's ports is missing")
 	}
-	older, err := e.History.List(ctx, RunFilter{Kind: model.CheckPull, Pull: p.Number, Active: true})
+	older, err := e.History.List(ctx, model.RunFilter{Kind: model.CheckPull, Pull: p.Number, Active: true})
 	if err != nil {
 		return model.Run{}, fmt.Errorf("check pull request #%d: %w", p.Number, err)
 	}
@@ -239,33 +239,9 @@ func (k checking) judgeProcess(a assessed, failed string) {
 	case p.Broken != "":
 		state, text = model.PartFailed, "merged, it would stop all deployments: "+p.Broken
 	default:
-		state, text = model.PartWaiting, "waits for a maintainer to approve this commit: "+Alteration(*p)
+		state, text = model.PartWaiting, "waits for a maintainer to approve this commit: "+p.Summary()
 	}
 	k.part(model.PartProcess, state, text)
-}
-
-// Alteration says in a few words what a proposal alters.
-func Alteration(p model.Proposal) string {
-	if len(p.Changes) == 0 {
-		return "it leaves the process alone"
-	}
-	loosened := 0
-	text := p.Changes[0].Words
-	for _, c := range p.Changes {
-		if c.Loosens {
-			if loosened++; loosened == 1 {
-				text = c.Words
-			}
-		}
-	}
-	what := "alters"
-	if loosened > 0 {
-		what = "loosens"
-	}
-	if n := len(p.Changes) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	return "it " + what + " the process: " + text
 }
 
 func (k checking) part(name string, state model.PartState, summary string) {

@@ -87,11 +87,11 @@ func TestCheckOfAPullRequest(t *testing.T) {
 	if r.State != model.Done || len(w.builds) != builds || !r.Pull.Tests[0].Cached || len(w.tested["lint"]) != 1 {
 		t.Errorf("%s: %d builds, tests %+v", r.State, len(w.builds)-builds, r.Pull.Tests)
 	}
-	list, err := e.Runs(t.Context(), ship.RunFilter{Kind: model.CheckPull, Pull: 7})
+	list, err := e.Runs(t.Context(), model.RunFilter{Kind: model.CheckPull, Pull: 7})
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d checks of the pull request, %v", len(list), err)
 	}
-	if list, err = e.Runs(t.Context(), ship.RunFilter{Kind: model.Deploy}); err != nil || len(list) != 2 {
+	if list, err = e.Runs(t.Context(), model.RunFilter{Kind: model.Deploy}); err != nil || len(list) != 2 {
 		t.Errorf("%d deploys, %v", len(list), err)
 	}
 }

@@ -208,6 +208,49 @@ func TestForgedRecordsOfHelmProveNothing(t *testing.T) {
 	}
 }
 
+// Whoever may write Secrets in the staging namespace writes a record of Helm's
+// that claims the commit of a change to come, or one from long ago: then the
+// change would have added nothing that is to be imported, or what an old commit
+// allowed to be destroyed could be destroyed once more.
+func TestForgedRecordsOfHelmHideNoPackage(t *testing.T) {
+	for name, claim := range map[string]func(first, bad string) string{
+		"the change's commit": func(_, bad string) string { return bad },
+		"an older commit":     func(first, _ string) string { return first },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, e := live(t, t.TempDir())
+			first := w.branches["prod"]
+			passed := w.commit("staging", "next", map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\n"})
+			push(t, e, "staging", passed)
+			w.set(func() { w.branches["change"] = passed })
+			bad := w.commit("change", "bad", map[string]string{"image/requirements.txt": "numpy==2\nemoji==2\nbroken==1\n"})
+			before := len(w.verified)
+			w.set(func() {
+				w.branches["staging"] = bad
+				for _, key := range []string{"bio@staging", "data@staging"} {
+					w.releases[key] = append(w.releases[key], record{"forged", claim(first, bad), model.Deployed})
+				}
+			})
+			push(t, e, "staging", bad)
+			for _, key := range []string{"bio@staging", "data@staging"} {
+				if h := w.halts[key]; !strings.Contains(h.Reason, "import broken") {
+					t.Errorf("%s: halted because of %q", key, h.Reason)
+				}
+			}
+			for _, req := range w.verified[before:] {
+				if len(req.Packages) != 1 || req.Packages[0].Name != "broken" {
+					t.Errorf("%s: imported %v", req.Target, req.Packages)
+				}
+			}
+			for _, u := range w.upgraded {
+				if u.Desired.Commit == bad && u.Passed != passed {
+					t.Errorf("%s: %s passed last, not %s", u.Desired.Target, passed, u.Passed)
+				}
+			}
+		})
+	}
+}
+
 // Between the plan of a run and the upgrade of one of its releases, staging is
 // halted, the process names another place, or the commit leaves the branch.
 func TestWhatWasPlannedIsAskedAgain(t *testing.T) {

@@ -297,7 +297,7 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 	}})
 	c.Took = time.Since(began)
 	switch {
-	case errors.Is(err, ErrSource) && ctx.Err() == nil:
+	case errors.Is(err, model.ErrSource) && ctx.Err() == nil:
 		c.Reason = describe(err)
 		return c, nil
 	case err != nil:

@@ -11,44 +11,49 @@ import (
 	"github.com/hubship/hubship/internal/packages"
 )
 
-// Package is a distribution that a requirements file names.
-type Package = packages.Package
-
 // packagesToImport lists what a verification imports: what the change added
-// or altered since the commit that the release ran, or everything when that
-// is unknown or a person asked for a verification.
-func (e *Engine) packagesToImport(ctx context.Context, r model.Run, before model.Observed, d model.Desired) ([]Package, error) {
+// or altered since the commit that passed last, or everything when there is
+// none or a person asked for a verification.
+func (e *Engine) packagesToImport(ctx context.Context, r model.Run, passed string, d model.Desired) ([]model.Package, error) {
 	wanted, err := e.packagesAt(ctx, d.Commit, d.Images)
 	if err != nil {
 		return nil, err
 	}
-	if r.Kind != model.Deploy || before.Commit == "" {
-		return wanted, nil
+	if r.Kind != model.Deploy || passed == "" {
+		return toImport(wanted), nil
 	}
-	fleet, err := e.Repository.Fleet(ctx, before.Commit)
+	fleet, err := e.Repository.Fleet(ctx, passed)
 	if err != nil {
 		// The commit is gone or was unreadable: test more, not less.
-		return wanted, nil
+		return toImport(wanted), nil
 	}
 	var earlier []model.Source
 	for _, img := range fleet.ImagesOf(d.Target.Hub) {
 		earlier = append(earlier, model.Source{Image: img})
 	}
-	had, err := e.packagesAt(ctx, before.Commit, earlier)
+	had, err := e.packagesAt(ctx, passed, earlier)
 	if err != nil {
-		return wanted, nil
+		return toImport(wanted), nil
 	}
-	return packages.Changed(had, wanted), nil
+	return toImport(packages.Changed(had, wanted)), nil
+}
+
+func toImport(list []packages.Package) []model.Package {
+	out := make([]model.Package, len(list))
+	for i, p := range list {
+		out[i] = model.Package{Name: p.Name, Spec: p.Spec}
+	}
+	return out
 }
 
 // packagesAt reads requirements.txt in the contexts of the images that users'
 // servers run.
-func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.Source) ([]Package, error) {
+func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.Source) ([]packages.Package, error) {
 	tree, err := e.Repository.FS(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
-	var all []Package
+	var all []packages.Package
 	for _, img := range images {
 		if !forUsers(img.Image) {
 			continue

@@ -35,8 +35,12 @@ type releasePlan struct {
 	// rest is resolved now, since no environment comes before this one.
 	Resolved model.Resolved
 	First    bool
-	Packages []Package // to import in verification
-	Halted   bool      // a halt of this release stands and ends when it passes
+	Packages []model.Package // to import in verification
+	// Passed is the commit of the newest evidence that counts; empty when there
+	// is none. Helm's records do not say it: whoever may write Secrets in the
+	// namespace can write those.
+	Passed string
+	Halted bool // a halt of this release stands and ends when it passes
 }
 
 // planRun plans a run of any kind.
@@ -55,7 +59,7 @@ func (e *Engine) planRun(ctx context.Context, in runInput) (runPlan, error) {
 		if len(in.Packages) > 0 {
 			rel.Packages = nil
 			for _, name := range in.Packages {
-				rel.Packages = append(rel.Packages, Package{Name: name})
+				rel.Packages = append(rel.Packages, model.Package{Name: name})
 			}
 		}
 		level := model.LevelInfo
@@ -149,7 +153,7 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	env, finder := around.env, around.finder
 	cluster, err := e.cluster(ctx, d.Target)
-	if errors.Is(err, ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		rel.Action, rel.Reasons = plan.Refuse, []string{describe(err)}
 		return rel, nil
 	}
@@ -187,13 +191,23 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	if err != nil {
 		return rel, err
 	}
+	again := false
+	if proven {
+		if again, err = e.allExist(ctx, proof.Images); err != nil {
+			return rel, err
+		}
+	}
 	switch {
-	case proven && e.allExist(ctx, proof.Images):
+	case again:
 		// These very bytes ran here before: a revert runs them again.
 		rel.Images = proof.Images
 	case verdict.Proof != nil:
 		rel.Images = verdict.Proof.Images
-		if !e.allExist(ctx, rel.Images) {
+		all, err := e.allExist(ctx, rel.Images)
+		if err != nil {
+			return rel, err
+		}
+		if !all {
 			verdict.Allowed = false
 			verdict.Reasons = append(verdict.Reasons, fmt.Sprintf("an image that was verified in %s is no longer in the registry", env.After))
 		}
@@ -209,8 +223,28 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	}
 	facts.Verdict = verdict
 	rel.Action, rel.Reasons = plan.Decide(facts)
-	rel.Packages, err = e.packagesToImport(ctx, r, before, d)
+	if rel.Action == plan.Upgrade || rel.Action == plan.Test {
+		if rel.Passed, err = e.lastPassed(ctx, cluster, d.Target); err != nil {
+			return rel, err
+		}
+		rel.Packages, err = e.packagesToImport(ctx, r, rel.Passed, d)
+	}
 	return rel, err
+}
+
+// lastPassed is the commit of the newest evidence of a release that counts, or
+// "".
+func (e *Engine) lastPassed(ctx context.Context, cluster model.Cluster, t model.Target) (string, error) {
+	records, err := e.Ledger.Records(ctx, cluster, t)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range records {
+		if r.Believed && r.Evidence != nil {
+			return r.Evidence.Commit, nil
+		}
+	}
+	return "", nil
 }
 
 // enter asks the gate of the environment. runs says that the release runs what
@@ -247,7 +281,7 @@ func (e *Engine) proofFor(ctx context.Context, fleet *model.Fleet, env model.Env
 		return proof, err
 	}
 	cluster, err := e.cluster(ctx, target)
-	if errors.Is(err, ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		proof.Unknown = describe(err)
 		return proof, nil
 	}
@@ -337,14 +371,15 @@ func (e *Engine) askAgain(ctx context.Context, in releaseInput) (string, error) 
 	return joinReasons(verdict.Reasons), nil
 }
 
-// allExist says whether the registry still has every one of the images.
-func (e *Engine) allExist(ctx context.Context, images []model.Built) bool {
+// allExist says whether the registry still has every one of the images. One
+// that does not answer says neither: nothing is built or refused for that.
+func (e *Engine) allExist(ctx context.Context, images []model.Built) (bool, error) {
 	for _, b := range images {
 		if ok, err := e.Images.Exists(ctx, b); err != nil || !ok {
-			return false
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // missingImages lists the sources of releases to be upgraded that no registry

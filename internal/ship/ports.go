@@ -5,7 +5,6 @@ package ship
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 
@@ -51,12 +50,9 @@ type Repository interface {
 // Clusters are those of the installation.
 type Clusters interface {
 	// Cluster returns the cluster of that name. The error is
-	// ErrUnknownCluster when the installation has none.
+	// model.ErrUnknownCluster when the installation has none.
 	Cluster(ctx context.Context, name string) (model.Cluster, error)
 }
-
-// ErrUnknownCluster says that the installation has no cluster of a name.
-var ErrUnknownCluster = errors.New("this installation knows no cluster of that name")
 
 // Images builds and finds images.
 type Images interface {
@@ -65,62 +61,18 @@ type Images interface {
 	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
 	// Exists says whether exactly this image is still in the registry, with a
-	// provenance that lets it be deployed.
+	// provenance that lets it be deployed. An error says that it is not known.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Digest returns the digest of the manifest that a reference to an image
 	// made elsewhere names now. It is fs.ErrNotExist when its registry answers
-	// that there is none, and ErrUnknown when it does not answer.
+	// that there is none, and model.ErrUnknown when it does not answer.
 	Digest(ctx context.Context, ref string) (digest string, err error)
 	// Build builds the source from a context folder on disk and pushes it; a
 	// source that is in the registry already is found instead. An error that
-	// is ErrSource is the source's fault.
+	// is model.ErrSource is the source's fault.
 	// Progress and the build's output go to log, one line at a time.
 	Build(ctx context.Context, dir string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error)
 }
-
-// ErrSource is what errors of Images.Build are when the image's own files are
-// at fault: asking again would not help.
-var ErrSource = errors.New("the image cannot be built from these files")
-
-// Upgrade says what a release is to become.
-type Upgrade struct {
-	Desired model.Desired
-	Images  []model.Built
-	// Resolved is what names of things made elsewhere stand for. What is not
-	// among them is not fetched.
-	Resolved model.Resolved
-	// Proven says that the release may run no images but these, since an
-	// environment comes before that has to have run them.
-	Proven bool
-	Tree   fs.FS // of Desired.Commit
-	Inputs string
-	Run    string
-	Log    func(level model.Level, text string) // what it waits for, as it changes
-}
-
-// Foreign is what a release is made of that was made elsewhere.
-type Foreign struct {
-	Images []ForeignImage        // sorted by Ref, each once
-	Charts []model.ResolvedChart // sorted by Name
-}
-
-// ForeignImage is an image that the values of a release name, and that this
-// repository does not build.
-type ForeignImage struct {
-	Ref  string // as the values name it, perhaps with a digest
-	At   string // where in the values: "jupyterhub.singleuser.image"
-	File string // values file that says so; empty when the chart itself does
-	Line int    // 0 when it is not known
-}
-
-// Errors of what is made elsewhere.
-var (
-	// ErrUnknown says that nobody answered: nothing is known of what was asked
-	// for, and nobody is at fault.
-	ErrUnknown = errors.New("not known, since nobody answered")
-	// ErrNotProven says that something is not among what was proven.
-	ErrNotProven = errors.New("never proven in the environment before")
-)
 
 // Releases are the Helm releases of all clusters.
 type Releases interface {
@@ -130,31 +82,18 @@ type Releases interface {
 	// runs or that users' servers may run, and the charts that it depends on.
 	// Charts that u.Resolved has are taken by their digests. The others are
 	// resolved now, or, where the release may have none but those, are an error
-	// that is ErrNotProven. It is ErrUnknown when a repository does not answer.
-	Foreign(ctx context.Context, u Upgrade, only bool) (Foreign, error)
+	// that is model.ErrNotProven. It is model.ErrUnknown when a repository does not answer.
+	Foreign(ctx context.Context, u model.Upgrade, only bool) (model.Foreign, error)
 	// Upgrade installs or upgrades the release, waits until it is ready and
 	// returns what runs then. It applies the release whatever Helm's records
 	// claim of it. A release left pending is recovered first. A
 	// failed upgrade is rolled back before it returns; the error is then an
-	// *UpgradeError.
-	Upgrade(ctx context.Context, cluster model.Cluster, u Upgrade) (model.Observed, error)
+	// *model.UpgradeError.
+	Upgrade(ctx context.Context, cluster model.Cluster, u model.Upgrade) (model.Observed, error)
 	// Rollback brings the release back to a revision and waits until it is
 	// ready; revision 0 means the last good one before the newest.
 	Rollback(ctx context.Context, cluster model.Cluster, target model.Target, revision int, run, reason string, log func(model.Level, string)) (model.Observed, error)
 }
-
-// UpgradeError is an upgrade that failed.
-type UpgradeError struct {
-	Err          error  // what was not ready or refused, one line
-	Log          string // events and last log lines of the objects concerned
-	RolledBackTo int    // revision that runs again; 0 when there was none
-	RollbackErr  error  // why the rollback failed, if it did
-}
-
-func (e *UpgradeError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *UpgradeError) Unwrap() error { return e.Err }
 
 // Ledger keeps evidence, halts and the lock of each release in the release's
 // own cluster. An error of any method says that something could not be read or
@@ -188,16 +127,7 @@ type Verifier interface {
 	// Verify runs the checks against the release. A failed check is not an
 	// error: it is in the Verification. An error means that nothing could be
 	// said.
-	Verify(ctx context.Context, cluster model.Cluster, req VerifyRequest) (model.Verification, error)
-}
-
-// VerifyRequest says what to test.
-type VerifyRequest struct {
-	Target   model.Target
-	Settings model.VerifySettings
-	Packages []Package // to import
-	Run      string
-	Check    func(model.Check) // called as each check ends; may be nil
+	Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error)
 }
 
 // History keeps runs and their logs for people to look at. Losing it loses no
@@ -206,20 +136,10 @@ type History interface {
 	Put(ctx context.Context, run model.Run) error
 	Get(ctx context.Context, id string) (model.Run, error) // fs.ErrNotExist when unknown
 	// List returns the newest runs first; zero fields of the filter match all.
-	List(ctx context.Context, f RunFilter) ([]model.Run, error)
+	List(ctx context.Context, f model.RunFilter) ([]model.Run, error)
 	Append(ctx context.Context, run string, line model.Line) error // Seq is assigned
 	// Lines returns lines with Seq greater than after, oldest first.
 	Lines(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
-}
-
-// RunFilter selects runs.
-type RunFilter struct {
-	Environment string
-	Hub         string
-	Kind        model.RunKind
-	Pull        int  // number of a pull request
-	Active      bool // queued or running only
-	Limit       int  // 0 means 50
 }
 
 // Assessor reads changes without running anything of theirs.
@@ -254,7 +174,7 @@ type Assessment struct {
 	Lines    []string        // the plan in words, for the run's log
 	// Packages are the distributions of Python that the change adds or alters
 	// in an image, by the image's ID.
-	Packages map[string][]Package
+	Packages map[string][]model.Package
 }
 
 // Sandbox runs what a change brings, in isolation and without credentials.

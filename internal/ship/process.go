@@ -54,11 +54,11 @@ func (e *Engine) environment(ctx context.Context, name string) (*model.Fleet, mo
 // and the installation how it is reached.
 func (e *Engine) cluster(ctx context.Context, t model.Target) (model.Cluster, error) {
 	if t.Cluster == "" {
-		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not say which cluster %s is on: %w", t.Key(), ErrUnknownCluster),
+		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not say which cluster %s is on: %w", t.Key(), model.ErrUnknownCluster),
 			"name it on the process branch: `cluster` of the environment in hubship.yaml, or of the hub in hubploy.yaml")
 	}
 	c, err := e.Clusters.Cluster(ctx, t.Cluster)
-	if errors.Is(err, ErrUnknownCluster) {
+	if errors.Is(err, model.ErrUnknownCluster) {
 		return c, model.WithHint(fmt.Errorf("cluster %s of %s: %w", t.Cluster, t.Key(), err),
 			fmt.Sprintf("register it on the server: `hubship cluster add %s --kubeconfig FILE --context CONTEXT`", t.Cluster))
 	}

@@ -79,7 +79,7 @@ const lostAfter = 10 * time.Second
 // shape. Such a run would otherwise seem to be under way for ever, and keep
 // its environment from being reconciled.
 func (e *Engine) endLostRuns(ctx context.Context) error {
-	active, err := e.History.List(ctx, RunFilter{Active: true, Limit: 1000})
+	active, err := e.History.List(ctx, model.RunFilter{Active: true, Limit: 1000})
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (e *Engine) lost(id string) (string, error) {
 }
 
 func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {
-	active, err := e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 1})
+	active, err := e.History.List(ctx, model.RunFilter{Environment: name, Active: true, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (e *Engine) reconcileEnvironment(ctx context.Context, name string) error {
 		hubs = nil
 	}
 	// A push may have asked for the very same while this looked.
-	if active, err = e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 1}); err != nil || len(active) > 0 {
+	if active, err = e.History.List(ctx, model.RunFilter{Environment: name, Active: true, Limit: 1}); err != nil || len(active) > 0 {
 		return err
 	}
 	_, err = e.enqueue(ctx, model.RunRequest{

@@ -246,12 +246,12 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 			}
 			e.say(in.Run.ID, d.Target.Key(), model.LevelInfo, "upgrading %s to %.12s", d.Target, d.Commit)
 			began := time.Now()
-			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, Upgrade{
-				Desired: d, Images: in.Images, Resolved: in.Resolved, Proven: !in.Plan.First, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
+			obs, err := e.Releases.Upgrade(ctx, in.Plan.Cluster, model.Upgrade{
+				Desired: d, Images: in.Images, Resolved: in.Resolved, Proven: !in.Plan.First, Passed: in.Plan.Passed, Tree: tree, Inputs: in.Inputs, Run: in.Run.ID,
 				Log: func(level model.Level, text string) { e.say(in.Run.ID, d.Target.Key(), level, "%s", text) },
 			})
 			res := upgraded{Observed: obs}
-			var failed *UpgradeError
+			var failed *model.UpgradeError
 			if errors.As(err, &failed) {
 				res.Log, res.RolledBackTo = failed.Log, failed.RolledBackTo
 				e.sayFailedUpgrade(in, failed)
@@ -264,7 +264,7 @@ func (e *Engine) upgradeStep(ctx dbos.Context, in releaseInput, l lease) (outcom
 	}, dbos.WithStepName("upgrade "+d.Target.Key()))
 }
 
-func (e *Engine) sayFailedUpgrade(in releaseInput, failed *UpgradeError) {
+func (e *Engine) sayFailedUpgrade(in releaseInput, failed *model.UpgradeError) {
 	t := in.Plan.Desired.Target
 	e.say(in.Run.ID, t.Key(), model.LevelError, "%s: upgrade failed: %s", t, failed.Err)
 	log := &lineLog{emit: func(text string) { e.say(in.Run.ID, t.Key(), model.LevelError, "  %s", text) }}
@@ -285,7 +285,7 @@ func (e *Engine) verifyStep(ctx dbos.Context, in releaseInput, l lease) (outcome
 			ctx, cancel := l.bind(ctx)
 			defer cancel()
 			e.say(in.Run.ID, t.Key(), model.LevelInfo, "verifying %s as a user", t)
-			return e.Verifier.Verify(ctx, in.Plan.Cluster, VerifyRequest{
+			return e.Verifier.Verify(ctx, in.Plan.Cluster, model.VerifyRequest{
 				Target: t, Settings: in.Settings, Packages: in.Plan.Packages, Run: in.Run.ID,
 				Check: func(c model.Check) { e.sayCheck(in.Run.ID, t, c) },
 			})

@@ -269,7 +269,7 @@ func (e *Engine) Cancel(ctx context.Context, id, by string) error {
 }
 
 // Runs, Run and Lines read the history.
-func (e *Engine) Runs(ctx context.Context, f RunFilter) ([]model.Run, error) {
+func (e *Engine) Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	return e.History.List(ctx, f)
 }
 

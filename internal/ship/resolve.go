@@ -32,7 +32,7 @@ func (e *Engine) names(ctx context.Context, rel *releasePlan, before *model.Evid
 		return nil, err
 	}
 	known := overlay(rel.Resolved, before.Resolved)
-	found, err := e.Releases.Foreign(ctx, Upgrade{Desired: rel.Desired, Images: before.Images, Resolved: known, Tree: tree}, true)
+	found, err := e.Releases.Foreign(ctx, model.Upgrade{Desired: rel.Desired, Images: before.Images, Resolved: known, Tree: tree}, true)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -111,7 +111,7 @@ func (e *Engine) resolveNames(ctx dbos.Context, r model.Run, p runPlan, built ma
 			unknown := false
 			out, err := attempt(ctx, e, r.ID, func(ctx context.Context) (namesResolved, error) {
 				found, err := e.resolve(ctx, r.ID, rel, images)
-				unknown = errors.Is(err, ErrUnknown)
+				unknown = errors.Is(err, model.ErrUnknown)
 				return namesResolved{Resolved: found}, err
 			})
 			out.Value.Unknown = unknown
@@ -208,7 +208,7 @@ func (e *Engine) resolve(ctx context.Context, run string, rel releasePlan, image
 	if err != nil {
 		return model.Resolved{}, err
 	}
-	found, err := e.Releases.Foreign(ctx, Upgrade{Desired: rel.Desired, Images: images, Resolved: rel.Resolved, Tree: tree, Run: run}, false)
+	found, err := e.Releases.Foreign(ctx, model.Upgrade{Desired: rel.Desired, Images: images, Resolved: rel.Resolved, Tree: tree, Run: run}, false)
 	if err != nil {
 		return model.Resolved{}, err
 	}
@@ -240,7 +240,7 @@ func (e *Engine) resolve(ctx context.Context, run string, rel releasePlan, image
 }
 
 // placeOfImage is where an image is named, before what is wrong with it.
-func placeOfImage(f ForeignImage) string {
+func placeOfImage(f model.ForeignImage) string {
 	var b strings.Builder
 	if f.File != "" {
 		b.WriteString(f.File)

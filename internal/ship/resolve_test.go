@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // ran is with what a release was upgraded last.
@@ -98,11 +97,32 @@ func TestProdsOwnValuesNameNothingOfTheirOwn(t *testing.T) {
 
 // A registry that has no such image convicts the change; one that does not
 // answer convicts nobody.
+// A registry that does not answer has neither lost what was proven, which would
+// be refused or built anew, nor is the change at fault.
+func TestASilentRegistryLosesNothing(t *testing.T) {
+	w, e := live(t, t.TempDir())
+	push(t, e, "staging", w.commit("staging", "next", map[string]string{"common": "2"}))
+	w.set(func() { w.silent = true })
+	r := push(t, e, "prod", w.merge("prod", "staging"))
+	if r.State != model.FailedRun || !strings.Contains(r.Reason, "the registry") || strings.Contains(r.Reason, "no longer") {
+		t.Errorf("%s: %s", r.State, r.Reason)
+	}
+	if len(w.halts) > 0 {
+		t.Errorf("the change was blamed: %v", w.halts)
+	}
+	w.set(func() { w.silent = false })
+	e.Reconcile(t.Context())
+	settle(t, e)
+	if n := len(w.revisions("data@prod")); n != 2 || len(w.builds) != 1 {
+		t.Errorf("once it answers: %d revisions of prod, %d builds", n, len(w.builds))
+	}
+}
+
 func TestAbsentAndUnknownImages(t *testing.T) {
 	w, e := live(t, t.TempDir())
 	w.set(func() { w.elsewhere = map[string]string{"quay.io/away:1": "?"} })
 	r := push(t, e, "staging", w.commit("staging", "away", map[string]string{"names/all": "quay.io/away:1"}))
-	if r.State != model.FailedRun || !strings.Contains(r.Reason, ship.ErrUnknown.Error()) || len(w.halts) != 0 {
+	if r.State != model.FailedRun || !strings.Contains(r.Reason, model.ErrUnknown.Error()) || len(w.halts) != 0 {
 		t.Fatalf("%s: %s, halts %v", r.State, r.Reason, w.halts)
 	}
 	if n := len(w.releases["data@staging"]); n != 1 {

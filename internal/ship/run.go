@@ -117,7 +117,7 @@ func hubsText(hubs []string) string {
 // supersededBy returns the queued run that makes r needless: of the same
 // environment, covering the same hubs, for a descendant of its commit.
 func (e *Engine) supersededBy(ctx context.Context, r model.Run) (string, error) {
-	active, err := e.History.List(ctx, RunFilter{Environment: r.Environment, Active: true, Limit: 100})
+	active, err := e.History.List(ctx, model.RunFilter{Environment: r.Environment, Active: true, Limit: 100})
 	if err != nil {
 		return "", fmt.Errorf("look for newer runs: %w", err)
 	}

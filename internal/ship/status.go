@@ -37,7 +37,7 @@ func (e *Engine) Status(ctx context.Context) (model.Status, error) {
 }
 
 func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.EnvironmentStatus) error {
-	active, err := e.History.List(ctx, RunFilter{Environment: name, Active: true, Limit: 10})
+	active, err := e.History.List(ctx, model.RunFilter{Environment: name, Active: true, Limit: 10})
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]Host, error) {
 		}
 		for _, hub := range at.Hubs {
 			t, err := at.Target(hub.Name, env.Name)
-			if err != nil || !hub.In(env.Name) || hub.Invalid != "" {
+			if err != nil || !hub.In(env.Name) || hub.Problem(env.Name) != "" {
 				continue
 			}
 			if cluster, err := e.cluster(ctx, t); err == nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,7 @@ type world struct {
 	refused  map[string][]string // why records are not believed
 	halts    map[string]model.Halt
 	locks    map[string]string
-	verified []ship.VerifyRequest
+	verified []model.VerifyRequest
 	ledger   ship.Ledger // when set, it takes the place of the world's own
 
 	environments []model.Environment // of the process, which every commit is under
@@ -55,10 +56,11 @@ type world struct {
 	holding   chan struct{}
 
 	elsewhere map[string]string // reference -> digest of images made elsewhere; "?" does not answer
-	upgraded  []ship.Upgrade
+	upgraded  []model.Upgrade
 
 	locked func(key, holder string) // is told of each Lease, while w is locked
 
+	silent      bool // the registry does not answer
 	failBuild   bool
 	failUpgrade bool
 	block       chan struct{} // when set, an upgrade waits for it or its context
@@ -204,7 +206,7 @@ func (w *world) process() (model.Process, error) {
 // Cluster knows one cluster.
 func (w *world) Cluster(_ context.Context, name string) (model.Cluster, error) {
 	if name != "local" {
-		return model.Cluster{}, ship.ErrUnknownCluster
+		return model.Cluster{}, model.ErrUnknownCluster
 	}
 	return model.Cluster{Name: name, Embedded: true}, nil
 }
@@ -298,6 +300,9 @@ func (w *world) merge(into, from string) string {
 func (w *world) Find(_ context.Context, _ fs.FS, src model.Source) (model.Built, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.silent {
+		return model.Built{}, false, fmt.Errorf("the registry %w", model.ErrUnknown)
+	}
 	b, ok := w.registry[src.Hash]
 	b.Rebuilt = false
 	return b, ok, nil
@@ -306,6 +311,9 @@ func (w *world) Find(_ context.Context, _ fs.FS, src model.Source) (model.Built,
 func (w *world) Exists(_ context.Context, b model.Built) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.silent {
+		return false, fmt.Errorf("the registry %w", model.ErrUnknown)
+	}
 	_, ok := w.registry[b.Source]
 	return ok, nil
 }
@@ -322,7 +330,7 @@ func (w *world) Build(_ context.Context, _ string, src model.Source, opts model.
 	}
 	fmt.Fprintln(log, "building")
 	if w.failBuild {
-		return model.Built{}, fmt.Errorf("RUN pip install: exit code 1: %w", ship.ErrSource)
+		return model.Built{}, fmt.Errorf("RUN pip install: exit code 1: %w", model.ErrSource)
 	}
 	b := model.Built{ID: src.ID, Source: src.Hash, Key: src.Hash, Name: "r/user", Tag: "h-" + src.Hash[:8], Digest: "sha256:" + src.Hash, Rebuilt: true}
 	w.registry[src.Hash] = b
@@ -337,7 +345,7 @@ func (w *world) Digest(_ context.Context, ref string) (string, error) {
 	case "":
 		return "", fmt.Errorf("image %s: quay.io does not have it: %w", ref, fs.ErrNotExist)
 	case "?":
-		return "", fmt.Errorf("image %s: quay.io %w", ref, ship.ErrUnknown)
+		return "", fmt.Errorf("image %s: quay.io %w", ref, model.ErrUnknown)
 	default:
 		return digest, nil
 	}
@@ -346,14 +354,14 @@ func (w *world) Digest(_ context.Context, ref string) (string, error) {
 // Releases.
 
 // Foreign: each word of a file names/ENV or names/all is an image.
-func (w *world) Foreign(_ context.Context, u ship.Upgrade, _ bool) (ship.Foreign, error) {
+func (w *world) Foreign(_ context.Context, u model.Upgrade, _ bool) (model.Foreign, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out ship.Foreign
+	var out model.Foreign
 	files := w.at(u.Desired.Commit).files
 	for _, file := range []string{"names/all", "names/" + u.Desired.Target.Environment} {
 		for _, ref := range strings.Fields(files[file]) {
-			out.Images = append(out.Images, ship.ForeignImage{Ref: ref, At: "image", File: file, Line: 1})
+			out.Images = append(out.Images, model.ForeignImage{Ref: ref, At: "image", File: file, Line: 1})
 		}
 	}
 	return out, nil
@@ -376,7 +384,7 @@ func (w *world) Observe(_ context.Context, _ model.Cluster, t model.Target) (mod
 	return w.observe(t), nil
 }
 
-func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (model.Observed, error) {
+func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u model.Upgrade) (model.Observed, error) {
 	w.mu.Lock()
 	block, blocked := w.block, w.blocked
 	w.mu.Unlock()
@@ -393,7 +401,7 @@ func (w *world) Upgrade(ctx context.Context, _ model.Cluster, u ship.Upgrade) (m
 	key := u.Desired.Target.Key()
 	before := w.observe(u.Desired.Target)
 	if w.failUpgrade {
-		return before, &ship.UpgradeError{Err: errors.New("Deployment hub is not ready"), Log: "Back-off restarting", RolledBackTo: before.Good}
+		return before, &model.UpgradeError{Err: errors.New("Deployment hub is not ready"), Log: "Back-off restarting", RolledBackTo: before.Good}
 	}
 	w.upgraded = append(w.upgraded, u)
 	w.shared[u.Desired.Commit] = u.Desired.Shared
@@ -443,7 +451,7 @@ func (w *world) Records(_ context.Context, _ model.Cluster, t model.Target) ([]m
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []model.EvidenceRecord
-	for _, ev := range w.evidence[t.Key()] {
+	for _, ev := range slices.Backward(w.evidence[t.Key()]) {
 		out = append(out, model.EvidenceRecord{Target: t, Believed: true, Evidence: &ev})
 	}
 	for _, why := range w.refused[t.Key()] {
@@ -498,7 +506,7 @@ func (w *world) Lock(ctx context.Context, _ model.Cluster, t model.Target, holde
 }
 
 // Verify fails where a package is called broken.
-func (w *world) Verify(_ context.Context, _ model.Cluster, req ship.VerifyRequest) (model.Verification, error) {
+func (w *world) Verify(_ context.Context, _ model.Cluster, req model.VerifyRequest) (model.Verification, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.verified = append(w.verified, req)
@@ -529,7 +537,7 @@ func (w *world) Assess(_ context.Context, q ship.AssessRequest) (ship.Assessment
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	base, head := w.at(q.Base).files, w.at(q.Head).files
-	a := ship.Assessment{Process: w.proposal, Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]ship.Package{}}
+	a := ship.Assessment{Process: w.proposal, Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]model.Package{}}
 	for name, text := range head {
 		if base[name] != text {
 			a.Changed = append(a.Changed, name)
@@ -538,7 +546,7 @@ func (w *world) Assess(_ context.Context, q ship.AssessRequest) (ship.Assessment
 	for line := range strings.Lines(head["image/requirements.txt"]) {
 		if !strings.Contains(base["image/requirements.txt"], line) {
 			name, spec, _ := strings.Cut(strings.TrimSpace(line), "==")
-			a.Packages["user"] = append(a.Packages["user"], ship.Package{Name: name, Spec: "==" + spec})
+			a.Packages["user"] = append(a.Packages["user"], model.Package{Name: name, Spec: "==" + spec})
 		}
 	}
 	if head["wrong"] != "" {
@@ -644,7 +652,7 @@ func settle(t *testing.T, e *ship.Engine) []model.Run {
 	deadline := time.Now().Add(30 * time.Second)
 	quiet := 0
 	for time.Now().Before(deadline) {
-		active, err := e.Runs(t.Context(), ship.RunFilter{Active: true})
+		active, err := e.Runs(t.Context(), model.RunFilter{Active: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -653,7 +661,7 @@ func settle(t *testing.T, e *ship.Engine) []model.Run {
 			quiet = 0
 		}
 		if quiet == 6 {
-			all, err := e.Runs(t.Context(), ship.RunFilter{Limit: 100})
+			all, err := e.Runs(t.Context(), model.RunFilter{Limit: 100})
 			if err != nil {
 				t.Fatal(err)
 			}

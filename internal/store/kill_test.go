@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/store/storetest"
 )
 
 // writerEnv makes the test binary a process that writes until it is killed.
@@ -55,7 +54,7 @@ func TestKilledWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), storetest.NewRun(1, nil)); err != nil {
+	if err := s.Put(t.Context(), NewRun(1, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

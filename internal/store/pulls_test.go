@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 func TestResultsAndReports(t *testing.T) {
@@ -86,13 +85,13 @@ func TestHistoryOfBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	if runs, err := s.List(ctx, ship.RunFilter{Kind: model.Deploy}); err != nil || len(runs) != 1 || runs[0].ID != "1" {
+	if runs, err := s.List(ctx, model.RunFilter{Kind: model.Deploy}); err != nil || len(runs) != 1 || runs[0].ID != "1" {
 		t.Errorf("%+v %v", runs, err)
 	}
 	if err := s.Put(ctx, model.Run{ID: "3", Kind: model.CheckPull, Pull: &model.PullCheck{PullRequest: model.PullRequest{Number: 7}}, Created: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if runs, err := s.List(ctx, ship.RunFilter{Pull: 7}); err != nil || len(runs) != 1 || runs[0].Pull.Number != 7 {
+	if runs, err := s.List(ctx, model.RunFilter{Pull: 7}); err != nil || len(runs) != 1 || runs[0].Pull.Number != 7 {
 		t.Errorf("%+v %v", runs, err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // allHubs stands in run_hubs for a run that is about every hub.
@@ -119,7 +118,7 @@ func (s *Store) decode(id, body string) (model.Run, error) {
 }
 
 // List returns the newest runs first.
-func (s *Store) List(ctx context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (s *Store) List(ctx context.Context, f model.RunFilter) ([]model.Run, error) {
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50

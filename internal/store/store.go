@@ -19,7 +19,6 @@ import (
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Bounds of what is kept. Active runs are never removed.
@@ -36,7 +35,7 @@ type bounds struct{ runs, lines, head, step int }
 
 var defaultBounds = bounds{runs: KeepRuns, lines: KeepLines, head: KeepHead, step: 1000}
 
-// Store is a ship.History on a database. It is safe for concurrent use.
+// Store keeps the history of runs, and which tests passed, in a database. It is safe for concurrent use.
 type Store struct {
 	db      *sql.DB
 	name    string // for errors: the file, or the DSN without its password
@@ -44,11 +43,6 @@ type Store struct {
 	writing sync.Mutex // one writer at a time: SQLite has but one, and waiting here is fair
 	bounds  bounds
 }
-
-var (
-	_ ship.History = (*Store)(nil)
-	_ ship.Results = (*Store)(nil)
-)
 
 // Open opens the database and brings its schema up to date. The DSN is a
 // postgres:// URL or the path of an SQLite file, which is made if it does not

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
-	"github.com/hubship/hubship/internal/store/storetest"
 )
 
 func openSQLite(t testing.TB) *Store {
@@ -30,7 +28,7 @@ func openSQLite(t testing.TB) *Store {
 }
 
 func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) ship.History { return openSQLite(t) })
+	testHistory(t, func(t *testing.T) *Store { return openSQLite(t) })
 }
 
 // postgresDSN names a schema of its own in the database of
@@ -71,7 +69,7 @@ func TestPostgreSQL(t *testing.T) {
 	if os.Getenv("HUBSHIP_TEST_POSTGRES") == "" {
 		postgresDSN(t)
 	}
-	storetest.Run(t, func(t *testing.T) ship.History {
+	testHistory(t, func(t *testing.T) *Store {
 		s, err := Open(t.Context(), postgresDSN(t))
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +97,7 @@ func TestBounds(t *testing.T) { testBounds(t, openSQLite(t)) }
 func testBounds(t *testing.T, s *Store) {
 	s.bounds = bounds{runs: 5, lines: 200, head: 100, step: 10}
 	const total = 500
-	if err := s.Put(t.Context(), storetest.NewRun(0, func(r *model.Run) { r.State = model.Running })); err != nil {
+	if err := s.Put(t.Context(), NewRun(0, func(r *model.Run) { r.State = model.Running })); err != nil {
 		t.Fatal(err)
 	}
 	for from := 1; from <= total; from += 7 {
@@ -137,11 +135,11 @@ func testBounds(t *testing.T, s *Store) {
 	}
 
 	for n := 1; n <= 20; n++ {
-		if err := s.Put(t.Context(), storetest.NewRun(n, nil)); err != nil {
+		if err := s.Put(t.Context(), NewRun(n, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	runs, err := s.List(t.Context(), ship.RunFilter{Limit: 100})
+	runs, err := s.List(t.Context(), model.RunFilter{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,10 +152,10 @@ func testBounds(t *testing.T, s *Store) {
 		t.Errorf("kept %s, want %s", got, want)
 	}
 	// Its log goes with a run.
-	if err := s.Put(t.Context(), storetest.NewRun(0, nil)); err != nil {
+	if err := s.Put(t.Context(), NewRun(0, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), storetest.NewRun(21, nil)); err != nil {
+	if err := s.Put(t.Context(), NewRun(21, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if lines, err := s.Lines(t.Context(), "r000000", 0, 1); err != nil || len(lines) != 0 {
@@ -172,10 +170,10 @@ func TestReopen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Put(t.Context(), storetest.NewRun(n, nil)); err != nil {
+		if err := s.Put(t.Context(), NewRun(n, nil)); err != nil {
 			t.Fatal(err)
 		}
-		runs, err := s.List(t.Context(), ship.RunFilter{})
+		runs, err := s.List(t.Context(), model.RunFilter{})
 		if err != nil || len(runs) != n+1 {
 			t.Errorf("open %d: %d runs, %v", n, len(runs), err)
 		}
@@ -214,7 +212,7 @@ func TestBrokenDatabases(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range 200 {
-			if err := s.Put(t.Context(), storetest.NewRun(n, nil)); err != nil {
+			if err := s.Put(t.Context(), NewRun(n, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -253,7 +251,7 @@ func TestBrokenDatabases(t *testing.T) {
 			breakIt(t, path)
 			s, err := Open(t.Context(), path)
 			if err == nil { // some damage shows at the first use only
-				_, err = s.List(t.Context(), ship.RunFilter{})
+				_, err = s.List(t.Context(), model.RunFilter{})
 				_ = s.Close()
 			}
 			if err == nil {
@@ -282,14 +280,14 @@ func TestLockedDatabase(t *testing.T) {
 	if _, err := s.db.Exec("PRAGMA busy_timeout = 50"); err != nil {
 		t.Fatal(err)
 	}
-	err = s.Put(t.Context(), storetest.NewRun(1, nil))
+	err = s.Put(t.Context(), NewRun(1, nil))
 	if err == nil || !strings.Contains(model.HintOf(err), "another program holds the database") {
 		t.Errorf("a locked database: %v (%s)", err, model.HintOf(err))
 	}
 	if _, err := other.Exec("ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), storetest.NewRun(1, nil)); err != nil {
+	if err := s.Put(t.Context(), NewRun(1, nil)); err != nil {
 		t.Errorf("after the lock is gone: %v", err)
 	}
 }
@@ -310,7 +308,7 @@ func TestUnusableDSN(t *testing.T) {
 
 func BenchmarkAppend(b *testing.B) {
 	s := openSQLite(b)
-	if err := s.Put(b.Context(), storetest.NewRun(1, nil)); err != nil {
+	if err := s.Put(b.Context(), NewRun(1, nil)); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -322,7 +320,7 @@ func BenchmarkAppend(b *testing.B) {
 
 func BenchmarkAppendAll100(b *testing.B) {
 	s := openSQLite(b)
-	if err := s.Put(b.Context(), storetest.NewRun(1, nil)); err != nil {
+	if err := s.Put(b.Context(), NewRun(1, nil)); err != nil {
 		b.Fatal(err)
 	}
 	lines := make([]model.Line, 100)

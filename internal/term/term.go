@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	xterm "golang.org/x/term"
 
@@ -90,11 +92,59 @@ func (t *Term) Hide(secret string) {
 	t.secrets = append(t.secrets, secret)
 }
 
-func (t *Term) redact(text string) string {
+// redact hides secrets, and takes out what a terminal would obey. Subjects of
+// commits, titles, logs and errors are what others wrote, and whoever reads them
+// here is root: a title that says "\x1b]52;…" sets the clipboard.
+func (t *Term) redact(text string) string { return tame(t.hide(text)) }
+
+func (t *Term) hide(text string) string {
 	for _, s := range t.secrets {
 		text = strings.ReplaceAll(text, s, "(hidden)")
 	}
 	return text
+}
+
+// painted are the codes of the colours that are used here, and of nothing else.
+var painted = regexp.MustCompile("\x1b\\[(?:0|1|2|31|31;1|32|33|36)m")
+
+// tame takes out of a text all that is not to be seen: control characters, but for
+// line breaks, tabs and the colours used here, and what turns the direction of
+// writing. It leaves a dot in their place.
+func tame(text string) string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	var b strings.Builder
+	for at := 0; at < len(text); {
+		code := painted.FindStringIndex(text[at:])
+		if code == nil {
+			code = []int{len(text) - at, len(text) - at}
+		}
+		b.WriteString(strings.Map(seen, text[at:at+code[0]]))
+		b.WriteString(text[at+code[0] : at+code[1]])
+		at += code[1]
+	}
+	return b.String()
+}
+
+// spelt is JSON, in whose texts the same is spelt out: nothing of them is lost.
+func spelt(raw string) string {
+	var b strings.Builder
+	for _, r := range raw {
+		if seen(r) == r {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+func seen(r rune) rune {
+	switch {
+	case r == '\n' || r == '\t':
+	case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f:
+		return '·'
+	}
+	return r
 }
 
 // Printf prints a result on standard output.
@@ -102,7 +152,11 @@ func (t *Term) Printf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.region.clear()
-	fmt.Fprint(t.streams.Out, t.redact(fmt.Sprintf(format, args...)))
+	show := tame
+	if t.opts.JSON {
+		show = spelt
+	}
+	fmt.Fprint(t.streams.Out, show(t.hide(fmt.Sprintf(format, args...))))
 }
 
 // Reveal prints a result on standard output without hiding secrets. It is for
@@ -181,7 +235,7 @@ func (t *Term) Confirm(question string) (bool, error) {
 	}
 	t.mu.Lock()
 	t.region.clear()
-	fmt.Fprintf(t.streams.Err, "%s Type yes to go on: ", question)
+	fmt.Fprintf(t.streams.Err, "%s Type yes to go on: ", t.redact(question))
 	t.mu.Unlock()
 	var answer string
 	if _, err := fmt.Fscanln(t.streams.In, &answer); err != nil && answer == "" {

@@ -2,6 +2,7 @@ package term
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,6 +85,37 @@ func TestSecretsAreHidden(t *testing.T) {
 	term.Reveal("s3cret-token\n")
 	if !strings.Contains(out.String(), "s3cret-token") {
 		t.Fatal("Reveal hides")
+	}
+}
+
+// What others wrote is shown, and not obeyed: not by the terminal, and not by
+// whoever reads it.
+func TestNothingIsObeyed(t *testing.T) {
+	const hostile = "a\x1b]52;c;cm0=\x07b\x1b[2J\x1b[8mc\u009b31md\re\u202ef\x1b[32mg\x1b[0m\x00\x1b"
+	const want = "a·]52;c;cm0=·b·[2J·[8mc·31md·e·f\x1b[32mg\x1b[0m··"
+	term, out, errs, _ := plain(Options{})
+	term.Printf("%s\n", hostile)
+	term.Table([]string{"TITLE"}, []string{hostile})
+	if out.String() != want+"\nTITLE\n"+want+"\n" {
+		t.Errorf("a result: %q", out)
+	}
+	term.Note("%s", hostile)
+	term.Warn("%s", hostile)
+	term.Error("hubship", model.WithHint(errors.New(hostile), hostile))
+	p := term.Phase(hostile)
+	p.Detail(hostile)
+	p.Fail(hostile)
+	if got := errs.String(); strings.Count(got, want) < 6 || strings.Contains(strings.ReplaceAll(got, want, ""), "\x1b") {
+		t.Errorf("on standard error: %q", got)
+	}
+	// JSON loses nothing.
+	term, out, _, _ = plain(Options{JSON: true})
+	if err := term.JSON(map[string]string{"title": hostile}); err != nil {
+		t.Fatal(err)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["title"] != hostile || strings.ContainsAny(out.String(), "\x1b\u009b\u202e\x00") {
+		t.Errorf("JSON: %q, %v", out, err)
 	}
 }
 

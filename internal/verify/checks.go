@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
@@ -55,7 +54,7 @@ type finding struct {
 // later ones need.
 type session struct {
 	hub      *jupyter.Client
-	req      ship.VerifyRequest
+	req      model.VerifyRequest
 	user     string
 	token    func(ctx context.Context) (string, error)
 	removing func(ctx context.Context) ([]string, error)

@@ -17,7 +17,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
@@ -123,6 +122,11 @@ func TestMissingScopes(t *testing.T) {
 func TestValuesAreYAML(t *testing.T) {
 	var v struct {
 		Hub struct {
+			Config struct {
+				Authenticator struct {
+					Blocked []string `yaml:"blocked_users"`
+				} `yaml:"Authenticator"`
+			}
 			Services  map[string]map[string]any
 			LoadRoles map[string]struct{ Services, Scopes []string } `yaml:"loadRoles"`
 		}
@@ -131,7 +135,8 @@ func TestValuesAreYAML(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := v.Hub.LoadRoles["hubship"]
-	if _, ok := v.Hub.Services["hubship"]; !ok || !reflect.DeepEqual(role.Services, []string{"hubship"}) || !reflect.DeepEqual(role.Scopes, Scopes("hubship-verify")) {
+	if _, ok := v.Hub.Services["hubship"]; !ok || !reflect.DeepEqual(role.Services, []string{"hubship"}) || !reflect.DeepEqual(role.Scopes, Scopes("hubship-verify")) ||
+		!reflect.DeepEqual(v.Hub.Config.Authenticator.Blocked, []string{"hubship-verify"}) {
 		t.Errorf("%+v", v)
 	}
 }
@@ -149,7 +154,7 @@ func TestTokenFrom(t *testing.T) {
 }
 
 func TestDistinct(t *testing.T) {
-	in := []ship.Package{{Name: "scikit-learn"}, {Name: "Scikit_Learn", Spec: "==1"}, {Name: ""}, {Name: "ruamel.yaml"}}
+	in := []model.Package{{Name: "scikit-learn"}, {Name: "Scikit_Learn", Spec: "==1"}, {Name: ""}, {Name: "ruamel.yaml"}}
 	if got := distinct(in); len(got) != 2 || got[0].Name != "scikit-learn" || got[1].Name != "ruamel.yaml" {
 		t.Errorf("%+v", got)
 	}
@@ -307,7 +312,7 @@ func TestTokenThatCannotBeReadIsUndecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := model.Target{Hub: "h", Environment: "staging", Host: strings.TrimPrefix(srv.URL, "http://")}
-	out, err := v.Verify(t.Context(), model.Cluster{}, ship.VerifyRequest{Target: target})
+	out, err := v.Verify(t.Context(), model.Cluster{}, model.VerifyRequest{Target: target})
 	if !errors.Is(err, noCluster) || out.Passed || !strings.Contains(err.Error(), "hub h in staging") {
 		t.Errorf("passed=%v error=%v", out.Passed, err)
 	}

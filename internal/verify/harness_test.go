@@ -51,7 +51,7 @@ type hub struct {
 var users = map[string]string{ // name -> how its server misbehaves
 	"good": "", "imports": "", "dying": "", "stuck": "", "leftover": "", "pending": "", "removing": "",
 	"cancelled": "", "exits": "exits", "hangs": "hangs", "hangs-cancel": "hangs", "refused": "refused",
-	"bad": "bad kernel and page", "an-admin": "", "weak": "", "other": "",
+	"bad": "bad kernel and page", "an-admin": "", "weak": "", "other": "", "guarded": "",
 }
 
 var (
@@ -202,6 +202,12 @@ func startHub(ctx context.Context) (_ *hub, err error) {
 	weak.Scopes = weak.Scopes[:2]
 	h.services["weak"] = weak
 	h.services["boss"] = service{Name: "boss", Token: rand.Text(), Scopes: []string{"admin:users", "admin:servers", "access:servers"}}
+	var blocked []string
+	for user := range users {
+		if user != "an-admin" { // JupyterHub would make none of who is blocked
+			blocked = append(blocked, user)
+		}
+	}
 	var all []service
 	for _, s := range h.services {
 		all = append(all, s)
@@ -209,7 +215,7 @@ func startHub(ctx context.Context) (_ *hub, err error) {
 	settings, err := json.Marshal(map[string]any{
 		"port": ports[0], "hubPort": ports[1], "proxyPort": ports[2], "dir": dir, "site": site,
 		"proxy":    filepath.Join(env, "node_modules", ".bin", "configurable-http-proxy"),
-		"services": all, "misbehave": users, "admin": "an-admin", "badKernel": badKernel, "slowSpawn": 0,
+		"services": all, "misbehave": users, "admin": "an-admin", "blocked": blocked, "badKernel": badKernel, "slowSpawn": 0,
 	})
 	if err != nil {
 		return nil, err

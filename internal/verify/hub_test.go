@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
@@ -72,7 +73,7 @@ func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verificati
 		t.Fatal(err)
 	}
 	var told []model.Check
-	req := ship.VerifyRequest{
+	req := model.VerifyRequest{
 		Target: h.target(), Settings: model.VerifySettings{Service: r.service, User: r.user}, Run: "run-1",
 		Check: func(c model.Check) {
 			told = append(told, c)
@@ -83,7 +84,7 @@ func (h *hub) verify(t *testing.T, ctx context.Context, r run) (model.Verificati
 	}
 	for _, p := range r.packages {
 		name, spec, _ := strings.Cut(p, " ")
-		req.Packages = append(req.Packages, ship.Package{Name: name, Spec: spec})
+		req.Packages = append(req.Packages, model.Package{Name: name, Spec: spec})
 	}
 	out, err := v.Verify(ctx, model.Cluster{Name: "local"}, req)
 	if len(told) != len(out.Checks) {
@@ -179,6 +180,50 @@ func TestGoodHubPasses(t *testing.T) {
 	}
 	t.Logf("beside starting and stopping the server, starting the kernel and importing: %s", own)
 	h.gone(t, "good")
+}
+
+// With the values that verification asks for nobody signs in as its user, not
+// even while there is one, with a server: who could would put into its home what
+// the image lacks.
+func TestNobodySignsInAsTheUser(t *testing.T) {
+	h := startedHub(t)
+	signsIn := func(name string) bool {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		page, err := web.Get(h.base.JoinPath("hub/login").String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = page.Body.Close()
+		at := h.base.JoinPath("hub/")
+		form := url.Values{"username": {name}, "password": {"x"}}
+		for _, c := range jar.Cookies(at) {
+			if c.Name == "_xsrf" {
+				form.Set("_xsrf", c.Value)
+			}
+		}
+		answer, err := web.PostForm(h.base.JoinPath("hub/login").String(), form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		return slices.ContainsFunc(jar.Cookies(at), func(c *http.Cookie) bool { return c.Name == "jupyterhub-hub-login" })
+	}
+	if !signsIn("ada") {
+		t.Fatal("nobody signs in to the test hub")
+	}
+	tried := 0
+	v, err := h.verify(t, t.Context(), run{user: "guarded", onCheck: func(c model.Check) {
+		if tried++; c.Passed && (signsIn("guarded") || signsIn(" Guarded")) {
+			t.Errorf("after %q somebody signs in as the user", c.Name)
+		}
+	}})
+	if err != nil || !v.Passed || tried < 8 {
+		t.Errorf("passed=%v reason=%q error=%v, tried %d times", v.Passed, v.Reason, err, tried)
+	}
 }
 
 func TestImportsAreJudgedOneByOne(t *testing.T) {

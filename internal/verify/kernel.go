@@ -11,7 +11,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pyimport"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
@@ -85,7 +84,7 @@ func watchKernel(ctx context.Context, server *jupyter.Notebook, id string) error
 }
 
 // imports imports a package in the kernel.
-func (s *session) imports(ctx context.Context, p ship.Package, timeout time.Duration) (finding, error) {
+func (s *session) imports(ctx context.Context, p model.Package, timeout time.Duration) (finding, error) {
 	if s.kernel == nil {
 		return finding{}, &skipped{s.lost}
 	}
@@ -117,7 +116,7 @@ func (s *session) imports(ctx context.Context, p ship.Package, timeout time.Dura
 }
 
 // kernelLost notes that the kernel cannot be used any more and says why.
-func (s *session) kernelLost(ctx context.Context, p ship.Package, timeout time.Duration, err error) error {
+func (s *session) kernelLost(ctx context.Context, p model.Package, timeout time.Duration, err error) error {
 	if ctx.Err() != nil {
 		s.lost = "the check before was cut short"
 	}
@@ -150,9 +149,9 @@ func explanation(res jupyter.Result) string {
 
 // distinct drops packages that are named twice, comparing names as Python's
 // index does.
-func distinct(packages []ship.Package) []ship.Package {
+func distinct(packages []model.Package) []model.Package {
 	seen := make(map[string]bool, len(packages))
-	var out []ship.Package
+	var out []model.Package
 	for _, p := range packages {
 		key := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(p.Name))
 		if p.Name == "" || seen[key] {

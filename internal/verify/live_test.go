@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify"
 )
 
@@ -41,9 +40,9 @@ func TestLiveHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := ship.VerifyRequest{Target: model.Target{Hub: "live", Environment: "test", Host: base.Host}}
+	req := model.VerifyRequest{Target: model.Target{Hub: "live", Environment: "test", Host: base.Host}}
 	for _, name := range strings.FieldsFunc(os.Getenv("HUBSHIP_TEST_HUB_IMPORT"), func(r rune) bool { return r == ',' }) {
-		req.Packages = append(req.Packages, ship.Package{Name: name})
+		req.Packages = append(req.Packages, model.Package{Name: name})
 	}
 	out, err := v.Verify(t.Context(), model.Cluster{}, req)
 	var known time.Duration

@@ -38,11 +38,11 @@ func Scopes(user string) []string {
 }
 
 // Values returns the part of a hub's values that gives the service a token
-// and its scopes, as YAML. A chart that has JupyterHub as a dependency nests
-// it below that dependency's name.
+// and its scopes, and keeps people from signing in as the user, as YAML. A chart
+// that has JupyterHub as a dependency nests it below that dependency's name.
 func Values(service, user string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "hub:\n  services:\n    %s: {}\n  loadRoles:\n    %s:\n      services: [%s]\n      scopes:\n", service, service, service)
+	fmt.Fprintf(&b, "hub:\n  config:\n    Authenticator:\n      blocked_users: [%s]\n  services:\n    %s: {}\n  loadRoles:\n    %s:\n      services: [%s]\n      scopes:\n", user, service, service, service)
 	for _, scope := range Scopes(user) {
 		fmt.Fprintf(&b, "        - %q\n", scope)
 	}

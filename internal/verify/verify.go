@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/verify/jupyter"
 )
 
@@ -97,12 +96,10 @@ func (d Deadlines) withDefaults() Deadlines {
 	return d
 }
 
-// Verifier implements ship.Verifier. It is safe for concurrent use on
+// Verifier tests live releases as a user does. It is safe for concurrent use on
 // different releases; two verifications of one release at a time would remove
 // each other's user.
 type Verifier struct{ opts Options }
-
-var _ ship.Verifier = (*Verifier)(nil)
 
 // New returns a Verifier with validated options.
 func New(opts Options) (*Verifier, error) {
@@ -118,7 +115,7 @@ func New(opts Options) (*Verifier, error) {
 // way to the cluster could not be set up, the token could not be read for
 // another reason than its absence, or ctx ended. The Verification then holds
 // the checks made so far, and has not passed.
-func (v *Verifier) Verify(ctx context.Context, cluster model.Cluster, req ship.VerifyRequest) (model.Verification, error) {
+func (v *Verifier) Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error) {
 	out := model.Verification{Started: time.Now().UTC()}
 	if req.Settings.Service == "" {
 		req.Settings.Service = DefaultService
@@ -146,7 +143,7 @@ func (v *Verifier) Verify(ctx context.Context, cluster model.Cluster, req ship.V
 }
 
 // session prepares the connection of one verification.
-func (v *Verifier) session(cluster model.Cluster, req ship.VerifyRequest) (*session, error) {
+func (v *Verifier) session(cluster model.Cluster, req model.VerifyRequest) (*session, error) {
 	rt, err := v.opts.Transport(cluster, req.Target)
 	if err != nil {
 		return nil, fmt.Errorf("reach the release's proxy: %w", err)

@@ -19,7 +19,6 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Local is the name of the cluster that `hubship up` brings along or was given.
@@ -67,12 +66,11 @@ type New struct {
 	Again bool
 }
 
-var _ ship.Clusters = Register{}
-
-// Cluster implements ship.Clusters.
+// Cluster returns a cluster by its name. The error is model.ErrUnknownCluster
+// when the installation has none.
 func (r Register) Cluster(_ context.Context, of string) (model.Cluster, error) {
 	if !name.MatchString(of) {
-		return model.Cluster{}, ship.ErrUnknownCluster
+		return model.Cluster{}, model.ErrUnknownCluster
 	}
 	file := r.file(of, kubeconfigEnd)
 	switch _, err := os.Stat(file); {
@@ -91,7 +89,7 @@ func (r Register) Cluster(_ context.Context, of string) (model.Cluster, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return model.Cluster{}, fmt.Errorf("read how cluster %s is reached: %w", of, err)
 	}
-	return model.Cluster{}, ship.ErrUnknownCluster
+	return model.Cluster{}, model.ErrUnknownCluster
 }
 
 func (r Register) file(of, end string) string { return filepath.Join(r.dir, of+end) }
@@ -193,10 +191,10 @@ func (r Register) AddEmbedded(of string) error {
 	return remove(r.file(of, kubeconfigEnd))
 }
 
-// Remove forgets a cluster. The error is ship.ErrUnknownCluster when there is
+// Remove forgets a cluster. The error is model.ErrUnknownCluster when there is
 // none of that name.
 func (r Register) Remove(ctx context.Context, of string) error {
-	if _, err := r.Cluster(ctx, of); errors.Is(err, ship.ErrUnknownCluster) {
+	if _, err := r.Cluster(ctx, of); errors.Is(err, model.ErrUnknownCluster) {
 		return err
 	}
 	return errors.Join(remove(r.file(of, kubeconfigEnd)), remove(r.file(of, embeddedEnd)))

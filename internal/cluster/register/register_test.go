@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hubship/hubship/internal/ship"
+	"github.com/hubship/hubship/internal/model"
 )
 
 const kubeconfig = `apiVersion: v1
@@ -36,7 +36,7 @@ func TestAdd(t *testing.T) {
 	}
 	r := At(filepath.Join(t.TempDir(), "clusters"))
 	file := filepath.Join(from, "config")
-	if _, err := r.Cluster(t.Context(), "campus"); !errors.Is(err, ship.ErrUnknownCluster) {
+	if _, err := r.Cluster(t.Context(), "campus"); !errors.Is(err, model.ErrUnknownCluster) {
 		t.Errorf("an empty register: %v", err)
 	}
 	for name, q := range map[string]New{
@@ -97,7 +97,7 @@ func TestAdd(t *testing.T) {
 	if err := r.Remove(t.Context(), "campus"); err != nil {
 		t.Error(err)
 	}
-	if err := r.Remove(t.Context(), "campus"); !errors.Is(err, ship.ErrUnknownCluster) {
+	if err := r.Remove(t.Context(), "campus"); !errors.Is(err, model.ErrUnknownCluster) {
 		t.Errorf("removed twice: %v", err)
 	}
 }

@@ -109,8 +109,7 @@ func (b *Builder) Find(ctx context.Context, tree fs.FS, src model.Source) (model
 func (b *Builder) Exists(ctx context.Context, built model.Built) (bool, error) {
 	repository, ok := cutRepository(built.Name, b.o.Registry)
 	if !ok {
-		return false, model.WithHint(fmt.Errorf("check image %s: it is not in the registry %s", built.Ref(), b.o.Registry),
-			"deploy again, so that the image is built into the registry in use now")
+		return false, nil // of a registry that was in use before
 	}
 	digest, ok, err := b.registry.Digest(ctx, repository, built.Tag)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // BuildError is an instruction of a build file that failed. Its text is a line
@@ -31,7 +30,7 @@ type BuildError struct {
 }
 
 // Is says that the source is at fault.
-func (e *BuildError) Is(target error) bool { return target == ship.ErrSource }
+func (e *BuildError) Is(target error) bool { return target == model.ErrSource }
 
 // Error implements error.
 func (e *BuildError) Error() string {

@@ -508,17 +508,17 @@ ENTRYPOINT ["/entry"]
 `
 	tests := map[string]struct {
 		dockerfile string
-		packages   []model.SmokePackage
+		packages   []model.Package
 		reason     string
 		checks     []string // "name passed|failed|skipped", and what the detail has
 	}{
-		"good": {jupyterish + hub, []model.SmokePackage{{Name: "idna", Spec: "==3.10"}, {Name: "python-dateutil"}}, "",
+		"good": {jupyterish + hub, []model.Package{{Name: "idna", Spec: "==3.10"}, {Name: "python-dateutil"}}, "",
 			[]string{"image starts passed python3", "import idna passed 3.10", "import python-dateutil passed dateutil", "server starts passed jupyterhub-singleuser --version: 5.4.3"}},
-		"broken package": {jupyterish + broken + hub, []model.SmokePackage{{Name: "broken"}, {Name: "idna", Spec: "==3.9"}, {Name: "missing"}}, "import broken: ModuleNotFoundError: No module named 'no_such_module'",
+		"broken package": {jupyterish + broken + hub, []model.Package{{Name: "broken"}, {Name: "idna", Spec: "==3.9"}, {Name: "missing"}}, "import broken: ModuleNotFoundError: No module named 'no_such_module'",
 			[]string{"image starts passed", "import broken failed no_such_module", "import idna failed version 3.10 is installed", "import missing failed not installed", "server starts passed"}},
-		"no Python, no Jupyter": {"FROM debian:bookworm-slim\nRUN true\n", []model.SmokePackage{{Name: "idna"}}, "import idna: the image has no Python",
+		"no Python, no Jupyter": {"FROM debian:bookworm-slim\nRUN true\n", []model.Package{{Name: "idna"}}, "import idna: the image has no Python",
 			[]string{"image starts passed neither", "import idna failed no Python", "server starts failed neither"}},
-		"cannot start": {"FROM debian:bookworm-slim\nENTRYPOINT [\"/no/such/program\"]\n", []model.SmokePackage{{Name: "idna"}}, "image starts: ",
+		"cannot start": {"FROM debian:bookworm-slim\nENTRYPOINT [\"/no/such/program\"]\n", []model.Package{{Name: "idna"}}, "image starts: ",
 			[]string{"image starts failed", "import idna skipped", "server starts skipped"}},
 	}
 	for name, tt := range tests {

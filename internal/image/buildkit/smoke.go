@@ -208,7 +208,7 @@ func orNothing(text string) string {
 }
 
 // imports imports one package.
-func (s *smoke) imports(ctx context.Context, p model.SmokePackage) (finding, error) {
+func (s *smoke) imports(ctx context.Context, p model.Package) (finding, error) {
 	if s.python == "" {
 		return finding{failed: model.WithHint(errors.New("the image has no Python"), "install it where the image's PATH leads")}, nil
 	}

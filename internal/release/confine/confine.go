@@ -29,6 +29,8 @@ type Allowed struct {
 	// UserScheduler lets charts have the rights of Zero to JupyterHub's user
 	// scheduler, which reach pods of all namespaces.
 	UserScheduler bool
+	// ExternalIPs that Services may take, as they write them.
+	ExternalIPs []string
 }
 
 // Scope says whether an object lies in a namespace.
@@ -178,9 +180,6 @@ func (j *judge) object() {
 		if _, hook := dig(j.o.Content, "metadata", "annotations", "helm.sh/hook").(string); hook || j.o.Hook {
 			j.refuse("make it an ordinary object of the chart", "is a hook: Helm removes it, and what is stored in it, each time before it makes it")
 		}
-		if volume := text(dig(j.o.Content, "spec", "volumeName")); volume != "" {
-			j.warn("check that the volume is the hub's", "takes the volume %s", volume)
-		}
 	case "apps/StatefulSet":
 		policy, _ := dig(j.o.Content, "spec", "persistentVolumeClaimRetentionPolicy").(map[string]any)
 		if text(policy["whenDeleted"]) == "Delete" || text(policy["whenScaled"]) == "Delete" {
@@ -263,17 +262,53 @@ func (j *judge) priority() {
 	}
 }
 
-func (j *judge) service() {
-	if text(dig(j.o.Content, "spec", "type")) == "ExternalName" {
-		j.warn("check where it leads", "leads to %s, outside of the namespace", text(dig(j.o.Content, "spec", "externalName")))
+// named are the names that an object asks to have in DNS, by annotations such
+// as that of ExternalDNS.
+func (j *judge) named() (hosts []string) {
+	notes, _ := dig(j.o.Content, "metadata", "annotations").(map[string]any)
+	for _, k := range sorted(notes) {
+		if strings.HasSuffix(k, "/hostname") || strings.HasSuffix(k, "/internal-hostname") {
+			hosts = append(hosts, text(notes[k]))
+		}
 	}
-	if ips, _ := dig(j.o.Content, "spec", "externalIPs").([]any); len(ips) > 0 {
-		j.warn("check that these addresses are the hub's", "takes what is sent to %v, within the whole cluster", ips)
+	return hosts
+}
+
+func (j *judge) service() {
+	j.answers(j.named())
+	if text(dig(j.o.Content, "spec", "type")) == "ExternalName" {
+		name := text(dig(j.o.Content, "spec", "externalName"))
+		if ns, inside := namespaceOf(name); inside && ns != j.t.Namespace {
+			j.refuse("lead to Services of the release's namespace", "leads to %s, of namespace %s", name, ns)
+		} else if !inside {
+			j.warn("check where it leads", "leads to %s, outside of the namespace", name)
+		}
+	}
+	// Every node sends what goes to such an address to this Service: that of
+	// another hub, of the API server or of the Internet just as well.
+	ips, _ := dig(j.o.Content, "spec", "externalIPs").([]any)
+	for _, ip := range ips {
+		if !slices.Contains(j.a.ExternalIPs, text(ip)) {
+			j.refuse("use an Ingress or type LoadBalancer, or have the operator allow the address: `charts: {externalIPs: [\"192.0.2.7\"]}` in installation.json",
+				"takes what anything in the cluster sends to %v (externalIPs)", ip)
+		}
 	}
 }
 
+// namespaceOf is the namespace of a Service's name within the cluster,
+// [POD.]SERVICE.NAMESPACE.svc[.DOMAIN].
+func namespaceOf(name string) (string, bool) {
+	labels := strings.Split(strings.ToLower(name), ".")
+	for i := len(labels) - 1; i >= 2; i-- {
+		if labels[i] == "svc" {
+			return labels[i-1], true
+		}
+	}
+	return "", false
+}
+
 func (j *judge) ingress() {
-	var hosts []string
+	hosts := j.named()
 	rules, _ := dig(j.o.Content, "spec", "rules").([]any)
 	for _, r := range rules {
 		m, _ := r.(map[string]any)

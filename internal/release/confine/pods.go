@@ -54,8 +54,12 @@ func (j *judge) pods(v any, meta map[string]any, depth int) {
 }
 
 // origin refuses a claim, or the template of one in a StatefulSet or an
-// ephemeral volume, that takes its data from elsewhere.
+// ephemeral volume, that takes its data from elsewhere, and has a person look at
+// the volume that it names.
 func (j *judge) origin(m map[string]any) {
+	if volume := text(m["volumeName"]); volume != "" {
+		j.warn("check that the volume is the hub's", "takes the volume %s", volume)
+	}
 	for _, field := range []string{"dataSource", "dataSourceRef"} {
 		if ns := text(dig(m[field], "namespace")); ns != "" && ns != j.t.Namespace {
 			j.refuse("copy claims within the release's namespace", "takes its data from namespace %s", ns)

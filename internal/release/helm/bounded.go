@@ -36,6 +36,13 @@ var (
 
 // funcs are the functions of one render for the templates of t.
 func (r *run) funcs(t *template.Template) template.FuncMap {
+	out := r.countedFuncs()
+	maps.Copy(out, r.ownFuncs(t))
+	return out
+}
+
+// ownFuncs are those of them that have bounds of their own.
+func (r *run) ownFuncs(t *template.Template) template.FuncMap {
 	out := template.FuncMap{"include": r.include(t), "tpl": r.tpl(t)}
 	maps.Copy(out, r.guardFuncs())
 	maps.Copy(out, r.textFuncs())
@@ -51,7 +58,7 @@ func (r *run) textFuncs() template.FuncMap {
 	return template.FuncMap{
 		"print":    func(v ...any) (string, error) { return r.counted(fmt.Sprint(v...)) },
 		"println":  func(v ...any) (string, error) { return r.counted(fmt.Sprintln(v...)) },
-		"printf":   func(format string, v ...any) (string, error) { return r.counted(fmt.Sprintf(format, v...)) },
+		"printf":   r.printf,
 		"cat":      func(v ...any) (string, error) { return r.counted(sprigCat(v...)) },
 		"quote":    func(v ...any) (string, error) { return r.counted(sprigQuote(v...)) },
 		"squote":   func(v ...any) (string, error) { return r.counted(sprigSquote(v...)) },

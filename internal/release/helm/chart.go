@@ -28,7 +28,12 @@ const (
 type chartLoader struct {
 	tree   fs.FS
 	budget int64
+	unpack *unpacking
 	fetch  fetchFunc
+}
+
+func newChartLoader(tree fs.FS, fetch fetchFunc) *chartLoader {
+	return &chartLoader{tree: tree, budget: maxChart, unpack: newUnpacking(), fetch: fetch}
 }
 
 // load reads the chart in a folder of the tree, and completes its
@@ -44,6 +49,16 @@ func (l *chartLoader) load(dir string, depth int) (*chart.Chart, error) {
 	}
 	if !slices.ContainsFunc(files, func(f *archive.BufferedFile) bool { return f.Name == "Chart.yaml" }) {
 		return nil, model.WithHint(fmt.Errorf("chart %s: Chart.yaml is missing", dir), "check hubs.chart in hubship.yaml")
+	}
+	for _, f := range files {
+		if err := l.unpack.file(f.Name, int64(len(f.Data))); err != nil {
+			return nil, fmt.Errorf("chart %s: %w", dir, err)
+		}
+		if nested(f.Name) {
+			if err := l.unpack.archive(f.Data, 1); err != nil {
+				return nil, fmt.Errorf("chart %s: %s: %w", dir, f.Name, err)
+			}
+		}
 	}
 	c, err := loader.LoadFiles(files)
 	if err != nil {

@@ -26,7 +26,6 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // repository is the deployment repository in testdata, with files changed,
@@ -76,7 +75,7 @@ func offline(t testing.TB, cacheDir string) offlineRenderer {
 	return offlineRenderer{r, NewRenderer(RendererOptions{Charts: Charts{CacheDir: cacheDir}})}
 }
 
-func (r offlineRenderer) upgrade(ctx context.Context, u ship.Upgrade) ([]byte, error) {
+func (r offlineRenderer) upgrade(ctx context.Context, u model.Upgrade) ([]byte, error) {
 	values, _, err := r.releases.values(ctx, u)
 	if err != nil {
 		return nil, err
@@ -91,8 +90,8 @@ func (r offlineRenderer) upgrade(ctx context.Context, u ship.Upgrade) ([]byte, e
 	return out.Manifest, nil
 }
 
-func wanted(tree fs.FS) ship.Upgrade {
-	return ship.Upgrade{
+func wanted(tree fs.FS) model.Upgrade {
+	return model.Upgrade{
 		Tree: tree,
 		Desired: model.Desired{
 			Target: model.Target{Hub: "data8", Environment: "staging", Cluster: "local", Namespace: "data8-staging", Release: "data8-staging"},
@@ -348,7 +347,7 @@ func TestAliasedDependency(t *testing.T) {
 }
 
 func TestCopyChartKeepsTheOriginal(t *testing.T) {
-	l := &chartLoader{tree: repository(t, nil), budget: maxChart}
+	l := newChartLoader(repository(t, nil), nil)
 	c, err := l.load("hub", 0)
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func (c *chartCache) load(ctx context.Context, tree fs.FS, commit, dir string, w
 	}
 	read := func() (*chart.Chart, []model.ResolvedChart, error) {
 		lock := &chartLock{want: want, strict: strict}
-		l := &chartLoader{tree: tree, budget: maxChart, fetch: c.sources.fetcher(ctx, lock)}
+		l := newChartLoader(tree, c.sources.fetcher(ctx, lock))
 		ch, err := l.load(dir, 0)
 		return ch, lock.sorted(), err
 	}

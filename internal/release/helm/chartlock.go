@@ -12,7 +12,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // chartLock is what the dependencies of one chart are known to be, and what
@@ -48,7 +47,7 @@ func (s *sources) locked(ctx context.Context, w dependency, lock *chartLock) (*c
 		return c, err
 	}
 	if lock.strict {
-		return nil, fmt.Errorf("%w: chart %s %s from %s", ship.ErrNotProven, w.name, w.version, w.repository)
+		return nil, fmt.Errorf("%w: chart %s %s from %s", model.ErrNotProven, w.name, w.version, w.repository)
 	}
 	c, data, err := s.now(ctx, w)
 	if err != nil {
@@ -96,7 +95,7 @@ func fromOutside(err error, what string) error {
 	if errors.As(err, &answered) || outbound.IsRefused(err) {
 		return model.WithHint(fmt.Errorf("%s: %w", what, err), model.HintOf(err))
 	}
-	return fmt.Errorf("%s: %w: %w", what, ship.ErrUnknown, err)
+	return fmt.Errorf("%s: %w: %w", what, model.ErrUnknown, err)
 }
 
 // answerError is what a repository has answered.

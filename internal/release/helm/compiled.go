@@ -41,7 +41,7 @@ type compiled struct {
 
 // load reads the chart and compiles what does not depend on values.
 func (c *compiled) load(ctx context.Context, src *sources, tree fs.FS, dir string) error {
-	l := &chartLoader{tree: tree, budget: maxChart, fetch: src.fetcher(ctx, nil)}
+	l := newChartLoader(tree, src.fetcher(ctx, nil))
 	ch, err := l.load(dir, 0)
 	if err != nil {
 		return err

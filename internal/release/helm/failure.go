@@ -9,7 +9,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release/ready"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // notReady makes an UpgradeError of a wait that failed. An interrupted wait
@@ -22,7 +21,7 @@ func notReady(err error, prefix string) error {
 	if failed.Err != nil {
 		return err
 	}
-	return &ship.UpgradeError{Err: fmt.Errorf("%snot ready: %s", prefix, failed.Reason), Log: failed.Details}
+	return &model.UpgradeError{Err: fmt.Errorf("%snot ready: %s", prefix, failed.Reason), Log: failed.Details}
 }
 
 // flat is an error of several lines in one.

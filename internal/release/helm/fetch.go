@@ -22,8 +22,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxIndex is how large the index of a chart repository may be, in bytes.
-const maxIndex = 64 << 20
+// How large the index of a chart repository may be, and what it says of one
+// chart, in bytes: what is read takes a hundred times as much.
+const (
+	maxIndex   = 64 << 20
+	maxSection = 8 << 20
+)
 
 // fetchChart returns a chart's archive from its repository or registry.
 func fetchChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte, error) {
@@ -43,7 +47,11 @@ func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]
 	if err != nil {
 		return nil, err
 	}
-	index, err := readIndex(raw)
+	part, err := sectionOf(raw, w.name)
+	if err != nil {
+		return nil, err
+	}
+	index, err := readIndex(part)
 	if err != nil {
 		return nil, &answerError{"index.yaml is not the index of a chart repository"}
 	}
@@ -69,6 +77,36 @@ func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]
 		return nil, &answerError{fmt.Sprintf("what %s gives has not the digest in the index", at)}
 	}
 	return data, nil
+}
+
+// sectionOf is an index without what it says of other charts, if it is written
+// as Helm writes them: a line for each chart, and its versions below.
+func sectionOf(raw []byte, name string) ([]byte, error) {
+	part := []byte("apiVersion: v1\nentries:\n")
+	head := len(part)
+	within, wanted, known := false, false, false
+	for line := range bytes.Lines(raw) {
+		key, isKey := bytes.CutPrefix(line, []byte("  "))
+		switch {
+		case len(bytes.TrimSpace(line)) == 0:
+		case line[0] != ' ':
+			within, wanted = string(bytes.TrimSpace(line)) == "entries:", false
+		case within && isKey && key[0] != ' ' && key[0] != '-' && key[0] != '#':
+			known = true
+			key = bytes.Trim(bytes.TrimSuffix(bytes.TrimSpace(key), []byte(":")), `"'`)
+			wanted = string(key) == name
+		}
+		if wanted {
+			part = append(part, line...)
+		}
+	}
+	if len(part) == head && !known {
+		part = raw // written in another way
+	}
+	if len(part) > maxSection {
+		return nil, fmt.Errorf("the index says more than %d MiB of %s", maxSection>>20, name)
+	}
+	return part, nil
 }
 
 // readIndex reads an index by the SDK, which sorts and checks it, and reads
@@ -227,13 +265,16 @@ func onLoopback(address string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// parseChart reads an archive. The SDK bounds what it unpacks to.
+// parseChart reads an archive, whose contents are bounded.
 func parseChart(data []byte) (c *chart.Chart, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("not a chart: %v", p)
 		}
 	}()
+	if err := newUnpacking().archive(data, 0); err != nil {
+		return nil, err
+	}
 	return loader.LoadArchive(bytes.NewReader(data))
 }
 

@@ -14,14 +14,13 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Foreign implements ship.Releases.
-func (r *Releases) Foreign(ctx context.Context, u ship.Upgrade, only bool) (ship.Foreign, error) {
+func (r *Releases) Foreign(ctx context.Context, u model.Upgrade, only bool) (model.Foreign, error) {
 	values, secrets, err := r.values(ctx, u)
 	if err != nil {
-		return ship.Foreign{}, fmt.Errorf("%s: %w", u.Desired.Target, err)
+		return model.Foreign{}, fmt.Errorf("%s: %w", u.Desired.Target, err)
 	}
 	red := r.redactor(u.Desired.Target, secrets)
 	out, err := r.foreign(ctx, u, values, only)
@@ -31,12 +30,12 @@ func (r *Releases) Foreign(ctx context.Context, u ship.Upgrade, only bool) (ship
 	return out, nil
 }
 
-func (r *Releases) foreign(ctx context.Context, u ship.Upgrade, values map[string]any, only bool) (ship.Foreign, error) {
+func (r *Releases) foreign(ctx context.Context, u model.Upgrade, values map[string]any, only bool) (model.Foreign, error) {
 	ch, charts, err := r.charts.load(ctx, u.Tree, u.Desired.Commit, u.Desired.Chart, u.Resolved.Charts, only)
 	if err != nil {
-		return ship.Foreign{}, err
+		return model.Foreign{}, err
 	}
-	out := ship.Foreign{Charts: charts}
+	out := model.Foreign{Charts: charts}
 	merged, err := mergedValues(ch, values)
 	if err != nil {
 		return out, err
@@ -49,20 +48,20 @@ func (r *Releases) foreign(ctx context.Context, u ship.Upgrade, values map[strin
 	places := newPlaces(u)
 	for _, image := range release.Images(merged) {
 		image, used := uses.of(image)
-		if !used || own[image.At()] || slices.ContainsFunc(out.Images, func(f ship.ForeignImage) bool { return f.Ref == image.Ref }) {
+		if !used || own[image.At()] || slices.ContainsFunc(out.Images, func(f model.ForeignImage) bool { return f.Ref == image.Ref }) {
 			continue
 		}
 		file, line := places.find(image)
-		out.Images = append(out.Images, ship.ForeignImage{Ref: image.Ref, At: image.At(), File: file, Line: line})
+		out.Images = append(out.Images, model.ForeignImage{Ref: image.Ref, At: image.At(), File: file, Line: line})
 	}
 	// What containers run counts wherever its name comes from.
 	for ref := range uses.runs {
 		built := slices.ContainsFunc(u.Images, func(b model.Built) bool { return ref == b.Ref()+"@"+b.Digest })
-		if !built && !slices.ContainsFunc(out.Images, func(f ship.ForeignImage) bool { return f.Ref == ref }) {
-			out.Images = append(out.Images, ship.ForeignImage{Ref: ref})
+		if !built && !slices.ContainsFunc(out.Images, func(f model.ForeignImage) bool { return f.Ref == ref }) {
+			out.Images = append(out.Images, model.ForeignImage{Ref: ref})
 		}
 	}
-	slices.SortFunc(out.Images, func(a, b ship.ForeignImage) int { return strings.Compare(a.Ref, b.Ref) })
+	slices.SortFunc(out.Images, func(a, b model.ForeignImage) int { return strings.Compare(a.Ref, b.Ref) })
 	return out, nil
 }
 
@@ -90,7 +89,7 @@ type uses struct {
 
 // uses renders the release without a cluster. A chart that does not render so
 // is told by the upgrade what is wrong; until then all that it names counts.
-func (r *Releases) uses(ctx context.Context, u ship.Upgrade, ch *chart.Chart, values, merged map[string]any) uses {
+func (r *Releases) uses(ctx context.Context, u model.Upgrade, ch *chart.Chart, values, merged map[string]any) uses {
 	out := uses{set: map[string]bool{}, merged: merged}
 	for _, image := range release.Images(values) {
 		out.set[image.At()] = true
@@ -205,7 +204,7 @@ type places struct {
 	docs  []*yaml.Node
 }
 
-func newPlaces(u ship.Upgrade) places {
+func newPlaces(u model.Upgrade) places {
 	var p places
 	for _, name := range u.Desired.Values {
 		data, err := fs.ReadFile(u.Tree, name)

@@ -21,7 +21,6 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // runner is a chart with a hub, a part that is off, a sidecar of its own, and
@@ -64,8 +63,8 @@ func newReleases(t *testing.T, via http.RoundTripper) *Releases {
 	return r
 }
 
-func wantOf(tree fs.FS, known model.Resolved) ship.Upgrade {
-	return ship.Upgrade{
+func wantOf(tree fs.FS, known model.Resolved) model.Upgrade {
+	return model.Upgrade{
 		Tree: tree, Resolved: known,
 		Desired: model.Desired{Target: model.Target{Hub: "h", Environment: "staging", Namespace: "ns", Release: "rel"}, Chart: "c", Values: []string{"values.yaml"}},
 	}
@@ -120,7 +119,7 @@ func TestSwitchesThatNothingReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/evil:1" }) {
+		if !slices.ContainsFunc(found.Images, func(f model.ForeignImage) bool { return f.Ref == "quay.io/x/evil:1" }) {
 			t.Errorf("%s: an image that users' servers may run is not seen: %+v", at, found.Images)
 		}
 	}
@@ -175,7 +174,7 @@ spec:
 // renders there what no render before could tell.
 func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {
 	digest := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
-	u := ship.Upgrade{
+	u := model.Upgrade{
 		Proven: true, Images: []model.Built{{ID: "user", Name: "r/user", Tag: "h-1", Digest: digest("1")}},
 		Resolved: model.Resolved{Images: []model.ResolvedImage{{Ref: "quay.io/x/hub:1", Digest: digest("2")}}},
 	}
@@ -193,7 +192,7 @@ func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {
 	} {
 		for _, rec := range []*rspb.Release{{Manifest: pod(spec)}, {Hooks: []*rspb.Hook{{Manifest: pod(spec)}}}} {
 			up := &upgrade{Upgrade: u}
-			if err := up.proven(rec); (err == nil) != want || err != nil && !errors.Is(err, ship.ErrNotProven) {
+			if err := up.proven(rec); (err == nil) != want || err != nil && !errors.Is(err, model.ErrNotProven) {
 				t.Errorf("%s: %v", spec, err)
 			}
 			if up.Proven = false; up.proven(rec) != nil {
@@ -207,7 +206,7 @@ func TestWhatIsRenderedInTheClusterIsProven(t *testing.T) {
 func TestImagesAsVolumes(t *testing.T) {
 	tree := runner("singleuser: {storage: {extraVolumes: [{name: v, image: {reference: \"quay.io/x/volume:1\"}}]}}", nil)
 	found, err := newReleases(t, nil).Foreign(t.Context(), wantOf(tree, model.Resolved{}), true)
-	if err != nil || !slices.ContainsFunc(found.Images, func(f ship.ForeignImage) bool { return f.Ref == "quay.io/x/volume:1" }) {
+	if err != nil || !slices.ContainsFunc(found.Images, func(f model.ForeignImage) bool { return f.Ref == "quay.io/x/volume:1" }) {
 		t.Errorf("%+v, %v", found.Images, err)
 	}
 }
@@ -290,7 +289,7 @@ func TestAChartIsTheArchiveThatWasProven(t *testing.T) {
 		t.Errorf("%+v, %v, %d requests", again.Charts, err, requests.Load()-asked)
 	}
 	// Without the cache it is fetched again, and is not what was proven.
-	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(s.URL, "1.x"), proven), true); err == nil || !strings.Contains(err.Error(), "another archive than the one that was proven") || errors.Is(err, ship.ErrUnknown) {
+	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(s.URL, "1.x"), proven), true); err == nil || !strings.Contains(err.Error(), "another archive than the one that was proven") || errors.Is(err, model.ErrUnknown) {
 		t.Errorf("%v", err)
 	}
 	other.Store(false)
@@ -300,7 +299,7 @@ func TestAChartIsTheArchiveThatWasProven(t *testing.T) {
 	// Nothing is resolved anew where everything has to be proven.
 	asked = requests.Load()
 	for _, tree := range []fs.FS{needs(s.URL, "2.x"), needs(s.URL+"/other", "1.x")} {
-		if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(tree, proven), true); !errors.Is(err, ship.ErrNotProven) {
+		if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(tree, proven), true); !errors.Is(err, model.ErrNotProven) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -309,12 +308,12 @@ func TestAChartIsTheArchiveThatWasProven(t *testing.T) {
 	}
 	// A repository that answers that it has none convicts; one that does not
 	// answer does not.
-	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(s.URL, "9.x"), model.Resolved{}), false); err == nil || errors.Is(err, ship.ErrUnknown) {
+	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(s.URL, "9.x"), model.Resolved{}), false); err == nil || errors.Is(err, model.ErrUnknown) {
 		t.Errorf("no such version: %v", err)
 	}
 	gone := s.URL
 	s.Close()
-	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(gone, "1.x"), model.Resolved{}), false); !errors.Is(err, ship.ErrUnknown) {
+	if _, err := newReleases(t, nil).Foreign(t.Context(), wantOf(needs(gone, "1.x"), model.Resolved{}), false); !errors.Is(err, model.ErrUnknown) {
 		t.Errorf("a repository that is away: %v", err)
 	}
 }

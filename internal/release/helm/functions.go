@@ -40,7 +40,7 @@ var shared = sync.OnceValue(func() template.FuncMap {
 	})
 	maps.Copy(out, durations())
 	r := &run{}
-	maps.Copy(out, r.funcs(nil))
+	maps.Copy(out, r.ownFuncs(nil))
 	return out
 })
 

@@ -82,6 +82,14 @@ func (r *run) grown(n int) error {
 	return r.check()
 }
 
+// spent counts what takes memory, and is no text.
+func (r *run) spent(n int) error {
+	if r.built += n; r.built > maxTexts {
+		return r.fail("templates build texts, lists and maps of more than %d MiB in all", maxTexts>>20)
+	}
+	return r.check()
+}
+
 // output takes what a template writes, up to a bound.
 type output struct {
 	run  *run
@@ -213,5 +221,5 @@ func reason(message string) (string, bool) {
 
 // guardFuncs are the functions that guard puts into templates.
 func (r *run) guardFuncs() template.FuncMap {
-	return template.FuncMap{tickFunc: r.tick, enterFunc: r.enter, leaveFunc: r.leave, shownFunc: r.shown, printedFunc: r.printed}
+	return template.FuncMap{tickFunc: r.tick, enterFunc: r.enter, leaveFunc: r.leave, shownFunc: r.shown, printedFunc: r.printed, countedFunc: r.made}
 }

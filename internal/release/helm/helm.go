@@ -20,7 +20,6 @@ import (
 	"github.com/hubship/hubship/internal/release"
 	"github.com/hubship/hubship/internal/release/confine"
 	"github.com/hubship/hubship/internal/release/ready"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // fieldManager owns the fields that are applied. It is that of Helm's command
@@ -47,10 +46,10 @@ type Options struct {
 	// Timeout is how long one release may take to become ready; each Helm
 	// hook has as long. 0 means 5 minutes.
 	Timeout time.Duration
-	// AllowDestroy lists what an upgrade from one commit to another may
-	// delete or replace, as "PersistentVolumeClaim/NAME". The first is empty
-	// when it is not known. nil means none ever.
-	AllowDestroy func(ctx context.Context, running, commit string) []string
+	// AllowDestroy lists what an upgrade to a commit may delete or replace, as
+	// "PersistentVolumeClaim/NAME". The first is the commit that passed last,
+	// empty when none has. nil means none ever.
+	AllowDestroy func(ctx context.Context, passed, commit string) []string
 	// Charts is what charts may do beyond the usual.
 	Charts confine.Allowed
 	// Limits say how long a release may be in a state that seldom mends
@@ -81,8 +80,6 @@ type Releases struct {
 	caps   map[*cluster.Conn]capabilities
 	hidden map[string]*release.Redactor // by release: what was decrypted for it last
 }
-
-var _ ship.Releases = (*Releases)(nil)
 
 var setManager sync.Once
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // TestKilled kills a process in the middle of an upgrade.
@@ -180,7 +179,7 @@ func TestKilledAnywhere(t *testing.T) {
 		for n := 1; ; n++ {
 			inputs := fmt.Sprintf("bad%d", n)
 			survived := !cut(t, w, n, inputs, "yes")
-			var failed *ship.UpgradeError
+			var failed *model.UpgradeError
 			if _, err := w.r.Upgrade(t.Context(), w.cluster, w.upgrade(inputs, bogus(inputs))); !errors.As(err, &failed) || failed.RollbackErr != nil {
 				t.Fatalf("cut %d: %v", n, err)
 			}

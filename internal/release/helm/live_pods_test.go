@@ -14,7 +14,6 @@ import (
 	"github.com/hubship/hubship/internal/cluster/clustertest"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release/ready"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // running is a change that makes the chart's Deployment run a command.
@@ -33,7 +32,7 @@ func podWorld(t *testing.T, change func(*Options)) *world {
 }
 
 // with returns the upgrade with the image that the nodes have.
-func (w *world) with(inputs string, changes map[string]string) ship.Upgrade {
+func (w *world) with(inputs string, changes map[string]string) model.Upgrade {
 	w.t.Helper()
 	u := w.upgrade(inputs, changes)
 	u.Images[0].Name, u.Images[0].Tag = clustertest.Image(w.t)

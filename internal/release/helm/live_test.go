@@ -21,7 +21,6 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/clustertest"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // world is a release in a namespace of its own in a real cluster.
@@ -70,11 +69,11 @@ func sideBySideWithOthers(t testing.TB) {
 
 // upgrade is what the deployment repository with these changes wants; the
 // inputs are their digest as far as the tests care.
-func (w *world) upgrade(inputs string, changes map[string]string) ship.Upgrade {
+func (w *world) upgrade(inputs string, changes map[string]string) model.Upgrade {
 	return w.upgradeTree(inputs, repository(w.t, changes))
 }
 
-func (w *world) upgradeTree(inputs string, tree fs.FS) ship.Upgrade {
+func (w *world) upgradeTree(inputs string, tree fs.FS) model.Upgrade {
 	u := wanted(tree)
 	u.Desired.Target, u.Desired.Commit, u.Inputs, u.Run = w.target, "commit-of-"+inputs, inputs, "run-"+inputs
 	u.Log = func(level model.Level, text string) {
@@ -91,11 +90,11 @@ func (w *world) logged() string {
 	return strings.Join(w.log, "\n")
 }
 
-func (w *world) must(u ship.Upgrade) model.Observed {
+func (w *world) must(u model.Upgrade) model.Observed {
 	w.t.Helper()
 	obs, err := w.r.Upgrade(context.Background(), w.cluster, u)
 	if err != nil {
-		var failed *ship.UpgradeError
+		var failed *model.UpgradeError
 		if errors.As(err, &failed) {
 			w.t.Log(failed.Log)
 		}
@@ -105,10 +104,10 @@ func (w *world) must(u ship.Upgrade) model.Observed {
 }
 
 // fails upgrades and returns the error that it must give.
-func (w *world) fails(u ship.Upgrade) *ship.UpgradeError {
+func (w *world) fails(u model.Upgrade) *model.UpgradeError {
 	w.t.Helper()
 	_, err := w.r.Upgrade(context.Background(), w.cluster, u)
-	var failed *ship.UpgradeError
+	var failed *model.UpgradeError
 	if !errors.As(err, &failed) {
 		w.t.Fatalf("upgrade to %s: %v, want an UpgradeError\n%s", u.Inputs, err, w.logged())
 	}
@@ -189,7 +188,7 @@ func TestFailureBeforeAnythingIsApplied(t *testing.T) {
 	changes := greet("two")
 	changes["hub/templates/bad.yaml"] = `{{ fail (printf "no %s" .Values.token) }}`
 	_, err := w.r.Upgrade(t.Context(), w.cluster, w.upgrade("2", changes))
-	var failed *ship.UpgradeError
+	var failed *model.UpgradeError
 	if err == nil || errors.As(err, &failed) || !strings.Contains(err.Error(), w.target.String()) || strings.Contains(err.Error(), "decrypted-token-1") {
 		t.Errorf("error %v", err)
 	}
@@ -440,7 +439,7 @@ func TestCancelStopsAtOnce(t *testing.T) {
 	if took := time.Since(began); took > 8*time.Second || took < 2*time.Second {
 		t.Errorf("ended after %s", took)
 	}
-	var failed *ship.UpgradeError
+	var failed *model.UpgradeError
 	if !errors.Is(err, cause) || errors.As(err, &failed) {
 		t.Errorf("error %v", err)
 	}

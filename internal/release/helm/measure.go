@@ -181,7 +181,7 @@ var handsOn = func() map[string]bool {
 		"dict", "list", "tuple", "set", "unset", "get", "hasKey", "pluck", "keys", "pick", "omit", "values", "dig", "concat", "chunk", "mustChunk",
 		"append", "push", "prepend", "mustAppend", "mustPush", "mustPrepend", "first", "last", "rest", "initial", "reverse",
 		"mustFirst", "mustLast", "mustRest", "mustInitial", "mustReverse", "mustSlice",
-		"kindOf", "kindIs", "typeOf", "typeIs", "typeIsLike", tickFunc, enterFunc, leaveFunc, shownFunc, printedFunc,
+		"kindOf", "kindIs", "typeOf", "typeIs", "typeIsLike", tickFunc, enterFunc, leaveFunc, shownFunc, printedFunc, countedFunc,
 	} {
 		out[name] = true
 	}
@@ -223,11 +223,17 @@ func (g *guarding) pipe(p *parse.PipeNode, printed bool) {
 		}
 		for n, arg := range c.Args {
 			c.Args[n] = g.arg(arg, walks && n > 0)
+			if n > 0 && makes(lastField(arg)) {
+				c.Args[n] = &parse.PipeNode{NodeType: parse.NodePipe, Pos: arg.Position(), Cmds: []*parse.CommandNode{g.measure(countedFunc, arg.Position(), c.Args[n])}}
+			}
 		}
 		if walks && i > 0 {
 			cmds = append(cmds, g.measure(shownFunc, c.Pos))
 		}
 		cmds = append(cmds, c)
+		if makes(lastField(c.Args[0])) {
+			cmds = append(cmds, g.measure(countedFunc, c.Pos))
+		}
 	}
 	if printed && len(p.Decl) == 0 {
 		cmds = append(cmds, g.measure(printedFunc, p.Pos))
@@ -282,6 +288,23 @@ func (g *guarding) arg(n parse.Node, measured bool) parse.Node {
 		return g.measured(at, measured)
 	}
 	return n // a constant, or a function without arguments
+}
+
+// lastField is the field or method that a node ends with, or "".
+func lastField(n parse.Node) string {
+	var names []string
+	switch n := n.(type) {
+	case *parse.FieldNode:
+		names = n.Ident
+	case *parse.ChainNode:
+		names = n.Field
+	case *parse.VariableNode:
+		names = n.Ident[1:]
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return names[len(names)-1]
 }
 
 // writes names the method of Helm's values that writes them out.

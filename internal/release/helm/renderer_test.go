@@ -28,7 +28,7 @@ import (
 // a chart that nothing else has touched.
 func bySDK(t testing.TB, tree fs.FS, dir, name, namespace string, values map[string]any) (string, error) {
 	t.Helper()
-	l := &chartLoader{tree: tree, budget: maxChart}
+	l := newChartLoader(tree, nil)
 	ch, err := l.load(dir, 0)
 	if err != nil {
 		t.Fatal(err)

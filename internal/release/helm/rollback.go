@@ -16,7 +16,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
 	"github.com/hubship/hubship/internal/release/ready"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // rollback says what to go back to.
@@ -181,7 +180,7 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 		return fmt.Errorf("roll back %s: interrupted, to be taken up again: %w", t, context.Cause(ctx))
 	}
 	if failed := cfg.kube.failed; failed != nil {
-		return &ship.UpgradeError{
+		return &model.UpgradeError{
 			Err: fmt.Errorf("after the rollback to revision %d not ready: %s", target.Version, failed.Reason),
 			Log: failed.Details,
 		}

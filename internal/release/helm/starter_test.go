@@ -6,7 +6,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/starter"
 )
 
@@ -14,7 +13,7 @@ import (
 // servers included, and nothing of it is made elsewhere.
 func TestTheStarterRunsDigests(t *testing.T) {
 	digest := func(n string) string { return "sha256:" + strings.Repeat(n, 64) }
-	u := ship.Upgrade{
+	u := model.Upgrade{
 		Tree: starter.Files(),
 		Desired: model.Desired{
 			Target: model.Target{Hub: "datahub", Environment: "staging", Namespace: "datahub-staging", Release: "datahub-staging"},

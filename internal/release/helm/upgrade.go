@@ -20,7 +20,6 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // Upgrade installs or upgrades the release and waits until it is ready. It may
@@ -31,7 +30,7 @@ import (
 // its last good revision and the error is a *ship.UpgradeError. When the
 // context ends, waiting stops at once and nothing is rolled back: the next
 // call goes on.
-func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade) (model.Observed, error) {
+func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u model.Upgrade) (model.Observed, error) {
 	t := u.Desired.Target
 	if u.Log == nil {
 		u.Log = discard
@@ -58,7 +57,7 @@ func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u ship.Upgrade)
 
 // upgrade is one upgrade under way.
 type upgrade struct {
-	ship.Upgrade
+	model.Upgrade
 	r      *Releases
 	conn   *cluster.Conn
 	values map[string]any
@@ -147,11 +146,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	t := up.Desired.Target
 	guard := &claimGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
 	if up.r.opts.AllowDestroy != nil {
-		running := ""
-		if before != nil {
-			running = before.Labels[labelCommit]
-		}
-		for _, named := range up.r.opts.AllowDestroy(ctx, running, up.Desired.Commit) {
+		for _, named := range up.r.opts.AllowDestroy(ctx, up.Passed, up.Desired.Commit) {
 			if name, ok := strings.CutPrefix(named, claimKind+"/"); ok {
 				guard.allowed[name] = true
 			}
@@ -207,7 +202,7 @@ func (up *upgrade) proven(rec *rspb.Release) error {
 		}
 		if n := len(release.Unproven(objects, up.Images, up.Resolved)); n > 0 {
 			// Not which ones: a chart can put a secret into such a name.
-			return &ownWords{model.WithHint(fmt.Errorf("of the images that the chart renders in this cluster, %d: %w", n, ship.ErrNotProven),
+			return &ownWords{model.WithHint(fmt.Errorf("of the images that the chart renders in this cluster, %d: %w", n, model.ErrNotProven),
 				"name images in the values, not by what the chart finds in the cluster")}
 		}
 	}
@@ -269,7 +264,7 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 	if cfg.storage.created == 0 {
 		return model.Observed{}, err // nothing was applied
 	}
-	out := &ship.UpgradeError{Err: oneLine(clean(explainApply(err), up.red))}
+	out := &model.UpgradeError{Err: oneLine(clean(explainApply(err), up.red))}
 	if failed := cfg.kube.failed; failed != nil {
 		out.Err, out.Log = fmt.Errorf("not ready: %s", failed.Reason), failed.Details
 	}
@@ -298,7 +293,7 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 // describe names the release in an error that is not an UpgradeError, whose
 // reader knows the release, and takes secrets out of it.
 func (up *upgrade) describe(err error) error {
-	if failed, ok := err.(*ship.UpgradeError); ok { //nolint:errorlint // it is made here, never wrapped
+	if failed, ok := err.(*model.UpgradeError); ok { //nolint:errorlint // it is made here, never wrapped
 		return failed
 	}
 	return fmt.Errorf("upgrade %s: %w", up.Desired.Target, clean(explainApply(err), up.red))

@@ -9,13 +9,12 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // values computes what a release is rendered with: its values files in order,
 // its decrypted secrets over them, and its images at their paths over all. The
 // decrypted secrets are returned too, so that they can be kept out of text.
-func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[string]any, secrets []map[string]any, err error) {
+func (r *Releases) values(ctx context.Context, u model.Upgrade) (values map[string]any, secrets []map[string]any, err error) {
 	values = map[string]any{}
 	for _, name := range u.Desired.Values {
 		data, err := readFile(u.Tree, name)
@@ -55,7 +54,7 @@ func (r *Releases) values(ctx context.Context, u ship.Upgrade) (values map[strin
 
 const unapprovedHint = "images below " + model.UnapprovedRepository + " are for checks of pull requests alone: merge the change, and its images are built for the hubs"
 
-func (r *Releases) secret(ctx context.Context, u ship.Upgrade, name string) (map[string]any, error) {
+func (r *Releases) secret(ctx context.Context, u model.Upgrade, name string) (map[string]any, error) {
 	data, err := readFile(u.Tree, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]any{}, nil // an environment need not have secrets
@@ -73,7 +72,7 @@ func (r *Releases) secret(ctx context.Context, u ship.Upgrade, name string) (map
 	return v, nil
 }
 
-func setImages(values map[string]any, u ship.Upgrade) error {
+func setImages(values map[string]any, u model.Upgrade) error {
 	for _, src := range u.Desired.Images {
 		if src.Values == "" {
 			continue // built, and named by nothing in the values

@@ -7,7 +7,6 @@ import (
 	"testing/fstest"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // An image of a change that was not merged is named by no release, wherever in
@@ -28,7 +27,7 @@ func TestValuesNameNoUnapprovedImage(t *testing.T) {
 		"secret": {Values: []string{"good.yaml"}, Secrets: []string{"secret.yaml"}},
 		"pinned": {Values: []string{"good.yaml"}, Pinned: []model.Pinned{{Name: image, Tag: "h-1", Values: "hub.image"}}},
 	} {
-		_, _, err := r.values(t.Context(), ship.Upgrade{Desired: d, Tree: tree})
+		_, _, err := r.values(t.Context(), model.Upgrade{Desired: d, Tree: tree})
 		if (err != nil) != (name != "") || (err != nil && !strings.Contains(err.Error(), "not merged")) {
 			t.Errorf("%q: %v", name, err)
 		}

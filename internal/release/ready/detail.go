@@ -83,7 +83,7 @@ func (w *Watcher) detailPod(ctx context.Context, out *strings.Builder, pod corev
 	out.WriteByte('\n')
 	w.writeEvents(ctx, out, pod.Namespace, string(pod.UID))
 	for _, cs := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		fmt.Fprintf(out, "  container %s (image %s): %s\n", cs.Name, cs.Image, containerState(cs))
+		fmt.Fprintf(out, "  container %s (image %s): %s\n", cs.Name, cs.Image, containerState(pod, cs))
 		if cs.RestartCount > 0 {
 			w.writeLog(ctx, out, pod, cs.Name, true)
 		}
@@ -93,13 +93,13 @@ func (w *Watcher) detailPod(ctx context.Context, out *strings.Builder, pod corev
 	}
 }
 
-func containerState(cs corev1.ContainerStatus) string {
+func containerState(pod corev1.Pod, cs corev1.ContainerStatus) string {
 	var s string
 	switch {
 	case cs.State.Waiting != nil:
 		s = oneLine(strings.TrimSuffix(cs.State.Waiting.Reason+": "+cs.State.Waiting.Message, ": "))
 	case cs.State.Terminated != nil:
-		s = ended(cs.State.Terminated)
+		s = ended(pod, cs.Name, cs.State.Terminated)
 	case cs.State.Running != nil && cs.Ready:
 		s = "ready"
 	case cs.State.Running != nil:

@@ -159,7 +159,7 @@ func (w *Watcher) containerProblem(pod corev1.Pod, cs corev1.ContainerStatus) (p
 		if pod.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 			p.fatal = false // its Job decides whether to try again
 		}
-		p.text += ended(t)
+		p.text += ended(pod, cs.Name, t)
 		return p, true
 	}
 	waiting := cs.State.Waiting
@@ -193,7 +193,7 @@ func (w *Watcher) containerProblem(pod corev1.Pod, cs corev1.ContainerStatus) (p
 			p.grace = 0
 		}
 		if t := cs.LastTerminationState.Terminated; t != nil {
-			p.text = fmt.Sprintf("pod %s container %s: CrashLoopBackOff, restarted %d times, last %s", pod.Name, cs.Name, cs.RestartCount, ended(t))
+			p.text = fmt.Sprintf("pod %s container %s: CrashLoopBackOff, restarted %d times, last %s", pod.Name, cs.Name, cs.RestartCount, ended(pod, cs.Name, t))
 		}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError":
 		p.key, p.fatal, p.grace = id+"/create", true, w.opts.Limits.Config
@@ -205,15 +205,27 @@ func (w *Watcher) containerProblem(pod corev1.Pod, cs corev1.ContainerStatus) (p
 	return p, true
 }
 
-func ended(t *corev1.ContainerStateTerminated) string {
+// ended says how a container ended. Everybody who sees a hub's state reads it, so
+// it has no message that is the end of the container's log: that is for others.
+func ended(pod corev1.Pod, container string, t *corev1.ContainerStateTerminated) string {
 	text := fmt.Sprintf("ended with exit code %d", t.ExitCode)
 	if t.Reason != "" && t.Reason != "Error" {
 		text += " (" + t.Reason + ")"
 	}
-	if t.Message != "" {
+	if t.Message != "" && !logsItsEnd(pod, container) {
 		text += ": " + t.Message
 	}
 	return text
+}
+
+// logsItsEnd says whether the message of a container's end may be its log.
+func logsItsEnd(pod corev1.Pod, container string) bool {
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == container {
+			return c.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError
+		}
+	}
+	return true // nobody knows
 }
 
 // crashes counts a container's restarts since the wait began: a pod that runs

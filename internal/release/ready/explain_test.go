@@ -40,7 +40,7 @@ func TestContainerProblem(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWatcher(Options{})
-			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "hub-1", UID: "u", CreationTimestamp: metav1.Now()}, Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways}}
+			pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "hub-1", UID: "u", CreationTimestamp: metav1.Now()}, Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, Containers: []corev1.Container{{Name: "hub"}}}}
 			tt.status.Name = "hub"
 			p, ok := w.containerProblem(pod, tt.status)
 			if ok != (tt.text != "") {
@@ -56,6 +56,29 @@ func TestContainerProblem(t *testing.T) {
 				t.Errorf("fatal %v after %s, want %v after %s", p.fatal, p.grace, tt.fatal, tt.grace)
 			}
 		})
+	}
+}
+
+// A container whose message is the end of its log, if it writes none: who reads
+// why a hub is not ready is not let in to logs.
+func TestReasonsHoldNoLog(t *testing.T) {
+	end := &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: "PASSWORD=what the log ended with"}
+	for policy, told := range map[corev1.TerminationMessagePolicy]bool{"": true, corev1.TerminationMessageReadFile: true, corev1.TerminationMessageFallbackToLogsOnError: false} {
+		pod := corev1.Pod{Spec: corev1.PodSpec{
+			InitContainers: []corev1.Container{{Name: "before", TerminationMessagePolicy: policy}},
+			Containers:     []corev1.Container{{Name: "other"}, {Name: "hub", TerminationMessagePolicy: policy}},
+		}}
+		for _, name := range []string{"before", "hub"} {
+			for _, status := range []corev1.ContainerStatus{
+				{Name: name, State: corev1.ContainerState{Terminated: end}},
+				{Name: name, State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: corev1.ContainerState{Terminated: end}},
+			} {
+				p, ok := NewWatcher(Options{}).containerProblem(pod, status)
+				if !ok || strings.Contains(p.text, "PASSWORD") != told || !strings.Contains(p.text, "exit code 1") {
+					t.Errorf("%q: %q, %v", policy, p.text, ok)
+				}
+			}
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/hubship/hubship/internal/loopback"
 )
 
 // names of the cookies of an installation. Ports of one host share cookies, so
@@ -22,12 +24,6 @@ func (s *Sessions) cookieName(what string) string {
 }
 
 func (s *Sessions) secure() bool { return strings.EqualFold(s.o.URL.Scheme, "https") }
-
-// CookieNames are those that are nobody else's business: no hub gets them, and
-// none sets them.
-func (s *Sessions) CookieNames() []string {
-	return []string{s.cookieName("session"), s.cookieName("signin")}
-}
 
 // cookie has no Domain: it goes to this very host, and to no hub, which have
 // hosts of their own.
@@ -48,4 +44,14 @@ func (s *Sessions) only(r *http.Request, what string) string {
 		return ""
 	}
 	return found[0].Value
+}
+
+// opener is what opens the session of a request, "" for none: what its browser
+// has, for programs of the same user of this machine.
+func (s *Sessions) opener(r *http.Request) string {
+	secret := s.only(r, "session")
+	if len(secret) != secretSize {
+		return ""
+	}
+	return loopback.Bind(secret, loopback.Whose(r.Context()))
 }

@@ -108,12 +108,12 @@ func (s *Sessions) Callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if old := s.only(r, "session"); old != "" {
+	if old := s.opener(r); old != "" {
 		if err := s.end(r.Context(), old); err != nil {
 			s.o.Log.Warn("a session that another one replaces is left to end by itself", "error", err)
 		}
 	}
-	http.SetCookie(w, s.cookie("session", session.secret, until.Sub(s.o.Now())))
+	http.SetCookie(w, s.cookie("session", session.secret[:secretSize], until.Sub(s.o.Now())))
 	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }
@@ -176,7 +176,7 @@ func (*trouble) Error() string { return "The forge does not answer, so nobody ca
 // Find returns the session behind a request. ErrNone or *NoPermission when
 // there is none (any more); after any other error nothing is known.
 func (s *Sessions) Find(r *http.Request) (Session, error) {
-	secret := s.only(r, "session")
+	secret := s.opener(r)
 	if secret == "" {
 		return Session{}, ErrNone
 	}
@@ -190,7 +190,7 @@ func (s *Sessions) Again(ctx context.Context, session Session) (Session, error) 
 
 // Out ends the session of a browser.
 func (s *Sessions) Out(w http.ResponseWriter, r *http.Request) error {
-	secret := s.only(r, "session")
+	secret := s.opener(r)
 	s.Clear(w)
 	if secret == "" {
 		return nil

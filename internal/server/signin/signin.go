@@ -30,6 +30,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/loopback"
 	"github.com/hubship/hubship/internal/server/access"
 )
 
@@ -143,7 +144,7 @@ type Session struct {
 	Permission forge.Permission
 	Age        time.Duration // of Permission
 	Form       string        // what every form of the session repeats
-	secret     string
+	secret     string        // what the browser has, and whose it is
 }
 
 // Who is the session's person for the rule.
@@ -185,7 +186,7 @@ func (s *Sessions) begin(ctx context.Context, token forge.UserToken) (Session, t
 	if !permission.Includes(forge.Read) {
 		return Session{}, time.Time{}, &NoPermission{person.Login}
 	}
-	secret := rand.Text() + rand.Text()
+	secret := loopback.Bind(rand.Text()+rand.Text(), loopback.Whose(ctx))
 	now := s.o.Now()
 	r := record{Person: person, Created: now, Seen: now, Until: now.Add(Life)}
 	if token.Lasts > 0 && token.Lasts < Life {
@@ -218,9 +219,6 @@ func (s *Sessions) session(secret string, person forge.Person, permission forge.
 // find returns the session that the secret opens. ErrNone when it is over;
 // after any other error nothing is known.
 func (s *Sessions) find(ctx context.Context, secret string) (Session, error) {
-	if len(secret) != secretSize {
-		return Session{}, ErrNone
-	}
 	hash := hashOf(secret)
 	body, err := s.o.Keep.Kept(ctx, kindSession, hash)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hubship/hubship/internal/model"
 )
@@ -227,11 +228,20 @@ var terminalCodes = regexp.MustCompile("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1
 // plain is a text without them, and without other control characters.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		if unicode.IsControl(r) && r != '\t' {
 			return -1
 		}
-		return r
+		return visible(r)
 	}, terminalCodes.ReplaceAllString(text, ""))
+}
+
+// visible shows a dot for what turns the direction of writing: with it a line
+// reads as another one than it is. See https://trojansource.codes
+func visible(r rune) rune {
+	if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '·'
+	}
+	return r
 }
 
 // plainLines is plain for a text of several lines.

@@ -19,7 +19,6 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 //go:embed assets/style.css assets/app.js assets/icon.svg
@@ -37,7 +36,7 @@ const (
 // Source is what pages show.
 type Source interface {
 	Status(ctx context.Context) (model.Status, error)
-	Runs(ctx context.Context, f ship.RunFilter) ([]model.Run, error)
+	Runs(ctx context.Context, f model.RunFilter) ([]model.Run, error)
 	Run(ctx context.Context, id string) (model.Run, error)
 	Lines(ctx context.Context, id string, after int64, limit int) ([]model.Line, error)
 	Plan(ctx context.Context, id string) ([]byte, error)
@@ -197,7 +196,7 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 		}
 		header.Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = w.Write(body.Bytes()) // the browser may be gone
+		_, _ = w.Write(bytes.Map(visible, body.Bytes())) // the browser may be gone
 	}
 }
 
@@ -267,7 +266,7 @@ func (s *Site) dashboard(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	d := dashboardData{Status: status}
-	if d.Recent, err = s.source.Runs(r.Context(), ship.RunFilter{Limit: recentRuns}); err != nil {
+	if d.Recent, err = s.source.Runs(r.Context(), model.RunFilter{Limit: recentRuns}); err != nil {
 		d.Failed = err.Error()
 	}
 	return view{Page: "dashboard", Title: "Dashboard", Nav: "dashboard", Refresh: 5, Gated: gated(status), Forge: forgeOf(status), Data: d}, nil
@@ -306,7 +305,7 @@ func (s *Site) runs(r *http.Request) (view, error) {
 		limit = 50
 	}
 	d := runsData{Environment: q.Get("env"), Hub: q.Get("hub")}
-	d.Runs, err = s.source.Runs(r.Context(), ship.RunFilter{Environment: d.Environment, Hub: d.Hub, Limit: limit})
+	d.Runs, err = s.source.Runs(r.Context(), model.RunFilter{Environment: d.Environment, Hub: d.Hub, Limit: limit})
 	if err != nil {
 		return view{}, err
 	}

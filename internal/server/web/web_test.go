@@ -17,7 +17,6 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // source is a fixed installation.
@@ -26,14 +25,14 @@ type source struct {
 	runs   []model.Run
 	lines  []model.Line
 	err    error
-	asked  ship.RunFilter
+	asked  model.RunFilter
 
 	planned string // the run that has a plan
 }
 
 func (s *source) Status(context.Context) (model.Status, error) { return s.status, s.err }
 
-func (s *source) Runs(_ context.Context, f ship.RunFilter) ([]model.Run, error) {
+func (s *source) Runs(_ context.Context, f model.RunFilter) ([]model.Run, error) {
 	s.asked = f
 	return s.runs, s.err
 }
@@ -72,7 +71,7 @@ func installation() *source {
 		return model.Target{Hub: "datahub", Environment: env, Cluster: "local", Namespace: "datahub-" + env, Release: "datahub-" + env}
 	}
 	proof := &model.Verification{Passed: true, Finished: at, Checks: []model.Check{{Name: "import emoji", Passed: true, Detail: "2.15.0"}}}
-	run := model.Run{ID: "r1", Kind: model.Deploy, Environment: "staging", Hubs: []string{"datahub"}, Commit: "3f2a91c07be4d1a6c1f0c9b1e2d3f4a5b6c7d8e9", Subject: "Add " + nasty, Cause: "push by " + nasty,
+	run := model.Run{ID: "r1", Kind: model.Deploy, Environment: "staging", Hubs: []string{"datahub"}, Commit: "3f2a91c07be4d1a6c1f0c9b1e2d3f4a5b6c7d8e9", Subject: "Add " + nasty, Cause: "push by " + nasty + "\u202e",
 		State: model.FailedRun, Reason: "broken: " + nasty, Created: at, Started: at, Finished: at.Add(90 * time.Second),
 		Durations: model.Durations{Plan: time.Second, Build: 59 * time.Second, Deploy: 20 * time.Second, Verify: 10 * time.Second},
 		Images:    []model.Built{{ID: "datahub/user", Tag: "u-1", Size: 500 << 20, Rebuilt: true}, {ID: "datahub/hub", Tag: "h-1"}},
@@ -96,7 +95,7 @@ func installation() *source {
 	return &source{
 		runs: []model.Run{active, run, check},
 		lines: []model.Line{{Seq: 1, Time: at, Level: model.LevelInfo, Scope: "plan", Text: nasty},
-			{Seq: 2, Time: at, Level: model.LevelDebug, Scope: "image datahub/user", Text: "\x1b[1;32mCollecting\x1b[0m emoji\x07"}},
+			{Seq: 2, Time: at, Level: model.LevelDebug, Scope: "image datahub/user", Text: "\x1b[1;32mCollecting\x1b[0m emoji\x07\u009b\u2066"}},
 		status: model.Status{Version: "v1", Forge: &model.ForgeStatus{Repository: "hubs/deployment", URL: "http://localhost:8080/forge/hubs/deployment", Open: 3, Polled: at, Trouble: "no route: " + nasty}, Repository: "http://localhost:8080/git/deployment.git", Problems: []string{"cluster campus: " + nasty},
 			Environments: []model.EnvironmentStatus{
 				{Name: "staging", Branch: "staging", Commit: run.Commit, Subject: nasty, Releases: []model.ReleaseStanza{
@@ -162,6 +161,9 @@ func TestPages(t *testing.T) {
 			if !strings.Contains(seen, w) {
 				t.Errorf("%s lacks %q:\n%s", path, w, seen)
 			}
+		}
+		if strings.ContainsAny(body, "\u202e\u2066\u009b") {
+			t.Errorf("%s turns the direction of writing", path)
 		}
 		if strings.Contains(body, nasty) || strings.Contains(body, `href="javascript:`) {
 			t.Errorf("%s: what others wrote gets into the page as it is", path)
@@ -240,7 +242,7 @@ func TestLongLog(t *testing.T) {
 func TestFiltersAndErrors(t *testing.T) {
 	s := installation()
 	open(t, s, "/runs?env=prod&hub=datahub&limit=10")
-	if s.asked != (ship.RunFilter{Environment: "prod", Hub: "datahub", Limit: 10}) {
+	if s.asked != (model.RunFilter{Environment: "prod", Hub: "datahub", Limit: 10}) {
 		t.Errorf("asked for %+v", s.asked)
 	}
 	open(t, s, "/runs?limit=99999999")

@@ -8,12 +8,21 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
+
+// maxConns bounds how many connections are carried at once: any program of the
+// machine may open them, and each takes files of the one that forwards.
+const maxConns = 512
+
+// acceptPause follows a failure to accept, of which there may be many.
+const acceptPause = 10 * time.Millisecond
 
 // Forward listens on one address and copies every connection to another one.
 type Forward struct {
 	listener net.Listener
 	dial     func() (net.Conn, error)
+	slots    chan struct{} // one per connection
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
 	closed   bool
@@ -26,7 +35,7 @@ func Listen(addr string, dial func() (net.Conn, error)) (*Forward, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forward %s: %w", addr, err)
 	}
-	f := &Forward{listener: listener, dial: dial, conns: map[net.Conn]struct{}{}}
+	f := &Forward{listener: listener, dial: dial, slots: make(chan struct{}, maxConns), conns: map[net.Conn]struct{}{}}
 	f.wg.Add(1)
 	go f.accept()
 	return f, nil
@@ -40,10 +49,20 @@ func (f *Forward) accept() {
 			return
 		}
 		if err != nil {
+			time.Sleep(acceptPause)
 			continue // A connection that was reset before it was taken.
 		}
+		select {
+		case f.slots <- struct{}{}:
+		default:
+			_ = conn.Close()
+			continue
+		}
 		f.wg.Add(1)
-		go f.carry(conn)
+		go func() {
+			f.carry(conn)
+			<-f.slots
+		}()
 	}
 }
 

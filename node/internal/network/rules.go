@@ -191,7 +191,7 @@ func enableForwarding() error {
 	if strings.TrimSpace(string(old)) == "1" {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(forwardingMark), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(forwardingMark), 0o700); err != nil {
 		return fmt.Errorf("remember that the machine did not forward: %w", err)
 	}
 	if err := os.WriteFile(forwardingMark, nil, 0o644); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/hubship/hubship/node/internal/settings"
 )
 
-// sharedRun holds what all nodes of the machine share. It goes with the last of
-// them.
+// sharedRun holds what all nodes of the machine share, and is their lock. It goes
+// with the last of them.
 const sharedRun = "/run/hubship"
 
 // mountPoints are the places where each node mounts a directory of its own over
@@ -33,26 +33,46 @@ func madeMark(dir string) string {
 const machineLockWait = 60 * time.Second
 
 // lockMachine keeps nodes from starting and stopping at the same time: the last
-// one to stop removes what the first one to start has made for all. It locks a
-// directory that is always there, so that nothing is left of the lock.
-func lockMachine() (release func(), err error) {
-	dir, err := os.Open("/run")
-	if err != nil {
-		return nil, fmt.Errorf("lock the machine's nodes: %w", err)
+// one to stop removes what the first one to start has made for all.
+func lockMachine() (release func(), err error) { return lockFolder(sharedRun, machineLockWait) }
+
+// lockFolder locks a folder that is made for it, and is gone again when nothing is
+// left in it. Nobody else may open it: whoever can open a file can lock it, and
+// keep nodes from starting.
+func lockFolder(path string, patience time.Duration) (release func(), err error) {
+	for {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, fmt.Errorf("lock the machine's nodes: %w", err)
+		}
+		if err := os.Chmod(path, 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("lock the machine's nodes: %w", err)
+		}
+		dir, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another one has just removed it
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lock the machine's nodes: %w", err)
+		}
+		if err := flock(dir, unix.LOCK_EX, patience); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock the machine's nodes at %s: %w", path, err), dir.Close())
+		}
+		locked, err := dir.Stat()
+		now, gone := os.Stat(path)
+		if err == nil && gone == nil && os.SameFile(locked, now) {
+			return func() {
+				_ = os.Remove(path) // only when it is empty
+				_ = dir.Close()
+			}, nil
+		}
+		_ = dir.Close() // it was removed meanwhile, and another one may be there
 	}
-	if err := flock(dir, unix.LOCK_EX, machineLockWait); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the machine's nodes at /run: %w", err), dir.Close())
-	}
-	return func() { _ = dir.Close() }, nil
 }
 
 func makeMountPoints() error {
 	for _, dir := range mountPoints {
 		if _, err := os.Stat(dir); err == nil {
 			continue
-		}
-		if err := os.MkdirAll(sharedRun, 0o755); err != nil {
-			return fmt.Errorf("make mount point %s: %w", dir, err)
 		}
 		if err := os.WriteFile(madeMark(dir), nil, 0o644); err != nil {
 			return fmt.Errorf("make mount point %s: %w", dir, err)
@@ -81,8 +101,6 @@ func removeMountPoints() error {
 			return fmt.Errorf("forget mount point %s: %w", dir, err)
 		}
 	}
-	// Only empty when no node has anything left in it.
-	_ = os.Remove(sharedRun)
 	return nil
 }
 

@@ -38,6 +38,7 @@ func TestHostileMarkdown(t *testing.T) {
 		`<input name=form value=x>`, `<input type=password name=p>`, `<base href=//evil>`, `<meta http-equiv=refresh content="0;url=//evil">`, `<link rel=stylesheet href=//evil>`,
 		"<img alt='\"><script>alert(1)</script>' src=\"javascript:1\">", "![\"onload=\"alert(1)](https://x/\"onerror=\"1)", "<table><tr><td><table><script>1</script>",
 		strings.Repeat("<div>", 300) + "<script>1</script>", strings.Repeat("> ", 300) + "<script>1</script>", strings.Repeat("[", 3000) + "](javascript:1)",
+		`<div id="live-merge">Everything is there</div>`, `<p title="x > y" id=log dir=ltr lang=en>x</p>`, "<h2 ID='offline'>x</h2>", "## x {#live-state}", "<p id=a id=b dir=ltr id=c>x</p><map name=x id=x></map>",
 		"<a href='vbscript:x' onclick=x target=_top>x</a>", "<scr<script>ipt>alert(1)</scr</script>ipt>", "\u202e<script\x00>alert(1)</script>",
 	} {
 		got := string(HTML("/forge/h/d", "/forge/h/d/blob/staging/docs", source))
@@ -55,7 +56,7 @@ func TestHostileMarkdown(t *testing.T) {
 			}
 			for _, a := range n.Attr {
 				value := strings.ToLower(strings.TrimSpace(a.Val))
-				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "target" || n.Data == "input" && a.Key == "name" ||
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "target" || a.Key == "id" || a.Key == "name" ||
 					strings.HasPrefix(value, "javascript:") || strings.HasPrefix(value, "data:") || strings.HasPrefix(value, "vbscript:") {
 					t.Errorf("%.60q leaves %s=%q", source, a.Key, a.Val)
 				}

@@ -32,6 +32,7 @@ import (
 const (
 	codeLife   = time.Minute
 	maxCodes   = 1000     // that wait to be used, or to end
+	maxOwn     = 10       // of these, of one account; the oldest ends
 	maxBody    = 64 << 10 // bytes of a request
 	keepTokens = 10       // of one account, as at GitHub; the oldest end
 	tokenName  = "signed in to hubship"
@@ -153,15 +154,25 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	back(url.Values{"code": {code}})
 }
 
-// put keeps a code. It is false when too many wait.
+// put keeps a code. It is false when too many wait. Nobody has so many that there
+// is no room for others.
 func (s *Server) put(code string, g *grant) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.o.Now()
+	own, oldest := 0, [sha256.Size]byte{}
 	for k, old := range s.codes {
-		if !now.Before(old.until) {
+		switch {
+		case !now.Before(old.until):
 			delete(s.codes, k)
+		case old.visitor.Account.ID == g.visitor.Account.ID:
+			if own++; own == 1 || old.until.Before(s.codes[oldest].until) {
+				oldest = k
+			}
 		}
+	}
+	if own >= maxOwn {
+		delete(s.codes, oldest)
 	}
 	if len(s.codes) >= maxCodes {
 		return false

@@ -172,6 +172,32 @@ func TestCodes(t *testing.T) {
 	}
 }
 
+// One account that asks again and again keeps nobody else from signing in.
+func TestCodesOfOneAccount(t *testing.T) {
+	w := newWorld(t)
+	ada := w.who
+	mallory, err := w.db.CreateAccount(t.Context(), store.NewAccount{Login: "mallory"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.code()
+	w.who = mallory
+	var codes []string
+	for range 1100 {
+		w.now = w.now.Add(time.Millisecond)
+		codes = append(codes, w.code())
+	}
+	w.who = ada
+	for _, code := range []string{before, w.code(), codes[len(codes)-1]} {
+		if token, failed := w.exchange(code, nil); token == "" {
+			t.Error(failed)
+		}
+	}
+	if token, _ := w.exchange(codes[0], nil); token != "" {
+		t.Error("the oldest of too many codes is kept")
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	w := newWorld(t)
 	token, _ := w.exchange(w.code(), nil)

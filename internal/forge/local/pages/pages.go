@@ -44,6 +44,8 @@ type Options struct {
 	// http://localhost:8080/forge; APIURL that of the API, GitURL that of the
 	// repositories, to which OWNER/NAME.git is added. None ends in a slash.
 	URL, APIURL, GitURL string
+	// Secure: people come over HTTPS, whatever URL says.
+	Secure bool
 	// Asset is the address of a file of the dashboard's, which the pages
 	// share: style.css, app.js, icon.svg.
 	Asset func(name string) string
@@ -236,12 +238,12 @@ func (p *pages) page(rule authority.Rule, fn func(*visit) (view, error)) http.Ha
 const maxForm = 1 << 20
 
 func (v *visit) begin() (view, error) {
-	cookie, err := v.r.Cookie(cookieName)
-	if err == nil {
-		v.who, v.session, err = v.o.Host.Store.Session(v.ctx, cookie.Value)
+	err := error(store.ErrDenied)
+	if secret := secretOf(v.r, v.o.Secure); secret != "" {
+		v.who, v.session, err = v.o.Host.Store.Session(v.ctx, secret)
 	}
 	if err != nil {
-		if !errors.Is(err, http.ErrNoCookie) && !errors.Is(err, store.ErrDenied) {
+		if !errors.Is(err, store.ErrDenied) {
 			return view{}, err
 		}
 		v.who = store.Account{}
@@ -364,9 +366,22 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		http.Error(w, "hubship: this page failed; the server's log says why", http.StatusInternalServerError)
 		return
 	}
+	page := body.Bytes()
+	if out.Page != "edit" { // which sends a file's text back as it is
+		page = bytes.Map(visible, page)
+	}
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // the browser may be gone
+	_, _ = w.Write(page) // the browser may be gone
+}
+
+// visible shows a dot for what turns the direction of writing: with it a line of
+// a change reads as another one than it is. See https://trojansource.codes
+func visible(r rune) rune {
+	if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '·'
+	}
+	return r
 }
 
 // explain turns an error into what a person is told.

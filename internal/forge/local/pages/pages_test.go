@@ -31,7 +31,7 @@ import (
 const password = "correct horse battery"
 
 // hostile is what somebody may write anywhere.
-const hostile = `<script>alert(1)</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) "quotes' & \u202e`
+const hostile = `<script>alert(1)</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) "quotes' & ` + "\u202e\u2066 }"
 
 // fixture is a forge with a repository, a maintainer and a contributor.
 type fixture struct {
@@ -160,6 +160,9 @@ func (b *browser) read(resp *http.Response, err error, status int) {
 	}
 	if b.doc, err = html.Parse(strings.NewReader(b.text)); err != nil {
 		b.t.Fatal(err)
+	}
+	if strings.ContainsAny(b.text, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") {
+		b.t.Errorf("%s turns the direction of writing", b.at)
 	}
 	csp := resp.Header.Get("Content-Security-Policy")
 	if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {

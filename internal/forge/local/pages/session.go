@@ -10,9 +10,35 @@ import (
 
 	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/loopback"
 )
 
-const cookieName = "hubship_session"
+// cookieName is the one cookie's. Where people come over HTTPS the browser holds
+// by the prefix that it was set here, over HTTPS, for this host alone: a hub of
+// the same domain can set none of that name.
+func cookieName(secure bool) string {
+	if secure {
+		return "__Host-hubship_forge"
+	}
+	return "hubship_forge"
+}
+
+// secretOf is what opens the session of a request, "" for none: what its browser
+// has, for programs of the same user of this machine. When it has several, one was
+// put there by another host of the same domain: which one is not to be told, so
+// none of them counts.
+func secretOf(r *http.Request, secure bool) string {
+	found := r.CookiesNamed(cookieName(secure))
+	if len(found) != 1 {
+		return ""
+	}
+	return bound(r)(found[0].Value)
+}
+
+// bound binds a session to who begins it.
+func bound(r *http.Request) func(secret string) string {
+	return func(secret string) string { return loopback.Bind(secret, loopback.Whose(r.Context())) }
+}
 
 func same(a, b string) bool {
 	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
@@ -72,7 +98,14 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, nil, view{}, err)
 		return
 	}
-	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID)
+	// Who was here before has gone.
+	if before := secretOf(r, p.o.Secure); before != "" {
+		if err := p.o.Host.Store.EndSession(r.Context(), before); err != nil {
+			p.show(w, r, nil, view{}, err)
+			return
+		}
+	}
+	_, secret, err := p.o.Host.Store.StartSession(r.Context(), who.ID, bound(r))
 	if err != nil {
 		p.show(w, r, nil, view{}, err)
 		return
@@ -81,21 +114,18 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, nil, view{Goto: next}, nil)
 }
 
-// cookie opens the session. It goes to this host alone, not to the hubs, which
-// have names of their own.
+// cookie has no Domain: hubs are other hosts. The prefix of its name wants the
+// path of the whole host.
 func (p *pages) cookie(secret string, age int) *http.Cookie {
-	return &http.Cookie{
-		Name: cookieName, Value: secret, Path: p.base.Path, MaxAge: age,
-		HttpOnly: true, Secure: p.base.Scheme == "https", SameSite: http.SameSiteLaxMode,
+	c := &http.Cookie{Name: cookieName(p.o.Secure), Value: secret, Path: p.base.Path, MaxAge: age, HttpOnly: true, Secure: p.o.Secure, SameSite: http.SameSiteLaxMode}
+	if p.o.Secure {
+		c.Path = "/"
 	}
+	return c
 }
 
 func (v *visit) signOut() (view, error) {
-	cookie, err := v.r.Cookie(cookieName)
-	if err != nil {
-		return view{}, err
-	}
-	if err := v.o.Host.Store.EndSession(v.ctx, cookie.Value); err != nil {
+	if err := v.o.Host.Store.EndSession(v.ctx, secretOf(v.r, v.o.Secure)); err != nil {
 		return view{}, err
 	}
 	http.SetCookie(v.w, v.cookie("", -1))

@@ -61,7 +61,7 @@ func (v *visit) changePassword() (view, error) {
 	if err := v.o.Host.Store.SetPassword(v.ctx, v.who.ID, f.Get("new")); err != nil {
 		return view{}, err
 	}
-	_, secret, err := v.o.Host.Store.StartSession(v.ctx, v.who.ID)
+	_, secret, err := v.o.Host.Store.StartSession(v.ctx, v.who.ID, bound(v.r))
 	if err != nil {
 		return view{}, err
 	}

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/hubship/hubship/internal/forge/local/store"
@@ -11,20 +10,17 @@ import (
 // Visitor returns who has signed in to the pages in the browser behind a
 // request, and what tells later whether that session still lasts. The error is
 // store.ErrDenied for nobody.
-func Visitor(s *store.Store, r *http.Request) (store.Account, func(context.Context) error, error) {
-	cookie, err := r.Cookie(cookieName)
-	if errors.Is(err, http.ErrNoCookie) {
+func Visitor(s *store.Store, secure bool, r *http.Request) (store.Account, func(context.Context) error, error) {
+	secret := secretOf(r, secure)
+	if secret == "" {
 		return store.Account{}, nil, store.ErrDenied
 	}
-	if err != nil {
-		return store.Account{}, nil, err
-	}
-	who, _, err := s.Session(r.Context(), cookie.Value)
+	who, _, err := s.Session(r.Context(), secret)
 	if err != nil {
 		return store.Account{}, nil, err
 	}
 	return who, func(ctx context.Context) error {
-		now, _, err := s.Session(ctx, cookie.Value)
+		now, _, err := s.Session(ctx, secret)
 		if err == nil && now.ID != who.ID {
 			err = store.ErrDenied
 		}

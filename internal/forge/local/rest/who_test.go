@@ -277,12 +277,12 @@ func TestWhoseApprovalCounts(t *testing.T) {
 // browser adds to them.
 func TestOtherSites(t *testing.T) {
 	w := newWorld(t)
-	_, secret, err := w.host.Store.StartSession(t.Context(), w.id["mia"])
+	_, secret, err := w.host.Store.StartSession(t.Context(), w.id["mia"], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.want(http.StatusUnauthorized, "", http.MethodGet, base, nil, "Cookie", "hubship_session="+secret)
-	w.want(http.StatusUnauthorized, "", http.MethodPost, base+"/forks", obj{}, "Cookie", "hubship_session="+secret)
+	w.want(http.StatusUnauthorized, "", http.MethodGet, base, nil, "Cookie", "hubship_forge="+secret)
+	w.want(http.StatusUnauthorized, "", http.MethodPost, base+"/forks", obj{}, "Cookie", "hubship_forge="+secret)
 	for _, h := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
 		w.want(http.StatusForbidden, "mia", http.MethodPost, base+"/forks", obj{}, h...)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/git/hub/deployment.git/git-receive-pack", strings.NewReader("0000"))

@@ -25,15 +25,20 @@ type Session struct {
 	Seen    Time
 }
 
-// StartSession begins a session and returns what opens it, which is not kept.
-func (s *Store) StartSession(ctx context.Context, account int64) (Session, string, error) {
+// StartSession begins a session and returns what the browser gets. What opens the
+// session is what bind makes of that; nil leaves it as it is. Neither is kept.
+func (s *Store) StartSession(ctx context.Context, account int64, bind func(secret string) string) (Session, string, error) {
 	secret := rand.Text() + rand.Text() // 260 bits
+	opener := secret
+	if bind != nil {
+		opener = bind(secret)
+	}
 	v := Session{Account: account, Form: rand.Text(), Created: Now(), Seen: Now()}
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE seen < ? OR created < ?", before(SessionIdle), before(SessionLife)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO sessions (hash, account, form, created, seen) VALUES (?, ?, ?, ?, ?)", hashToken(secret), account, v.Form, v.Created, v.Seen)
+		_, err := tx.ExecContext(ctx, "INSERT INTO sessions (hash, account, form, created, seen) VALUES (?, ?, ?, ?, ?)", hashToken(opener), account, v.Form, v.Created, v.Seen)
 		return err
 	})
 	return v, secret, explain("begin a session", err)

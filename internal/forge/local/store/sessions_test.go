@@ -21,7 +21,7 @@ func TestSessions(t *testing.T) {
 	}
 	start := func() string {
 		t.Helper()
-		v, secret, err := s.StartSession(ctx, a.ID)
+		v, secret, err := s.StartSession(ctx, a.ID, nil)
 		if err != nil || len(secret) < 50 || v.Form == "" {
 			t.Fatal(v, secret, err)
 		}

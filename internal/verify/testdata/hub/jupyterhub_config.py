@@ -25,6 +25,7 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": test["slowSpawn"]}
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.Authenticator.admin_users = {test["admin"]}
+c.Authenticator.blocked_users = set(test["blocked"])
 
 c.JupyterHub.services = [
     {"name": s["name"], "api_token": s["token"]} for s in test["services"]

@@ -1,5 +1,4 @@
-// Package storetest is the suite that every ship.History passes.
-package storetest
+package store
 
 import (
 	"context"
@@ -13,15 +12,15 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // epoch has no fraction that a database could lose.
 var epoch = time.Date(2026, 3, 1, 9, 0, 0, 123456000, time.UTC)
 
-// Run runs the suite. Each test opens an empty history of its own.
-func Run(t *testing.T, open func(t *testing.T) ship.History) {
-	for name, test := range map[string]func(*testing.T, ship.History){
+// testHistory is what the history does on each database. Each test opens an
+// empty one of its own.
+func testHistory(t *testing.T, open func(t *testing.T) *Store) {
+	for name, test := range map[string]func(*testing.T, *Store){
 		"run comes back whole":        testRoundTrip,
 		"put replaces":                testReplace,
 		"unknown run":                 testUnknown,
@@ -47,7 +46,7 @@ func NewRun(n int, change func(*model.Run)) model.Run {
 	return r
 }
 
-func put(t *testing.T, h ship.History, runs ...model.Run) {
+func put(t *testing.T, h *Store, runs ...model.Run) {
 	t.Helper()
 	for _, r := range runs {
 		if err := h.Put(t.Context(), r); err != nil {
@@ -56,7 +55,7 @@ func put(t *testing.T, h ship.History, runs ...model.Run) {
 	}
 }
 
-func testRoundTrip(t *testing.T, h ship.History) {
+func testRoundTrip(t *testing.T, h *Store) {
 	want := NewRun(1, func(r *model.Run) {
 		r.Hubs = []string{"datahub"}
 		r.Force = true
@@ -77,7 +76,7 @@ func testRoundTrip(t *testing.T, h ship.History) {
 	}
 }
 
-func testReplace(t *testing.T, h ship.History) {
+func testReplace(t *testing.T, h *Store) {
 	put(t, h, NewRun(1, func(r *model.Run) { r.State = model.Running }))
 	if err := h.Append(t.Context(), "r000001", model.Line{Text: "kept"}); err != nil {
 		t.Fatal(err)
@@ -87,15 +86,15 @@ func testReplace(t *testing.T, h ship.History) {
 	if err != nil || got.State != model.FailedRun || got.Reason != "broken" {
 		t.Errorf("Get() = %v %q, %v", got.State, got.Reason, err)
 	}
-	expect(t, h, ship.RunFilter{Environment: "staging"})
-	expect(t, h, ship.RunFilter{Environment: "prod"}, "r000001")
-	expect(t, h, ship.RunFilter{Active: true})
+	expect(t, h, model.RunFilter{Environment: "staging"})
+	expect(t, h, model.RunFilter{Environment: "prod"}, "r000001")
+	expect(t, h, model.RunFilter{Active: true})
 	if lines, err := h.Lines(t.Context(), "r000001", 0, 0); err != nil || len(lines) != 1 {
 		t.Errorf("a second Put lost the log: %v, %v", lines, err)
 	}
 }
 
-func testUnknown(t *testing.T, h ship.History) {
+func testUnknown(t *testing.T, h *Store) {
 	if _, err := h.Get(t.Context(), "nothing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Get of an unknown run: %v", err)
 	}
@@ -110,7 +109,7 @@ func testUnknown(t *testing.T, h ship.History) {
 	}
 }
 
-func expect(t *testing.T, h ship.History, f ship.RunFilter, want ...string) {
+func expect(t *testing.T, h *Store, f model.RunFilter, want ...string) {
 	t.Helper()
 	runs, err := h.List(t.Context(), f)
 	if err != nil {
@@ -125,7 +124,7 @@ func expect(t *testing.T, h ship.History, f ship.RunFilter, want ...string) {
 	}
 }
 
-func testList(t *testing.T, h ship.History) {
+func testList(t *testing.T, h *Store) {
 	put(t, h,
 		NewRun(2, func(r *model.Run) { r.Hubs = []string{"data8"} }),
 		NewRun(1, nil), // of all hubs
@@ -137,21 +136,21 @@ func testList(t *testing.T, h ship.History) {
 	)
 	same := NewRun(5, func(r *model.Run) { r.ID = "r000003b"; r.Created = epoch.Add(3 * time.Minute); r.Environment = "prod" })
 	put(t, h, same)
-	expect(t, h, ship.RunFilter{}, "r000004", "r000003b", "r000003", "r000002", "r000001")
-	expect(t, h, ship.RunFilter{Limit: 2}, "r000004", "r000003b")
-	expect(t, h, ship.RunFilter{Environment: "staging"}, "r000003", "r000002", "r000001")
-	expect(t, h, ship.RunFilter{Active: true}, "r000004", "r000003")
-	expect(t, h, ship.RunFilter{Active: true, Environment: "prod"}, "r000004")
-	expect(t, h, ship.RunFilter{Hub: "data8"}, "r000004", "r000003b", "r000002", "r000001")
-	expect(t, h, ship.RunFilter{Hub: "datahub", Environment: "staging"}, "r000003", "r000001")
-	expect(t, h, ship.RunFilter{Environment: "' OR 1=1 --"})
+	expect(t, h, model.RunFilter{}, "r000004", "r000003b", "r000003", "r000002", "r000001")
+	expect(t, h, model.RunFilter{Limit: 2}, "r000004", "r000003b")
+	expect(t, h, model.RunFilter{Environment: "staging"}, "r000003", "r000002", "r000001")
+	expect(t, h, model.RunFilter{Active: true}, "r000004", "r000003")
+	expect(t, h, model.RunFilter{Active: true, Environment: "prod"}, "r000004")
+	expect(t, h, model.RunFilter{Hub: "data8"}, "r000004", "r000003b", "r000002", "r000001")
+	expect(t, h, model.RunFilter{Hub: "datahub", Environment: "staging"}, "r000003", "r000001")
+	expect(t, h, model.RunFilter{Environment: "' OR 1=1 --"})
 
 	// What a run is about becomes clear while it goes on.
 	put(t, h, NewRun(1, func(r *model.Run) { r.Releases = []model.ReleaseResult{{Target: model.Target{Hub: "data8"}}} }))
-	expect(t, h, ship.RunFilter{Hub: "datahub", Environment: "staging"}, "r000003")
+	expect(t, h, model.RunFilter{Hub: "datahub", Environment: "staging"}, "r000003")
 }
 
-func testLines(t *testing.T, h ship.History) {
+func testLines(t *testing.T, h *Store) {
 	put(t, h, NewRun(1, nil), NewRun(2, nil))
 	for i := range 5 {
 		for _, run := range []string{"r000001", "r000002"} {
@@ -188,7 +187,7 @@ func testLines(t *testing.T, h ship.History) {
 	}
 }
 
-func testBytes(t *testing.T, h ship.History) {
+func testBytes(t *testing.T, h *Store) {
 	put(t, h, NewRun(1, nil))
 	for in, want := range map[string]string{
 		"tab\tand \x1b[31mcolour\x1b[0m": "tab\tand \x1b[31mcolour\x1b[0m",
@@ -215,7 +214,7 @@ func testBytes(t *testing.T, h ship.History) {
 	}
 }
 
-func testConcurrent(t *testing.T, h ship.History) {
+func testConcurrent(t *testing.T, h *Store) {
 	put(t, h, NewRun(1, nil))
 	const writers, each = 8, 25
 	var group sync.WaitGroup
@@ -225,7 +224,7 @@ func testConcurrent(t *testing.T, h ship.History) {
 				if err := h.Append(t.Context(), "r000001", model.Line{Scope: fmt.Sprint(w), Text: fmt.Sprint(i)}); err != nil {
 					t.Errorf("Append: %v", err)
 				}
-				if _, err := h.List(t.Context(), ship.RunFilter{}); err != nil {
+				if _, err := h.List(t.Context(), model.RunFilter{}); err != nil {
 					t.Errorf("List: %v", err)
 				}
 			}
@@ -248,14 +247,14 @@ func testConcurrent(t *testing.T, h ship.History) {
 	}
 }
 
-func testContext(t *testing.T, h ship.History) {
+func testContext(t *testing.T, h *Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := h.Put(ctx, NewRun(1, nil)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put with an ended context: %v", err)
 	}
-	if _, err := h.List(ctx, ship.RunFilter{}); !errors.Is(err, context.Canceled) {
+	if _, err := h.List(ctx, model.RunFilter{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("List with an ended context: %v", err)
 	}
-	expect(t, h, ship.RunFilter{})
+	expect(t, h, model.RunFilter{})
 }

@@ -1,8 +1,0 @@
-package buildkit
-
-import "github.com/hubship/hubship/internal/ship"
-
-var (
-	_ ship.Images  = (*Builder)(nil)
-	_ ship.Sandbox = (*Builder)(nil)
-)
