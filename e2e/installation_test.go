@@ -164,7 +164,7 @@ func (i *installation) status(t *testing.T) model.Status {
 }
 
 // release returns the release of the starter's hub in an environment.
-func (i *installation) release(t *testing.T, env string) model.ReleaseStanza {
+func (i *installation) release(t *testing.T, env string) model.ReleaseStatus {
 	t.Helper()
 	st := i.status(t)
 	for _, e := range st.Environments {
@@ -173,7 +173,7 @@ func (i *installation) release(t *testing.T, env string) model.ReleaseStanza {
 		}
 	}
 	t.Fatalf("no release in environment %s: %+v", env, st.Problems)
-	return model.ReleaseStanza{}
+	return model.ReleaseStatus{}
 }
 
 // runOf waits for the run that a commit started in an environment.

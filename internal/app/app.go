@@ -94,14 +94,14 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	})
 	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
-	var carried *process
+	var carried *forgeRuntime
 	changed := func(r model.Run) { carried.control.Changed(r) }
 	engine, err := newEngine(ctx, p, settings, repository, history, builder, clusters, signing, changed, o)
 	if err != nil {
 		return err
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
-	carried, err = newProcess(ctx, parts{
+	carried, err = newForgeRuntime(ctx, deps{
 		paths: p, settings: settings, git: gitRepo, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
 	})
 	if err != nil {
@@ -191,7 +191,7 @@ func private(file string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *process, clusters *cluster.Set, o Options) error {
+func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
 	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
 		Service: service{engine, plans(p.Plans), carried}, Version: o.Version, Log: o.Logger,
@@ -245,7 +245,7 @@ func announce(ctx context.Context, engine pulls.Engine, settings install.Setting
 type service struct {
 	*ship.Engine
 	plans   plans
-	process *process
+	process *forgeRuntime
 }
 
 // Status implements server.Service.

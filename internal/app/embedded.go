@@ -101,7 +101,7 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 	if err != nil {
 		return nil, err
 	}
-	e.host.Hear(e.api.Hear)
+	e.host.Subscribe(e.api.Hear)
 	if err := e.connect(ctx, p, own, base, s.Port); err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
 }
 
 // pages are the forge for people.
-func (e *embedded) pages(with parts, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
+func (e *embedded) pages(with deps, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
 	return pages.New(pages.Options{
 		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git", Asset: web.Asset,
 		Secure:     strings.HasPrefix(with.settings.PeopleURL(), "https://"),

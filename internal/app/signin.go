@@ -34,7 +34,7 @@ type entrance struct {
 }
 
 // newEntrance makes the way in, through whatever forge there is.
-func newEntrance(p *process, with parts) (*entrance, error) {
+func newEntrance(p *forgeRuntime, with deps) (*entrance, error) {
 	e := &entrance{public: with.settings.PublicURL}
 	var err error
 	if e.trusted, err = clientaddr.ParsePrefixes(with.settings.TrustedProxies); err != nil {
@@ -58,7 +58,7 @@ func newEntrance(p *process, with parts) (*entrance, error) {
 }
 
 // throughGitHub lets people in with their account at GitHub.
-func (e *entrance) throughGitHub(p *process, g install.GitHub, o *signin.Options) error {
+func (e *entrance) throughGitHub(p *forgeRuntime, g install.GitHub, o *signin.Options) error {
 	o.Title = "GitHub"
 	if g.OAuth == nil {
 		o.SetUp = "give `hubship up` a client of GitHub with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
@@ -81,7 +81,7 @@ func (e *entrance) throughGitHub(p *process, g install.GitHub, o *signin.Options
 
 // throughEmbedded lets people in with their account at the embedded forge, by
 // the same flow.
-func (e *entrance) throughEmbedded(p *process, with parts, o *signin.Options) error {
+func (e *entrance) throughEmbedded(p *forgeRuntime, with deps, o *signin.Options) error {
 	secret, err := local.EnsureToken(with.paths.OAuthSecret)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ type world struct {
 	settings install.Settings
 	engine   *engine
 	memory   *memory
-	process  *process
+	process  *forgeRuntime
 	stop     func()
 }
 
@@ -68,7 +68,7 @@ func (w *world) start() {
 	history, err := runs.Open(ctx, w.paths.History)
 	w.ok(err)
 	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	w.process, err = newProcess(ctx, parts{
+	w.process, err = newForgeRuntime(ctx, deps{
 		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{Process: processOf(g, w.settings)}), engine: w.engine, memory: w.memory, keep: history, log: log,
 	})
 	w.ok(err)

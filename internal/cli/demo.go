@@ -53,7 +53,7 @@ Everything it tells is checked; what does not hold ends it with an error.`,
 			}
 			players := &players{command: a, settings: s, tokens: map[string]string{}}
 			res, err := play(cmd.Context(), demo.Options{
-				Server: a.server(), Forge: players.forge, Web: loopbackClient(s.Port), Hub: hub, Stage: &stage{a},
+				Server: a.server(), Forge: players.forge, Web: loopbackClient(s.Port), Hub: hub, Reporter: &stage{a},
 			})
 			if err != nil {
 				return err

@@ -51,7 +51,7 @@ With --values it prints the values that the chart is given instead.`,
 			if err != nil {
 				return err
 			}
-			for _, name := range out.StandIns {
+			for _, name := range out.Placeholders {
 				a.term.Warn("%s is encrypted; made-up values stand in for those in it", name)
 			}
 			if a.term.JSONOutput() {

@@ -32,7 +32,7 @@ until a newer change passes or ` + "`hubship resume`" + ` clears it.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment of the hub")
 	a.hubFlag(cmd, &hub, "hub to roll back")
-	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the last good one before the newest)")
+	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the newest good one before, with other contents)")
 	detachFlag(cmd, &detach)
 	return cmd
 }

@@ -152,7 +152,7 @@ func (a *command) printForge(f *model.ForgeStatus, now time.Time) {
 	}
 }
 
-func (a *command) releaseState(r model.ReleaseStanza) string {
+func (a *command) releaseState(r model.ReleaseStatus) string {
 	switch {
 	case r.Error != "":
 		return a.term.Bad("unknown")
@@ -171,7 +171,7 @@ func (a *command) releaseState(r model.ReleaseStanza) string {
 	}
 }
 
-func (a *command) evidence(r model.ReleaseStanza, now time.Time) string {
+func (a *command) evidence(r model.ReleaseStatus, now time.Time) string {
 	if r.Evidence == nil {
 		return a.term.Faint("none")
 	}

@@ -111,7 +111,7 @@ func (w *hubWait) look(ctx context.Context, st model.Status) (done bool, err err
 
 // gaveUp says why a hub that does not run will not come by itself: its last
 // run ended badly.
-func (w *hubWait) gaveUp(ctx context.Context, env model.EnvironmentStatus, r model.ReleaseStanza) error {
+func (w *hubWait) gaveUp(ctx context.Context, env model.EnvironmentStatus, r model.ReleaseStatus) error {
 	runs, err := w.command.server().Runs(ctx, model.RunFilter{Environment: env.Name, Limit: 1})
 	if err != nil || len(runs) == 0 || runs[0].State != model.FailedRun {
 		return nil // refused and superseded runs are followed by others
@@ -197,7 +197,7 @@ func loopbackClient(port int) *http.Client {
 }
 
 // answers says why a hub does not answer through the HTTP port, or nil.
-func answers(ctx context.Context, web *http.Client, r model.ReleaseStanza) error {
+func answers(ctx context.Context, web *http.Client, r model.ReleaseStatus) error {
 	if r.Observed.Status == model.Absent {
 		return errors.New("not deployed yet")
 	}

@@ -174,16 +174,16 @@ func hubship(t *testing.T, data string, args ...string) (code int, out, errs str
 
 // twoStages is a status with datahub on staging and prod.
 func twoStages() model.Status {
-	release := func(env, host string) model.ReleaseStanza {
+	release := func(env, host string) model.ReleaseStatus {
 		name := "datahub-" + env
-		return model.ReleaseStanza{URL: "http://" + host + ":8080/", InSync: true, Observed: model.Observed{
+		return model.ReleaseStatus{URL: "http://" + host + ":8080/", InSync: true, Observed: model.Observed{
 			Target: model.Target{Hub: "datahub", Environment: env, Cluster: "local", Namespace: name, Release: name, Host: host},
 			Status: model.Deployed, Revision: 3, Commit: "abcdef0123456789", Ready: true,
 		}}
 	}
 	return model.Status{Dashboard: "http://localhost:8080/", Repository: "http://localhost:8080/git/deployment.git", Environments: []model.EnvironmentStatus{
-		{Name: "staging", Branch: "staging", Commit: "abcdef0123456789", Subject: "Add emoji", Releases: []model.ReleaseStanza{release("staging", "datahub-staging.localhost")}},
-		{Name: "prod", Branch: "prod", After: "staging", Commit: "fedcba9876543210", Subject: "Promote", Releases: []model.ReleaseStanza{release("prod", "datahub.localhost")}},
+		{Name: "staging", Branch: "staging", Commit: "abcdef0123456789", Subject: "Add emoji", Releases: []model.ReleaseStatus{release("staging", "datahub-staging.localhost")}},
+		{Name: "prod", Branch: "prod", After: "staging", Commit: "fedcba9876543210", Subject: "Promote", Releases: []model.ReleaseStatus{release("prod", "datahub.localhost")}},
 	}}
 }
 

@@ -20,7 +20,7 @@ import (
 // When it fails half-way it leaves the repository as it is: what went wrong is
 // then there to look at.
 func Broken(ctx context.Context, o Options) (Result, error) {
-	return perform(ctx, o, func(ctx context.Context, p *play) error {
+	return perform(ctx, o, func(ctx context.Context, p *scenario) error {
 		staging, err := p.release(ctx, p.from)
 		if err != nil {
 			return err
@@ -29,7 +29,7 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err != nil {
 			return err
 		}
-		var d *desk
+		var d *workspace
 		var pr forge.PullRequest
 		if err := p.step("a contributor proposes a package that cannot be imported", func(*Step) error {
 			d, pr, err = p.addBroken(ctx)
@@ -69,13 +69,13 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err := p.untouched(ctx, prod); err != nil {
 			return err
 		}
-		p.Stage.Say("🎉 %s never knew. That is what staging is for.", p.into)
+		p.Reporter.Say("🎉 %s never knew. That is what staging is for.", p.into)
 		return nil
 	})
 }
 
-func (p *play) addBroken(ctx context.Context) (d *desk, pr forge.PullRequest, err error) {
-	if d, err = p.sitDown(ctx); err != nil {
+func (p *scenario) addBroken(ctx context.Context) (d *workspace, pr forge.PullRequest, err error) {
+	if d, err = p.clone(ctx); err != nil {
 		return d, pr, err
 	}
 	file, text, err := d.requirements(ctx, p.Hub)
@@ -85,7 +85,7 @@ func (p *play) addBroken(ctx context.Context) (d *desk, pr forge.PullRequest, er
 	if _, there := pinned(text, brokenName); there {
 		return d, pr, model.WithHint(fmt.Errorf("%s already lists %s", file, brokenName), "an earlier demo ended half-way: merge the revert of its pull request into "+p.from)
 	}
-	p.Stage.Say("%s gets %s %s, which installs but raises on import", file, brokenName, brokenWheels[0].version)
+	p.Reporter.Say("%s gets %s %s, which installs but raises on import", file, brokenName, brokenWheels[0].version)
 	if err := d.addWheel(file, text, brokenWheels[0]); err != nil {
 		return d, pr, err
 	}
@@ -99,7 +99,7 @@ func (p *play) addBroken(ctx context.Context) (d *desk, pr forge.PullRequest, er
 
 // addWheel writes a wheel beside a requirements file, whose text so far is
 // given, and lists it there.
-func (d *desk) addWheel(file, text string, w wheel) error {
+func (d *workspace) addWheel(file, text string, w wheel) error {
 	name, data, err := w.file()
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (d *desk) addWheel(file, text string, w wheel) error {
 
 // stopped checks that a pull request whose package cannot be imported is red
 // and cannot be merged.
-func (p *play) stopped(ctx context.Context, s *Step, pr forge.PullRequest) error {
+func (p *scenario) stopped(ctx context.Context, s *Step, pr forge.PullRequest) error {
 	r, err := p.checked(ctx, pr.Number, pr.Head.Commit, s)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (p *play) stopped(ctx context.Context, s *Step, pr forge.PullRequest) error
 }
 
 // sneaks pushes to the pull request what its check cannot find.
-func (p *play) sneaks(ctx context.Context, s *Step, d *desk, pr *forge.PullRequest) error {
+func (p *scenario) sneaks(ctx context.Context, s *Step, d *workspace, pr *forge.PullRequest) error {
 	file, text, err := d.requirements(ctx, p.Hub)
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (p *play) sneaks(ctx context.Context, s *Step, d *desk, pr *forge.PullReque
 
 // fails checks that staging deployed the change, failed it for the right
 // reason, and went back to what it ran before.
-func (p *play) fails(ctx context.Context, s *Step, pr forge.PullRequest, commit string, before model.ReleaseStanza) error {
+func (p *scenario) fails(ctx context.Context, s *Step, pr forge.PullRequest, commit string, before model.ReleaseStatus) error {
 	r, err := p.runOf(ctx, p.from, commit, s)
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (p *play) fails(ctx context.Context, s *Step, pr forge.PullRequest, commit 
 }
 
 // refused checks that a gate refuses the promotion.
-func (p *play) refused(ctx context.Context) error {
+func (p *scenario) refused(ctx context.Context) error {
 	promotion, err := p.Server.Promote(ctx, model.PromoteRequest{Environment: p.into, By: Reviewer})
 	why := promotion.Refused
 	if err != nil {
@@ -211,7 +211,7 @@ func (p *play) refused(ctx context.Context) error {
 }
 
 // untouched checks that prod is what it was.
-func (p *play) untouched(ctx context.Context, before model.ReleaseStanza) error {
+func (p *scenario) untouched(ctx context.Context, before model.ReleaseStatus) error {
 	now, err := p.release(ctx, p.into)
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func (p *play) untouched(ctx context.Context, before model.ReleaseStanza) error 
 }
 
 // reverts merges the revert and checks that it goes through and builds nothing.
-func (p *play) reverts(ctx context.Context, s *Step, broken forge.PullRequest, before model.ReleaseStanza) error {
+func (p *scenario) reverts(ctx context.Context, s *Step, broken forge.PullRequest, before model.ReleaseStatus) error {
 	pr, err := p.found(ctx, p.fromBranch(), fmt.Sprintf("revert-%d", broken.Number))
 	if err != nil {
 		return err

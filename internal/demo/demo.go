@@ -39,14 +39,14 @@ type Options struct {
 	Server Server
 	// Forge returns a repository as one of the two accounts sees it; the zero
 	// Repository is the deployment repository.
-	Forge func(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error)
-	Web   *http.Client // reaches the hubs by their URLs
-	Hub   string       // empty means the first one
-	Stage Stage
+	Forge    func(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error)
+	Web      *http.Client // reaches the hubs by their URLs
+	Hub      string       // empty means the first one
+	Reporter Reporter
 }
 
-// Stage is where the demo is told.
-type Stage interface {
+// Reporter shows how the demo goes.
+type Reporter interface {
 	// Say tells what happens next, or what was just seen.
 	Say(format string, args ...any)
 	// Line shows a line of a run's log.
@@ -78,8 +78,8 @@ type Step struct {
 	Verify float64 `json:"verify,omitempty"`
 }
 
-// play is one performance.
-type play struct {
+// scenario is one demo under way.
+type scenario struct {
 	Options
 	dir   string // temporary; the clone lies in it
 	res   Result
@@ -92,13 +92,13 @@ type play struct {
 }
 
 // perform sets the scene, plays the acts and cleans up.
-func perform(ctx context.Context, o Options, acts func(context.Context, *play) error) (res Result, err error) {
+func perform(ctx context.Context, o Options, acts func(context.Context, *scenario) error) (res Result, err error) {
 	dir, err := os.MkdirTemp("", "hubship-demo-")
 	if err != nil {
 		return res, fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	p := &play{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}, Pulls: []int{}}}
+	p := &scenario{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}, Pulls: []int{}}}
 	if err := p.scene(ctx); err != nil {
 		return p.res, err
 	}
@@ -110,7 +110,7 @@ func perform(ctx context.Context, o Options, acts func(context.Context, *play) e
 
 // scene finds the two environments and the hub, and makes sure that the demo
 // can begin: both run what their branches want and nothing is halted.
-func (p *play) scene(ctx context.Context) error {
+func (p *scenario) scene(ctx context.Context) error {
 	st, err := p.Server.Status(ctx)
 	if err != nil {
 		return err
@@ -158,10 +158,10 @@ func (p *play) scene(ctx context.Context) error {
 	return p.tidy(ctx)
 }
 
-func (p *play) fromBranch() string { return p.heads[p.from] }
-func (p *play) intoBranch() string { return p.heads[p.into] }
+func (p *scenario) fromBranch() string { return p.heads[p.from] }
+func (p *scenario) intoBranch() string { return p.heads[p.into] }
 
-func ready(r model.ReleaseStanza) error {
+func ready(r model.ReleaseStatus) error {
 	t := r.Observed.Target
 	hint := "see `hubship status`; the demo begins where everything is in order"
 	switch {
@@ -176,21 +176,21 @@ func ready(r model.ReleaseStanza) error {
 }
 
 // claim checks what the demo is about to tell, and tells it when it holds.
-func (p *play) claim(holds bool, format string, args ...any) error {
+func (p *scenario) claim(holds bool, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	if !holds {
 		return fmt.Errorf("this should hold and does not: %s", text)
 	}
 	p.res.Claims = append(p.res.Claims, text)
-	p.Stage.Say("✓ %s", text)
+	p.Reporter.Say("✓ %s", text)
 	return nil
 }
 
 // step runs one step and keeps its time.
-func (p *play) step(name string, do func(*Step) error) error {
+func (p *scenario) step(name string, do func(*Step) error) error {
 	s := Step{Name: name}
 	begin := time.Now()
-	end := p.Stage.Begin(name)
+	end := p.Reporter.Begin(name)
 	err := do(&s)
 	end(err)
 	s.Seconds = time.Since(begin).Seconds()
@@ -203,7 +203,7 @@ func (p *play) step(name string, do func(*Step) error) error {
 
 // runOf waits for the deploy of a commit to an environment, and follows it to
 // its end.
-func (p *play) runOf(ctx context.Context, env, commit string, s *Step) (model.Run, error) {
+func (p *scenario) runOf(ctx context.Context, env, commit string, s *Step) (model.Run, error) {
 	var found model.Run
 	err := until(ctx, fmt.Sprintf("a run of environment %s for commit %.12s", env, commit), func() (bool, error) {
 		runs, err := p.Server.Runs(ctx, model.RunFilter{Environment: env, Kind: model.Deploy, Limit: 20})
@@ -242,9 +242,9 @@ func until(ctx context.Context, what string, is func() (bool, error)) error {
 	}
 }
 
-func (p *play) follow(ctx context.Context, r model.Run, s *Step) (model.Run, error) {
+func (p *scenario) follow(ctx context.Context, r model.Run, s *Step) (model.Run, error) {
 	r, err := p.Server.Follow(ctx, r.ID, func(l model.Line) error {
-		p.Stage.Line(where(r), l)
+		p.Reporter.Line(where(r), l)
 		return nil
 	})
 	if err != nil {
@@ -264,10 +264,10 @@ func where(r model.Run) string {
 }
 
 // release returns the hub's part of a status.
-func (p *play) release(ctx context.Context, env string) (model.ReleaseStanza, error) {
+func (p *scenario) release(ctx context.Context, env string) (model.ReleaseStatus, error) {
 	st, err := p.Server.Status(ctx)
 	if err != nil {
-		return model.ReleaseStanza{}, err
+		return model.ReleaseStatus{}, err
 	}
 	for _, e := range st.Environments {
 		for _, r := range e.Releases {
@@ -276,11 +276,11 @@ func (p *play) release(ctx context.Context, env string) (model.ReleaseStanza, er
 			}
 		}
 	}
-	return model.ReleaseStanza{}, fmt.Errorf("hub %s is not in the status of environment %s: %s", p.Hub, env, strings.Join(st.Problems, "; "))
+	return model.ReleaseStatus{}, fmt.Errorf("hub %s is not in the status of environment %s: %s", p.Hub, env, strings.Join(st.Problems, "; "))
 }
 
 // serves checks over HTTP that the hub of an environment answers.
-func (p *play) serves(ctx context.Context, env string) error {
+func (p *scenario) serves(ctx context.Context, env string) error {
 	r, err := p.release(ctx, env)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 // and tried in a sandbox, reviewed and merged; staging deploys it and imports
 // it as a user, it is promoted, prod imports it.
 func Run(ctx context.Context, o Options) (Result, error) {
-	return perform(ctx, o, func(ctx context.Context, p *play) error {
+	return perform(ctx, o, func(ctx context.Context, p *scenario) error {
 		staging, err := p.release(ctx, p.from)
 		if err != nil {
 			return err
@@ -64,14 +64,14 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}); err != nil {
 			return err
 		}
-		p.Stage.Say("🎉 %s %s is on %s, the very image that %s proved. Celebrate!", name, version, p.into, p.from)
+		p.Reporter.Say("🎉 %s %s is on %s, the very image that %s proved. Celebrate!", name, version, p.into, p.from)
 		return nil
 	})
 }
 
 // addPackage is what a contributor does at a desk.
-func (p *play) addPackage(ctx context.Context) (pr forge.PullRequest, name, version string, err error) {
-	d, err := p.sitDown(ctx)
+func (p *scenario) addPackage(ctx context.Context) (pr forge.PullRequest, name, version string, err error) {
+	d, err := p.clone(ctx)
 	if err != nil {
 		return pr, "", "", err
 	}
@@ -83,7 +83,7 @@ func (p *play) addPackage(ctx context.Context) (pr forge.PullRequest, name, vers
 	if name == "" {
 		return pr, "", "", fmt.Errorf("nothing is left to add to %s", file)
 	}
-	p.Stage.Say("branch %s: %s gets %s==%s", branches+name, file, name, version)
+	p.Reporter.Say("branch %s: %s gets %s==%s", branches+name, file, name, version)
 	if err := d.write(file, []byte(changed)); err != nil {
 		return pr, "", "", err
 	}
@@ -97,7 +97,7 @@ func (p *play) addPackage(ctx context.Context) (pr forge.PullRequest, name, vers
 }
 
 // passes checks what the check of a good change is said to have done.
-func (p *play) passes(ctx context.Context, s *Step, pr forge.PullRequest, name string, before model.ReleaseStanza) error {
+func (p *scenario) passes(ctx context.Context, s *Step, pr forge.PullRequest, name string, before model.ReleaseStatus) error {
 	r, err := p.checked(ctx, pr.Number, pr.Head.Commit, s)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (p *play) passes(ctx context.Context, s *Step, pr forge.PullRequest, name s
 }
 
 // proved checks everything that the run on staging is said to have done.
-func (p *play) proved(ctx context.Context, r model.Run, pr forge.PullRequest, name, version string) error {
+func (p *scenario) proved(ctx context.Context, r model.Run, pr forge.PullRequest, name, version string) error {
 	if r.State != model.Done {
 		return fmt.Errorf("run %s ended %s: %s", r.ID, r.State, r.Reason)
 	}
@@ -161,7 +161,7 @@ func (p *play) proved(ctx context.Context, r model.Run, pr forge.PullRequest, na
 }
 
 // imported checks that a run's verification imported the package.
-func (p *play) imported(r model.Run, name, version string) error {
+func (p *scenario) imported(r model.Run, name, version string) error {
 	rel, err := of(r, p.Hub)
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (p *play) imported(r model.Run, name, version string) error {
 
 // promoted merges the promotion that is there by itself, and checks what prod
 // is said to have got.
-func (p *play) promoted(ctx context.Context, s *Step, change forge.PullRequest, name, version string) error {
+func (p *scenario) promoted(ctx context.Context, s *Step, change forge.PullRequest, name, version string) error {
 	pr, err := p.found(ctx, p.intoBranch(), p.fromBranch())
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func (p *play) promoted(ctx context.Context, s *Step, change forge.PullRequest, 
 
 // sameBytes checks that the hub runs on prod the very images that staging
 // proved, as the evidence of both records them.
-func (p *play) sameBytes(ctx context.Context) error {
+func (p *scenario) sameBytes(ctx context.Context) error {
 	from, err := p.release(ctx, p.from)
 	if err != nil {
 		return err

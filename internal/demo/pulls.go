@@ -14,7 +14,7 @@ import (
 const branches = "demo/"
 
 // tidy closes what a demo that ended half-way left open.
-func (p *play) tidy(ctx context.Context) error {
+func (p *scenario) tidy(ctx context.Context) error {
 	open, err := p.contributor.PullRequests(ctx, forge.Filter{Base: p.fromBranch()})
 	if err != nil {
 		return err
@@ -27,13 +27,13 @@ func (p *play) tidy(ctx context.Context) error {
 		if _, err := p.contributor.Update(ctx, pr.Number, forge.Change{State: &closed}); err != nil {
 			return err
 		}
-		p.Stage.Say("#%d of an earlier demo is closed", pr.Number)
+		p.Reporter.Say("#%d of an earlier demo is closed", pr.Number)
 	}
 	return nil
 }
 
 // propose opens a pull request from the contributor's fork.
-func (p *play) propose(ctx context.Context, d *desk, title string) (forge.PullRequest, error) {
+func (p *scenario) propose(ctx context.Context, d *workspace, title string) (forge.PullRequest, error) {
 	pr, err := p.contributor.Open(ctx, forge.NewPullRequest{
 		Title: title, Body: "For a class on Monday.", Head: Contributor + ":" + d.branch, Base: p.fromBranch(),
 	})
@@ -41,14 +41,14 @@ func (p *play) propose(ctx context.Context, d *desk, title string) (forge.PullRe
 		return pr, err
 	}
 	p.res.Pulls = append(p.res.Pulls, pr.Number)
-	p.Stage.Say("pull request #%d: %s", pr.Number, pr.URL)
+	p.Reporter.Say("pull request #%d: %s", pr.Number, pr.URL)
 	return pr, nil
 }
 
 // checked follows the check of a pull request's head to its end. What a
 // stranger proposes waits for somebody who may write: the reviewer reads it and
 // lets it run.
-func (p *play) checked(ctx context.Context, number int, head string, s *Step) (model.Run, error) {
+func (p *scenario) checked(ctx context.Context, number int, head string, s *Step) (model.Run, error) {
 	trusted := false
 	for {
 		r, err := p.checkOf(ctx, number, head, trusted)
@@ -63,12 +63,12 @@ func (p *play) checked(ctx context.Context, number int, head string, s *Step) (m
 			continue // the base moved meanwhile
 		case r.State == model.Refused && r.Pull.Hold != "" && !trusted:
 			trusted = true
-			p.Stage.Say("%s", r.Pull.Hold)
+			p.Reporter.Say("%s", r.Pull.Hold)
 			if err := p.claim(!r.Pull.Part(model.PartTests).State.Final() && !r.Pull.Part(model.PartImages).State.Final(),
 				"nothing of what a stranger proposes is run"); err != nil {
 				return r, err
 			}
-			p.Stage.Say("%s has read it and lets it run, at this commit alone", Reviewer)
+			p.Reporter.Say("%s has read it and lets it run, at this commit alone", Reviewer)
 			if _, err := p.reviewer.Comment(ctx, number, "/hubship approve "+head); err != nil {
 				return r, err
 			}
@@ -79,7 +79,7 @@ func (p *play) checked(ctx context.Context, number int, head string, s *Step) (m
 }
 
 // checkOf waits for a check of a pull request at a head.
-func (p *play) checkOf(ctx context.Context, number int, head string, trusted bool) (model.Run, error) {
+func (p *scenario) checkOf(ctx context.Context, number int, head string, trusted bool) (model.Run, error) {
 	var found model.Run
 	err := until(ctx, fmt.Sprintf("a check of #%d", number), func() (bool, error) {
 		runs, err := p.Server.Runs(ctx, model.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 10})
@@ -95,7 +95,7 @@ func (p *play) checkOf(ctx context.Context, number int, head string, trusted boo
 }
 
 // states waits until statuses of a commit have a state.
-func (p *play) states(ctx context.Context, commit, state string, names ...string) error {
+func (p *scenario) states(ctx context.Context, commit, state string, names ...string) error {
 	var missing string
 	err := until(ctx, fmt.Sprintf("%s at %.12s", strings.Join(names, ", "), commit), func() (bool, error) {
 		list, err := p.contributor.Statuses(ctx, commit)
@@ -121,7 +121,7 @@ func (p *play) states(ctx context.Context, commit, state string, names ...string
 }
 
 // told waits for a comment of hubship's that has a text.
-func (p *play) told(ctx context.Context, number int, text string) error {
+func (p *scenario) told(ctx context.Context, number int, text string) error {
 	err := until(ctx, fmt.Sprintf("a comment on #%d that says %q", number, text), func() (bool, error) {
 		list, err := p.contributor.Comments(ctx, number)
 		for _, c := range list {
@@ -138,7 +138,7 @@ func (p *play) told(ctx context.Context, number int, text string) error {
 }
 
 // mergeRefused checks that the forge does not let a pull request be merged.
-func (p *play) mergeRefused(ctx context.Context, as forge.Forge, who string, pr forge.PullRequest, why string) error {
+func (p *scenario) mergeRefused(ctx context.Context, as forge.Forge, who string, pr forge.PullRequest, why string) error {
 	_, err := as.Merge(ctx, pr.Number, forge.Merge{Head: pr.Head.Commit})
 	if err != nil && !errors.Is(err, forge.ErrForbidden) && !errors.Is(err, forge.ErrConflict) && !errors.Is(err, forge.ErrInvalid) && !errors.Is(err, forge.ErrNotFound) {
 		return err
@@ -147,7 +147,7 @@ func (p *play) mergeRefused(ctx context.Context, as forge.Forge, who string, pr 
 }
 
 // review approves a pull request as the reviewer and merges it.
-func (p *play) review(ctx context.Context, number int, approve bool) (merge string, err error) {
+func (p *scenario) review(ctx context.Context, number int, approve bool) (merge string, err error) {
 	pr, err := p.reviewer.PullRequest(ctx, number)
 	if err != nil {
 		return "", err
@@ -160,13 +160,13 @@ func (p *play) review(ctx context.Context, number int, approve bool) (merge stri
 	if merge, err = p.reviewer.Merge(ctx, number, forge.Merge{Head: pr.Head.Commit}); err != nil {
 		return "", err
 	}
-	p.Stage.Say("#%d is merged into %s as %.10s", number, pr.Base.Branch, merge)
+	p.Reporter.Say("#%d is merged into %s as %.10s", number, pr.Base.Branch, merge)
 	return merge, nil
 }
 
 // found waits for an open pull request into a branch whose head is a branch of
 // the same repository.
-func (p *play) found(ctx context.Context, base, head string) (forge.PullRequest, error) {
+func (p *scenario) found(ctx context.Context, base, head string) (forge.PullRequest, error) {
 	var pr forge.PullRequest
 	err := until(ctx, fmt.Sprintf("a pull request from %s to %s", head, base), func() (bool, error) {
 		list, err := p.reviewer.PullRequests(ctx, forge.Filter{Base: base})

@@ -45,35 +45,35 @@ type Built struct {
 // Ref is the image's name and tag.
 func (b Built) Ref() string { return b.Name + ":" + b.Tag }
 
-// ReleaseStatus is Helm's status of a release's newest revision.
-type ReleaseStatus string
+// HelmStatus is Helm's status of a release's newest revision.
+type HelmStatus string
 
 // The statuses that Helm records, and Absent for a release that was never
 // installed.
 const (
-	Absent          ReleaseStatus = "absent"
-	Deployed        ReleaseStatus = "deployed"
-	Failed          ReleaseStatus = "failed"
-	PendingInstall  ReleaseStatus = "pending-install"
-	PendingUpgrade  ReleaseStatus = "pending-upgrade"
-	PendingRollback ReleaseStatus = "pending-rollback"
-	Uninstalled     ReleaseStatus = "uninstalled"
+	Absent          HelmStatus = "absent"
+	Deployed        HelmStatus = "deployed"
+	Failed          HelmStatus = "failed"
+	PendingInstall  HelmStatus = "pending-install"
+	PendingUpgrade  HelmStatus = "pending-upgrade"
+	PendingRollback HelmStatus = "pending-rollback"
+	Uninstalled     HelmStatus = "uninstalled"
 )
 
 // Pending says that an operation was started and not finished.
-func (s ReleaseStatus) Pending() bool {
+func (s HelmStatus) Pending() bool {
 	return s == PendingInstall || s == PendingUpgrade || s == PendingRollback
 }
 
 // Observed is a release as it runs.
 type Observed struct {
-	Target   Target        `json:"target"`
-	Status   ReleaseStatus `json:"status"`
-	Revision int           `json:"revision"`         // Helm's, of the newest record; 0 when absent
-	Inputs   string        `json:"inputs,omitempty"` // digest of the inputs that the newest record carries
-	Commit   string        `json:"commit,omitempty"` // commit that the newest record carries
-	Chart    string        `json:"chart,omitempty"`  // name-version
-	Updated  time.Time     `json:"updated,omitzero"`
+	Target   Target     `json:"target"`
+	Status   HelmStatus `json:"status"`
+	Revision int        `json:"revision"`         // Helm's, of the newest record; 0 when absent
+	Inputs   string     `json:"inputs,omitempty"` // digest of the inputs that the newest record carries
+	Commit   string     `json:"commit,omitempty"` // commit that the newest record carries
+	Chart    string     `json:"chart,omitempty"`  // name-version
+	Updated  time.Time  `json:"updated,omitzero"`
 	// Good is the newest revision that was deployed and not rolled away
 	// from; 0 when there is none.
 	Good int `json:"good"`

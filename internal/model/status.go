@@ -33,12 +33,12 @@ type EnvironmentStatus struct {
 	Commit   string          `json:"commit"` // head of the branch; empty if there is no branch yet
 	Subject  string          `json:"subject"`
 	After    string          `json:"after,omitempty"`
-	Releases []ReleaseStanza `json:"releases"`
+	Releases []ReleaseStatus `json:"releases"`
 	Active   *Run            `json:"active,omitempty"` // the run under way, if any
 }
 
-// ReleaseStanza is one release in a Status.
-type ReleaseStanza struct {
+// ReleaseStatus is one release in a Status.
+type ReleaseStatus struct {
 	Observed Observed  `json:"observed"`
 	URL      string    `json:"url"`    // where the hub answers
 	InSync   bool      `json:"inSync"` // runs what the branch wants

@@ -13,7 +13,7 @@ const (
 	another = "inputs-other"
 )
 
-func running(status model.ReleaseStatus, inputs string) model.Observed {
+func running(status model.HelmStatus, inputs string) model.Observed {
 	return model.Observed{Status: status, Revision: 7, Inputs: inputs, Commit: "0123456789abcdef"}
 }
 
@@ -83,7 +83,7 @@ func TestDecideImageToBuild(t *testing.T) {
 // refused release is never upgraded, and one that failed with these inputs is
 // not tried again by itself.
 func TestDecideEveryCombination(t *testing.T) {
-	statuses := []model.ReleaseStatus{model.Absent, model.Deployed, model.Failed, model.PendingInstall, model.PendingUpgrade, model.PendingRollback, model.Uninstalled, "uninstalling", ""}
+	statuses := []model.HelmStatus{model.Absent, model.Deployed, model.Failed, model.PendingInstall, model.PendingUpgrade, model.PendingRollback, model.Uninstalled, "uninstalling", ""}
 	bools := []bool{false, true}
 	count := 0
 	for _, status := range statuses {

@@ -88,9 +88,9 @@ type Release struct {
 	// rendered, and where Unrendered says why.
 	Changes []Change `json:"changes,omitempty"`
 	Impact  Impact   `json:"impact"`
-	// StandIns are encrypted files: a plan holds no key, so made-up values
+	// Placeholders are encrypted files: a plan holds no key, so made-up values
 	// stand in for theirs, on both sides alike.
-	StandIns []string `json:"standIns,omitempty"`
+	Placeholders []string `json:"placeholders,omitempty"`
 	// Unrendered says why this release could not be rendered.
 	Unrendered string `json:"unrendered,omitempty"`
 }

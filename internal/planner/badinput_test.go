@@ -100,7 +100,7 @@ func TestGitCrypt(t *testing.T) {
 	base := f.commit("secrets", map[string]string{"deployments/art/secrets/prod.yaml": gitCrypt + "one"})
 	p := f.plan(Request{Base: base, Head: f.commit("values", map[string]string{"deployments/art/config/common.yaml": "singleuser:\n  memory:\n    limit: 4G\n"}), Render: true})
 	for _, r := range p.Releases {
-		if r.Unrendered != "" || len(r.Changes) == 0 || (len(r.StandIns) == 1) != (r.Environment == "prod") {
+		if r.Unrendered != "" || len(r.Changes) == 0 || (len(r.Placeholders) == 1) != (r.Environment == "prod") {
 			t.Errorf("%+v", r)
 		}
 	}

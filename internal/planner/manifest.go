@@ -26,10 +26,10 @@ type RenderRequest struct {
 
 // Manifest is one release as Helm would apply it.
 type Manifest struct {
-	Commit   string       `json:"commit"`
-	Target   model.Target `json:"target"`
-	StandIns []string     `json:"standIns,omitempty"` // encrypted files whose values were stood in for
-	Text     string       `json:"text"`               // YAML
+	Commit       string       `json:"commit"`
+	Target       model.Target `json:"target"`
+	Placeholders []string     `json:"placeholders,omitempty"` // encrypted files whose values were stood in for
+	Text         string       `json:"text"`                   // YAML
 }
 
 // Render returns the manifests of one release at one commit, or the values
@@ -64,7 +64,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	}
 	out := Manifest{Commit: commit, Target: d.Target}
 	if q.Open == nil {
-		out.StandIns = standIns([2]*model.Desired{nil, &d}, w, [2]*side{&w.base, &w.head})
+		out.Placeholders = placeholders([2]*model.Desired{nil, &d}, w, [2]*side{&w.base, &w.head})
 	}
 	if q.Values {
 		text, err := yaml.Marshal(values)

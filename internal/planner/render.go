@@ -82,7 +82,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		r.Unrendered = name + " changes and cannot be read here: what that does is not known"
 		return nil, nil
 	}
-	r.StandIns = standIns(wanted, w, sides)
+	r.Placeholders = placeholders(wanted, w, sides)
 	var values [2]map[string]any
 	var problems []plan.Problem
 	var old error // why the base does not render
@@ -118,7 +118,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		}
 		out, err := charts.render(helm.RenderRequest{
 			Tree: s.tree.FS(), Chart: wanted[n].Chart, Key: keys[n][wanted[n].Chart],
-			Release: r.Release, Namespace: r.Namespace, Values: values[n], Steady: true,
+			Release: r.Release, Namespace: r.Namespace, Values: values[n], Deterministic: true,
 		})
 		switch {
 		case ctx.Err() != nil:
@@ -192,7 +192,7 @@ func (w *work) inputs(s *side, d model.Desired, open Opener) (map[string]any, er
 func (w *work) secrets(s *side, name string, open Opener) (map[string]any, error) {
 	if open == nil {
 		o := w.encrypted(s, name)
-		return o.standIns, o.err
+		return o.placeholders, o.err
 	}
 	data, err := readTree(s.tree, name)
 	if err != nil {
@@ -220,8 +220,8 @@ func (w *work) unreadable(sides [2]*side, wanted [2]*model.Desired) string {
 	return ""
 }
 
-// standIns are the encrypted files that a release has on either side.
-func standIns(wanted [2]*model.Desired, w *work, sides [2]*side) []string {
+// placeholders are the encrypted files that a release has on either side.
+func placeholders(wanted [2]*model.Desired, w *work, sides [2]*side) []string {
 	out := map[string]bool{}
 	for n, s := range sides {
 		if wanted[n] == nil {

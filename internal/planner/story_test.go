@@ -114,7 +114,7 @@ func TestSecrets(t *testing.T) {
 	if tells(string(raw)) {
 		t.Errorf("the plan holds a secret: %s", raw)
 	}
-	if len(made.Releases) != 1 || len(made.Problems) > 0 || strings.Join(made.Releases[0].StandIns, " ") != "deployments/math/secrets/prod.yaml" {
+	if len(made.Releases) != 1 || len(made.Problems) > 0 || strings.Join(made.Releases[0].Placeholders, " ") != "deployments/math/secrets/prod.yaml" {
 		t.Fatalf("%s", raw)
 	}
 	var masked, sealed []string
@@ -136,13 +136,13 @@ func TestSecrets(t *testing.T) {
 	for _, q := range []RenderRequest{{}, {Values: true}} {
 		q.Hub, q.Environment, q.Rev = "math", "prod", f.head
 		m, err := p.Render(t.Context(), q)
-		if err != nil || tells(m.Text) || len(m.StandIns) != 1 {
+		if err != nil || tells(m.Text) || len(m.Placeholders) != 1 {
 			t.Errorf("rendered: %+v, %v", m, err)
 		}
 		q.Open = func(name string, data []byte) (map[string]any, error) {
 			return secrets.Decrypt(name, data, secrets.Keys{AgeFiles: []string{key}})
 		}
-		if m, err = p.Render(t.Context(), q); err != nil || len(m.StandIns) != 0 || !strings.Contains(m.Text, fresh) {
+		if m, err = p.Render(t.Context(), q); err != nil || len(m.Placeholders) != 0 || !strings.Contains(m.Text, fresh) {
 			t.Errorf("rendered with the key: %+v, %v", m, err)
 		}
 	}

@@ -27,9 +27,9 @@ type parsed struct {
 
 // sealed is an encrypted file, as far as it can be read without a key.
 type sealed struct {
-	standIns map[string]any // in the place of its values
-	opaque   bool           // not even the names of its values can be read
-	err      error          // it cannot be read at all
+	placeholders map[string]any // in the place of its values
+	opaque       bool           // not even the names of its values can be read
+	err          error          // it cannot be read at all
 }
 
 // gitCrypt is what a file begins with that git-crypt encrypted as a whole.
@@ -85,13 +85,13 @@ func (w *work) encrypted(s *side, name string) *sealed {
 	data, err := readTree(s.tree, name)
 	o.opaque = bytes.HasPrefix(data, []byte(gitCrypt))
 	if err == nil && !o.opaque {
-		o.standIns, err = secrets.StandIns(name, data)
+		o.placeholders, err = secrets.Placeholders(name, data)
 	}
 	switch {
 	case err != nil:
 		o.err = err
 	case o.opaque:
-		o.standIns = map[string]any{}
+		o.placeholders = map[string]any{}
 	}
 	if id != "" {
 		w.secret.Add(id, o)
@@ -209,7 +209,7 @@ func (w *work) sealedSettings(ctx context.Context, r *plan.Release) error {
 		sides[n] = map[string]any{}
 		for _, name := range d.Secrets {
 			if o := w.encrypted(s, name); o.err == nil {
-				sides[n] = release.Merge(sides[n], o.standIns)
+				sides[n] = release.Merge(sides[n], o.placeholders)
 			}
 		}
 	}

@@ -89,7 +89,7 @@ func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
 		if i >= 0 && outranks(runs[i], r) {
 			// It may not have known that it speaks.
 			return false, c.once(ctx, "yields/"+r.ID, string(r.State), func(string) (string, error) {
-				c.queue.Add(key{kind: lookPull, number: n})
+				c.queue.Add(key{kind: keyPull, number: n})
 				return "", nil
 			})
 		}

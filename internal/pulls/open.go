@@ -24,7 +24,7 @@ func (c *Controller) pull(ctx context.Context, number int) error {
 	case pr.State == forge.Open:
 		return c.openPull(ctx, pr)
 	case pr.Merged:
-		c.queue.Add(key{kind: lookLanded, number: number})
+		c.queue.Add(key{kind: keyMerged, number: number})
 		return c.over(ctx, pr, "the pull request was merged")
 	default:
 		return c.over(ctx, pr, "the pull request was closed")
@@ -49,7 +49,7 @@ func (c *Controller) over(ctx context.Context, pr forge.PullRequest, why string)
 	defer c.mu.Unlock()
 	for n, other := range c.open {
 		if other.Head.Commit == pr.Head.Commit {
-			c.queue.Add(key{kind: lookPull, number: n})
+			c.queue.Add(key{kind: keyPull, number: n})
 		}
 	}
 	return nil
@@ -103,7 +103,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 		return err
 	}
 	if env.After != "" {
-		c.queue.Add(key{kind: lookPromotion, name: env.Name})
+		c.queue.Add(key{kind: keyPromotion, name: env.Name})
 	}
 	return c.mergeByItself(ctx, pr, now, current)
 }
@@ -111,7 +111,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 // seen says at once that a head which nobody has seen before is looked at.
 func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
 	at := statusKey(pr.Head.Commit, statusOf(model.PartPolicy))
-	if digest, _, err := c.o.Memory.Reported(ctx, at); err != nil || digest != "" {
+	if digest, _, err := c.o.Reports.Reported(ctx, at); err != nil || digest != "" {
 		return err
 	}
 	now, err := c.o.Repository.Now(ctx)

@@ -58,7 +58,7 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 		c.note(pr)
 		seen, fresh := before[pr.Number].again(pr.Updated, began)
 		if sightings[pr.Number] = seen; fresh {
-			c.queue.Add(key{kind: lookPull, number: pr.Number})
+			c.queue.Add(key{kind: keyPull, number: pr.Number})
 		}
 	}
 	// Last, so that what failed on the way is found once more.
@@ -137,7 +137,7 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	for n, pr := range c.open {
 		// A process that moved may judge every change otherwise.
 		if decides || err != nil || slices.ContainsFunc(moved, func(u forge.RefUpdate) bool { return u.Branch == pr.Base.Branch }) {
-			c.queue.Add(key{kind: lookPull, number: n})
+			c.queue.Add(key{kind: keyPull, number: n})
 		}
 	}
 	c.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	}
 	for _, env := range now.Environments {
 		if env.After != "" {
-			c.queue.Add(key{kind: lookPromotion, name: env.Name})
+			c.queue.Add(key{kind: keyPromotion, name: env.Name})
 		}
 	}
 	return nil

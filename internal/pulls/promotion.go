@@ -49,7 +49,7 @@ func (c *Controller) promotion(ctx context.Context, name string) error {
 			return err
 		}
 		c.note(pr)
-		c.queue.Add(key{kind: lookPull, number: pr.Number})
+		c.queue.Add(key{kind: keyPull, number: pr.Number})
 	}
 	// People may write what they like above the line.
 	above, was, _ := strings.Cut(pr.Body, marker("promotion"))
@@ -238,8 +238,8 @@ func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (mod
 	if err != nil {
 		return p, fmt.Errorf("merge the promotion %s: %w", pr.URL, err)
 	}
-	c.queue.Add(key{kind: lookForge})
-	c.queue.Add(key{kind: lookPull, number: pr.Number})
+	c.queue.Add(key{kind: keyForge})
+	c.queue.Add(key{kind: keyPull, number: pr.Number})
 	run, err := c.shipping(ctx, p.Into, p.Merge)
 	if err != nil {
 		return p, err
@@ -251,7 +251,7 @@ func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (mod
 // ready waits until the promotion pull request is there, at the head that was
 // judged, and its check has passed.
 func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRequest, error) {
-	if err := c.look(ctx, key{kind: lookPromotion, name: p.Into}); err != nil {
+	if err := c.reconcile(ctx, key{kind: keyPromotion, name: p.Into}); err != nil {
 		return forge.PullRequest{}, err
 	}
 	_, from, into, err := c.outlook(ctx, model.PromoteRequest{Environment: p.Into})
@@ -267,7 +267,7 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 			return pr, model.RefusedBy(fmt.Errorf("%s moved to %s meanwhile", from.Branch, short(pr.Head.Commit)), "look at what came, and promote again")
 		}
 		if open {
-			c.queue.Add(key{kind: lookPull, number: pr.Number})
+			c.queue.Add(key{kind: keyPull, number: pr.Number})
 			runs, err := c.checks(ctx, pr.Number)
 			if err != nil {
 				return pr, err
@@ -284,7 +284,7 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 					return pr, model.RefusedBy(fmt.Errorf("the promotion %s alters the process: %s", pr.URL, agreed.Pull.Part(model.PartProcess).Summary), "have a maintainer approve its head by a review")
 				}
 				// What the merge needs is to be at the forge before.
-				return pr, c.look(ctx, key{kind: lookPull, number: pr.Number})
+				return pr, c.reconcile(ctx, key{kind: keyPull, number: pr.Number})
 			}
 		}
 		if err := pause(ctx, 300*time.Millisecond); err != nil {

@@ -88,9 +88,9 @@ type Plans interface {
 	Plan(ctx context.Context, run string) (plan.Plan, error)
 }
 
-// Memory remembers what was reported. Losing it means that everything that is
+// ReportCache remembers what was reported. Losing it means that everything that is
 // recent is reported once more.
-type Memory interface {
+type ReportCache interface {
 	// Reported returns a digest of what was reported under a key, and the
 	// forge's id of it; both are "" when nothing was.
 	Reported(ctx context.Context, key string) (digest, ref string, err error)
@@ -103,7 +103,7 @@ type Options struct {
 	Engine     Engine
 	Repository Repository
 	Plans      Plans
-	Memory     Memory
+	Reports    ReportCache
 	// RunURL is the address of a run's page, PlanURL that of its plan.
 	RunURL, PlanURL func(run string) string
 	// HubURL is where a hub of that host name answers.
@@ -146,7 +146,7 @@ const (
 // New returns a controller. It asks nothing of anybody yet.
 func New(o Options) (*Controller, error) {
 	switch {
-	case o.Forge == nil, o.Engine == nil, o.Repository == nil, o.Plans == nil, o.Memory == nil:
+	case o.Forge == nil, o.Engine == nil, o.Repository == nil, o.Plans == nil, o.Reports == nil:
 		return nil, errors.New("pull requests: a part of the options is missing")
 	case o.RunURL == nil, o.PlanURL == nil, o.HubURL == nil:
 		return nil, errors.New("pull requests: an address of the options is missing")

@@ -30,20 +30,20 @@ func (k key) String() string {
 
 // Kinds of keys.
 const (
-	lookForge       = "forge"        // what no event told
-	lookPull        = "pull request" // one, open or not
-	lookLanded      = "merge"        // what became of a merged pull request
-	lookEnvironment = "environment"  // what its runs mean for pull requests
-	lookPromotion   = "promotion"    // into an environment
-	lookRevert      = "revert"       // of what made an environment fail
+	keyForge       = "forge"        // what no event told
+	keyPull        = "pull request" // one, open or not
+	keyMerged      = "merge"        // what became of a merged pull request
+	keyEnvironment = "environment"  // what its runs mean for pull requests
+	keyPromotion   = "promotion"    // into an environment
+	keyRevert      = "revert"       // of what made an environment fail
 )
 
 // The pause after a failure doubles up to the longest.
 const (
-	firstPause   = time.Second
-	longestPause = time.Minute
-	lookLimit    = 5 * time.Minute // of one look
-	toldEvery    = 30              // failures of one kind of look between two lines of the log
+	firstPause       = time.Second
+	longestPause     = time.Minute
+	reconcileTimeout = 5 * time.Minute // of one look
+	loggedEvery      = 30              // failures of one kind of look between two lines of the log
 )
 
 func newQueue() workqueue.TypedRateLimitingInterface[key] {
@@ -59,14 +59,14 @@ func (c *Controller) Run(ctx context.Context) {
 			}
 		})
 	}
-	c.queue.Add(key{kind: lookForge})
+	c.queue.Add(key{kind: keyForge})
 	tick := time.NewTicker(c.o.Poll)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			c.queue.Add(key{kind: lookForge})
+			c.queue.Add(key{kind: keyForge})
 		}
 	}
 	c.queue.ShutDown()
@@ -80,23 +80,23 @@ func (c *Controller) next(ctx context.Context) bool {
 		return false
 	}
 	defer c.queue.Done(k)
-	inner, cancel := context.WithTimeout(ctx, lookLimit)
+	inner, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
-	err := c.look(inner, k)
+	err := c.reconcile(inner, k)
 	switch {
 	case err == nil:
 		c.queue.Forget(k)
 	case ctx.Err() != nil:
 	default:
-		c.later(k, err)
+		c.requeue(k, err)
 	}
 	return true
 }
 
-// later has a key looked at again after a failure.
-func (c *Controller) later(k key, err error) {
+// requeue has a key reconciled again after a failure.
+func (c *Controller) requeue(k key, err error) {
 	until, passing := forge.Temporary(err)
-	if n := c.queue.NumRequeues(k); n == 0 || !passing && n%toldEvery == 0 {
+	if n := c.queue.NumRequeues(k); n == 0 || !passing && n%loggedEvery == 0 {
 		c.o.Logger.Warn("pull requests: to be tried again", "what", k.String(), "error", err)
 	}
 	if wait := time.Until(until); wait > 0 {
@@ -106,23 +106,24 @@ func (c *Controller) later(k key, err error) {
 	c.queue.AddRateLimited(k)
 }
 
-// look looks at one key. Whoever looks at the same one meanwhile waits.
-func (c *Controller) look(ctx context.Context, k key) error {
+// reconcile brings what one key names in line. Whoever reconciles the same one
+// meanwhile waits.
+func (c *Controller) reconcile(ctx context.Context, k key) error {
 	c.looking.LockKey(k.String())
 	defer func() { _ = c.looking.UnlockKey(k.String()) }() // it never fails
 	switch k.kind {
-	case lookForge:
+	case keyForge:
 		return c.poll(ctx)
-	case lookPull:
+	case keyPull:
 		return c.pull(ctx, k.number)
-	case lookLanded:
-		return c.landed(ctx, k.number)
-	case lookEnvironment:
+	case keyMerged:
+		return c.reportMerged(ctx, k.number)
+	case keyEnvironment:
 		return c.environment(ctx, k.name)
-	case lookPromotion:
+	case keyPromotion:
 		return c.promotion(ctx, k.name)
-	case lookRevert:
-		return c.takeBack(ctx, k.name)
+	case keyRevert:
+		return c.revertFailure(ctx, k.name)
 	}
 	return fmt.Errorf("there is no look at %q", k.kind)
 }
@@ -132,13 +133,13 @@ func (c *Controller) look(ctx context.Context, k key) error {
 func (c *Controller) Handle(e forge.Event) {
 	switch e := e.(type) {
 	case forge.PullRequestEvent:
-		c.queue.Add(key{kind: lookPull, number: e.Number})
+		c.queue.Add(key{kind: keyPull, number: e.Number})
 	case forge.ReviewEvent:
-		c.queue.Add(key{kind: lookPull, number: e.Number})
+		c.queue.Add(key{kind: keyPull, number: e.Number})
 	case forge.CommentEvent:
-		c.queue.Add(key{kind: lookPull, number: e.Number})
+		c.queue.Add(key{kind: keyPull, number: e.Number})
 	case forge.PushEvent:
-		c.queue.Add(key{kind: lookForge})
+		c.queue.Add(key{kind: keyForge})
 	case forge.CheckEvent:
 		go c.again(e)
 	}
@@ -148,9 +149,9 @@ func (c *Controller) Handle(e forge.Event) {
 func (c *Controller) Changed(r model.Run) {
 	switch {
 	case r.Kind == model.CheckPull && r.Pull != nil:
-		c.queue.Add(key{kind: lookPull, number: r.Pull.Number})
+		c.queue.Add(key{kind: keyPull, number: r.Pull.Number})
 	case r.Environment != "" && r.Kind != model.Verify:
-		c.queue.Add(key{kind: lookEnvironment, name: r.Environment})
+		c.queue.Add(key{kind: keyEnvironment, name: r.Environment})
 	}
 }
 

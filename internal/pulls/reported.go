@@ -18,7 +18,7 @@ import (
 func (c *Controller) once(ctx context.Context, key, content string, do func(ref string) (string, error)) error {
 	sum := sha256.Sum256([]byte(content))
 	digest := hex.EncodeToString(sum[:16])
-	before, ref, err := c.o.Memory.Reported(ctx, key)
+	before, ref, err := c.o.Reports.Reported(ctx, key)
 	if err != nil || before == digest {
 		return err
 	}
@@ -27,7 +27,7 @@ func (c *Controller) once(ctx context.Context, key, content string, do func(ref 
 	}
 	// It is done, whatever happens to the process: forgetting would only mean
 	// to do it again.
-	return c.o.Memory.SetReported(context.WithoutCancel(ctx), key, digest, ref)
+	return c.o.Reports.SetReported(context.WithoutCancel(ctx), key, digest, ref)
 }
 
 func statusKey(commit, name string) string { return "status/" + commit + "/" + name }

@@ -20,9 +20,9 @@ const revertBranch = "revert-"
 // another one.
 func autoKey(number int) string { return fmt.Sprintf("merge/%d", number) }
 
-// takeBack opens a pull request that reverts what made the newest run of an
+// revertFailure opens a pull request that reverts what made the newest run of an
 // environment fail.
-func (c *Controller) takeBack(ctx context.Context, name string) error {
+func (c *Controller) revertFailure(ctx context.Context, name string) error {
 	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
 		return ctx.Err() // without a process nothing is taken back by itself
@@ -44,7 +44,7 @@ func (c *Controller) takeBack(ctx context.Context, name string) error {
 		return err
 	}
 	asked := fmt.Sprintf("revert/%d", culprit.Number)
-	if digest, _, err := c.o.Memory.Reported(ctx, asked); err != nil || digest != "" {
+	if digest, _, err := c.o.Reports.Reported(ctx, asked); err != nil || digest != "" {
 		return err
 	}
 	why := fmt.Sprintf("It failed in %s: %s\n\nThe log is in [run %s](%s).", env.Name, report.Escape(forge.Shorten(firstLine(failed.Reason), 500)), failed.ID, c.o.RunURL(failed.ID))
@@ -67,7 +67,7 @@ func (c *Controller) takeBack(ctx context.Context, name string) error {
 	if err := c.comment(ctx, culprit.Number, "revert", note+"\n"); err != nil {
 		return err
 	}
-	return c.o.Memory.SetReported(ctx, asked, failed.ID, fmt.Sprint(opened))
+	return c.o.Reports.SetReported(ctx, asked, failed.ID, fmt.Sprint(opened))
 }
 
 // forgeWill says that a failure passes.
@@ -243,12 +243,12 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 		return 0, err
 	}
 	if auto {
-		if err := c.o.Memory.SetReported(ctx, autoKey(opened.Number), commit, pr.Base.Branch); err != nil {
+		if err := c.o.Reports.SetReported(ctx, autoKey(opened.Number), commit, pr.Base.Branch); err != nil {
 			return 0, err
 		}
 	}
 	c.note(opened)
-	c.queue.Add(key{kind: lookPull, number: opened.Number})
+	c.queue.Add(key{kind: keyPull, number: opened.Number})
 	return opened.Number, nil
 }
 
@@ -265,7 +265,7 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	}
 	// Of what hubship pushed itself, and of that alone: anybody who may write
 	// can push to the branch.
-	commit, base, err := c.o.Memory.Reported(ctx, autoKey(pr.Number))
+	commit, base, err := c.o.Reports.Reported(ctx, autoKey(pr.Number))
 	if err != nil || commit != pr.Head.Commit || base != pr.Base.Branch {
 		return err
 	}

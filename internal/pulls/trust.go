@@ -72,7 +72,7 @@ func (c *Controller) trust(ctx context.Context, account int64) error {
 	if account == 0 {
 		return nil
 	}
-	return c.o.Memory.SetReported(ctx, TrustKey(c.o.Forge.Repository(), account), "merged", "")
+	return c.o.Reports.SetReported(ctx, TrustKey(c.o.Forge.Repository(), account), "merged", "")
 }
 
 // earned trusts the author of a merged pull request, if somebody who may write
@@ -96,7 +96,7 @@ func (c *Controller) trusts(ctx context.Context, account int64) (bool, error) {
 	if account == 0 {
 		return false, nil
 	}
-	digest, _, err := c.o.Memory.Reported(ctx, TrustKey(c.o.Forge.Repository(), account))
+	digest, _, err := c.o.Reports.Reported(ctx, TrustKey(c.o.Forge.Repository(), account))
 	return digest != "", err
 }
 
@@ -236,13 +236,13 @@ func (c *Controller) Rerun(ctx context.Context, number int, by string) error {
 	if _, err := c.check(ctx, runs, want, "asked for by "+by); err != nil {
 		return err
 	}
-	c.queue.Add(key{kind: lookPull, number: number})
+	c.queue.Add(key{kind: keyPull, number: number})
 	return nil
 }
 
 // again makes the check once more that somebody asked for at the forge.
 func (c *Controller) again(e forge.CheckEvent) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), reconcileTimeout)
 	defer cancel()
 	c.mu.Lock()
 	var numbers []int

@@ -84,7 +84,7 @@ func (w *world) restart() {
 		w.end()
 	}
 	c, err := pulls.New(pulls.Options{
-		Forge: w.looks, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Memory: w.memory, Poll: 50 * time.Millisecond,
+		Forge: w.looks, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Reports: w.memory, Poll: 50 * time.Millisecond,
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },

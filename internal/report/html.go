@@ -52,25 +52,25 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 func HTML(w io.Writer, p plan.Plan, o Options) error {
 	v := newView(p, o)
 	data := struct {
-		View     *view
-		Process  string
-		Changes  []model.ProcessChange
-		Note     string
-		Plan     plan.Plan
-		Title    string
-		Verdict  fact
-		Facts    []fact
-		Commits  string
-		Effects  []effect
-		Blocks   []block
-		Reasons  []reasons
-		Dark     []dark
-		StandIns []string
-		Packaged string
-		Few      bool // so few groups that they can stand open
+		View         *view
+		Process      string
+		Changes      []model.ProcessChange
+		Note         string
+		Plan         plan.Plan
+		Title        string
+		Verdict      fact
+		Facts        []fact
+		Commits      string
+		Effects      []effect
+		Blocks       []block
+		Reasons      []reasons
+		Dark         []dark
+		Placeholders []string
+		Packaged     string
+		Few          bool // so few groups that they can stand open
 	}{
 		View: v, Plan: p, Title: clean(o.Title), Verdict: v.verdict(), Facts: v.facts()[1:], Commits: v.commits(),
-		Effects: v.effects, Blocks: v.blocks, Reasons: v.reasons, Dark: v.dark, StandIns: v.standIns(), Packaged: v.packaged(), Few: len(v.blocks) <= 3,
+		Effects: v.effects, Blocks: v.blocks, Reasons: v.reasons, Dark: v.dark, Placeholders: v.placeholders(), Packaged: v.packaged(), Few: len(v.blocks) <= 3,
 	}
 	if data.Process = v.processTitle(); data.Process != "" {
 		lines := v.processLines()

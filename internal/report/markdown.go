@@ -457,7 +457,7 @@ func fence(indent string, lines []string) string {
 
 func (m *markdown) standing() string {
 	var b strings.Builder
-	files := m.standIns()
+	files := m.placeholders()
 	for i, f := range files {
 		if i == mdRows {
 			b.WriteString(mdMore(len(files)-i, "file"))

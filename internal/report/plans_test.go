@@ -119,7 +119,7 @@ func chartBump() plan.Plan {
 			if env == "prod" {
 				r.Impact.Active = &users
 			}
-			r.StandIns = []string{fmt.Sprintf("deployments/%s/secrets/%s.yaml", hub, env)}
+			r.Placeholders = []string{fmt.Sprintf("deployments/%s/secrets/%s.yaml", hub, env)}
 			p.Releases = append(p.Releases, r)
 		}
 	}

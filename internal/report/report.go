@@ -337,11 +337,11 @@ func (v *view) why() {
 	}
 }
 
-// standIns are the encrypted files whose values were stood in for.
-func (v *view) standIns() []string {
+// placeholders are the encrypted files whose values were stood in for.
+func (v *view) placeholders() []string {
 	var out []string
 	for _, r := range v.plan.Releases {
-		out = append(out, r.StandIns...)
+		out = append(out, r.Placeholders...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

@@ -85,7 +85,7 @@ func (v *view) facts() []fact {
 			out = append(out, fact{"Submodule", s.Path + " goes back to an older commit", "warn"})
 		}
 	}
-	if files := v.standIns(); len(files) > 0 {
+	if files := v.placeholders(); len(files) > 0 {
 		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: made-up values stand in, the same on both sides", count(len(files), "encrypted file"))})
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {

@@ -149,7 +149,7 @@ func TestBounds(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := StandIns("x.yaml", []byte(tt.data)); err == nil && name != "split key" {
+		if _, err := Placeholders("x.yaml", []byte(tt.data)); err == nil && name != "split key" {
 			t.Errorf("%s: stand-ins are made", name)
 		}
 		if took := time.Since(began); took > 5*time.Second {

@@ -87,7 +87,7 @@ func shownStatus(ctx context.Context, st model.Status) model.Status {
 			run := shown(ctx, *e.Active)
 			e.Active = &run
 		}
-		releases := make([]model.ReleaseStanza, len(e.Releases))
+		releases := make([]model.ReleaseStatus, len(e.Releases))
 		for j, rel := range e.Releases {
 			if rel.Evidence != nil {
 				ev := *rel.Evidence

@@ -30,7 +30,7 @@ const (
 
 func (told) Status(context.Context) (model.Status, error) {
 	run := deployRun
-	return model.Status{Environments: []model.EnvironmentStatus{{Name: "staging", Active: &run, Releases: []model.ReleaseStanza{{
+	return model.Status{Environments: []model.EnvironmentStatus{{Name: "staging", Active: &run, Releases: []model.ReleaseStatus{{
 		Observed: model.Observed{Target: model.Target{Hub: hubName}},
 		Evidence: &model.Evidence{Verified: model.Verification{Passed: true, Checks: []model.Check{{Name: "kernel starts", Log: inLog}}}}}}}}}, nil
 }

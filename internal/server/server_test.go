@@ -60,7 +60,7 @@ func (s *service) Status(context.Context) (model.Status, error) {
 		return model.Status{}, s.broken
 	}
 	return model.Status{Version: "v1", Repository: "http://localhost:8080/git/deployment.git", Environments: []model.EnvironmentStatus{
-		{Name: "staging", Branch: "staging", Commit: strings.Repeat("a", 40), Releases: []model.ReleaseStanza{{
+		{Name: "staging", Branch: "staging", Commit: strings.Repeat("a", 40), Releases: []model.ReleaseStatus{{
 			Observed: model.Observed{Target: datahub, Status: model.Deployed, Revision: 3, Waiting: s.waiting}, URL: "http://datahub-staging.localhost:8080/"}}},
 		{Name: "prod", Branch: "prod", After: "staging"},
 	}}, nil

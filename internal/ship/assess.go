@@ -9,8 +9,8 @@ import (
 	"github.com/hubship/hubship/internal/plan"
 )
 
-// ruling is what the policy says of a pull request.
-type ruling struct {
+// policyResult is what the policy says of a pull request.
+type policyResult struct {
 	verdict
 	Environment string // that the base drives
 	After       string // the environment before that one
@@ -21,9 +21,9 @@ type ruling struct {
 
 // policy judges where the change may go, by what the base describes, and that
 // it brings no credential. It runs nothing of the change.
-func (k checking) policy(ctx context.Context) (ruling, error) {
+func (k checking) policy(ctx context.Context) (policyResult, error) {
 	p := k.run.Pull.PullRequest
-	var u ruling
+	var u policyResult
 	now, err := k.Repository.Now(ctx)
 	if err != nil && (ctx.Err() != nil || p.Base != now.Branch) {
 		return u, err
@@ -107,7 +107,7 @@ type imageWork struct {
 }
 
 // plan plans what the merge does, and finds out what there is to run.
-func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
+func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 	p := k.run.Pull.PullRequest
 	q := AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head, Branch: p.Base}
 	if u.Promotion {
@@ -138,7 +138,7 @@ func (k checking) plan(ctx context.Context, u ruling) (assessed, error) {
 }
 
 // work finds out which tests the change concerns and which images it alters.
-func (k checking) work(ctx context.Context, u ruling, found Assessment) (checkWork, error) {
+func (k checking) work(ctx context.Context, u policyResult, found Assessment) (checkWork, error) {
 	w := checkWork{Merged: found.Merged}
 	fleet, err := k.fleet(ctx, found.Merged)
 	if err != nil {

@@ -114,7 +114,7 @@ func (e *Engine) checkSteps(ctx dbos.Context, r model.Run) (model.Run, error) {
 	if err != nil {
 		return r, err
 	}
-	k.judge(model.PartPolicy, ruled.Took, ruled.ending, ruled.Value.verdict)
+	k.setPart(model.PartPolicy, ruled.Took, ruled.ending, ruled.Value.verdict)
 	switch {
 	case ruled.Err != "":
 		return k.finish(ctx)
@@ -143,7 +143,7 @@ func (e *Engine) checkSteps(ctx dbos.Context, r model.Run) (model.Run, error) {
 	}
 	r.Durations.Plan = planned.Took
 	r.Pull.Merged, r.Pull.Process = planned.Value.Merged, planned.Value.Process
-	k.judge(model.PartPlan, planned.Took, planned.ending, planned.Value.verdict)
+	k.setPart(model.PartPlan, planned.Took, planned.ending, planned.Value.verdict)
 	k.judgeProcess(planned.Value, planned.Err)
 	switch {
 	case planned.Err != "":
@@ -199,8 +199,8 @@ type verdict struct {
 	Problems []model.Remark
 }
 
-// judge sets a part by what its step came to.
-func (k checking) judge(name string, took time.Duration, x ending, v verdict) {
+// setPart sets a part by what its step came to.
+func (k checking) setPart(name string, took time.Duration, x ending, v verdict) {
 	p := k.run.Pull.Part(name)
 	p.Took, p.Problems = took, v.Problems
 	switch {

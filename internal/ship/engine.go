@@ -98,7 +98,7 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 		opts.Checks = 2
 	}
 	if opts.Changed != nil {
-		ports.History = told{ports.History, opts.Changed}
+		ports.History = notifyingHistory{ports.History, opts.Changed}
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -161,14 +161,14 @@ func (e *Engine) Launch(ctx context.Context) error {
 	return nil
 }
 
-// told is a History that tells of each run that is recorded.
-type told struct {
+// notifyingHistory is a History that tells of each run that is recorded.
+type notifyingHistory struct {
 	History
 	changed func(model.Run)
 }
 
 // Put implements History.
-func (t told) Put(ctx context.Context, r model.Run) error {
+func (t notifyingHistory) Put(ctx context.Context, r model.Run) error {
 	if err := t.History.Put(ctx, r); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 	k.show(ctx)
 
 	if len(tests) > 0 {
-		var all tally
+		var all aggregate
 		for i, ch := range tests {
 			out := <-ch
 			if out.Err != nil {
@@ -65,11 +65,11 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 			k.run.Pull.Tests = append(k.run.Pull.Tests, t)
 			all.add(t.Name, out.Result.ending, t.Passed || t.Skipped != "", t.Reason)
 		}
-		k.judge(model.PartTests, time.Since(began), all.ending, all.verdict(passedTests(k.run.Pull.Tests)))
+		k.setPart(model.PartTests, time.Since(began), all.ending, all.verdict(passedTests(k.run.Pull.Tests)))
 		k.show(ctx)
 	}
 	if len(images) > 0 {
-		var all tally
+		var all aggregate
 		for i, ch := range images {
 			out := <-ch
 			if out.Err != nil {
@@ -88,19 +88,19 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 			k.run.Durations.Build = max(k.run.Durations.Build, c.Took)
 			all.add(c.ID, out.Result.ending, reason == "", reason)
 		}
-		k.judge(model.PartImages, time.Since(began), all.ending, all.verdict(builtImages(k.run.Pull.Images)))
+		k.setPart(model.PartImages, time.Since(began), all.ending, all.verdict(builtImages(k.run.Pull.Images)))
 	}
 	return nil
 }
 
-// tally folds the outcomes of several steps into that of a part: what ended it
+// aggregate folds the outcomes of several steps into that of a part: what ended it
 // from outside first, then what the change is at fault for, then what it is not.
-type tally struct {
+type aggregate struct {
 	ending
 	failed []string
 }
 
-func (t *tally) add(name string, x ending, passed bool, reason string) {
+func (t *aggregate) add(name string, x ending, passed bool, reason string) {
 	switch {
 	case x.Superseded, x.Cancelled:
 		t.ending = x
@@ -111,7 +111,7 @@ func (t *tally) add(name string, x ending, passed bool, reason string) {
 	}
 }
 
-func (t *tally) verdict(good string) verdict {
+func (t *aggregate) verdict(good string) verdict {
 	if len(t.failed) == 0 {
 		return verdict{Summary: good}
 	}

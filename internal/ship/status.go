@@ -58,7 +58,7 @@ func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.En
 	if err != nil {
 		return err
 	}
-	s.Releases = make([]model.ReleaseStanza, len(desired))
+	s.Releases = make([]model.ReleaseStatus, len(desired))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, d := range desired {
@@ -70,8 +70,8 @@ func (e *Engine) environmentStatus(ctx context.Context, name string, s *model.En
 	return group.Wait()
 }
 
-func (e *Engine) releaseStatus(ctx context.Context, d model.Desired) model.ReleaseStanza {
-	st := model.ReleaseStanza{Observed: model.Observed{Target: d.Target, Status: model.Absent}, URL: e.opts.HubURL(d.Target.Host)}
+func (e *Engine) releaseStatus(ctx context.Context, d model.Desired) model.ReleaseStatus {
+	st := model.ReleaseStatus{Observed: model.Observed{Target: d.Target, Status: model.Absent}, URL: e.opts.HubURL(d.Target.Host)}
 	if d.Invalid != "" {
 		st.Error = d.Invalid
 		return st

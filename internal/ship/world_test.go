@@ -90,7 +90,7 @@ type commit struct {
 // record is one Helm revision.
 type record struct {
 	inputs, commit string
-	status         model.ReleaseStatus
+	status         model.HelmStatus
 }
 
 func newWorld() *world {

@@ -25,7 +25,7 @@ type Builder struct {
 	own       ownRegistry
 	client    *client.Client
 	slots     chan struct{}
-	flights   flights
+	flights   buildGroup
 }
 
 // New returns a Builder. Neither BuildKit nor the registry is contacted yet.

@@ -99,7 +99,7 @@ func (r *Releases) uses(ctx context.Context, u model.Upgrade, ch *chart.Chart, v
 		return out
 	}
 	t := u.Desired.Target
-	made, err := r.renderer.renderChart(ctx, c, RenderRequest{Chart: u.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: values, Steady: true})
+	made, err := r.renderer.renderChart(ctx, c, RenderRequest{Chart: u.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: values, Deterministic: true})
 	if err != nil {
 		return out
 	}

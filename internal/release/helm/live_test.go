@@ -140,7 +140,7 @@ func greet(s string) map[string]string {
 	return map[string]string{"config/staging.yaml": "greeting: " + s + "\n"}
 }
 
-func (w *world) expect(obs model.Observed, status model.ReleaseStatus, revision, good int, inputs string) {
+func (w *world) expect(obs model.Observed, status model.HelmStatus, revision, good int, inputs string) {
 	w.t.Helper()
 	if obs.Status != status || obs.Revision != revision || obs.Good != good || obs.Inputs != inputs {
 		w.t.Errorf("observed %s revision %d good %d inputs %q, want %s %d %d %q\n%s",
@@ -338,7 +338,7 @@ func TestPendingIsRecovered(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.upgrade("1", greet("one")))
 			w.left(status, true, 0)
-			w.expect(w.observe(), model.ReleaseStatus(status), 2, 1, "left")
+			w.expect(w.observe(), model.HelmStatus(status), 2, 1, "left")
 			w.expect(w.must(w.upgrade("2", greet("two"))), model.Deployed, 3, 3, "2")
 			if !strings.Contains(w.logged(), "was left "+string(status)) {
 				t.Errorf("the log does not say so: %s", w.logged())

@@ -72,7 +72,7 @@ func (up *upgrade) bounded(ctx context.Context, ch *chart.Chart) error {
 	}
 	t := up.Desired.Target
 	_, err := up.r.renderer.renderChart(ctx, c, RenderRequest{
-		Chart: up.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: up.values, Steady: true, NoObjects: true,
+		Chart: up.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: up.values, Deterministic: true, NoObjects: true,
 	})
 	var failed *TemplateError
 	var bound *boundError

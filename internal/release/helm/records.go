@@ -52,7 +52,7 @@ func own(labels map[string]string, revision int) bool {
 // head is what labels alone tell about a record of Helm's.
 type head struct {
 	revision int
-	status   model.ReleaseStatus
+	status   model.HelmStatus
 	own      bool // hubship made it; the rest is empty otherwise
 	inputs   string
 	commit   string
@@ -73,7 +73,7 @@ func heads(ctx context.Context, conn *cluster.Conn, t model.Target) ([]head, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: Helm's record %s has no version", t, item.Name)
 		}
-		h := head{revision: revision, status: model.ReleaseStatus(item.Labels["status"])}
+		h := head{revision: revision, status: model.HelmStatus(item.Labels["status"])}
 		if own(item.Labels, revision) {
 			h.own, h.inputs, h.commit, h.run = true, item.Labels[labelInputs], item.Labels[labelCommit], item.Labels[labelRun]
 		}
@@ -171,10 +171,18 @@ func origin(r *rspb.Release, byRevision map[int]*rspb.Release) int {
 	return r.Version
 }
 
+// sameInputs says whether two records were made from the same inputs; false when
+// one of them was made by hand, or there is none.
+func sameInputs(a, b *rspb.Release) bool {
+	return a != nil && b != nil && own(a.Labels, a.Version) && own(b.Labels, b.Version) &&
+		a.Labels[labelInputs] != "" && a.Labels[labelInputs] == b.Labels[labelInputs]
+}
+
 // good returns the newest revision that was deployed and not rolled away from,
 // or 0. The records are newest first. With skip, that revision and all with
 // its contents or rolled away from by it are passed over: what was good
-// before it.
+// before it. Every deploy makes a revision, so the same contents can come again
+// under another commit.
 func good(records []*rspb.Release, skip int) int {
 	byRevision := make(map[int]*rspb.Release, len(records))
 	for _, r := range records {
@@ -189,6 +197,9 @@ func good(records []*rspb.Release, skip int) int {
 			// Everything since the origin of what is skipped was rolled away
 			// from, or is the same.
 			below = min(below, origin(r, byRevision))
+			continue
+		}
+		if sameInputs(r, byRevision[skip]) {
 			continue
 		}
 		return r.Version

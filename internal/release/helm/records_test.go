@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,6 +59,22 @@ func TestGood(t *testing.T) {
 				t.Errorf("got revision %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestGoodBeforeTheSameAgain deploys what ran before a failure once more, as the
+// revert of a change does.
+func TestGoodBeforeTheSameAgain(t *testing.T) {
+	records := revisions("superseded", "superseded", "failed", "superseded>2", "deployed")
+	for _, r := range records {
+		inputs := map[int]string{1: "a", 2: "b", 3: "c", 4: "b", 5: "b"}[r.Version]
+		r.Labels = map[string]string{labelRevision: strconv.Itoa(r.Version), labelInputs: inputs}
+	}
+	if got := good(records, 5); got != 1 {
+		t.Errorf("got revision %d, want the newest that is something else, 1", got)
+	}
+	if got := good(records, 0); got != 5 {
+		t.Errorf("got revision %d, want the newest, 5", got)
 	}
 }
 

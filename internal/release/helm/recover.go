@@ -26,7 +26,7 @@ import (
 const foreignPending = 5 * time.Minute
 
 // uninstalling is Helm's status of a release whose removal was begun.
-const uninstalling model.ReleaseStatus = "uninstalling"
+const uninstalling model.HelmStatus = "uninstalling"
 
 // recoverPending marks operations that were started and never finished as
 // failed, which is what Helm itself would have done, so that the release can

@@ -89,9 +89,9 @@ type RenderRequest struct {
 	Release   string
 	Namespace string
 	Values    map[string]any // of the values files, merged; not changed
-	// Steady gives template functions that draw at random, or read the clock,
+	// Deterministic gives template functions that draw at random, or read the clock,
 	// fixed values, so that two renders can be compared.
-	Steady bool
+	Deterministic bool
 	// NoObjects leaves Rendered.Objects out.
 	NoObjects bool
 }
@@ -153,7 +153,7 @@ func (r *Renderer) renderChart(ctx context.Context, c *compiled, q RenderRequest
 	if err != nil {
 		return nil, err
 	}
-	files, err := set.execute(ctx, ch, top, q.Steady)
+	files, err := set.execute(ctx, ch, top, q.Deterministic)
 	if err != nil {
 		return nil, err
 	}

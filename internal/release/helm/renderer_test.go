@@ -363,7 +363,7 @@ func TestSteadyRendersAreEqual(t *testing.T) {
 	tree := chartOf(map[string]string{"c/templates/t.yaml": all.String()})
 	var outs [2][]byte
 	for i := range outs {
-		out, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "c", Release: "rel", Steady: true})
+		out, err := NewRenderer(RendererOptions{}).Render(t.Context(), RenderRequest{Tree: tree, Chart: "c", Release: "rel", Deterministic: true})
 		if err != nil {
 			t.Fatal(err)
 		}

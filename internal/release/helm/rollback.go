@@ -115,7 +115,7 @@ func (rb *rollback) choose(records []*rspb.Release) (target *rspb.Release, done 
 			skip = newest.Version
 		}
 		if revision = good(records, skip); revision == 0 {
-			return nil, false, model.WithHint(errors.New("no earlier revision was ever good"), "deploy a commit that is known to work")
+			return nil, false, model.WithHint(errors.New("no earlier revision with other contents was ever good"), "deploy a commit that is known to work")
 		}
 	}
 	for _, rec := range records {

@@ -37,7 +37,7 @@ func (up *upgrade) shadow(ctx context.Context) shadow {
 	}
 	t := up.Desired.Target
 	out, err := up.r.renderer.Render(ctx, RenderRequest{
-		Tree: up.Tree, Chart: up.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: values, Steady: true,
+		Tree: up.Tree, Chart: up.Desired.Chart, Release: t.Release, Namespace: t.Namespace, Values: values, Deterministic: true,
 	})
 	if err != nil {
 		return shadow{err: err}

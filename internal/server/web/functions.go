@@ -191,7 +191,7 @@ func changeOf(i model.ImageCheck) string {
 // standing is a release's state in a word, with its colour.
 type standing struct{ Word, Tone string }
 
-func standingOf(r model.ReleaseStanza) standing {
+func standingOf(r model.ReleaseStatus) standing {
 	o := r.Observed
 	switch {
 	case r.Error != "":

@@ -98,10 +98,10 @@ func installation() *source {
 			{Seq: 2, Time: at, Level: model.LevelDebug, Scope: "image datahub/user", Text: "\x1b[1;32mCollecting\x1b[0m emoji\x07\u009b\u2066"}},
 		status: model.Status{Version: "v1", Forge: &model.ForgeStatus{Repository: "hubs/deployment", URL: "http://localhost:8080/forge/hubs/deployment", Open: 3, Polled: at, Trouble: "no route: " + nasty}, Repository: "http://localhost:8080/git/deployment.git", Problems: []string{"cluster campus: " + nasty},
 			Environments: []model.EnvironmentStatus{
-				{Name: "staging", Branch: "staging", Commit: run.Commit, Subject: nasty, Releases: []model.ReleaseStanza{
+				{Name: "staging", Branch: "staging", Commit: run.Commit, Subject: nasty, Releases: []model.ReleaseStatus{
 					{Observed: model.Observed{Target: target("staging"), Status: model.Deployed, Revision: 7, Commit: run.Commit, Ready: true, Updated: at}, URL: "http://datahub-staging.localhost:8080/",
 						Evidence: &model.Evidence{Commit: run.Commit, Run: "r1", Verified: *proof}, Halt: &model.Halt{Hub: "datahub", Reason: nasty, Run: "r1", Since: at}}}},
-				{Name: "prod", Branch: "prod", After: "staging", Active: &active, Releases: []model.ReleaseStanza{
+				{Name: "prod", Branch: "prod", After: "staging", Active: &active, Releases: []model.ReleaseStatus{
 					{Observed: model.Observed{Target: target("prod"), Status: model.PendingUpgrade, Waiting: []string{nasty}}, URL: "javascript:alert(1)", Error: nasty}}},
 			}},
 	}

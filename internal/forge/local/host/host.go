@@ -123,9 +123,9 @@ func (h *Host) Close() error {
 	return errors.Join(append(errs, h.Store.Close())...)
 }
 
-// Hear sets who is told of events, once they are in the database. It is called
+// Subscribe sets who is told of events, once they are in the database. It is called
 // before the Host is used.
-func (h *Host) Hear(fn func(context.Context, Event)) { h.hear = fn }
+func (h *Host) Subscribe(fn func(context.Context, Event)) { h.hear = fn }
 
 // Event is something that happened, for webhooks.
 type Event struct {
@@ -159,8 +159,8 @@ func (h *Host) tell(ctx context.Context, events ...Event) {
 	}
 }
 
-// Tell tells of an event that a caller brought about in the Store itself.
-func (h *Host) Tell(ctx context.Context, e Event) { h.tell(ctx, e) }
+// Publish tells of an event that a caller brought about in the Store itself.
+func (h *Host) Publish(ctx context.Context, e Event) { h.tell(ctx, e) }
 
 // Git returns the opened repository. It is the Host's, not to be closed.
 func (h *Host) Git(repo store.Repository) (*git.Repo, error) {

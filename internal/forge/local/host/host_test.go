@@ -65,7 +65,7 @@ func (b *bench) start(t *testing.T) {
 	if b.Host, err = Open(context.WithoutCancel(t.Context()), Options{Root: filepath.Join(b.dir, "git"), Database: filepath.Join(b.dir, "forge.db")}); err != nil {
 		t.Fatal(err)
 	}
-	b.Hear(func(_ context.Context, e Event) {
+	b.Subscribe(func(_ context.Context, e Event) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(b.events, e)

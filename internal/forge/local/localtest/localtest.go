@@ -80,7 +80,7 @@ func StartWith(t *testing.T, opts host.Options) *Forge {
 	sender := hooks.New(f.Host.Store, []time.Duration{10 * time.Millisecond}, log)
 	api, err := rest.New(rest.Options{Host: f.Host, Sender: sender, URL: f.URL + "/api/v3", GitURL: f.URL + "/git", WebURL: f.URL + "/forge", Log: log})
 	f.ok(err)
-	f.Host.Hear(api.Hear)
+	f.Host.Subscribe(api.Hear)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	sent := make(chan struct{})
 	go func() { defer close(sent); sender.Run(ctx) }()

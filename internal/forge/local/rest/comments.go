@@ -134,7 +134,7 @@ func (c *call) createComment() error {
 	if err := c.store.AddComment(c.ctx, &m); err != nil {
 		return err
 	}
-	c.host.Tell(c.ctx, host.Event{Name: "issue_comment", Action: "created", Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m})
+	c.host.Publish(c.ctx, host.Event{Name: "issue_comment", Action: "created", Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m})
 	return c.answerComment(http.StatusCreated, m)
 }
 
@@ -213,7 +213,7 @@ func (c *call) tellComment(action string, m store.Comment, before string) error 
 	if err != nil {
 		return err
 	}
-	c.host.Tell(c.ctx, host.Event{Name: "issue_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m, Before: before})
+	c.host.Publish(c.ctx, host.Event{Name: "issue_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Comment: &m, Before: before})
 	return nil
 }
 
@@ -479,7 +479,7 @@ func (c *call) tellLabels(number int64, before []store.Label) error {
 	for action, lists := range map[string][2][]store.Label{"labeled": {after, before}, "unlabeled": {before, after}} {
 		for _, l := range lists[0] {
 			if !slices.Contains(lists[1], l) {
-				c.host.Tell(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Label: &l})
+				c.host.Publish(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Label: &l})
 			}
 		}
 	}

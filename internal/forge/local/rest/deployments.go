@@ -129,7 +129,7 @@ func (c *call) createDeployment() error {
 	if err := c.store.AddDeployment(c.ctx, &d); err != nil {
 		return err
 	}
-	c.host.Tell(c.ctx, host.Event{Name: "deployment", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d})
+	c.host.Publish(c.ctx, host.Event{Name: "deployment", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d})
 	return c.answerDeployment(http.StatusCreated, d)
 }
 
@@ -248,7 +248,7 @@ func (c *call) createDeploymentStatus() error {
 		return err
 	}
 	if s.State != store.Inactive { // of which GitHub tells nobody
-		c.host.Tell(c.ctx, host.Event{Name: "deployment_status", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d, DeploymentStatus: &s})
+		c.host.Publish(c.ctx, host.Event{Name: "deployment_status", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d, DeploymentStatus: &s})
 	}
 	return c.answerDeploymentStatus(http.StatusCreated, s)
 }

@@ -81,7 +81,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.host.Hear(api.Hear)
+	w.host.Subscribe(api.Hear)
 	opts := local.Options{Token: strings.Repeat("s", 40)}
 	w.host.Serve(&opts)
 	git, err := local.New(opts)

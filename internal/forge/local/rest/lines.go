@@ -254,7 +254,7 @@ func (c *call) addLineComment(p store.Pull, m *store.LineComment) error {
 }
 
 func (c *call) tellLine(action string, p store.Pull, m store.LineComment, before string) {
-	c.host.Tell(c.ctx, host.Event{Name: "pull_request_review_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Line: &m, Before: before})
+	c.host.Publish(c.ctx, host.Event{Name: "pull_request_review_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Line: &m, Before: before})
 }
 
 // lineCommentOf returns the comment of the path and its pull request.

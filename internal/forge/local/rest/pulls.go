@@ -338,7 +338,7 @@ func (c *call) changePull(in pullInput) (store.Pull, error) {
 		}
 	}
 	if edited {
-		c.host.Tell(c.ctx, host.Event{Name: "pull_request", Action: "edited", Repo: c.repo, Sender: c.who, Pull: &p})
+		c.host.Publish(c.ctx, host.Event{Name: "pull_request", Action: "edited", Repo: c.repo, Sender: c.who, Pull: &p})
 	}
 	switch {
 	case in.State != nil && *in.State == "closed":

@@ -211,7 +211,7 @@ func (c *call) createReview() error {
 
 func (c *call) tellReview(action string, p store.Pull, r store.Review) {
 	if r.State != store.Pending {
-		c.host.Tell(c.ctx, host.Event{Name: "pull_request_review", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Review: &r})
+		c.host.Publish(c.ctx, host.Event{Name: "pull_request_review", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Review: &r})
 	}
 }
 
@@ -373,7 +373,7 @@ func (c *call) request() error {
 		if err := change(c.ctx, p.ID, u.ID); err != nil {
 			return err
 		}
-		c.host.Tell(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Asked: &u})
+		c.host.Publish(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Asked: &u})
 	}
 	o, err := c.simplePull(c.ctx, c.repo, p)
 	if err != nil {

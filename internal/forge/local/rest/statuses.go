@@ -99,7 +99,7 @@ func (c *call) createStatus() error {
 		return err
 	}
 	if recorded {
-		c.host.Tell(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
+		c.host.Publish(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
 	}
 	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
@@ -338,7 +338,7 @@ func (c *call) updateCheck() error {
 }
 
 func (c *call) tellCheck(action string, k store.Check) {
-	c.host.Tell(c.ctx, host.Event{Name: "check_run", Action: action, Repo: c.repo, Sender: c.who, Check: &k})
+	c.host.Publish(c.ctx, host.Event{Name: "check_run", Action: action, Repo: c.repo, Sender: c.who, Check: &k})
 }
 
 // rerequest tells whoever made a check run that somebody wants it again.

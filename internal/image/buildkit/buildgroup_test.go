@@ -16,7 +16,7 @@ import (
 func TestFlightIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var f flights
+		var f buildGroup
 		var runs atomic.Int64
 		build := func(_ context.Context, log io.Writer) (model.Built, error) {
 			runs.Add(1)
@@ -61,7 +61,7 @@ func TestFlightIsShared(t *testing.T) {
 func TestFlightErrorIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var f flights
+		var f buildGroup
 		broken := errors.New("broken")
 		var wg sync.WaitGroup
 		for range 2 {
@@ -84,7 +84,7 @@ func TestFlightErrorIsShared(t *testing.T) {
 func TestFlightIsTakenOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var f flights
+		var f buildGroup
 		ctx, cancel := context.WithCancel(t.Context())
 		firstDone := make(chan error, 1)
 		go func() {
@@ -119,7 +119,7 @@ func TestFlightIsTakenOver(t *testing.T) {
 func TestFlightFollowerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var f flights
+		var f buildGroup
 		finish := make(chan struct{})
 		first := make(chan error, 1)
 		go func() {
@@ -151,7 +151,7 @@ func TestFlightOfUntrustedAndTrusted(t *testing.T) {
 	for name, outcome := range map[string]error{"success": nil, "failure": refused} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var f flights
+				var f buildGroup
 				var builds atomic.Int64
 				try := func(untrusted bool) error {
 					_, err := f.do(t.Context(), "k", untrusted, io.Discard, func(context.Context, io.Writer) (model.Built, error) {

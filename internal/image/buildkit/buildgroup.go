@@ -9,7 +9,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// flights lets callers who want the same image at the same time share one
+// buildGroup lets callers who want the same image at the same time share one
 // build. The build reads its starter's context folder, so it ends with its
 // starter: one of those who follow it then starts it again from a folder of
 // its own, with the steps that were done in BuildKit's cache.
@@ -19,7 +19,7 @@ import (
 // sources, and what an untrusted build is kept from can only make it fail.
 // They do not share a failure, for that very reason: where one was refused
 // something or lacked credentials, the other builds for itself.
-type flights struct {
+type buildGroup struct {
 	mu     sync.Mutex
 	active map[string]*flight
 }
@@ -33,7 +33,7 @@ type flight struct {
 	untrusted bool
 }
 
-func (f *flights) do(ctx context.Context, key string, untrusted bool, log io.Writer, build func(context.Context, io.Writer) (model.Built, error)) (model.Built, error) {
+func (f *buildGroup) do(ctx context.Context, key string, untrusted bool, log io.Writer, build func(context.Context, io.Writer) (model.Built, error)) (model.Built, error) {
 	for {
 		fl, mine := f.join(key, untrusted, log)
 		if mine {
@@ -58,7 +58,7 @@ func (f *flights) do(ctx context.Context, key string, untrusted bool, log io.Wri
 
 // join returns the build under way for the key, or a new one that the caller
 // has to run.
-func (f *flights) join(key string, untrusted bool, log io.Writer) (fl *flight, mine bool) {
+func (f *buildGroup) join(key string, untrusted bool, log io.Writer) (fl *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl, ok := f.active[key]
@@ -73,7 +73,7 @@ func (f *flights) join(key string, untrusted bool, log io.Writer) (fl *flight, m
 	return fl, !ok
 }
 
-func (f *flights) end(key string, fl *flight) {
+func (f *buildGroup) end(key string, fl *flight) {
 	f.mu.Lock()
 	delete(f.active, key)
 	f.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestStandIns(t *testing.T) {
+func TestPlaceholders(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	recipient, err := NewKey(key)
 	if err != nil {
@@ -23,7 +23,7 @@ func TestStandIns(t *testing.T) {
 	}
 	const plain = "a:\n  token: my-very-secret\n  n: 5\n  on: true\n  f: 1.5\nl:\n  # about the first\n  - first-secret\n  # about the second\n  - second-secret\n# about it\n"
 	data := encrypt(plain)
-	got, err := StandIns("x.yaml", data)
+	got, err := Placeholders("x.yaml", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,19 +43,19 @@ func TestStandIns(t *testing.T) {
 		t.Errorf("stand-ins %+v", got)
 	}
 	// The same text is the same; a value that was encrypted anew is another.
-	again, err := StandIns("x.yaml", data)
+	again, err := Placeholders("x.yaml", data)
 	if err != nil || again["a"].(map[string]any)["token"] != token {
 		t.Errorf("again %+v, %v", again, err)
 	}
-	other, err := StandIns("x.yaml", encrypt(plain))
+	other, err := Placeholders("x.yaml", encrypt(plain))
 	if err != nil || other["a"].(map[string]any)["token"] == token {
 		t.Errorf("another %+v, %v", other, err)
 	}
-	open, err := StandIns("x.yaml", []byte("a: 471147\nb: in the clear\nc: true\n"))
+	open, err := Placeholders("x.yaml", []byte("a: 471147\nb: in the clear\nc: true\n"))
 	if err != nil || open["a"] == nil || strings.Contains(fmt.Sprint(open), "471147") || strings.Contains(fmt.Sprint(open), "clear") || open["c"] != true {
 		t.Errorf("not encrypted: %+v, %v", open, err)
 	}
-	if _, err := StandIns("x.yaml", []byte("a: [s3cret\n")); err == nil || strings.Contains(err.Error(), "s3cret") {
+	if _, err := Placeholders("x.yaml", []byte("a: [s3cret\n")); err == nil || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("broken: %v", err)
 	}
 }

@@ -16,19 +16,19 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// desk is where the contributor works: a clone of their fork, with the git
+// workspace is where the contributor works: a clone of their fork, with the git
 // program, as a person would. The server never sees it other than through
 // HTTP, so this is no second user of git within hubship.
-type desk struct {
+type workspace struct {
 	dir    string // the clone
 	branch string // that is worked on
 	env    []string
 }
 
-// sitDown forks the deployment repository, or brings the fork up to date, and
+// clone forks the deployment repository, or brings the fork up to date, and
 // clones it. The token goes to git through its environment, never through an
 // argument, a URL or a file.
-func (p *play) sitDown(ctx context.Context) (*desk, error) {
+func (p *scenario) clone(ctx context.Context) (*workspace, error) {
 	forks, ok := p.contributor.(forge.Forks)
 	if !ok {
 		return nil, errors.New("this forge makes no forks")
@@ -45,14 +45,14 @@ func (p *play) sitDown(ctx context.Context) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{dir: filepath.Join(p.dir, "repository")}
+	d := &workspace{dir: filepath.Join(p.dir, "repository")}
 	d.env = append(append(withoutGit(os.Environ()),
 		"LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
 		"GIT_AUTHOR_NAME=hubship demo", "GIT_AUTHOR_EMAIL="+Contributor+"@localhost",
 		"GIT_COMMITTER_NAME=hubship demo", "GIT_COMMITTER_EMAIL="+Contributor+"@localhost",
 		"no_proxy=localhost,127.0.0.1", "NO_PROXY=localhost,127.0.0.1"), // where the forge is
 		remote.Env()...)
-	p.Stage.Say("clone %s, branch %s", remote.URL, p.fromBranch())
+	p.Reporter.Say("clone %s, branch %s", remote.URL, p.fromBranch())
 	_, err = d.git(ctx, "", "clone", "--quiet", "--branch", p.fromBranch(), "--", remote.URL, d.dir)
 	return d, err
 }
@@ -69,7 +69,7 @@ func withoutGit(env []string) []string {
 	return kept
 }
 
-func (d *desk) git(ctx context.Context, dir string, args ...string) (string, error) {
+func (d *workspace) git(ctx context.Context, dir string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
@@ -91,7 +91,7 @@ func (d *desk) git(ctx context.Context, dir string, args ...string) (string, err
 
 // requirements is the file that lists the hub's packages, from the root of
 // the clone, and its text.
-func (d *desk) requirements(ctx context.Context, hub string) (file, text string, err error) {
+func (d *workspace) requirements(ctx context.Context, hub string) (file, text string, err error) {
 	out, err := d.git(ctx, d.dir, "ls-files", "--", "*requirements.txt")
 	if err != nil {
 		return "", "", err
@@ -106,7 +106,7 @@ func (d *desk) requirements(ctx context.Context, hub string) (file, text string,
 	return "", "", model.WithHint(fmt.Errorf("hub %s has no requirements.txt in the deployment repository", hub), "the demo adds a line to that file")
 }
 
-func (d *desk) read(file string) (string, error) {
+func (d *workspace) read(file string) (string, error) {
 	raw, err := os.ReadFile(filepath.Join(d.dir, file))
 	if err != nil {
 		return "", fmt.Errorf("read the clone: %w", err)
@@ -114,7 +114,7 @@ func (d *desk) read(file string) (string, error) {
 	return string(raw), nil
 }
 
-func (d *desk) write(file string, data []byte) error {
+func (d *workspace) write(file string, data []byte) error {
 	path := filepath.Join(d.dir, file)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write to the clone: %w", err)
@@ -127,7 +127,7 @@ func (d *desk) write(file string, data []byte) error {
 
 // push commits everything on a branch, pushes it to the fork and returns the
 // commit. A branch that an earlier demo left there is replaced.
-func (d *desk) push(ctx context.Context, branch, message string) (string, error) {
+func (d *workspace) push(ctx context.Context, branch, message string) (string, error) {
 	if d.branch != branch {
 		if _, err := d.git(ctx, d.dir, "switch", "--quiet", "--create", branch); err != nil {
 			return "", err

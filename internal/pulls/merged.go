@@ -34,26 +34,26 @@ func (c *Controller) environment(ctx context.Context, name string) error {
 		first = before
 	}
 	for _, pr := range c.recent(first.Branch) {
-		c.queue.Add(key{kind: lookLanded, number: pr.Number})
+		c.queue.Add(key{kind: keyMerged, number: pr.Number})
 	}
 	if env.After != "" {
 		for _, pr := range c.recent(env.Branch) {
-			c.queue.Add(key{kind: lookLanded, number: pr.Number})
+			c.queue.Add(key{kind: keyMerged, number: pr.Number})
 		}
-		c.queue.Add(key{kind: lookPromotion, name: env.Name})
+		c.queue.Add(key{kind: keyPromotion, name: env.Name})
 	}
 	for _, next := range now.Next(env.Name) {
-		c.queue.Add(key{kind: lookPromotion, name: next.Name})
+		c.queue.Add(key{kind: keyPromotion, name: next.Name})
 	}
 	if env.After == "" {
-		c.queue.Add(key{kind: lookRevert, name: env.Name})
+		c.queue.Add(key{kind: keyRevert, name: env.Name})
 	}
 	return nil
 }
 
-// landed reports on a pull request that was merged lately what became of it,
+// reportMerged reports on a pull request that was merged lately what became of it,
 // environment by environment.
-func (c *Controller) landed(ctx context.Context, number int) error {
+func (c *Controller) reportMerged(ctx context.Context, number int) error {
 	c.mu.Lock()
 	pr := c.merged[number]
 	c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *Controller) landed(ctx context.Context, number int) error {
 		return err
 	}
 	done := fmt.Sprintf("landed/%d", pr.Number)
-	if digest, _, err := c.o.Memory.Reported(ctx, done); err != nil || digest != "" {
+	if digest, _, err := c.o.Reports.Reported(ctx, done); err != nil || digest != "" {
 		return err
 	}
 	if _, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, pr.MergeCommit); errors.Is(err, fs.ErrNotExist) {
@@ -91,13 +91,13 @@ func (c *Controller) landed(ctx context.Context, number int) error {
 		}
 		if !r.State.Final() || r.State != model.Done && r.State != model.Unchanged {
 			if env.After == "" && r.State == model.FailedRun {
-				c.queue.Add(key{kind: lookRevert, name: env.Name}) // the run was known before the merge
+				c.queue.Add(key{kind: keyRevert, name: env.Name}) // the run was known before the merge
 			}
 			return nil
 		}
 		next := now.Next(env.Name)
 		if len(next) == 0 {
-			return c.o.Memory.SetReported(ctx, done, "reported", "")
+			return c.o.Reports.SetReported(ctx, done, "reported", "")
 		}
 		env = next[0]
 	}

@@ -27,7 +27,7 @@ var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
 // the embedded forge, an empty copy of GitHub's.
 func openRepository(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
 	if s.GitHub == nil {
-		return layDown(ctx, p)
+		return bootstrap(ctx, p)
 	}
 	return bareRepository(ctx, p)
 }
@@ -56,10 +56,10 @@ func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	return r, nil
 }
 
-// layDown gives a new installation its deployment repository: the starter,
+// bootstrap gives a new installation its deployment repository: the starter,
 // with secrets that only this installation's key opens. It does nothing where
 // a repository exists, and finishes what a killed process began.
-func layDown(ctx context.Context, p install.Paths) (*git.Repo, error) {
+func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	repo, err := bareRepository(ctx, p)
 	if err != nil {
 		return nil, err

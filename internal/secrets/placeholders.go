@@ -19,13 +19,13 @@ import (
 
 var encrypted = regexp.MustCompile(`^ENC\[AES256_GCM,data:.*,type:(str|int|float|bool|bytes|comment)\]$`)
 
-// StandIns returns the shape of a SOPS file without any key: its maps and
+// Placeholders returns the shape of a SOPS file without any key: its maps and
 // lists, and in the place of each encrypted value one of its type that stands
 // in for it. The same encrypted value has the same stand-in, and another one
 // another: SOPS leaves what was not edited as it was. Of a file that is not
 // encrypted every text and number is stood in for: what is meant to be secret
 // is not shown, even where somebody forgot to encrypt it.
-func StandIns(name string, data []byte) (map[string]any, error) {
+func Placeholders(name string, data []byte) (map[string]any, error) {
 	tree, err := load(name, data)
 	if err != nil && !errors.Is(err, sops.MetadataNotFound) {
 		return nil, fmt.Errorf("%s: %w", name, err)

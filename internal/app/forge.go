@@ -19,9 +19,9 @@ import (
 	"github.com/hubship/hubship/internal/server/signin"
 )
 
-// process carries changes by pull requests: a forge, and the controller that
+// forgeRuntime carries changes by pull requests: a forge, and the controller that
 // keeps it in line with what happens.
-type process struct {
+type forgeRuntime struct {
 	forge   forge.Forge
 	url     string // of the repository there, for people
 	control *pulls.Controller
@@ -32,14 +32,14 @@ type process struct {
 	log     *slog.Logger
 }
 
-// parts are what a process works with.
-type parts struct {
+// deps are what a forgeRuntime works with.
+type deps struct {
 	paths      install.Paths
 	settings   install.Settings
 	git        *git.Repo
 	repository *repo.Repository // in git
 	engine     pulls.Engine
-	memory     pulls.Memory
+	memory     pulls.ReportCache
 	keep       signin.Keep
 	// lines are those of a run's log with Seq greater than after.
 	lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
@@ -48,8 +48,8 @@ type parts struct {
 
 // newProcess opens the forge of the installation. The caller closes what it
 // returns.
-func newProcess(ctx context.Context, with parts) (_ *process, err error) {
-	p := &process{url: with.settings.ForgeURL(), log: with.log}
+func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error) {
+	p := &forgeRuntime{url: with.settings.ForgeURL(), log: with.log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -72,7 +72,7 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
-		Forge: p.forge, Engine: with.engine, Memory: with.memory, Plans: plans(with.paths.Plans),
+		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: plans(with.paths.Plans),
 		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Mirrors: p.local == nil, Logger: with.log,
@@ -87,7 +87,7 @@ func newProcess(ctx context.Context, with parts) (_ *process, err error) {
 }
 
 // openGitHub makes the way to GitHub.
-func (p *process) openGitHub(g install.GitHub) error {
+func (p *forgeRuntime) openGitHub(g install.GitHub) error {
 	name, err := forge.ParseRepository(g.Repository)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (p *process) openGitHub(g install.GitHub) error {
 }
 
 // close ends the embedded forge.
-func (p *process) close() error {
+func (p *forgeRuntime) close() error {
 	if p.local == nil {
 		return nil
 	}
@@ -121,7 +121,7 @@ func (p *process) close() error {
 }
 
 // run works until ctx ends.
-func (p *process) run(ctx context.Context) {
+func (p *forgeRuntime) run(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { p.control.Run(ctx) })
 	if p.local != nil {
@@ -131,7 +131,7 @@ func (p *process) run(ctx context.Context) {
 }
 
 // mount adds what the forge has to be reached by.
-func (p *process) mount(o *server.Options) error {
+func (p *forgeRuntime) mount(o *server.Options) error {
 	o.Hooks = p.deliveries()
 	p.signIn.mount(o)
 	if p.local == nil {
@@ -150,7 +150,7 @@ func (p *process) mount(o *server.Options) error {
 }
 
 // deliveries takes what the forge tells; nil when it tells nothing.
-func (p *process) deliveries() http.Handler {
+func (p *forgeRuntime) deliveries() http.Handler {
 	if p.hook == nil {
 		return nil
 	}
@@ -176,13 +176,13 @@ func (p *process) deliveries() http.Handler {
 }
 
 // status is how hubship stands with the forge.
-func (p *process) status() *model.ForgeStatus {
+func (p *forgeRuntime) status() *model.ForgeStatus {
 	s := p.control.State()
 	return &model.ForgeStatus{Repository: s.Repository.String(), URL: p.url, Open: s.Open, Waiting: s.Waiting, Polled: s.Polled, Trouble: s.Trouble}
 }
 
 // revert opens the pull request that takes another one back.
-func (p *process) revert(ctx context.Context, number int, by string) (model.Reversion, error) {
+func (p *forgeRuntime) revert(ctx context.Context, number int, by string) (model.Reversion, error) {
 	opened, err := p.control.Revert(ctx, number, by)
 	if errors.Is(err, forge.ErrNotFound) {
 		err = model.Usage(err, "name a merged pull request of "+p.url)
