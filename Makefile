@@ -47,7 +47,7 @@ build: hubship node ## build everything into bin/
 .PHONY: hubship
 hubship: ## build bin/hubship alone
 	@mkdir -p $(BIN)
-	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship $(VERSION)
+	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship ./cmd/hubship -ldflags "-s -w -X github.com/hubship/hubship/internal/cli.Version=$(VERSION)"
 
 .PHONY: test
 test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is

@@ -29,7 +29,7 @@ node: $(addprefix node-program-,$(NODE_PROGRAMS))
 # node-build: name, package, linker flags, further arguments, cgo
 define node-build
 @mkdir -p $(NODE_OUT)/node.d; start=$$(date +%s); \
-(cd $(NODE_DIR) && CGO_ENABLED=$(if $(5),$(5),0) $(GO) build -trimpath -ldflags '-s -w $(3)' $(4) -o $(NODE_OUT)/$(1) $(2)) && \
+(cd $(NODE_DIR) && CGO_ENABLED=$(if $(5),$(5),0) ../scripts/build.sh $(GO) $(NODE_OUT)/$(1) $(2) -trimpath -ldflags '-s -w $(3)' $(4)) && \
 echo "$(1): built in $$(( $$(date +%s) - start )) s"
 endef
 
