@@ -24,8 +24,8 @@ func (a *command) downCommand() *cobra.Command {
 		Short: "Stop the installation, or remove it",
 		Long: `Down stops the server and then the embedded node in good order; hubs, users'
 files and history stay and come back with the next up. With --purge everything
-is removed from the machine: processes, mounts, network, and all data, users'
-files included. Releases in an existing cluster are left as they are.`,
+is removed from the machine: processes, mounts, network, names in the table of
+hosts, and all data, users' files included. Releases in an existing cluster are left as they are.`,
 		Example: `  hubship down
   hubship down --purge --yes`,
 		Args: args(cobra.NoArgs),
@@ -66,6 +66,9 @@ func (a *command) down(ctx context.Context, s install.Settings, purge bool) erro
 	}
 	word := "stopped"
 	if purge {
+		if err := install.SetHosts(install.HostsFile, s.Name, nil); err != nil {
+			return err
+		}
 		phase := a.term.Phase("remove the data")
 		if err := removeData(a.data); err != nil {
 			phase.Fail("")

@@ -32,6 +32,7 @@ type upFlags struct {
 	name, bridge, podCIDR, serviceCIDR      string
 	publicURL, processBranch                string
 	trustedProxies                          []string
+	hosts                                   bool
 	port, portBase                          int
 	kubeconfig, context, registry, buildkit string
 	allowOutbound                           []string
@@ -117,6 +118,7 @@ the pages stay closed. The command line on this machine needs no session.`,
 	given.backend.flags(cmd)
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
 	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
+	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; `down --purge` takes them out again")
 	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship, such as 10.0.0.0/8, whose X-Forwarded headers count")
 	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
 	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
@@ -202,6 +204,9 @@ func (g upFlags) apply(changed func(string) bool, s *install.Settings) error {
 		if len(g.allowOutbound) > 0 {
 			s.Outbound = &install.Outbound{Allow: g.allowOutbound}
 		}
+	}
+	if changed("hosts") {
+		s.Hosts = g.hosts
 	}
 	if changed("trusted-proxy") {
 		s.TrustedProxies = slices.DeleteFunc(slices.Clone(g.trustedProxies), func(p string) bool { return p == "" })

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,8 @@ type upResult struct {
 	Took             float64    `json:"seconds"`
 	Problems         []string   `json:"problems,omitempty"`
 	Halted           []upHalted `json:"halted,omitempty"`
+	// Hosts: the hubs' names stand in the machine's table of hosts.
+	Hosts bool `json:"hosts"`
 }
 
 type upHub struct {
@@ -56,7 +60,7 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 		return err
 	}
 	paths := install.At(a.data)
-	res := upResult{Dashboard: s.PeopleURL(), SignIn: signInWith(s), Forge: s.ForgeURL(), Repository: s.CloneURL(), Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}}
+	res := upResult{Dashboard: s.PeopleURL(), SignIn: signInWith(s), Forge: s.ForgeURL(), Repository: s.CloneURL(), Data: a.data, Took: took.Seconds(), Problems: st.Problems, Hubs: []upHub{}, Hosts: s.Hosts}
 	if s.GitHub == nil {
 		res.TokenFile = paths.GitToken
 	}
@@ -71,6 +75,9 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 			}
 		}
 	}
+	if err := setHosts(s, res.Hubs); err != nil {
+		res.Problems = append(res.Problems, err.Error())
+	}
 	password, err := os.ReadFile(paths.Password)
 	if err == nil {
 		res.User, res.PasswordFile = tryoutUser, paths.Password
@@ -84,6 +91,18 @@ func (a *command) summary(ctx context.Context, s install.Settings, took time.Dur
 	}
 	a.printSummary(res, strings.TrimSpace(string(password)), strings.TrimSpace(string(ofForge)))
 	return nil
+}
+
+// setHosts keeps the names of hubs in the machine's table of hosts, or out of it.
+// Those of a domain of one's own are left to DNS.
+func setHosts(s install.Settings, hubs []upHub) error {
+	var names []string
+	for _, h := range hubs {
+		if u, err := url.Parse(h.URL); s.Hosts && err == nil && strings.HasSuffix(u.Hostname(), ".localhost") {
+			names = append(names, u.Hostname())
+		}
+	}
+	return install.SetHosts(install.HostsFile, s.Name, names)
 }
 
 // signInWith is what people sign in to the dashboard with.
@@ -110,6 +129,9 @@ func (a *command) printSummary(res upResult, password, ofForge string) {
 	row("pull requests", res.Forge)
 	for _, h := range res.Hubs {
 		row("hub "+h.Hub+" "+h.Environment, h.URL)
+	}
+	if local := func(h upHub) bool { return strings.Contains(h.URL, ".localhost") }; !res.Hosts && slices.ContainsFunc(res.Hubs, local) {
+		row("", "browsers and curl find these names; for other programs: "+program()+" up --hosts"+a.dataFlag())
 	}
 	login := func(to, user, password, flag string) {
 		switch {

@@ -51,6 +51,8 @@ type Settings struct {
 	// TrustedProxies are the addresses of reverse proxies, as ranges such as
 	// 10.0.0.0/8, whose word about who their client is counts.
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
+	// Hosts: the names of hubs stand in the machine's table of hosts.
+	Hosts bool `json:"hosts,omitempty"`
 }
 
 // Node are the settings of the embedded node that a person may choose.
