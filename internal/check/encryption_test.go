@@ -156,37 +156,6 @@ func TestEncryptionFinds(t *testing.T) {
 	}
 }
 
-func TestSOPSRules(t *testing.T) {
-	rules, problems := SOPSRules(".sops.yaml", []byte(`creation_rules:
-  - path_regex: deployments/.*/secrets/.*
-    gcp_kms: projects/x
-  - path_regex: support/secrets.yaml$
-  - path_regex: "("
-  - path_regex: \.yaml$
-    encrypted_regex: ^(data|stringData)$
-  - age: age1x
-`))
-	if got, want := lines(problems), "error .sops.yaml:5 path_regex is not a regular expression that SOPS understands\n"; got != want {
-		t.Errorf("got %s want %s", got, want)
-	}
-	for name, want := range map[string]bool{
-		"deployments/data8/secrets/prod.yaml":    true,
-		"deployments/data8/secrets/gke-key.json": true,
-		"deployments/data8/secrets/README.md":    false,
-		"deployments/data8/secrets/.gitkeep":     false,
-		"deployments/data8/config/prod.yaml":     false,
-		"support/secrets.yaml":                   true,
-		"support/values.yaml":                    false,
-	} {
-		if got := rules.Match(name); got != want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-	if _, problems := SOPSRules(".sops.yaml", []byte("a: 1\ncreation_rules: [\n")); len(problems) != 1 || problems[0].Line != 2 {
-		t.Errorf("got %s", lines(problems))
-	}
-}
-
 func FuzzEncryption(f *testing.F) {
 	for _, seed := range []string{"a: 1\nsops: {mac: x}\n", `{"a": [1, {"b": null}], "sops": {"mac": "ENC["}}`, "A=1\nsops_mac=x\n", "[sops]\nmac=x\n", "\x00GITCRYPT\x00"} {
 		f.Add(seed)

@@ -42,11 +42,6 @@ func Alters(old, now model.Process) []model.ProcessChange {
 	return a.found
 }
 
-// Loosens says that one of the changes takes something away that protects.
-func Loosens(changes []model.ProcessChange) bool {
-	return slices.ContainsFunc(changes, func(c model.ProcessChange) bool { return c.Loosens })
-}
-
 type alters struct {
 	old, now model.Process
 	found    []model.ProcessChange

@@ -319,31 +319,3 @@ func (e *redacted) Error() string { return e.text }
 
 // Is lets errors.Is see through the redaction without handing out the cause.
 func (e *redacted) Is(target error) bool { return errors.Is(e.err, target) }
-
-// MaskObject returns an object of a manifest with the data of a Secret masked,
-// so that it can be shown. Other objects are returned as they are.
-func MaskObject(o Object) Object {
-	if o.Kind != "Secret" || (o.APIVersion != "v1" && o.APIVersion != "") {
-		return o
-	}
-	out := Copy(o.Content).(map[string]any)
-	for _, field := range []string{"data", "stringData"} {
-		if m, ok := out[field].(map[string]any); ok {
-			for k := range m {
-				m[k] = Masked
-			}
-		} else if out[field] != nil {
-			out[field] = Masked
-		}
-	}
-	// kubectl keeps a copy of the whole object here.
-	if meta, ok := out["metadata"].(map[string]any); ok {
-		if notes, ok := meta["annotations"].(map[string]any); ok {
-			if _, ok := notes["kubectl.kubernetes.io/last-applied-configuration"]; ok {
-				notes["kubectl.kubernetes.io/last-applied-configuration"] = Masked
-			}
-		}
-	}
-	o.Content = out
-	return o
-}

@@ -56,32 +56,3 @@ func TestRedactorError(t *testing.T) {
 		t.Error("a nil redactor changed text")
 	}
 }
-
-func TestMaskObject(t *testing.T) {
-	objects, err := ParseManifest([]byte(`
-apiVersion: v1
-kind: Secret
-metadata:
-  name: hub
-  annotations: {kubectl.kubernetes.io/last-applied-configuration: "{\"data\":\"c2VjcmV0\"}"}
-data: {token: c2VjcmV0}
-stringData: {plain: secret}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: cm}
-data: {open: secret}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := fmt.Sprint(MaskObject(objects[0]).Content); strings.Contains(s, "secret") || strings.Contains(s, "c2VjcmV0") {
-		t.Errorf("not masked: %s", s)
-	}
-	if fmt.Sprint(objects[0].Content["data"]) != "map[token:c2VjcmV0]" {
-		t.Error("masking changed the object it was given")
-	}
-	if fmt.Sprint(MaskObject(objects[1]).Content["data"]) != "map[open:secret]" {
-		t.Error("a ConfigMap was masked")
-	}
-}

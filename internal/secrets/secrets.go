@@ -109,13 +109,6 @@ func Encrypt(plain []byte, recipients []string) ([]byte, error) {
 	return out, nil
 }
 
-// IsEncrypted says whether the file carries the marks of SOPS. It does not say
-// that every value in it is encrypted: Decrypt does.
-func IsEncrypted(name string, data []byte) bool {
-	_, err := load(name, data)
-	return err == nil
-}
-
 // formatVersion is the version of SOPS whose format is written.
 const formatVersion = "3.13.3"
 
