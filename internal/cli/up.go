@@ -120,18 +120,23 @@ the pages stay closed. The command line on this machine needs no session.`,
 	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
 	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; `down --purge` takes them out again")
 	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship, such as 10.0.0.0/8, whose X-Forwarded headers count")
-	f.StringVar(&given.github.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
-	f.StringVar(&given.github.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
-	f.StringVar(&given.github.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
-	f.StringVar(&given.github.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
-	f.StringVar(&given.github.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
-	f.StringVar(&given.github.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
-	f.StringVar(&given.github.oauthClientID, "github-oauth-client-id", "", "client ID of the GitHub App, or of an OAuth App, that people sign in with")
-	f.StringVar(&given.github.oauthClientSecretFile, "github-oauth-client-secret-file", "", "file with a client secret of it")
+	given.github.flags(cmd)
 	for _, file := range append([]string{"kubeconfig", "github-oauth-client-secret-file", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
 		_ = cmd.MarkFlagFilename(file)
 	}
 	return cmd
+}
+
+func (g *upGitHub) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&g.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
+	f.StringVar(&g.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
+	f.StringVar(&g.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
+	f.StringVar(&g.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
+	f.StringVar(&g.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
+	f.StringVar(&g.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
+	f.StringVar(&g.oauthClientID, "github-oauth-client-id", "", "client ID of the GitHub App, or of an OAuth App, that people sign in with")
+	f.StringVar(&g.oauthClientSecretFile, "github-oauth-client-secret-file", "", "file with a client secret of it")
 }
 
 // settings merges what was given with what an earlier `up` stored. old is nil

@@ -151,7 +151,6 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 		rel.Action, rel.Reasons = plan.Refuse, []string{why}
 		return rel, nil
 	}
-	env, finder := around.env, around.finder
 	cluster, err := e.cluster(ctx, d.Target)
 	if errors.Is(err, model.ErrUnknownCluster) {
 		rel.Action, rel.Reasons = plan.Refuse, []string{describe(err)}
@@ -183,7 +182,7 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 		facts.Halt = &halt
 	}
 
-	rel.First = env.After == ""
+	rel.First = around.env.After == ""
 	if proven {
 		rel.Resolved = proof.Resolved
 	}
@@ -191,30 +190,8 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 	if err != nil {
 		return rel, err
 	}
-	again := false
-	if proven {
-		if again, err = e.allExist(ctx, proof.Images); err != nil {
-			return rel, err
-		}
-	}
-	switch {
-	case again:
-		// These very bytes ran here before: a revert runs them again.
-		rel.Images = proof.Images
-	case verdict.Proof != nil:
-		rel.Images = verdict.Proof.Images
-		all, err := e.allExist(ctx, rel.Images)
-		if err != nil {
-			return rel, err
-		}
-		if !all {
-			verdict.Allowed = false
-			verdict.Reasons = append(verdict.Reasons, fmt.Sprintf("an image that was verified in %s is no longer in the registry", env.After))
-		}
-	case env.After == "":
-		if rel.Images, err = finder.find(ctx, d.Images); err != nil {
-			return rel, err
-		}
+	if rel.Images, err = e.chooseImages(ctx, around, d, proof, proven, &verdict); err != nil {
+		return rel, err
 	}
 	complete := len(rel.Images) == len(d.Images)
 	if complete {
@@ -230,6 +207,34 @@ func (e *Engine) planRelease(ctx context.Context, around surroundings, r model.R
 		rel.Packages, err = e.packagesToImport(ctx, r, rel.Passed, d)
 	}
 	return rel, err
+}
+
+// chooseImages returns the images that a release runs: those that ran here with
+// the same inputs, those that the environment before has proved, or, in the first
+// environment, what its sources were built into; there some may be missing. It
+// refuses in the verdict what is proved and gone.
+func (e *Engine) chooseImages(ctx context.Context, around surroundings, d model.Desired, proof model.Evidence, proven bool, verdict *model.HubVerdict) ([]model.Built, error) {
+	if proven {
+		// A revert runs these very bytes again.
+		if all, err := e.allExist(ctx, proof.Images); err != nil || all {
+			return proof.Images, err
+		}
+	}
+	if verdict.Proof != nil {
+		all, err := e.allExist(ctx, verdict.Proof.Images)
+		if err != nil {
+			return nil, err
+		}
+		if !all {
+			verdict.Allowed = false
+			verdict.Reasons = append(verdict.Reasons, fmt.Sprintf("an image that was verified in %s is no longer in the registry", around.env.After))
+		}
+		return verdict.Proof.Images, nil
+	}
+	if around.env.After != "" {
+		return nil, nil
+	}
+	return around.finder.find(ctx, d.Images)
 }
 
 // lastPassed is the commit of the newest evidence of a release that counts, or
