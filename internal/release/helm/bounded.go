@@ -193,52 +193,6 @@ func (r *run) listed(n int) error {
 
 // listFuncs are functions that make lists of any length.
 func (r *run) listFuncs() template.FuncMap {
-	length := func(v any) int {
-		if list := reflect.ValueOf(v); list.IsValid() && (list.Kind() == reflect.Slice || list.Kind() == reflect.Array) {
-			return list.Len()
-		}
-		return 0
-	}
-	// A list function of sprig that makes one list of another and a value.
-	with := func(name string) any {
-		switch do := sprigFuncs[name].(type) {
-		case func(any, any) []any:
-			return func(list, v any) ([]any, error) {
-				if err := r.listed(length(list) + 1); err != nil {
-					return nil, err
-				}
-				return do(list, v), nil
-			}
-		case func(any, any) ([]any, error):
-			return func(list, v any) ([]any, error) {
-				if err := r.listed(length(list) + 1); err != nil {
-					return nil, err
-				}
-				return do(list, v)
-			}
-		}
-		return sprigFuncs[name]
-	}
-	// One that compares all items with each other.
-	unique := func(name string) any {
-		switch do := sprigFuncs[name].(type) {
-		case func(any) []any:
-			return func(list any) ([]any, error) {
-				if err := r.compared(length(list)); err != nil {
-					return nil, err
-				}
-				return do(list), nil
-			}
-		case func(any) ([]any, error):
-			return func(list any) ([]any, error) {
-				if err := r.compared(length(list)); err != nil {
-					return nil, err
-				}
-				return do(list)
-			}
-		}
-		return sprigFuncs[name]
-	}
 	concat := sprigFuncs["concat"].(func(...any) any)
 	out := template.FuncMap{
 		"until":     func(n int) ([]int, error) { return r.stepped(0, n, sign(n)) },
@@ -247,7 +201,7 @@ func (r *run) listFuncs() template.FuncMap {
 		"concat": func(lists ...any) (any, error) {
 			n := 0
 			for _, l := range lists {
-				n += length(l)
+				n += listLength(l)
 			}
 			if err := r.listed(n); err != nil {
 				return nil, err
@@ -261,7 +215,7 @@ func (r *run) listFuncs() template.FuncMap {
 			}
 			return sprigSplitList(sep, s), nil
 		},
-		"uniq": unique("uniq"), "mustUniq": unique("mustUniq"),
+		"uniq": r.comparing("uniq"), "mustUniq": r.comparing("mustUniq"),
 		"dict": func(v ...any) (map[string]any, error) { return sprigDict(v...), r.grown(mapWeight + itemWeight*len(v)) },
 		"list": func(v ...any) ([]any, error) { return v, r.grown(itemWeight * (len(v) + 2)) },
 		"set": func(d map[string]any, key string, v any) (map[string]any, error) {
@@ -282,9 +236,59 @@ func (r *run) listFuncs() template.FuncMap {
 		}
 	}
 	for _, name := range []string{"append", "push", "mustAppend", "mustPush", "prepend", "mustPrepend"} {
-		out[name] = with(name)
+		out[name] = r.extending(name)
 	}
 	return out
+}
+
+// extending is a list function of sprig that makes one list of another and a
+// value, counted.
+func (r *run) extending(name string) any {
+	switch do := sprigFuncs[name].(type) {
+	case func(any, any) []any:
+		return func(list, v any) ([]any, error) {
+			if err := r.listed(listLength(list) + 1); err != nil {
+				return nil, err
+			}
+			return do(list, v), nil
+		}
+	case func(any, any) ([]any, error):
+		return func(list, v any) ([]any, error) {
+			if err := r.listed(listLength(list) + 1); err != nil {
+				return nil, err
+			}
+			return do(list, v)
+		}
+	}
+	return sprigFuncs[name]
+}
+
+// comparing is one that compares all items with each other, counted.
+func (r *run) comparing(name string) any {
+	switch do := sprigFuncs[name].(type) {
+	case func(any) []any:
+		return func(list any) ([]any, error) {
+			if err := r.compared(listLength(list)); err != nil {
+				return nil, err
+			}
+			return do(list), nil
+		}
+	case func(any) ([]any, error):
+		return func(list any) ([]any, error) {
+			if err := r.compared(listLength(list)); err != nil {
+				return nil, err
+			}
+			return do(list)
+		}
+	}
+	return sprigFuncs[name]
+}
+
+func listLength(v any) int {
+	if list := reflect.ValueOf(v); list.IsValid() && (list.Kind() == reflect.Slice || list.Kind() == reflect.Array) {
+		return list.Len()
+	}
+	return 0
 }
 
 func (r *run) compared(n int) error {
