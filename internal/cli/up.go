@@ -57,7 +57,8 @@ registry, an image builder, a Git repository with a staging and a prod
 JupyterHub, and hubship itself. It can be run again at any time: it attaches to
 what runs and starts what does not.
 
-The settings of the first run hold for all later ones. Before anything is
+The settings of the first run hold for all later ones, but for options that are
+given again. Before anything is
 changed the machine is checked: Linux, root, free ports, 10 GiB of disk, 4 GiB
 of memory.
 
@@ -118,7 +119,7 @@ the pages stay closed. The command line on this machine needs no session.`,
 	given.backend.flags(cmd)
 	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
 	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
-	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; `down --purge` takes them out again")
+	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; down --purge takes them out again")
 	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship, such as 10.0.0.0/8, whose X-Forwarded headers count")
 	given.github.flags(cmd)
 	for _, file := range append([]string{"kubeconfig", "github-oauth-client-secret-file", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
