@@ -38,11 +38,30 @@ func (v *Verdict) block(state, format string, args ...any) {
 // Green says how all statuses and check runs of a commit stand, by context: true
 // is success, false anything else. The newest of a context counts.
 func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (map[string]bool, error) {
-	return h.green(ctx, repo, sha, func(int64) bool { return true })
+	states, err := h.checkStates(ctx, repo, sha, func(int64) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	green := make(map[string]bool, len(states))
+	for name, s := range states {
+		green[name] = s == passing
+	}
+	return green, nil
 }
 
-// green is Green of what those accounts say that count.
-func (h *Host) green(ctx context.Context, repo store.Repository, sha string, counts func(creator int64) bool) (map[string]bool, error) {
+// checkState is how a status or check run of a name stands; the worse is the
+// greater.
+type checkState int
+
+const (
+	passing checkState = iota
+	pending
+	failing
+)
+
+// checkStates returns how what is said of a commit stands, by its name, as those
+// accounts say that count.
+func (h *Host) checkStates(ctx context.Context, repo store.Repository, sha string, counts func(creator int64) bool) (map[string]checkState, error) {
 	statuses, err := h.Store.Statuses(ctx, repo.ID, sha)
 	if err != nil {
 		return nil, err
@@ -53,10 +72,18 @@ func (h *Host) green(ctx context.Context, repo store.Repository, sha string, cou
 	}
 	statuses = slices.DeleteFunc(statuses, func(s store.Status) bool { return !counts(s.Creator) })
 	runs = slices.DeleteFunc(runs, func(c store.Check) bool { return !counts(c.Creator) })
-	green := map[string]bool{}
+	states := map[string]checkState{}
 	for _, s := range statuses { // newest first
-		if _, ok := green[s.Context]; !ok {
-			green[s.Context] = s.State == "success"
+		if _, ok := states[s.Context]; ok {
+			continue
+		}
+		switch s.State {
+		case "success":
+			states[s.Context] = passing
+		case "pending":
+			states[s.Context] = pending
+		default:
+			states[s.Context] = failing
 		}
 	}
 	seen := map[string]bool{}
@@ -65,15 +92,20 @@ func (h *Host) green(ctx context.Context, repo store.Repository, sha string, cou
 			continue
 		}
 		seen[c.Name] = true
-		ok := c.Status == "completed" && slices.Contains([]string{"success", "neutral", "skipped"}, c.Conclusion)
-		if old, both := green[c.Name]; both {
-			ok = ok && old // a status and a check run of one name: both count
+		state := failing
+		switch {
+		case c.Status != "completed":
+			state = pending
+		case slices.Contains([]string{"success", "neutral", "skipped"}, c.Conclusion):
+			state = passing
 		}
-		green[c.Name] = ok
+		states[c.Name] = max(state, states[c.Name]) // a status and a check run of one name: both count
 	}
-	return green, nil
+	return states, nil
 }
 
+// missingChecks says, in GitHub's words, which required checks keep a commit from
+// being merged.
 func (h *Host) missingChecks(ctx context.Context, repo store.Repository, p *Protection, sha string) ([]string, error) {
 	counts := func(int64) bool { return true }
 	if p.Checks.By != "" {
@@ -83,14 +115,17 @@ func (h *Host) missingChecks(ctx context.Context, repo store.Repository, p *Prot
 		}
 		counts = func(creator int64) bool { return err == nil && creator == by.ID }
 	}
-	green, err := h.green(ctx, repo, sha, counts)
+	states, err := h.checkStates(ctx, repo, sha, counts)
 	if err != nil {
 		return nil, err
 	}
 	var missing []string
 	for _, c := range p.Checks.Contexts {
-		if !green[c] {
-			missing = append(missing, c)
+		switch state, there := states[c]; {
+		case there && state == failing:
+			missing = append(missing, fmt.Sprintf("Required status check %q is failing", c))
+		case !there || state != passing:
+			missing = append(missing, fmt.Sprintf("Required status check %q is expected", c))
 		}
 	}
 	return missing, nil
@@ -260,8 +295,8 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 	if err != nil {
 		return err
 	}
-	for _, name := range missing {
-		block("Required status check %q is expected", name)
+	for _, why := range missing {
+		block("%s", why)
 	}
 	if len(missing) == 0 && h.opts.Checked != nil {
 		switch why, err := h.opts.Checked(ctx, repo, p); {

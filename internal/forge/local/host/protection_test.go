@@ -225,13 +225,20 @@ func TestChecksOfOneAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mergeable := func() bool {
+	reasons := func() string {
 		t.Helper()
 		v, err := b.Judge(ctx, b.repo, p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(v.Reasons) == 0
+		return strings.Join(v.Reasons, "; ")
+	}
+	mergeable := func() bool { t.Helper(); return reasons() == "" }
+	for state, want := range map[string]string{"pending": `Required status check "plan" is expected`, "error": `Required status check "plan" is failing`, "failure": `Required status check "plan" is failing`} {
+		say(bot, state)
+		if got := reasons(); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
 	}
 	say(b.ben, "success")
 	if mergeable() {
