@@ -301,7 +301,7 @@ func TestCancelHaltsAndLeavesTheGoodRevision(t *testing.T) {
 
 func TestRollbackByHandHoldsUntilANewerChange(t *testing.T) {
 	w, e := live(t, t.TempDir())
-	push(t, e, "staging", w.commit("staging", "two", map[string]string{"common": "2"}))
+	push(t, e, "staging", w.commit("staging", "two", map[string]string{"common": "2", "image/requirements.txt": "numpy==2\nemoji==2\n"}))
 	run, err := e.Start(t.Context(), model.RunRequest{Kind: model.Rollback, Environment: "staging", Hubs: []string{"data"}, By: "tester"})
 	if err != nil {
 		t.Fatal(err)
@@ -309,6 +309,10 @@ func TestRollbackByHandHoldsUntilANewerChange(t *testing.T) {
 	settle(t, e)
 	if r, _ := e.Run(t.Context(), run.ID); r.State != model.Done {
 		t.Fatalf("rollback: %s %s", r.State, r.Reason)
+	}
+	last := w.verified[len(w.verified)-1]
+	if len(last.Packages) != 1 || last.Packages[0].Name != "numpy" {
+		t.Errorf("imported %v, want what the commit that runs again has", last.Packages)
 	}
 	records := w.releases["data@staging"]
 	if len(records) != 3 || records[2].inputs != records[0].inputs {

@@ -22,17 +22,9 @@ func (e *Engine) packagesToImport(ctx context.Context, r model.Run, passed strin
 	if r.Kind != model.Deploy || passed == "" {
 		return toImport(wanted), nil
 	}
-	fleet, err := e.Repository.Fleet(ctx, passed)
+	had, err := e.packagesOf(ctx, d.Target.Hub, passed)
 	if err != nil {
 		// The commit is gone or was unreadable: test more, not less.
-		return toImport(wanted), nil
-	}
-	var earlier []model.Source
-	for _, img := range fleet.ImagesOf(d.Target.Hub) {
-		earlier = append(earlier, model.Source{Image: img})
-	}
-	had, err := e.packagesAt(ctx, passed, earlier)
-	if err != nil {
 		return toImport(wanted), nil
 	}
 	return toImport(packages.Changed(had, wanted)), nil
@@ -44,6 +36,19 @@ func toImport(list []packages.Package) []model.Package {
 		out[i] = model.Package{Name: p.Name, Spec: p.Spec}
 	}
 	return out
+}
+
+// packagesOf reads the packages of a hub's users at a commit.
+func (e *Engine) packagesOf(ctx context.Context, hub, commit string) ([]packages.Package, error) {
+	fleet, err := e.Repository.Fleet(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	var images []model.Source
+	for _, img := range fleet.ImagesOf(hub) {
+		images = append(images, model.Source{Image: img})
+	}
+	return e.packagesAt(ctx, commit, images)
 }
 
 // packagesAt reads requirements.txt in the contexts of the images that users'

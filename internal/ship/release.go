@@ -422,6 +422,12 @@ func (e *Engine) rollBackByHand(ctx dbos.Context, in releaseInput, l lease, out 
 		out.Result.State, out.Result.Reason = model.FailedRun, back.Err
 		return nil
 	}
+	// What runs again has the packages of its own commit, and not the branch's.
+	// Of a revision that was made by hand no commit is known.
+	in.Plan.Packages = nil
+	if had, err := e.packagesOf(ctx, in.Plan.Desired.Target.Hub, back.Value.Commit); back.Value.Commit != "" && err == nil {
+		in.Plan.Packages = toImport(had)
+	}
 	ver, err := e.verifyStep(ctx, in, l)
 	if err != nil {
 		return err
