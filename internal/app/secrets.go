@@ -148,11 +148,11 @@ func (s secretFiles) versions(ctx context.Context, heads []string, files []secre
 		f, ok := s.past.read[e.Path+" "+e.ID]
 		if !ok {
 			data, err := s.repository.Git().Blob(ctx, e.ID)
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if err == nil { // what is too large for a file of secrets is none
+			switch {
+			case err == nil:
 				f = secrets.NewFile(e.Path, data, nil, nil)
+			case !errors.Is(err, git.ErrTooLarge): // such a file holds no secrets
+				return nil, fmt.Errorf("read an earlier version of %s: %w", e.Path, err)
 			}
 			s.past.read[e.Path+" "+e.ID] = f
 		}

@@ -67,8 +67,8 @@ func (r *Repo) MergeRange(ctx context.Context, merge, had string, commits []Deta
 }
 
 // inBase returns a function that says of a commit whether the base had it before
-// a merge. A commit of
-// the base that is not known, or that has the merge, tells nothing.
+// a merge. Where the base was is not known, or is after the merge: then it knows
+// of none.
 func (r *Repo) inBase(ctx context.Context, merge, had string) (func(string) (bool, error), error) {
 	nothing := func(string) (bool, error) { return false, nil }
 	if had == "" {

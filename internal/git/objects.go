@@ -198,7 +198,7 @@ const maxBlob = 64 << 20
 
 // Blob returns the content of a blob.
 //
-// One of more than maxBlob bytes is an error: gigabytes of one letter are a
+// One of more than maxBlob bytes is ErrTooLarge: gigabytes of one letter are a
 // push of a few kilobytes.
 func (r *Repo) Blob(ctx context.Context, id string) ([]byte, error) {
 	if !isObjectID(id) {
@@ -207,7 +207,7 @@ func (r *Repo) Blob(ctx context.Context, id string) ([]byte, error) {
 	var data []byte
 	err := r.objects.read(ctx, id, "blob", func(size int64, content io.Reader) error {
 		if size > maxBlob {
-			return model.WithHint(fmt.Errorf("object %s has %d bytes, more than the %d that a file which is read may have", short(id), size, int64(maxBlob)),
+			return model.WithHint(fmt.Errorf("object %s: %w: it has %d bytes, and a file that is read may have %d", short(id), ErrTooLarge, size, int64(maxBlob)),
 				"keep large files out of the repository")
 		}
 		data = make([]byte, size)

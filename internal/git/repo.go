@@ -31,6 +31,8 @@ var (
 	// ErrNotFound says that a revision, branch or object does not exist. It
 	// is fs.ErrNotExist too.
 	ErrNotFound error = missing{}
+	// ErrTooLarge says that an object is larger than what is read.
+	ErrTooLarge = errors.New("too large to be read")
 	// ErrMoved says that a branch was not at the commit the caller expected.
 	ErrMoved = errors.New("the branch has moved")
 	// ErrNothingToMerge says that the target already contains the source.
