@@ -141,7 +141,7 @@ func spelt(raw string) string {
 func seen(r rune) rune {
 	switch {
 	case r == '\n' || r == '\t':
-	case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f:
+	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
 		return '·'
 	}
 	return r

@@ -25,7 +25,7 @@ type Builder struct {
 	own       ownRegistry
 	client    *client.Client
 	slots     chan struct{}
-	flights   buildGroup
+	builds    buildGroup
 }
 
 // New returns a Builder. Neither BuildKit nor the registry is contacted yet.
@@ -153,7 +153,7 @@ func (b *Builder) Build(ctx context.Context, dir string, src model.Source, opts 
 			return built, err
 		}
 	}
-	built, err := b.flights.do(ctx, w.built.Ref(), opts.Untrusted, out, func(ctx context.Context, log io.Writer) (model.Built, error) {
+	built, err := b.builds.do(ctx, w.built.Ref(), opts.Untrusted, out, func(ctx context.Context, log io.Writer) (model.Built, error) {
 		return b.build(ctx, filesOf(dir, src), w, log)
 	})
 	if err != nil {

@@ -238,7 +238,7 @@ func plain(text string) string {
 // visible shows a dot for what turns the direction of writing: with it a line
 // reads as another one than it is. See https://trojansource.codes
 func visible(r rune) rune {
-	if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+	if unicode.Is(unicode.Bidi_Control, r) {
 		return '·'
 	}
 	return r

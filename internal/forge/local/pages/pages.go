@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	gh "github.com/google/go-github/v89/github"
 
@@ -378,7 +379,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 // visible shows a dot for what turns the direction of writing: with it a line of
 // a change reads as another one than it is. See https://trojansource.codes
 func visible(r rune) rune {
-	if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+	if unicode.Is(unicode.Bidi_Control, r) {
 		return '·'
 	}
 	return r
