@@ -24,8 +24,9 @@ func (a *command) downCommand() *cobra.Command {
 		Short: "Stop the installation, or remove it",
 		Long: `Down stops the server and then the embedded node in good order; hubs, users'
 files and history stay and come back with the next up. With --purge everything
-is removed from the machine: processes, mounts, network, names in the table of
-hosts, and all data, users' files included. Releases in an existing cluster are left as they are.`,
+is removed from the machine: processes, mounts, network, names in /etc/hosts, and
+all data, users' files included. Releases in an existing cluster are left as they
+are.`,
 		Example: `  hubship down
   hubship down --purge --yes`,
 		Args: args(cobra.NoArgs),

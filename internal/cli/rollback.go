@@ -13,9 +13,10 @@ func (a *command) rollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback --env ENVIRONMENT --hub HUB [--revision N]",
 		Short: "Bring a hub back to an earlier revision",
-		Long: `Rollback brings one hub back to a revision of its Helm release, the last good
-one before the newest unless --revision names another, and halts the hub there
-until a newer change passes or ` + "`hubship resume`" + ` clears it.`,
+		Long: `Rollback brings one hub back to an earlier revision of its Helm release and halts
+the hub there until a newer change passes or ` + "`hubship resume`" + ` clears it. Unless
+--revision names one, it takes the newest good revision whose contents differ
+from what runs now.`,
 		Example: `  hubship rollback --env prod --hub datahub
   hubship rollback --env staging --hub datahub --revision 4`,
 		Args: args(cobra.NoArgs),

@@ -158,7 +158,7 @@ func (w writer) failures(b *strings.Builder) {
 		}
 	}
 	if logs {
-		fmt.Fprintf(b, "\nThe log, with what pods wrote last, is on [the run's page](%s) for whoever may write to this repository.\n", w.c.o.RunURL(w.run.ID))
+		fmt.Fprintf(b, "\n[The run's page](%s) has the log, with the last output of the pods. Reading it takes write access to this repository.\n", w.c.o.RunURL(w.run.ID))
 	}
 }
 

@@ -42,8 +42,8 @@ const (
 const (
 	firstPause       = time.Second
 	longestPause     = time.Minute
-	reconcileTimeout = 5 * time.Minute // of one look
-	loggedEvery      = 30              // failures of one kind of look between two lines of the log
+	reconcileTimeout = 5 * time.Minute // of one key
+	loggedEvery      = 30              // failures of one key between two lines of the log
 )
 
 func newQueue() workqueue.TypedRateLimitingInterface[key] {
