@@ -203,7 +203,7 @@ func changed(was, want model.PullRequest) string {
 	case was.BaseCommit != want.BaseCommit:
 		return "push to " + want.Base
 	default:
-		return "somebody approved what is run"
+		return "approved to run"
 	}
 }
 

@@ -172,7 +172,7 @@ func TestStranger(t *testing.T) {
 	w.ok(err)
 	w.until("approval", func() string {
 		runs, _ := w.engine.Runs(t.Context(), model.RunFilter{Kind: model.CheckPull})
-		if runs[0].Pull.Trusted && runs[0].Pull.Head == head && runs[0].Cause == "somebody approved what is run" {
+		if runs[0].Pull.Trusted && runs[0].Pull.Head == head && runs[0].Cause == "approved to run" {
 			return ""
 		}
 		return fmt.Sprintf("%+v", runs[0].Pull.PullRequest)

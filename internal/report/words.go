@@ -42,16 +42,16 @@ func (v *view) verdict() fact {
 			text += ", " + count(n[plan.Warning], "warning")
 		}
 	case destroys:
-		text, class = "destroys something, which the commit allows or hubship leaves to you: read on", "warn"
+		text, class = "destroys something: read what, before you merge", "warn"
 	case n[plan.Warning] > 0:
 		text, class = "can be deployed when somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
 	case len(v.plan.Releases) == 0 && len(v.plan.Images) == 0:
 		text, class = "this change affects no hub", "good"
 	default:
-		text, class = "nothing was found that is wrong with it", "good"
+		text, class = "no problems found", "good"
 	}
 	if old > 0 && class == "good" {
-		text += "; " + count(old, "error") + " stood there before"
+		text += "; " + count(old, "error") + " existed before"
 	}
 	if len(v.plan.Releases) > 0 && class != "bad" {
 		switch {

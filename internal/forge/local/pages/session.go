@@ -87,7 +87,7 @@ func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	who, err := p.o.Host.Store.Login(r.Context(), login, r.PostForm.Get("password"))
 	if errors.Is(err, store.ErrDenied) {
-		again(http.StatusForbidden, "There is no such account, or the password is another one.")
+		again(http.StatusForbidden, "Wrong account name or password.")
 		return
 	}
 	if err != nil {
