@@ -2,6 +2,8 @@ package app
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,5 +108,30 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 				t.Errorf("%v, %v", values, err)
 			}
 		})
+	}
+
+	// An earlier version that cannot be read could be anybody's.
+	r := repo.New(g, repo.Options{})
+	d, err := r.Release(ctx, base, "a", "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := exec.Command("git", "--git-dir", g.Dir(), "rev-parse", first+":hubs/a/secrets/prod.yaml").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := filepath.Join(g.Dir(), "objects", string(id[:2]), strings.TrimSpace(string(id[2:])))
+	if err := os.Rename(object, object+".away"); err != nil {
+		t.Fatal(err)
+	}
+	s := secretFiles{p, install.Settings{}, r, newPastSecrets()}
+	if _, err := s.open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err == nil || !strings.Contains(err.Error(), "earlier version") {
+		t.Errorf("opened while an earlier version is away: %v", err)
+	}
+	if err := os.Rename(object+".away", object); err != nil {
+		t.Fatal(err)
+	}
+	if values, err := s.open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err != nil || values["password"] != "hidden" {
+		t.Errorf("not opened when it is back: %v, %v", values, err)
 	}
 }
