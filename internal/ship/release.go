@@ -424,10 +424,12 @@ func (e *Engine) rollBackByHand(ctx dbos.Context, in releaseInput, l lease, out 
 	}
 	// What runs again has the packages of its own commit, and not the branch's.
 	// Of a revision that was made by hand no commit is known.
-	in.Plan.Packages = nil
-	if had, err := e.packagesOf(ctx, in.Plan.Desired.Target.Hub, back.Value.Commit); back.Value.Commit != "" && err == nil {
-		in.Plan.Packages = toImport(had)
+	t := in.Plan.Desired.Target
+	had, err := e.packagesOf(ctx, t.Hub, back.Value.Commit)
+	if err != nil {
+		e.say(in.Run.ID, t.Key(), model.LevelWarn, "the packages of revision %d are not known, so none is imported: %s", back.Value.Revision, describe(err))
 	}
+	in.Plan.Packages = toImport(had)
 	ver, err := e.verifyStep(ctx, in, l)
 	if err != nil {
 		return err

@@ -35,7 +35,8 @@ type bounds struct{ runs, lines, head, step int }
 
 var defaultBounds = bounds{runs: KeepRuns, lines: KeepLines, head: KeepHead, step: 1000}
 
-// Store keeps the history of runs, and which tests passed, in a database. It is safe for concurrent use.
+// Store keeps the history of runs, and which tests passed, in a database. It is
+// safe for concurrent use.
 type Store struct {
 	db      *sql.DB
 	name    string // for errors: the file, or the DSN without its password
