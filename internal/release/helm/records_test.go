@@ -1,6 +1,8 @@
 package helm
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	rcommon "helm.sh/helm/v4/pkg/release/common"
 	rspb "helm.sh/helm/v4/pkg/release/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"pgregory.net/rapid"
 
 	"github.com/hubship/hubship/internal/model"
 )
@@ -76,6 +79,40 @@ func TestGoodBeforeTheSameAgain(t *testing.T) {
 	if got := good(records, 0); got != 5 {
 		t.Errorf("got revision %d, want the newest, 5", got)
 	}
+}
+
+// TestGoodProperty walks random histories of a release: what a rollback takes was
+// good, is older than what it goes back from, and has other contents.
+func TestGoodProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var lines []string
+		var inputs []string
+		for n := range rapid.IntRange(1, 9).Draw(t, "revisions") {
+			line, has := rapid.SampledFrom([]string{"superseded", "failed"}).Draw(t, "status"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "inputs")
+			if n > 0 && rapid.Bool().Draw(t, "rolled back") {
+				to := rapid.IntRange(1, n).Draw(t, "to")
+				line, has = fmt.Sprintf("superseded>%d", to), inputs[to-1]
+			}
+			lines, inputs = append(lines, line), append(inputs, has)
+		}
+		lines[len(lines)-1] = strings.Replace(lines[len(lines)-1], "superseded", "deployed", 1)
+		records := revisions(lines...)
+		for _, r := range records {
+			r.Labels = map[string]string{labelRevision: strconv.Itoa(r.Version), labelInputs: inputs[r.Version-1]}
+		}
+		newest := records[0]
+		if !wasGood(newest) {
+			return
+		}
+		got := good(records, newest.Version)
+		if got == 0 {
+			return
+		}
+		i := slices.IndexFunc(records, func(r *rspb.Release) bool { return r.Version == got })
+		if i < 0 || got >= newest.Version || !wasGood(records[i]) || inputs[got-1] == inputs[newest.Version-1] {
+			t.Fatalf("%v with inputs %v: back to revision %d", lines, inputs, got)
+		}
+	})
 }
 
 func TestChooseRollback(t *testing.T) {
