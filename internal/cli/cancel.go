@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"github.com/hubship/hubship/internal/model"
 )
 
 func (a *command) cancelCommand() *cobra.Command {
@@ -18,11 +22,19 @@ upgraded is rolled back; nothing is left half done.`,
 			if err != nil {
 				return err
 			}
-			a.term.Note("cancel the %s run %s of environment %s", run.Kind, run.ID, a.term.Bold(run.Environment))
+			a.term.Note("cancel the %s run %s of %s", run.Kind, run.ID, scope(run))
+			asked := time.Now()
 			if err := a.server().Cancel(ctx, run.ID, caller()); err != nil {
 				return err
 			}
-			if run, err = a.follow(ctx, run.ID); err != nil {
+			// What the run says until it has ended, and not what it said before.
+			run, err = a.server().Follow(ctx, run.ID, func(l model.Line) error {
+				if l.Time.After(asked) {
+					a.printLine(l)
+				}
+				return nil
+			})
+			if err := stopped(ctx, given[0], err); err != nil {
 				return err
 			}
 			return a.printRun(run)

@@ -120,13 +120,21 @@ func lineText(t *term.Term, l model.Line) string {
 	}
 }
 
+// scope is what a run is about: an environment, or a pull request.
+func scope(run model.Run) string {
+	if run.Pull != nil {
+		return fmt.Sprintf("pull request #%d", run.Pull.Number)
+	}
+	return "environment " + run.Environment
+}
+
 // outcome is the error, and so the exit code, that a run's end stands for.
 func outcome(run model.Run) error {
 	reason := run.Reason
 	if reason == "" {
 		reason = "no reason was recorded"
 	}
-	what := fmt.Errorf("run %s (%s, environment %s) %s: %s", run.ID, run.Kind, run.Environment, run.State, reason)
+	what := fmt.Errorf("run %s (%s, %s) %s: %s", run.ID, run.Kind, scope(run), run.State, reason)
 	hint := fmt.Sprintf("the whole log: `hubship logs %s`", run.ID)
 	switch run.State {
 	case model.Done, model.Unchanged:
@@ -147,8 +155,11 @@ func (a *command) printRun(run model.Run) error {
 	if !run.Finished.IsZero() && !run.Started.IsZero() {
 		took = " in " + term.Duration(run.Finished.Sub(run.Started))
 	}
-	a.term.Printf("run %s: %s of %s %q to environment %s: %s%s\n", run.ID, run.Kind, short(run.Commit), run.Subject,
-		run.Environment, a.paintState(run.State), took)
+	where := " to " + scope(run)
+	if run.Pull != nil {
+		where = ", " + scope(run)
+	}
+	a.term.Printf("run %s: %s of %s %q%s: %s%s\n", run.ID, run.Kind, short(run.Commit), run.Subject, where, a.paintState(run.State), took)
 	for _, i := range run.Images {
 		how := "found"
 		if i.Rebuilt {
