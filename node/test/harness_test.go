@@ -192,23 +192,31 @@ func (i *instance) waitReady(timeout time.Duration) time.Duration {
 		select {
 		case err := <-i.ended:
 			i.ended <- err
-			i.t.Fatalf("node %s ended before it was ready: %v\n%s", i.settings.Name, err, i.evidence())
+			i.t.Fatalf("node %s: its log, and why it ended before it was ready:\n%s%v", i.settings.Name, i.evidence(), err)
 		case <-time.After(100 * time.Millisecond):
 		}
 		if s, err := i.status(); err == nil && s.Ready {
 			return time.Since(began)
 		}
 	}
-	i.t.Fatalf("node %s is not ready after %v\n%s", i.settings.Name, timeout, i.evidence())
+	i.t.Fatalf("node %s: what it is doing, and its log:\n%sit is not ready after %v", i.settings.Name, i.evidence(), timeout)
 	return 0
 }
 
-// evidence is what a failed test shows.
+// evidence is what a failed test shows: its end says most.
 func (i *instance) evidence() string {
+	text := ""
+	if s, err := i.status(); err == nil {
+		status, _ := json.MarshalIndent(s, "", "  ")
+		text = fmt.Sprintf("status: %s\n", status)
+	}
+	for _, name := range []string{"base-image", "etcd", "containerd", "buildkitd", "registry"} {
+		if log, err := os.ReadFile(i.settings.Log(name)); err == nil {
+			text += fmt.Sprintf("the end of the log of %s:\n%s\n", name, log[max(0, len(log)-1000):])
+		}
+	}
 	log, _ := os.ReadFile(i.log)
-	s, err := i.status()
-	status, _ := json.MarshalIndent(s, "", "  ")
-	return fmt.Sprintf("%s\nstatus (%v): %s", log, err, status)
+	return text + string(log)
 }
 
 func (i *instance) rest() *rest.Config {

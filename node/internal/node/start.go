@@ -25,8 +25,8 @@ import (
 // Deadlines of the start. They are far above what a slow machine needs, so that
 // only something that will never work runs into them.
 const (
-	programTimeout = 2 * time.Minute
-	nodeTimeout    = 3 * time.Minute
+	programTimeout = 5 * time.Minute
+	nodeTimeout    = 5 * time.Minute
 	debianTimeout  = 15 * time.Minute
 	pollInterval   = 200 * time.Millisecond
 )
@@ -159,9 +159,9 @@ func (n *Node) startImages(ctx context.Context, ready gate) error {
 	})
 }
 
-// debianTries is how often the base image is tried: its packages come over the
-// network.
-const debianTries = 3
+// debianPauses are those between two tries of the base image, whose packages
+// come over the network: a mirror may be away for a minute.
+var debianPauses = []time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute}
 
 func (n *Node) ensureDebian(ctx context.Context, registry *images.Registry) error {
 	has, err := registry.Has(ctx, images.DebianRepository, images.DebianTag)
@@ -175,14 +175,19 @@ func (n *Node) ensureDebian(ctx context.Context, registry *images.Registry) erro
 		return fmt.Errorf("open the log of the base image: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	for try := 1; ; try++ {
+	for try := 0; ; try++ {
 		err := registry.PushDebian(ctx, images.Debian{
 			WorkDir: n.s.Data("tmp", "base-image"), Log: log, Env: n.programs.Env(), Start: n.box.StartCommand,
 		})
-		if err == nil || try == debianTries || ctx.Err() != nil {
+		if err == nil || try == len(debianPauses) || ctx.Err() != nil {
 			return err
 		}
-		n.log.Warn("base image failed, trying again", "try", try, "error", err)
+		n.log.Warn("base image failed, trying again", "in", debianPauses[try], "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(debianPauses[try]):
+		}
 	}
 }
 
