@@ -21,13 +21,11 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/cluster/register"
-	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
-	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/server"
@@ -63,7 +61,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	gitRepo, err := openRepository(ctx, p, settings)
+	gitRepo, err := openCopy(ctx, p, settings)
 	if err != nil {
 		return err
 	}
@@ -102,7 +100,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
 	carried, err = newForgeRuntime(ctx, deps{
-		paths: p, settings: settings, git: gitRepo, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
+		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
 	})
 	if err != nil {
 		return err
@@ -224,23 +222,6 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	return srv.Serve(ctx)
 }
 
-// announce queues what a push asks for and says so to the pusher.
-func announce(ctx context.Context, engine pulls.Engine, settings install.Settings, updates []forge.RefUpdate, by string) []string {
-	runs, err := engine.Pushed(ctx, updates, by)
-	var lines []string
-	for _, r := range runs {
-		lines = append(lines, fmt.Sprintf("hubship: run %s deploys %.12s to %s", r.ID, r.Commit, r.Environment),
-			fmt.Sprintf("hubship: follow it at %sruns/%s or with `hubship logs -f %s`", settings.URL(), r.ID, r.ID))
-	}
-	if err != nil {
-		lines = append(lines, "hubship: the push is kept, but: "+err.Error())
-		if hint := model.HintOf(err); hint != "" {
-			lines = append(lines, "hubship: "+hint)
-		}
-	}
-	return lines
-}
-
 // service is the engine as the server sees it.
 type service struct {
 	*ship.Engine
@@ -253,6 +234,13 @@ func (s service) Status(ctx context.Context) (model.Status, error) {
 	st, err := s.Engine.Status(ctx)
 	st.Forge = s.process.status()
 	return st, err
+}
+
+// Start implements server.Service. Who asks may have pushed a moment ago, so the
+// forge is read first.
+func (s service) Start(ctx context.Context, req model.RunRequest) (model.Run, error) {
+	s.process.control.Refresh(ctx)
+	return s.Engine.Start(ctx, req)
 }
 
 // Promote implements server.Service: it merges the pull request that promotes.

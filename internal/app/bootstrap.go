@@ -23,44 +23,58 @@ import (
 // author signs the commits that hubship makes itself.
 var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
 
-// openRepository opens the deployment repository, or makes it: the starter at
-// the embedded forge, an empty copy of GitHub's.
-func openRepository(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
-	if s.GitHub == nil {
-		return bootstrap(ctx, p)
+// openCopy opens hubship's copy of the deployment repository at the forge, which
+// is made empty where there is none.
+func openCopy(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
+	if s.GitHub != nil {
+		if err := moveCopy(p); err != nil {
+			return nil, err
+		}
 	}
-	return bareRepository(ctx, p)
+	return bareRepository(ctx, p.Repository)
+}
+
+// moveCopy brings the copy of GitHub's repository from where older versions kept
+// it, beside the embedded forge's.
+func moveCopy(p install.Paths) error {
+	if _, err := os.Stat(p.Repository); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Rename(p.ForgeRepository, p.Repository); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("move the copy of the deployment repository: %w", err)
+	}
+	return nil
 }
 
 // unborn is what HEAD names until the process branch is known: a branch that no
 // forge can have, so that no process holds.
 const unborn = "unborn/hubship-process"
 
-// bareRepository opens the deployment repository, which is made empty where
-// there is none.
-func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
-	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(p.Repositories, 0o700); err != nil {
+// bareRepository opens a bare repository, which is made empty where there is
+// none.
+func bareRepository(ctx context.Context, dir string) (*git.Repo, error) {
+	if _, err := os.Stat(filepath.Join(dir, "HEAD")); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
 		}
-		r, err := git.Init(ctx, p.Repository, git.InitOptions{Bare: true, DefaultBranch: unborn})
+		r, err := git.Init(ctx, dir, git.InitOptions{Bare: true, DefaultBranch: unborn})
 		if err != nil {
 			return nil, fmt.Errorf("make the deployment repository: %w", err)
 		}
 		return r, nil
 	}
-	r, err := git.Open(p.Repository)
+	r, err := git.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the deployment repository: %w", err)
 	}
 	return r, nil
 }
 
-// bootstrap gives a new installation its deployment repository: the starter,
+// bootstrap gives a new embedded forge its deployment repository: the starter,
 // with secrets that only this installation's key opens. It does nothing where
 // a repository exists, and finishes what a killed process began.
 func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
-	repo, err := bareRepository(ctx, p)
+	repo, err := bareRepository(ctx, p.ForgeRepository)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -36,8 +35,7 @@ type forgeRuntime struct {
 type deps struct {
 	paths      install.Paths
 	settings   install.Settings
-	git        *git.Repo
-	repository *repo.Repository // in git
+	repository *repo.Repository // hubship's copy
 	engine     pulls.Engine
 	memory     pulls.ReportCache
 	keep       signin.Keep
@@ -60,22 +58,19 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 			return nil, err
 		}
 	} else {
-		p.local, err = openEmbedded(ctx, with.paths, with.settings, with.git, with.repository, with.log)
+		p.local, err = openEmbedded(ctx, with.paths, with.settings, with.log)
 		if err != nil {
 			return nil, err
 		}
 		p.forge, p.hook = p.local.client, p.local.hook
 		p.local.checks = with.engine.Runs
-		p.local.moved = func(ctx context.Context, updates []forge.RefUpdate, by string) []string {
-			return announce(ctx, with.engine, with.settings, updates, by)
-		}
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
 		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: plans(with.paths.Plans),
-		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
+		Repository: pullsRepository{Repository: with.repository, forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
-		Mirrors: p.local == nil, Logger: with.log,
+		Logger: with.log,
 	})
 	if err == nil && p.local != nil {
 		p.pages, err = p.local.pages(with, p.control, run)
@@ -117,7 +112,7 @@ func (p *forgeRuntime) close() error {
 	if p.local == nil {
 		return nil
 	}
-	return p.local.host.Close()
+	return p.local.close()
 }
 
 // run works until ctx ends.

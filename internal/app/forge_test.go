@@ -75,7 +75,10 @@ func TestChangeByPullRequest(t *testing.T) {
 	w.ok(err)
 	merge, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head})
 	w.ok(err)
-	w.until("the deployment of the merge", func() bool { return w.engine.wasPushed("staging", merge) })
+	w.until("the deployment of the merge", func() bool { return w.engine.pusher("staging", merge) != "" })
+	if by := w.engine.pusher("staging", merge); by != "admin" {
+		t.Errorf("the merge is deployed for %q, want admin", by)
+	}
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
 
 	made, err := w.process.revert(t.Context(), pr.Number, "tess")
@@ -98,12 +101,13 @@ func TestChangeByPullRequest(t *testing.T) {
 // A branch that a crash left is used again, another one is not touched.
 func TestRevertBranches(t *testing.T) {
 	w := newWorld(t, nil)
-	r := pullsRepository{Repository: w.process.local.fleets, forge: w.process.forge}
-	g := r.Git()
+	r := pullsRepository{Repository: w.repository, forge: w.process.forge}
+	g := w.process.local.git // whose branches move there; the copy follows
 	before, err := g.Head(t.Context(), "staging")
 	w.ok(err)
 	after, err := g.CommitFiles(t.Context(), "staging", before, map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
 	w.ok(err)
+	w.ok(r.Fetch(t.Context()))
 	q := pulls.Revert{Branch: "revert-7", Onto: after, Before: before, After: after, Message: "Take it back"}
 	first, err := r.Revert(t.Context(), q)
 	w.ok(err)
@@ -111,7 +115,7 @@ func TestRevertBranches(t *testing.T) {
 		t.Fatalf("the branch is at %q, want %q", head, first)
 	}
 	onto, err := g.CommitFiles(t.Context(), "staging", after, map[string][]byte{"b": []byte("1\n")}, nil, "Add b", author)
-	w.ok(err)
+	w.ok(errors.Join(err, r.Fetch(t.Context())))
 	q.Onto = onto
 	if got, err := r.Revert(t.Context(), q); err != nil || got != first {
 		t.Errorf("got %s, %v; want the one that is there, %s", got, err, first)
@@ -121,7 +125,7 @@ func TestRevertBranches(t *testing.T) {
 	w.ok(err)
 	w.ok(g.SetBranch(t.Context(), "staging", merged, onto))
 	again, err := g.CommitFiles(t.Context(), "staging", merged, map[string][]byte{"a": []byte("1\n")}, nil, "Add a again", author)
-	w.ok(err)
+	w.ok(errors.Join(err, r.Fetch(t.Context())))
 	q.Onto, q.Before, q.After = again, merged, again
 	second, err := r.Revert(t.Context(), q)
 	if head, _ := g.Head(t.Context(), "revert-7"); err != nil || head != second || second == first {
@@ -202,7 +206,7 @@ func TestProtectionFollowsTheBranch(t *testing.T) {
 		t.Helper()
 		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change it", author)
 		w.ok(err)
-		e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: head, New: next}}, "tess")
+		w.moved()
 		head = next
 	}
 	move(opened)
@@ -259,7 +263,7 @@ func TestRestart(t *testing.T) {
 	}
 	// Numbers go on where the database of the forge is lost.
 	w.stop()
-	g, err := git.Open(w.paths.Repository)
+	g, err := git.Open(w.paths.ForgeRepository)
 	w.ok(err)
 	head, err := g.Head(t.Context(), "staging")
 	w.ok(errors.Join(err, g.SetRef(t.Context(), "refs/pull/7/head", head, "")))
@@ -329,7 +333,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 	if res.StatusCode != http.StatusUnauthorized { // no page of anything is open
 		t.Errorf("the API of an embedded forge: %s", res.Status)
 	}
-	r := pullsRepository{Repository: repo.New(g, repo.Options{}), forge: here.process.forge, mirrors: true}
+	r := pullsRepository{Repository: repo.New(g, repo.Options{}), forge: here.process.forge}
 	next, err := there.process.local.fleets.Git().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
 	there.ok(err)
 	if err := r.Fetch(t.Context()); err != nil || at("topic") != next {

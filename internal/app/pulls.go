@@ -15,8 +15,7 @@ import (
 // requests sees it.
 type pullsRepository struct {
 	*repo.Repository
-	forge   forge.Forge
-	mirrors bool // it is a copy of the forge's
+	forge forge.Forge
 }
 
 var _ pulls.Repository = pullsRepository{}
@@ -40,9 +39,6 @@ func passing(err error) error {
 
 // Fetch implements pulls.Repository.
 func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
-	if !r.mirrors {
-		return nil
-	}
 	remote, err := r.remote(ctx)
 	if err != nil {
 		return err
@@ -57,7 +53,7 @@ func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
 // Follow implements pulls.Repository. HEAD keeps what the forge said last, for
 // when it is away.
 func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error) {
-	if !r.mirrors || branch == "" {
+	if branch == "" {
 		return false, nil
 	}
 	was, err := r.Git().DefaultBranch(ctx)
@@ -76,8 +72,20 @@ func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, comm
 	return r.Git().MergeRange(ctx, merge, had, list)
 }
 
-// Revert implements pulls.Repository. The branch is pushed to the embedded
-// forge too, as anybody's is, so that all hear of it who should.
+// FetchPull implements pulls.Repository.
+func (r pullsRepository) FetchPull(ctx context.Context, number int, head string) error {
+	at, err := r.Git().Ref(ctx, forge.PullHead(number))
+	if err == nil && at.ID == head {
+		return nil
+	}
+	if err != nil && !errors.Is(err, git.ErrNotFound) {
+		return err
+	}
+	return r.Fetch(ctx, number)
+}
+
+// Revert implements pulls.Repository. The branch is pushed as anybody's is, so
+// that all hear of it who should.
 func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
 	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, author)
 	if err != nil {

@@ -50,6 +50,7 @@ type Repo struct {
 	dir     string // absolute path of the git directory
 	bare    bool
 	objects objectReader
+	fetch   sync.Mutex // two at once would be in each other's way
 
 	mu     sync.Mutex
 	closed bool

@@ -66,7 +66,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	if err := c.seen(ctx, pr); err != nil {
 		return err
 	}
-	if err := c.o.Repository.Fetch(ctx, pr.Number); err != nil {
+	if err := c.o.Repository.FetchPull(ctx, pr.Number, pr.Head.Commit); err != nil {
 		return err
 	}
 	base, err := c.o.Repository.Head(ctx, pr.Base.Branch)

@@ -310,6 +310,8 @@ type repository struct {
 
 func (r *repository) Fetch(context.Context, ...int) error { return nil }
 
+func (r *repository) FetchPull(context.Context, int, string) error { return nil }
+
 func (r *repository) Follow(context.Context, string) (bool, error) { return false, nil }
 
 func (r *repository) Head(ctx context.Context, branch string) (string, error) {
