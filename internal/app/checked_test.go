@@ -95,7 +95,7 @@ func (w *world) passed(pr forge.PullRequest, head string) {
 	})
 	w.engine.pass(check.ID)
 	w.until("the statuses", func() bool {
-		list, err := w.process.forge.Statuses(w.t.Context(), head)
+		list, err := w.process.local.client.Statuses(w.t.Context(), head)
 		green := 0
 		for _, s := range list {
 			if slices.Contains(changeContexts, s.Context) && s.State == forge.Success {

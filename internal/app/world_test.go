@@ -182,7 +182,7 @@ func (served) Hosts(context.Context) (map[string]server.Route, error) { return n
 type engine struct {
 	mu      sync.Mutex
 	control *pulls.Controller
-	runs    []model.Run // oldest first
+	runs    []model.Run                // oldest first
 	pushed  map[forge.RefUpdate]string // who did it
 	kicks   int
 }

@@ -81,7 +81,7 @@ const demoToken = 2 * time.Hour
 
 // forge is a repository as an account sees it. The account is made when it is
 // not there.
-func (p *players) forge(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error) {
+func (p *players) forge(ctx context.Context, login string, repo forge.Repository) (forge.Participant, error) {
 	if p.tokens[login] == "" {
 		_, err := p.server().AddAccount(ctx, model.NewAccount{Login: login, Name: "The demo's " + demoRoles[login], Role: demoRoles[login]})
 		if err != nil && !errors.Is(err, fs.ErrExist) {

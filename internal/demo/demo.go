@@ -39,7 +39,7 @@ type Options struct {
 	Server Server
 	// Forge returns a repository as one of the two accounts sees it; the zero
 	// Repository is the deployment repository.
-	Forge    func(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error)
+	Forge    func(ctx context.Context, login string, repo forge.Repository) (forge.Participant, error)
 	Web      *http.Client // reaches the hubs by their URLs
 	Hub      string       // empty means the first one
 	Reporter Reporter
@@ -88,7 +88,7 @@ type scenario struct {
 	heads map[string]string // branches of environments
 	start time.Time
 
-	contributor, reviewer forge.Forge // at the deployment repository
+	contributor, reviewer forge.Participant // at the deployment repository
 }
 
 // perform sets the scene, plays the acts and cleans up.

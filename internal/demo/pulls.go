@@ -138,7 +138,7 @@ func (p *scenario) told(ctx context.Context, number int, text string) error {
 }
 
 // mergeRefused checks that the forge does not let a pull request be merged.
-func (p *scenario) mergeRefused(ctx context.Context, as forge.Forge, who string, pr forge.PullRequest, why string) error {
+func (p *scenario) mergeRefused(ctx context.Context, as forge.Participant, who string, pr forge.PullRequest, why string) error {
 	_, err := as.Merge(ctx, pr.Number, forge.Merge{Head: pr.Head.Commit})
 	if err != nil && !errors.Is(err, forge.ErrForbidden) && !errors.Is(err, forge.ErrConflict) && !errors.Is(err, forge.ErrInvalid) && !errors.Is(err, forge.ErrNotFound) {
 		return err

@@ -23,14 +23,14 @@ type Paths struct {
 	Repository      string // hubship's copy of the deployment repository at the forge, bare
 	Repositories    string // repositories of the embedded forge
 	ForgeRepository string // the deployment repository among them, bare
-	GitToken     string // token for the clone address, 0600
-	Forge        string // database of the embedded forge
-	ForgeToken   string // token of hubship's own account there, 0600
-	OAuthSecret  string // of hubship as a client of the embedded forge, which people sign in with, 0600
-	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
-	Clusters     string // folder of the clusters of the installation, 0700
-	AgeKey       string // age identity that opens the repository's secrets, 0600
-	Password     string // generated password of the try-out's hubs, 0600
+	GitToken        string // token for the clone address, 0600
+	Forge           string // database of the embedded forge
+	ForgeToken      string // token of hubship's own account there, 0600
+	OAuthSecret     string // of hubship as a client of the embedded forge, which people sign in with, 0600
+	HookSecret      string // what the embedded forge signs its events to hubship with, 0600
+	Clusters        string // folder of the clusters of the installation, 0700
+	AgeKey          string // age identity that opens the repository's secrets, 0600
+	Password        string // generated password of the try-out's hubs, 0600
 	// ForgePassword is the first password of the embedded forge's first person,
 	// 0600. It is never that of the hubs: whoever may use a hub knows the latter.
 	ForgePassword string

@@ -121,14 +121,14 @@ func (w *world) until(what string, is func() string) {
 	w.t.Fatalf("%s: %s", what, why)
 }
 
-func (w *world) remote(f forge.Forge) forge.Remote {
+func (w *world) remote(f forge.Participant) forge.Remote {
 	w.t.Helper()
 	r, err := f.Remote(w.t.Context())
 	w.ok(err)
 	return r
 }
 
-func (w *world) git(as forge.Forge, dir string, args ...string) string {
+func (w *world) git(as forge.Participant, dir string, args ...string) string {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), "git", args...)
 	cmd.Dir = dir
