@@ -43,6 +43,8 @@ var allowed = map[string][]string{
 
 	// Around the process: machine, network and terminal.
 	"internal/proc": {},
+	// What is dear to load, and who may want it at once.
+	"internal/cache": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
 	// Whose a program on the machine is.
@@ -66,7 +68,7 @@ var allowed = map[string][]string{
 	"internal/cluster":               {"internal/model"},
 	"internal/cluster/ledger":        {"internal/model", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/release/helm":          {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/pyimport"},

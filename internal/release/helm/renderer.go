@@ -6,14 +6,13 @@ import (
 	"io/fs"
 	"net/http"
 	"runtime"
-	"slices"
-	"sync"
 	"time"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 
+	"github.com/hubship/hubship/internal/cache"
 	"github.com/hubship/hubship/internal/release"
 )
 
@@ -56,9 +55,7 @@ type Renderer struct {
 	caps    *common.Capabilities
 	capsErr error
 
-	mu    sync.Mutex
-	kept  map[string]*compiled
-	order []string // of use, newest last
+	kept *cache.Cache[*compiled]
 }
 
 // NewRenderer returns a Renderer.
@@ -74,7 +71,7 @@ func NewRenderer(o RendererOptions) *Renderer {
 	return &Renderer{
 		caps: caps, capsErr: err,
 		sources: newSources(o.Charts), timeout: o.Timeout, turns: make(chan struct{}, o.Workers),
-		kept: map[string]*compiled{},
+		kept: cache.New[*compiled](keptCharts),
 	}
 }
 
@@ -180,41 +177,18 @@ func (r *Renderer) compiled(ctx context.Context, tree fs.FS, dir, key string) (*
 		c := &compiled{}
 		return c, c.load(ctx, r.sources, tree, dir)
 	}
-	c := r.entry(key + "\x00" + dir)
-	c.once.Do(func() { c.err = c.load(context.WithoutCancel(ctx), r.sources, tree, dir) })
-	if c.err != nil {
-		// What could not be had now may be there the next time.
-		r.forget(key+"\x00"+dir, c)
-		return nil, c.err
+	// Others wait for the same chart: it is loaded to the end, whoever leaves.
+	c, err := r.kept.Get(context.WithoutCancel(ctx), key+"\x00"+dir, func(ctx context.Context) (*compiled, error) {
+		c := &compiled{}
+		return c, c.load(ctx, r.sources, tree, dir)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return c, nil
-}
-
-func (r *Renderer) entry(key string) *compiled {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.order = append(slices.DeleteFunc(r.order, func(k string) bool { return k == key }), key)
-	if c := r.kept[key]; c != nil {
-		return c
-	}
-	if len(r.order) > keptCharts {
-		delete(r.kept, r.order[0])
-		r.order = r.order[1:]
-	}
-	c := &compiled{}
-	r.kept[key] = c
-	return c
-}
-
-func (r *Renderer) forget(key string, c *compiled) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.kept[key] == c {
-		delete(r.kept, key)
-	}
 }
 
 // releaseValues are the parts of a template's data that name the release.
