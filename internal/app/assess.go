@@ -29,16 +29,16 @@ func (a assessor) Credentials(ctx context.Context, base, head string) ([]model.R
 }
 
 // Assess implements ship.Assessor.
-func (a assessor) Assess(ctx context.Context, q ship.AssessRequest) (ship.Assessment, error) {
+func (a assessor) Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error) {
 	made, err := a.planner.Plan(ctx, planner.Request{Base: q.Base, Head: q.Head, Branch: q.Branch, Merge: true, Render: true, Environments: q.Environments})
 	if err != nil {
-		return ship.Assessment{}, err
+		return model.Assessment{}, err
 	}
 	if err := a.plans.keep(q.Run, "Run "+q.Run, made); err != nil {
 		// The log has the plan all the same.
 		a.log.Warn("keep a check's plan", "run", q.Run, "error", err)
 	}
-	found := ship.Assessment{Summary: forge.Shorten(report.Verdict(made), forge.MaxDescription), Process: made.Process, Packages: map[string][]model.Package{}}
+	found := model.Assessment{Summary: forge.Shorten(report.Verdict(made), forge.MaxDescription), Process: made.Process, Packages: map[string][]model.Package{}}
 	for _, p := range made.Problems {
 		switch {
 		case p.Check == "merge":

@@ -10,10 +10,10 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/starter"
 )
 
@@ -96,7 +96,7 @@ func TestAssess(t *testing.T) {
 					t.Errorf("%+v", l)
 				}
 			}
-			found, err := a.Assess(t.Context(), ship.AssessRequest{Run: "20261128-1", Base: base, Head: head})
+			found, err := a.Assess(t.Context(), model.AssessRequest{Run: "20261128-1", Base: base, Head: head})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +122,7 @@ func TestAssess(t *testing.T) {
 	// What conflicts is said, and nothing else is.
 	head := propose(map[string]string{list: "numpy==1\n"})
 	other := propose(map[string]string{list: "numpy==2\n"})
-	found, err := a.Assess(t.Context(), ship.AssessRequest{Run: "20261128-2", Base: other, Head: head})
+	found, err := a.Assess(t.Context(), model.AssessRequest{Run: "20261128-2", Base: other, Head: head})
 	if err != nil || !found.Conflict || found.Merged != "" {
 		t.Errorf("%+v, %v", found, err)
 	}

@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/report"
-	"github.com/hubship/hubship/internal/ship"
 )
 
 // preview words plans for runs: as lines for their logs, and as a page.
@@ -27,7 +27,7 @@ type preview struct {
 }
 
 // Preview implements ship.Preview.
-func (p preview) Preview(ctx context.Context, q ship.PreviewRequest) ([]string, error) {
+func (p preview) Preview(ctx context.Context, q model.PreviewRequest) ([]string, error) {
 	made, err := p.planner.Plan(ctx, planner.Request{
 		Base: q.Base, Head: q.Head, Render: true, Hubs: q.Hubs, Environments: []string{q.Environment},
 	})
