@@ -27,9 +27,11 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
+	"github.com/hubship/hubship/internal/planner/live"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
@@ -161,7 +163,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts"), Transport: outside}}),
 		Charts:     allowedCharts(settings),
-		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
+		Live:       live.Clusters{Set: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})
 	if err != nil {
 		return nil, err
@@ -169,11 +171,12 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err := private(p.Workflows); err != nil {
 		return nil, err
 	}
+	plans := runplan.Maker{Planner: made, Repository: repository, Folder: runplan.Folder(p.Plans), Log: o.Logger}
 	return ship.New(ctx, ship.Ports{
-		Previewer:  preview{made, plans(p.Plans), o.Logger},
+		Previewer: plans, Assessor: plans,
 		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, signing, history, ledger.Timing{}), Verifier: verifier, History: history,
-		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
+		Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
@@ -194,7 +197,7 @@ func private(file string) error {
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
 	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
-		Service: service{engine, plans(p.Plans), carried}, Version: o.Version, Log: o.Logger,
+		Service: service{engine, runplan.Folder(p.Plans), carried}, Version: o.Version, Log: o.Logger,
 		Dial: func(ctx context.Context, c model.Cluster, t model.Target) (net.Conn, error) {
 			return clusters.Dial(ctx, c, t.Namespace, "proxy-public", "http")
 		},
@@ -244,7 +247,7 @@ func announce(ctx context.Context, engine pulls.Engine, settings install.Setting
 // service is the engine as the server sees it.
 type service struct {
 	*ship.Engine
-	plans   plans
+	plans   runplan.Folder
 	process *forgeRuntime
 }
 
@@ -266,7 +269,7 @@ func (s service) Revert(ctx context.Context, number int, by string) (model.Rever
 }
 
 // Plan is the page of what a run was about to change.
-func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.page(id) }
+func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.Page(id) }
 
 // Hosts lists the hubs that the HTTP port serves by name.
 func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {

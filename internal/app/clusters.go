@@ -105,7 +105,7 @@ func (c Clusters) Check(ctx context.Context, name string) (cluster.Access, error
 	if err != nil {
 		return cluster.Access{}, err
 	}
-	conn, err := newLive(ctx, c.data).clusters.Conn(k)
+	conn, err := reach(ctx, c.data).Conn(k)
 	if err != nil {
 		return cluster.Access{}, err
 	}
@@ -125,4 +125,17 @@ func clusterNames(ctx context.Context, data string) ([]string, error) {
 	defer func() { _ = g.Close() }() // it was read only
 	now, err := processOf(g, s).Now(ctx)
 	return now.Clusters, err
+}
+
+// reach connects to clusters for a person at the command line. The embedded one is
+// that of the installation in the data directory, if there is one.
+func reach(ctx context.Context, data string) *cluster.Set {
+	o := cluster.Options{UserAgent: "hubship"}
+	if settings, err := install.Load(data); err == nil {
+		if b, err := locate(ctx, settings); err == nil {
+			o.Embedded = cluster.Embedded{Kubeconfig: b.kubeconfig, Context: b.context}
+			o.Direct = settings.Node != nil
+		}
+	}
+	return cluster.New(o)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
 )
@@ -72,7 +73,7 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
-		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: plans(with.paths.Plans),
+		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
 		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Mirrors: p.local == nil, Logger: with.log,

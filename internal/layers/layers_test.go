@@ -37,6 +37,9 @@ var allowed = map[string][]string{
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
+	// What plans ask clusters, and the plans of runs.
+	"internal/planner/live": {"internal/model", "internal/plan", "internal/check", "internal/cluster", "internal/release"},
+	"internal/runplan":      {"internal/model", "internal/forge", "internal/plan", "internal/planner", "internal/repo", "internal/report"},
 
 	// What is proved, signed and believed.
 	"internal/attest": {"internal/model"},
