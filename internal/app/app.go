@@ -32,6 +32,8 @@ import (
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/runplan"
+	"github.com/hubship/hubship/internal/secrets"
+	"github.com/hubship/hubship/internal/secrets/opener"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
@@ -92,7 +94,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	clusters := cluster.New(cluster.Options{
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
-		PodSecurity: podSecurity(settings),
+		PodSecurity: allowedCharts(settings).PodSecurity(),
 	})
 	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
@@ -130,7 +132,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Charts:  allowedCharts(settings),
-		Decrypt: secretFiles{p, settings, repository, newPastSecrets()}.open,
+		Decrypt: opener.New(opener.Options{Repository: repository, Keys: func() secrets.Keys { return secretKeys(p, settings) }}).Open,
 	})
 	if err != nil {
 		return nil, err

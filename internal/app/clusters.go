@@ -11,11 +11,7 @@ import (
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
-	owner "github.com/hubship/hubship/internal/process"
 )
-
-// processOf is the owner of an installation's process.
-func processOf(g *git.Repo, s install.Settings) *owner.Owner { return owner.New(g, s.ProcessBranch) }
 
 // RegisterLocal registers the cluster that `hubship up` brings along, or was
 // given, under the name local.

@@ -64,6 +64,7 @@ var allowed = map[string][]string{
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
+	"internal/secrets/opener":        {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
 	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
 	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model"},
