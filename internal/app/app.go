@@ -21,14 +21,12 @@ import (
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/cluster/register"
-	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/planner/live"
-	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/runplan"
@@ -227,23 +225,6 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 		o.Ready()
 	}
 	return srv.Serve(ctx)
-}
-
-// announce queues what a push asks for and says so to the pusher.
-func announce(ctx context.Context, engine pulls.Engine, settings install.Settings, updates []forge.RefUpdate, by string) []string {
-	runs, err := engine.Pushed(ctx, updates, by)
-	var lines []string
-	for _, r := range runs {
-		lines = append(lines, fmt.Sprintf("hubship: run %s deploys %.12s to %s", r.ID, r.Commit, r.Environment),
-			fmt.Sprintf("hubship: follow it at %sruns/%s or with `hubship logs -f %s`", settings.URL(), r.ID, r.ID))
-	}
-	if err != nil {
-		lines = append(lines, "hubship: the push is kept, but: "+err.Error())
-		if hint := model.HintOf(err); hint != "" {
-			lines = append(lines, "hubship: "+hint)
-		}
-	}
-	return lines
 }
 
 // service is the engine as the server sees it.

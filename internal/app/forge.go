@@ -14,6 +14,7 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
@@ -68,13 +69,13 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 		p.forge, p.hook = p.local.client, p.local.hook
 		p.local.checks = with.engine.Runs
 		p.local.moved = func(ctx context.Context, updates []forge.RefUpdate, by string) []string {
-			return announce(ctx, with.engine, with.settings, updates, by)
+			return pulls.Announce(ctx, with.engine, with.settings.URL(), updates, by)
 		}
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
 		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
-		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
+		Repository: repository.Repository{Repository: with.repository, Forge: p.forge, Mirrors: p.local == nil},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Mirrors: p.local == nil, Logger: with.log,
 	})

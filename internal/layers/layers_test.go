@@ -81,10 +81,11 @@ var allowed = map[string][]string{
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
-	"internal/pulls":  {"internal/model", "internal/forge", "internal/plan", "internal/report"},
-	"internal/api":    {"internal/model"},
-	"internal/server": {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
-	"internal/demo":   {"internal/model", "internal/forge"},
+	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
+	"internal/pulls/repository": {"internal/forge", "internal/git", "internal/pulls", "internal/repo"},
+	"internal/api":              {"internal/model"},
+	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
+	"internal/demo":             {"internal/model", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},

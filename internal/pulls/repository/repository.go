@@ -1,4 +1,7 @@
-package app
+// Package repository is the deployment repository as the controller of pull
+// requests needs it: kept in line with the forge's, and with the branches that take
+// something back.
+package repository
 
 import (
 	"context"
@@ -11,19 +14,21 @@ import (
 	"github.com/hubship/hubship/internal/repo"
 )
 
-// pullsRepository is the deployment repository as the controller of pull
-// requests sees it.
-type pullsRepository struct {
+// Repository is the deployment repository of an installation. It is safe for
+// concurrent use.
+type Repository struct {
 	*repo.Repository
-	forge   forge.Forge
-	mirrors bool // it is a copy of the forge's
+	Forge forge.Forge
+	// Mirrors says that it is a copy of the forge's; otherwise it is the forge's
+	// own.
+	Mirrors bool
 }
 
-var _ pulls.Repository = pullsRepository{}
+var _ pulls.Repository = Repository{}
 
 // remote is where git reaches the forge now.
-func (r pullsRepository) remote(ctx context.Context) (git.Remote, error) {
-	at, err := r.forge.Remote(ctx)
+func (r Repository) remote(ctx context.Context) (git.Remote, error) {
+	at, err := r.Forge.Remote(ctx)
 	if err != nil {
 		return git.Remote{}, err
 	}
@@ -39,8 +44,8 @@ func passing(err error) error {
 }
 
 // Fetch implements pulls.Repository.
-func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
-	if !r.mirrors {
+func (r Repository) Fetch(ctx context.Context, numbers ...int) error {
+	if !r.Mirrors {
 		return nil
 	}
 	remote, err := r.remote(ctx)
@@ -56,8 +61,8 @@ func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
 
 // Follow implements pulls.Repository. HEAD keeps what the forge said last, for
 // when it is away.
-func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error) {
-	if !r.mirrors || branch == "" {
+func (r Repository) Follow(ctx context.Context, branch string) (bool, error) {
+	if !r.Mirrors || branch == "" {
 		return false, nil
 	}
 	was, err := r.Git().DefaultBranch(ctx)
@@ -68,7 +73,7 @@ func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error
 }
 
 // MergeRange implements pulls.Repository.
-func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
+func (r Repository) MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
 	list := make([]git.Detail, len(commits))
 	for i, c := range commits {
 		list[i] = git.Detail{ID: c.ID, Message: c.Message, Author: git.Signature{Identity: git.Identity{Name: c.Author}, When: c.Date}}
@@ -78,12 +83,12 @@ func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, comm
 
 // Revert implements pulls.Repository. The branch is pushed to the embedded
 // forge too, as anybody's is, so that all hear of it who should.
-func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
-	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, author)
+func (r Repository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
+	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, git.Hubship)
 	if err != nil {
 		return "", err
 	}
-	there, err := r.forge.Branch(ctx, q.Branch)
+	there, err := r.Forge.Branch(ctx, q.Branch)
 	if err != nil && !errors.Is(err, forge.ErrNotFound) {
 		return "", err
 	}
@@ -108,7 +113,7 @@ func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, er
 
 // reverts says whether a commit takes back what is asked for, whatever the
 // branch was at when it did, and whether the base has it already.
-func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Revert) (same, over bool, err error) {
+func (r Repository) reverts(ctx context.Context, commit string, q pulls.Revert) (same, over bool, err error) {
 	if err := r.Fetch(ctx); err != nil {
 		return false, false, err
 	}
@@ -122,7 +127,7 @@ func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Rev
 	if on, err := r.IsAncestor(ctx, at[0].Parents[0], q.Onto); err != nil || !on {
 		return false, false, err
 	}
-	again, err := r.Git().RevertCommit(ctx, at[0].Parents[0], q.Before, q.After, q.Message, author)
+	again, err := r.Git().RevertCommit(ctx, at[0].Parents[0], q.Before, q.After, q.Message, git.Hubship)
 	if err != nil {
 		return false, false, nil //nolint:nilerr // what cannot be made again is something else
 	}
