@@ -9,15 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/hubship/hubship/internal/attest"
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/cluster/register"
@@ -50,7 +49,7 @@ type Options struct {
 // until ctx ends.
 func Serve(ctx context.Context, data string, settings install.Settings, o Options) (err error) {
 	p := install.At(data)
-	unlock, err := lock(p.ServerLock)
+	unlock, err := install.Lock(p.ServerLock)
 	if err != nil {
 		return err
 	}
@@ -65,7 +64,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	gitRepo, err := openRepository(ctx, p, settings)
+	gitRepo, err := bootstrap.Open(ctx, p, settings)
 	if err != nil {
 		return err
 	}
@@ -168,7 +167,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return nil, err
 	}
-	if err := private(p.Workflows); err != nil {
+	if err := install.Private(p.Workflows); err != nil {
 		return nil, err
 	}
 	plans := runplan.Maker{Planner: made, Repository: repository, Folder: runplan.Folder(p.Plans), Log: o.Logger}
@@ -182,16 +181,6 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
 		Changed: changed, Logger: o.Logger,
 	})
-}
-
-// private makes a file that its owner alone reads, or makes it so: what is made
-// beside it by SQLite takes its mode.
-func private(file string) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return model.WithHint(fmt.Errorf("open the workflow database: %w", err), "check that its folder is writable")
-	}
-	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
@@ -265,18 +254,4 @@ func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {
 		routes[name] = server.Route{Target: h.Target, Cluster: h.Cluster}
 	}
 	return routes, nil
-}
-
-// lock makes sure that one server alone serves the data directory. The kernel
-// gives the lock up when the process ends, however it ends.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the server's lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, model.WithHint(fmt.Errorf("another hubship serves this data directory (%s is locked)", file), "`hubship status` asks it, `hubship down` stops it")
-	}
-	return func() { f.Close() }, nil
 }

@@ -243,7 +243,7 @@ func (e *embedded) ownToken(ctx context.Context, file string, own store.Account)
 	if _, secret, err = e.host.Store.CreateToken(ctx, own.ID, tokenName, []string{store.ScopeRepo}, 0); err != nil {
 		return "", err
 	}
-	return secret, writeSecret(file, secret)
+	return secret, install.WriteSecret(file, secret)
 }
 
 // hookEvents are those that the controller has a use for.

@@ -54,6 +54,8 @@ var allowed = map[string][]string{
 	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":     {"internal/model"},
+	// A new installation's deployment repository.
+	"internal/bootstrap": {"internal/model", "internal/config", "internal/git", "internal/install", "internal/secrets", "starter"},
 
 	// The workflows, and the interfaces that they need.
 	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
@@ -86,7 +88,7 @@ var allowed = map[string][]string{
 	"internal/api":              {"internal/model"},
 	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
 	"internal/demo":             {"internal/model", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 

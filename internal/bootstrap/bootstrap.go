@@ -1,4 +1,6 @@
-package app
+// Package bootstrap gives an installation its deployment repository, and a person a
+// folder to start one from: the starter, with secrets of their own.
+package bootstrap
 
 import (
 	"bytes"
@@ -10,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/hubship/hubship/internal/config"
 	"github.com/hubship/hubship/internal/git"
@@ -20,25 +21,21 @@ import (
 	"github.com/hubship/hubship/starter"
 )
 
-// author signs the commits that hubship makes itself.
-var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
-
-// openRepository opens the deployment repository, or makes it: the starter at
-// the embedded forge, an empty copy of GitHub's.
-func openRepository(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
+// Open opens the deployment repository of an installation, or makes it: the starter
+// at the embedded forge, an empty copy of GitHub's. The caller closes it.
+func Open(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
 	if s.GitHub == nil {
-		return bootstrap(ctx, p)
+		return withStarter(ctx, p)
 	}
-	return bareRepository(ctx, p)
+	return bare(ctx, p)
 }
 
 // unborn is what HEAD names until the process branch is known: a branch that no
 // forge can have, so that no process holds.
 const unborn = "unborn/hubship-process"
 
-// bareRepository opens the deployment repository, which is made empty where
-// there is none.
-func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
+// bare opens the deployment repository, which is made empty where there is none.
+func bare(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(p.Repositories, 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
@@ -56,11 +53,11 @@ func bareRepository(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	return r, nil
 }
 
-// bootstrap gives a new installation its deployment repository: the starter,
-// with secrets that only this installation's key opens. It does nothing where
-// a repository exists, and finishes what a killed process began.
-func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
-	repo, err := bareRepository(ctx, p)
+// withStarter opens the deployment repository, which is made from the starter where
+// there is none, with secrets that only this installation's key opens. It does
+// nothing where a repository exists, and finishes what a killed process began.
+func withStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
+	repo, err := bare(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +88,7 @@ func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
 			commit = branches[env.Branch]
 			continue
 		case commit == "":
-			commit, err = repo.CommitFiles(ctx, env.Branch, "", files, modes, "Start from the starter repository\n", author)
+			commit, err = repo.CommitFiles(ctx, env.Branch, "", files, modes, "Start from the starter repository\n", git.Hubship)
 		case env.Branch == first:
 			if err = repo.SetDefaultBranch(ctx, first); err == nil {
 				err = repo.SetBranch(ctx, first, commit, "")
@@ -106,10 +103,11 @@ func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	return repo, nil
 }
 
-// InitDir writes the starter repository to a folder that is empty or does not
-// exist. Its secrets are encrypted for the age identity in keyFile, which is
-// made if it does not exist; the generated password goes to passwordFile.
-func InitDir(dir, keyFile, passwordFile string) error {
+// Write writes the starter repository to a folder that is empty or does not exist;
+// another one is an error of usage. Its secrets are encrypted for the age identity
+// in keyFile, which is made if it does not exist. The hubs' password is that in
+// passwordFile, which is made as well.
+func Write(dir, keyFile, passwordFile string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look at %s: %w", dir, err)
@@ -144,7 +142,7 @@ func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]f
 	if err != nil {
 		return nil, nil, err
 	}
-	password, err := ensurePassword(passwordFile)
+	password, err := install.EnsurePassword(passwordFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -183,30 +181,4 @@ func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]f
 	}
 	files[".sops.yaml"] = []byte("# Who can read the files below secrets/: the holders of these age keys.\ncreation_rules:\n  - path_regex: /secrets/.*\\.yaml$\n    age: " + recipient + "\n")
 	return files, modes, nil
-}
-
-// ensurePassword reads a generated password, or makes one.
-func ensurePassword(file string) (string, error) {
-	if raw, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(raw))) > 0 {
-		return strings.TrimSpace(string(raw)), nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the generated password: %w", err)
-	}
-	password := newPassword()
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("keep the generated password: %w", err)
-	}
-	return password, writeSecret(file, password)
-}
-
-// writeSecret replaces a file that its owner alone can read.
-func writeSecret(file, secret string) error {
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, []byte(secret+"\n"), 0o600); err != nil {
-		return fmt.Errorf("keep a secret: %w", err)
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("keep a secret: %w", err)
-	}
-	return nil
 }
