@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
@@ -38,7 +39,7 @@ const (
 )
 
 // repositoryDir is the folder of the deployment repository below the forge's
-// root: install.Paths.Repository.
+// root: install.Paths.ForgeRepository.
 const repositoryDir = "deployment"
 
 // embedded is the forge that hubship serves itself. What hubship makes of its
@@ -66,7 +67,7 @@ type embedded struct {
 // done is finished. The caller closes its host.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log *slog.Logger) (_ *embedded, err error) {
 	e := &embedded{log: log}
-	if e.git, err = bootstrap(ctx, p); err != nil {
+	if e.git, err = bootstrap.WithStarter(ctx, p); err != nil {
 		return nil, err
 	}
 	e.fleets = repo.New(e.git, repo.Options{Process: processOf(e.git, s)})
@@ -253,7 +254,7 @@ func (e *embedded) ownToken(ctx context.Context, file string, own store.Account)
 	if _, secret, err = e.host.Store.CreateToken(ctx, own.ID, tokenName, []string{store.ScopeRepo}, 0); err != nil {
 		return "", err
 	}
-	return secret, writeSecret(file, secret)
+	return secret, install.WriteSecret(file, secret)
 }
 
 // hookEvents are those that the controller has a use for.

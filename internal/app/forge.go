@@ -13,7 +13,9 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
 )
@@ -67,8 +69,8 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
-		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: plans(with.paths.Plans),
-		Repository: pullsRepository{Repository: with.repository, forge: p.forge},
+		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
+		Repository: repository.Repository{Repository: with.repository, Forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Logger: with.log,
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
 )
 
@@ -95,52 +96,6 @@ func TestChangeByPullRequest(t *testing.T) {
 	}
 	if _, err := w.process.revert(t.Context(), 999, "tess"); model.ExitCodeOf(err) != model.ExitUsage {
 		t.Fatalf("a pull request that there is not: %v", err)
-	}
-}
-
-// A branch that a crash left is used again, another one is not touched.
-func TestRevertBranches(t *testing.T) {
-	w := newWorld(t, nil)
-	r := pullsRepository{Repository: w.repository, forge: w.process.forge}
-	g := w.process.local.git // whose branches move there; the copy follows
-	before, err := g.Head(t.Context(), "staging")
-	w.ok(err)
-	after, err := g.CommitFiles(t.Context(), "staging", before, map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
-	w.ok(err)
-	w.ok(r.Fetch(t.Context()))
-	q := pulls.Revert{Branch: "revert-7", Onto: after, Before: before, After: after, Message: "Take it back"}
-	first, err := r.Revert(t.Context(), q)
-	w.ok(err)
-	if head, _ := g.Head(t.Context(), "revert-7"); head != first {
-		t.Fatalf("the branch is at %q, want %q", head, first)
-	}
-	onto, err := g.CommitFiles(t.Context(), "staging", after, map[string][]byte{"b": []byte("1\n")}, nil, "Add b", author)
-	w.ok(errors.Join(err, r.Fetch(t.Context())))
-	q.Onto = onto
-	if got, err := r.Revert(t.Context(), q); err != nil || got != first {
-		t.Errorf("got %s, %v; want the one that is there, %s", got, err, first)
-	}
-	// Merged, and the change came again.
-	merged, err := g.MergeResult(t.Context(), onto, first)
-	w.ok(err)
-	w.ok(g.SetBranch(t.Context(), "staging", merged, onto))
-	again, err := g.CommitFiles(t.Context(), "staging", merged, map[string][]byte{"a": []byte("1\n")}, nil, "Add a again", author)
-	w.ok(errors.Join(err, r.Fetch(t.Context())))
-	q.Onto, q.Before, q.After = again, merged, again
-	second, err := r.Revert(t.Context(), q)
-	if head, _ := g.Head(t.Context(), "revert-7"); err != nil || head != second || second == first {
-		t.Errorf("the branch is at %q, %v; want a new commit, %q", head, err, second)
-	}
-	w.ok(g.SetBranch(t.Context(), "revert-8", second, ""))
-	_, err = g.CommitFiles(t.Context(), "revert-8", second, map[string][]byte{"own": []byte("work\n")}, nil, "Own work", author)
-	w.ok(err)
-	q.Branch = "revert-8"
-	if _, err := r.Revert(t.Context(), q); err == nil || !strings.Contains(err.Error(), "is there already") {
-		t.Errorf("somebody's branch: %v", err)
-	}
-	q.Branch, q.Onto = "revert-9", before
-	if _, err := r.Revert(t.Context(), q); err == nil {
-		t.Error("what is not there was taken back")
 	}
 }
 
@@ -333,7 +288,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 	if res.StatusCode != http.StatusUnauthorized { // no page of anything is open
 		t.Errorf("the API of an embedded forge: %s", res.Status)
 	}
-	r := pullsRepository{Repository: repo.New(g, repo.Options{}), forge: here.process.forge}
+	r := repository.Repository{Repository: repo.New(g, repo.Options{}), Forge: here.process.forge}
 	next, err := there.process.local.fleets.Git().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
 	there.ok(err)
 	if err := r.Fetch(t.Context()); err != nil || at("topic") != next {

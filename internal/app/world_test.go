@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -25,6 +27,9 @@ import (
 	"github.com/hubship/hubship/internal/server"
 	runs "github.com/hubship/hubship/internal/store"
 )
+
+// author makes the commits of tests.
+var author = git.Hubship
 
 // world is an installation without a cluster: its forge, its controller and its
 // HTTP port are the real ones.
@@ -65,7 +70,7 @@ func freePort(t *testing.T) int {
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	g, err := openCopy(ctx, w.paths, w.settings)
+	g, err := bootstrap.Open(ctx, w.paths, w.settings)
 	w.ok(err)
 	w.repository = repo.New(g, repo.Options{Process: processOf(g, w.settings)})
 	history, err := runs.Open(ctx, w.paths.History)

@@ -14,6 +14,7 @@ import (
 	"github.com/hubship/hubship/internal/app"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/register"
+	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -61,6 +62,9 @@ A kubeconfig that has a program run for its credentials is refused, unless
 				return model.Usage(fmt.Errorf("--kubeconfig %q: %w", q.Kubeconfig, err), "name a file")
 			}
 			q.Kubeconfig = file
+			if _, err := install.Load(a.data); err != nil {
+				return err
+			}
 			added, err := app.ClustersOf(a.data).Add(q)
 			if err != nil {
 				return err
@@ -108,7 +112,7 @@ func (a *command) clusterListCommand() *cobra.Command {
 	}
 }
 
-func (a *command) clusterRow(c app.ClusterUse) []string {
+func (a *command) clusterRow(c register.Use) []string {
 	where, credentials, named := c.Server, "in the data directory", "names it"
 	switch {
 	case !c.Registered:

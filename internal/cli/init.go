@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hubship/hubship/internal/app"
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/install"
 )
 
@@ -38,7 +38,7 @@ otherwise they are written beside DIR; the key never belongs into Git.`,
 			if password == "" {
 				password = dir + ".password"
 			}
-			if err := app.InitDir(dir, key, password); err != nil {
+			if err := bootstrap.Write(dir, key, password); err != nil {
 				return err
 			}
 			if a.term.JSONOutput() {

@@ -68,6 +68,9 @@ type Identity struct {
 	Email string
 }
 
+// Hubship signs the commits that hubship makes itself.
+var Hubship = Identity{Name: "hubship", Email: "hubship@localhost"}
+
 // validate refuses what git would silently cut out of a commit's header.
 func (i Identity) validate() error {
 	for _, s := range []string{i.Name, i.Email} {

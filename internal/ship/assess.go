@@ -109,7 +109,7 @@ type imageWork struct {
 // plan plans what the merge does, and finds out what there is to run.
 func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 	p := k.run.Pull.PullRequest
-	q := AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head, Branch: p.Base}
+	q := model.AssessRequest{Run: k.run.ID, Base: p.BaseCommit, Head: p.Head, Branch: p.Base}
 	if u.Promotion {
 		q.Environments = []string{u.Environment}
 	}
@@ -138,7 +138,7 @@ func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 }
 
 // work finds out which tests the change concerns and which images it alters.
-func (k checking) work(ctx context.Context, u policyResult, found Assessment) (checkWork, error) {
+func (k checking) work(ctx context.Context, u policyResult, found model.Assessment) (checkWork, error) {
 	w := checkWork{Merged: found.Merged}
 	fleet, err := k.fleet(ctx, found.Merged)
 	if err != nil {

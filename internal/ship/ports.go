@@ -150,31 +150,7 @@ type Assessor interface {
 	// Assess plans what merging head into base does, and keeps the plan under
 	// the run's id for the pages and for reports. What is wrong with the
 	// change is in the Assessment, and no error.
-	Assess(ctx context.Context, q AssessRequest) (Assessment, error)
-}
-
-// AssessRequest is what to plan.
-type AssessRequest struct {
-	Run        string
-	Base, Head string // full commit ids
-	Branch     string // that the change goes to
-	// Environments whose releases are looked at; nil means all.
-	Environments []string
-}
-
-// Assessment is the part of a plan that a check decides by.
-type Assessment struct {
-	Merged   string          // commit that the merge makes; empty when the two conflict
-	Process  *model.Proposal // what the change proposes for the process; nil when nothing
-	Errors   int             // problems that the change brings and that forbid to deploy it
-	Warnings int             // that the change brings
-	Conflict bool            // the two do not go together
-	Summary  string          // one line, at most 140 characters
-	Changed  []string        // paths that differ between base and Merged
-	Lines    []string        // the plan in words, for the run's log
-	// Packages are the distributions of Python that the change adds or alters
-	// in an image, by the image's ID.
-	Packages map[string][]model.Package
+	Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error)
 }
 
 // Sandbox runs what a change brings, in isolation and without credentials.

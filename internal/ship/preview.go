@@ -14,15 +14,7 @@ type Preview interface {
 	// Preview compares what a release runs with what it should: the lines say
 	// what changes in the hubs' releases in the environment and what users
 	// will feel, without any secret.
-	Preview(ctx context.Context, q PreviewRequest) ([]string, error)
-}
-
-// PreviewRequest is what a run is about to do.
-type PreviewRequest struct {
-	Run         string
-	Base, Head  string // commits
-	Environment string
-	Hubs        []string
+	Preview(ctx context.Context, q model.PreviewRequest) ([]string, error)
 }
 
 const (
@@ -54,7 +46,7 @@ func (e *Engine) preview(ctx context.Context, r model.Run, releases []releasePla
 	}
 	for _, base := range bases[:min(len(bases), maxPreviews)] {
 		ctx, cancel := context.WithTimeout(ctx, previewPatience)
-		lines, err := e.Previewer.Preview(ctx, PreviewRequest{Run: r.ID, Base: base, Head: r.Commit, Environment: r.Environment, Hubs: hubs[base]})
+		lines, err := e.Previewer.Preview(ctx, model.PreviewRequest{Run: r.ID, Base: base, Head: r.Commit, Environment: r.Environment, Hubs: hubs[base]})
 		cancel()
 		if err != nil {
 			e.say(r.ID, "plan", model.LevelWarn, "what changes cannot be shown: %s", err)

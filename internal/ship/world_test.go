@@ -533,11 +533,11 @@ func (w *world) Credentials(_ context.Context, base, head string) ([]model.Remar
 	return nil, nil
 }
 
-func (w *world) Assess(_ context.Context, q ship.AssessRequest) (ship.Assessment, error) {
+func (w *world) Assess(_ context.Context, q model.AssessRequest) (model.Assessment, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	base, head := w.at(q.Base).files, w.at(q.Head).files
-	a := ship.Assessment{Process: w.proposal, Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]model.Package{}}
+	a := model.Assessment{Process: w.proposal, Merged: q.Head, Summary: "1 hub changes", Packages: map[string][]model.Package{}}
 	for name, text := range head {
 		if base[name] != text {
 			a.Changed = append(a.Changed, name)

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -31,6 +34,26 @@ type Charts struct {
 	// change names; nil reaches whatever this machine does, which is right for
 	// a person's own machine alone.
 	Transport http.RoundTripper
+}
+
+// ChartDirs returns the folders that charts are looked for in on a person's machine:
+// those that are named, which have to exist, and those that `helm dependency update`
+// left in a work tree. root is the folder of the work tree; "" for none.
+func ChartDirs(named []string, root string) ([]string, error) {
+	dirs := slices.Clone(named)
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("--charts %s: there is no such folder", dir)
+		}
+	}
+	if root == "" {
+		return dirs, nil
+	}
+	left, err := filepath.Glob(filepath.Join(root, "*", "charts"))
+	if err != nil {
+		return dirs, nil //nolint:nilerr // a folder whose name is a bad pattern is done without
+	}
+	return append(dirs, left...), nil
 }
 
 // RendererOptions of a Renderer. The zero value renders charts whose

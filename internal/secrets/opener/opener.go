@@ -1,76 +1,69 @@
-package app
+// Package opener opens the encrypted files of a release that is being upgraded,
+// and of no other: a file with the key of another release's secrets stays closed,
+// whoever may write it.
+package opener
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/hubship/hubship/internal/config"
 	"github.com/hubship/hubship/internal/git"
-	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
 )
 
-// secretKeys are what an installation opens encrypted files with.
-func secretKeys(p install.Paths, s install.Settings) secrets.Keys {
-	keys := secrets.Keys{}
-	if readable(p.AgeKey) {
-		keys.AgeFiles = append(keys.AgeFiles, p.AgeKey)
-	}
-	if s.Keys == nil {
-		return keys
-	}
-	keys.AgeFiles = append(keys.AgeFiles, s.Keys.AgeFiles...)
-	for _, k := range s.Keys.Services {
-		keys.Services = append(keys.Services, secrets.Service{Kind: k.Kind, Allow: k.Allow, Credentials: k.Credentials})
-	}
-	return keys
+// Options say what an Opener works with.
+type Options struct {
+	Repository *repo.Repository
+	// Keys returns what files are opened with. It is asked each time: a key may
+	// come later than the server.
+	Keys func() secrets.Keys
 }
 
-// secretFiles opens the encrypted files of a release that is being upgraded.
-type secretFiles struct {
-	paths      install.Paths
-	settings   install.Settings
+// Opener opens the encrypted files of releases. It is safe for concurrent use,
+// and keeps what it read of the past: that does not change any more.
+type Opener struct {
 	repository *repo.Repository
-	past       *pastSecrets
-}
+	keys       func() secrets.Keys
 
-// pastSecrets keeps what was read of the versions that files had: they do not
-// change any more.
-type pastSecrets struct {
-	mu   sync.Mutex
-	read map[string]secrets.File // by name and blob, without owners
+	mu   sync.Mutex              // guards all below
+	read map[string]secrets.File // versions of files by name and blob, without owners
 	// last is the answer to the last question: the releases of a run ask the
 	// same.
 	asked string
 	last  []secrets.File
 }
 
-func newPastSecrets() *pastSecrets { return &pastSecrets{read: map[string]secrets.File{}} }
+// New returns an opener. It reads nothing yet.
+func New(o Options) *Opener {
+	return &Opener{repository: o.Repository, keys: o.Keys, read: map[string]secrets.File{}}
+}
 
-// open returns the values of a file, unless it carries the key of another that
-// belongs to other releases: at the commit that is deployed, on the branch of
-// any environment, or there at any time before.
-func (s secretFiles) open(ctx context.Context, d model.Desired, name string, data []byte) (map[string]any, error) {
-	fleet, err := s.repository.Fleet(ctx, d.Commit)
+// Open returns the values of a release's file, unless it carries the key of another
+// that belongs to other releases: at the commit that is deployed, on the branch of
+// any environment, or there at any time before. The error is then a secrets.Copy.
+// What cannot be read could be anybody's, and opens nothing. No error quotes a
+// value.
+func (o *Opener) Open(ctx context.Context, d model.Desired, name string, data []byte) (map[string]any, error) {
+	fleet, err := o.repository.Fleet(ctx, d.Commit)
 	if err != nil {
 		return nil, err
 	}
-	files, err := s.files(ctx, fleet, d.Commit)
+	files, err := o.files(ctx, fleet, d.Commit)
 	if err != nil {
 		return nil, err
 	}
 	var known []secrets.File
 	var seen []string
 	for _, e := range fleet.Environments {
-		tip, err := s.repository.Head(ctx, e.Branch)
+		tip, err := o.repository.Head(ctx, e.Branch)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +71,7 @@ func (s secretFiles) open(ctx context.Context, d model.Desired, name string, dat
 			continue
 		}
 		seen = append(seen, tip)
-		there, err := s.repository.Fleet(ctx, tip)
+		there, err := o.repository.Fleet(ctx, tip)
 		var wrong *config.Error
 		if errors.As(err, &wrong) {
 			continue // it says of no file whose it is
@@ -86,7 +79,7 @@ func (s secretFiles) open(ctx context.Context, d model.Desired, name string, dat
 		if err != nil {
 			return nil, err
 		}
-		found, err := s.files(ctx, there, tip)
+		found, err := o.files(ctx, there, tip)
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +94,7 @@ func (s secretFiles) open(ctx context.Context, d model.Desired, name string, dat
 		if f.Name != name {
 			continue
 		}
-		versions, err := s.versions(ctx, append(seen, d.Commit), slices.Concat(files, known))
+		versions, err := o.versions(ctx, append(seen, d.Commit), slices.Concat(files, known))
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +102,7 @@ func (s secretFiles) open(ctx context.Context, d model.Desired, name string, dat
 			return nil, c.AsError()
 		}
 	}
-	return secrets.Decrypt(name, data, secretKeys(s.paths, s.settings))
+	return secrets.Decrypt(name, data, o.keys())
 }
 
 // maxPast bounds how many commits are looked through for earlier versions.
@@ -117,7 +110,7 @@ const maxPast = 20_000
 
 // versions are what the files were in the history of some commits, oldest
 // first.
-func (s secretFiles) versions(ctx context.Context, heads []string, files []secrets.File) ([]secrets.File, error) {
+func (o *Opener) versions(ctx context.Context, heads []string, files []secrets.File) ([]secrets.File, error) {
 	owners := map[string]secrets.File{}
 	var names []string
 	for _, f := range files {
@@ -131,12 +124,12 @@ func (s secretFiles) versions(ctx context.Context, heads []string, files []secre
 	for _, name := range names {
 		asked += "\x00" + name + "\x00" + strings.Join(owners[name].Owners, " ")
 	}
-	s.past.mu.Lock()
-	defer s.past.mu.Unlock()
-	if s.past.asked == asked {
-		return s.past.last, nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.asked == asked {
+		return o.last, nil
 	}
-	found, err := s.repository.Git().Versions(ctx, heads, names, maxPast)
+	found, err := o.repository.Git().Versions(ctx, heads, names, maxPast)
 	if err != nil {
 		return nil, err
 	}
@@ -145,34 +138,34 @@ func (s secretFiles) versions(ctx context.Context, heads []string, files []secre
 		if e.Mode != git.ModeFile && e.Mode != git.ModeExecutable {
 			continue // what a link leads to has a name of its own
 		}
-		f, ok := s.past.read[e.Path+" "+e.ID]
+		f, ok := o.read[e.Path+" "+e.ID]
 		if !ok {
-			data, err := s.repository.Git().Blob(ctx, e.ID)
+			data, err := o.repository.Git().Blob(ctx, e.ID)
 			switch {
 			case err == nil:
 				f = secrets.NewFile(e.Path, data, nil, nil)
 			case !errors.Is(err, git.ErrTooLarge): // such a file holds no secrets
 				return nil, fmt.Errorf("read an earlier version of %s: %w", e.Path, err)
 			}
-			s.past.read[e.Path+" "+e.ID] = f
+			o.read[e.Path+" "+e.ID] = f
 		}
 		f.Name, f.Owners = e.Path, owners[e.Path].Owners
 		out = append(out, f)
 	}
-	s.past.asked, s.past.last = asked, out
+	o.asked, o.last = asked, out
 	return out, nil
 }
 
 // files are the encrypted files of a commit, with the releases that use them.
-func (s secretFiles) files(ctx context.Context, fleet *model.Fleet, commit string) ([]secrets.File, error) {
-	tree, err := s.repository.FS(ctx, commit)
+func (o *Opener) files(ctx context.Context, fleet *model.Fleet, commit string) ([]secrets.File, error) {
+	tree, err := o.repository.FS(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
 	owners := map[string][]string{}
 	var all []string
 	for _, e := range fleet.Environments {
-		wanted, err := s.repository.Desired(ctx, fleet, e.Name)
+		wanted, err := o.repository.Desired(ctx, fleet, e.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -195,12 +188,4 @@ func (s secretFiles) files(ctx context.Context, fleet *model.Fleet, commit strin
 		out = append(out, secrets.NewFile(name, data, by, all))
 	}
 	return out, nil
-}
-
-func readable(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	return f.Close() == nil
 }

@@ -1,4 +1,4 @@
-package app
+package runplan
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/git"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/planner"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/starter"
 )
 
@@ -52,7 +52,7 @@ func TestAssess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := assessor{made, repository, plans(filepath.Join(t.TempDir(), "plans")), slog.New(slog.DiscardHandler)}
+	m := Maker{made, repository, Folder(filepath.Join(t.TempDir(), "plans")), slog.New(slog.DiscardHandler)}
 	const list = "deployments/datahub/image/requirements.txt"
 	proposed := 0
 	propose := func(change map[string]string) string {
@@ -87,7 +87,7 @@ func TestAssess(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			head := propose(c.change)
-			leaks, err := a.Credentials(t.Context(), base, head)
+			leaks, err := m.Credentials(t.Context(), base, head)
 			if err != nil || len(leaks) != c.leaks {
 				t.Errorf("%d credentials, %v: %+v", len(leaks), err, leaks)
 			}
@@ -96,7 +96,7 @@ func TestAssess(t *testing.T) {
 					t.Errorf("%+v", l)
 				}
 			}
-			found, err := a.Assess(t.Context(), ship.AssessRequest{Run: "20261128-1", Base: base, Head: head})
+			found, err := m.Assess(t.Context(), model.AssessRequest{Run: "20261128-1", Base: base, Head: head})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestAssess(t *testing.T) {
 			if got != c.packages {
 				t.Errorf("packages %q of %+v", got, found.Packages)
 			}
-			if p, err := a.plans.Plan(t.Context(), "20261128-1"); err != nil || p.Head != head {
+			if p, err := m.Folder.Plan(t.Context(), "20261128-1"); err != nil || p.Head != head {
 				t.Errorf("the plan that was kept: %+v, %v", p.Head, err)
 			}
 		})
@@ -122,7 +122,7 @@ func TestAssess(t *testing.T) {
 	// What conflicts is said, and nothing else is.
 	head := propose(map[string]string{list: "numpy==1\n"})
 	other := propose(map[string]string{list: "numpy==2\n"})
-	found, err := a.Assess(t.Context(), ship.AssessRequest{Run: "20261128-2", Base: other, Head: head})
+	found, err := m.Assess(t.Context(), model.AssessRequest{Run: "20261128-2", Base: other, Head: head})
 	if err != nil || !found.Conflict || found.Merged != "" {
 		t.Errorf("%+v, %v", found, err)
 	}

@@ -1,4 +1,4 @@
-package app
+package opener
 
 import (
 	"io/fs"
@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/git"
-	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
@@ -24,10 +23,13 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Close() })
-	p := install.Paths{AgeKey: filepath.Join(t.TempDir(), "age.key")}
-	recipient, err := secrets.NewKey(p.AgeKey)
+	key := filepath.Join(t.TempDir(), "age.key")
+	recipient, err := secrets.NewKey(key)
 	if err != nil {
 		t.Fatal(err)
+	}
+	opener := func(r *repo.Repository) *Opener {
+		return New(Options{Repository: r, Keys: func() secrets.Keys { return secrets.Keys{AgeFiles: []string{key}} }})
 	}
 	sealed := func() []byte {
 		out, err := secrets.Encrypt([]byte("password: hidden\n"), []string{recipient})
@@ -100,7 +102,7 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			values, err := secretFiles{p, install.Settings{}, r, newPastSecrets()}.open(ctx, d, tt.file, data)
+			values, err := opener(r).Open(ctx, d, tt.file, data)
 			switch {
 			case tt.want == "" && (err != nil || values["password"] != "hidden"):
 				t.Errorf("%v, %v", values, err)
@@ -124,14 +126,14 @@ func TestSecretsOfOthersAreNotNamed(t *testing.T) {
 	if err := os.Rename(object, object+".away"); err != nil {
 		t.Fatal(err)
 	}
-	s := secretFiles{p, install.Settings{}, r, newPastSecrets()}
-	if _, err := s.open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err == nil || !strings.Contains(err.Error(), "earlier version") {
+	s := opener(r)
+	if _, err := s.Open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err == nil || !strings.Contains(err.Error(), "earlier version") {
 		t.Errorf("opened while an earlier version is away: %v", err)
 	}
 	if err := os.Rename(object+".away", object); err != nil {
 		t.Fatal(err)
 	}
-	if values, err := s.open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err != nil || values["password"] != "hidden" {
+	if values, err := s.Open(ctx, d, "hubs/a/secrets/prod.yaml", ours); err != nil || values["password"] != "hidden" {
 		t.Errorf("not opened when it is back: %v, %v", values, err)
 	}
 }

@@ -1,4 +1,6 @@
-package app
+// Package bootstrap gives an installation its deployment repository, and a person a
+// folder to start one from: the starter, with secrets of their own.
+package bootstrap
 
 import (
 	"bytes"
@@ -10,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/hubship/hubship/internal/config"
 	"github.com/hubship/hubship/internal/git"
@@ -20,18 +21,15 @@ import (
 	"github.com/hubship/hubship/starter"
 )
 
-// author signs the commits that hubship makes itself.
-var author = git.Identity{Name: "hubship", Email: "hubship@localhost"}
-
-// openCopy opens hubship's copy of the deployment repository at the forge, which
-// is made empty where there is none.
-func openCopy(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
+// Open opens hubship's copy of the deployment repository at the forge, which is
+// made empty where there is none. The caller closes it.
+func Open(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
 	if s.GitHub != nil {
 		if err := moveCopy(p); err != nil {
 			return nil, err
 		}
 	}
-	return bareRepository(ctx, p.Repository)
+	return bare(ctx, p.Repository)
 }
 
 // moveCopy brings the copy of GitHub's repository from where older versions kept
@@ -50,9 +48,8 @@ func moveCopy(p install.Paths) error {
 // forge can have, so that no process holds.
 const unborn = "unborn/hubship-process"
 
-// bareRepository opens a bare repository, which is made empty where there is
-// none.
-func bareRepository(ctx context.Context, dir string) (*git.Repo, error) {
+// bare opens a bare repository, which is made empty where there is none.
+func bare(ctx context.Context, dir string) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
@@ -70,11 +67,12 @@ func bareRepository(ctx context.Context, dir string) (*git.Repo, error) {
 	return r, nil
 }
 
-// bootstrap gives a new embedded forge its deployment repository: the starter,
-// with secrets that only this installation's key opens. It does nothing where
-// a repository exists, and finishes what a killed process began.
-func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
-	repo, err := bareRepository(ctx, p.ForgeRepository)
+// WithStarter opens the deployment repository of the embedded forge, which is made
+// from the starter where there is none, with secrets that only this installation's
+// key opens. It does nothing where a repository exists, and finishes what a killed
+// process began. The caller closes it.
+func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
+	repo, err := bare(ctx, p.ForgeRepository)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +103,7 @@ func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
 			commit = branches[env.Branch]
 			continue
 		case commit == "":
-			commit, err = repo.CommitFiles(ctx, env.Branch, "", files, modes, "Start from the starter repository\n", author)
+			commit, err = repo.CommitFiles(ctx, env.Branch, "", files, modes, "Start from the starter repository\n", git.Hubship)
 		case env.Branch == first:
 			if err = repo.SetDefaultBranch(ctx, first); err == nil {
 				err = repo.SetBranch(ctx, first, commit, "")
@@ -120,10 +118,11 @@ func bootstrap(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	return repo, nil
 }
 
-// InitDir writes the starter repository to a folder that is empty or does not
-// exist. Its secrets are encrypted for the age identity in keyFile, which is
-// made if it does not exist; the generated password goes to passwordFile.
-func InitDir(dir, keyFile, passwordFile string) error {
+// Write writes the starter repository to a folder that is empty or does not exist;
+// another one is an error of usage. Its secrets are encrypted for the age identity
+// in keyFile, which is made if it does not exist. The hubs' password is that in
+// passwordFile, which is made as well.
+func Write(dir, keyFile, passwordFile string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look at %s: %w", dir, err)
@@ -158,7 +157,7 @@ func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]f
 	if err != nil {
 		return nil, nil, err
 	}
-	password, err := ensurePassword(passwordFile)
+	password, err := install.EnsurePassword(passwordFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,30 +196,4 @@ func starterFiles(keyFile, passwordFile string) (map[string][]byte, map[string]f
 	}
 	files[".sops.yaml"] = []byte("# Who can read the files below secrets/: the holders of these age keys.\ncreation_rules:\n  - path_regex: /secrets/.*\\.yaml$\n    age: " + recipient + "\n")
 	return files, modes, nil
-}
-
-// ensurePassword reads a generated password, or makes one.
-func ensurePassword(file string) (string, error) {
-	if raw, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(raw))) > 0 {
-		return strings.TrimSpace(string(raw)), nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the generated password: %w", err)
-	}
-	password := newPassword()
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("keep the generated password: %w", err)
-	}
-	return password, writeSecret(file, password)
-}
-
-// writeSecret replaces a file that its owner alone can read.
-func writeSecret(file, secret string) error {
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, []byte(secret+"\n"), 0o600); err != nil {
-		return fmt.Errorf("keep a secret: %w", err)
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("keep a secret: %w", err)
-	}
-	return nil
 }

@@ -1,4 +1,7 @@
-package app
+// Package repository is the deployment repository as the controller of pull
+// requests needs it: kept in line with the forge's, and with the branches that take
+// something back.
+package repository
 
 import (
 	"context"
@@ -11,18 +14,18 @@ import (
 	"github.com/hubship/hubship/internal/repo"
 )
 
-// pullsRepository is the deployment repository as the controller of pull
-// requests sees it.
-type pullsRepository struct {
+// Repository is the deployment repository of an installation. It is safe for
+// concurrent use.
+type Repository struct {
 	*repo.Repository
-	forge forge.Forge
+	Forge forge.Forge
 }
 
-var _ pulls.Repository = pullsRepository{}
+var _ pulls.Repository = Repository{}
 
 // remote is where git reaches the forge now.
-func (r pullsRepository) remote(ctx context.Context) (git.Remote, error) {
-	at, err := r.forge.Remote(ctx)
+func (r Repository) remote(ctx context.Context) (git.Remote, error) {
+	at, err := r.Forge.Remote(ctx)
 	if err != nil {
 		return git.Remote{}, err
 	}
@@ -38,7 +41,7 @@ func passing(err error) error {
 }
 
 // Fetch implements pulls.Repository.
-func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
+func (r Repository) Fetch(ctx context.Context, numbers ...int) error {
 	remote, err := r.remote(ctx)
 	if err != nil {
 		return err
@@ -52,7 +55,7 @@ func (r pullsRepository) Fetch(ctx context.Context, numbers ...int) error {
 
 // Follow implements pulls.Repository. HEAD keeps what the forge said last, for
 // when it is away.
-func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error) {
+func (r Repository) Follow(ctx context.Context, branch string) (bool, error) {
 	if branch == "" {
 		return false, nil
 	}
@@ -64,7 +67,7 @@ func (r pullsRepository) Follow(ctx context.Context, branch string) (bool, error
 }
 
 // MergeRange implements pulls.Repository.
-func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
+func (r Repository) MergeRange(ctx context.Context, merge, had string, commits []forge.Commit) (before, after string, err error) {
 	list := make([]git.Detail, len(commits))
 	for i, c := range commits {
 		list[i] = git.Detail{ID: c.ID, Message: c.Message, Author: git.Signature{Identity: git.Identity{Name: c.Author}, When: c.Date}}
@@ -73,7 +76,7 @@ func (r pullsRepository) MergeRange(ctx context.Context, merge, had string, comm
 }
 
 // FetchPull implements pulls.Repository.
-func (r pullsRepository) FetchPull(ctx context.Context, number int, head string) error {
+func (r Repository) FetchPull(ctx context.Context, number int, head string) error {
 	at, err := r.Git().Ref(ctx, forge.PullHead(number))
 	if err == nil && at.ID == head {
 		return nil
@@ -86,12 +89,12 @@ func (r pullsRepository) FetchPull(ctx context.Context, number int, head string)
 
 // Revert implements pulls.Repository. The branch is pushed as anybody's is, so
 // that all hear of it who should.
-func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
-	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, author)
+func (r Repository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
+	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, git.Hubship)
 	if err != nil {
 		return "", err
 	}
-	there, err := r.forge.Branch(ctx, q.Branch)
+	there, err := r.Forge.Branch(ctx, q.Branch)
 	if err != nil && !errors.Is(err, forge.ErrNotFound) {
 		return "", err
 	}
@@ -116,7 +119,7 @@ func (r pullsRepository) Revert(ctx context.Context, q pulls.Revert) (string, er
 
 // reverts says whether a commit takes back what is asked for, whatever the
 // branch was at when it did, and whether the base has it already.
-func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Revert) (same, over bool, err error) {
+func (r Repository) reverts(ctx context.Context, commit string, q pulls.Revert) (same, over bool, err error) {
 	if err := r.Fetch(ctx); err != nil {
 		return false, false, err
 	}
@@ -130,7 +133,7 @@ func (r pullsRepository) reverts(ctx context.Context, commit string, q pulls.Rev
 	if on, err := r.IsAncestor(ctx, at[0].Parents[0], q.Onto); err != nil || !on {
 		return false, false, err
 	}
-	again, err := r.Git().RevertCommit(ctx, at[0].Parents[0], q.Before, q.After, q.Message, author)
+	again, err := r.Git().RevertCommit(ctx, at[0].Parents[0], q.Before, q.After, q.Message, git.Hubship)
 	if err != nil {
 		return false, false, nil //nolint:nilerr // what cannot be made again is something else
 	}
