@@ -129,7 +129,9 @@ func (p *forgeRuntime) run(ctx context.Context) {
 
 // mount adds what the forge has to be reached by.
 func (p *forgeRuntime) mount(o *server.Options) error {
-	o.Hooks = p.deliveries()
+	if p.hook != nil {
+		o.Hooks = p.control.Deliveries(p.hook)
+	}
 	p.signIn.mount(o)
 	if p.local == nil {
 		return nil
@@ -144,32 +146,6 @@ func (p *forgeRuntime) mount(o *server.Options) error {
 	p.signIn.mountForge(mux)
 	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
-}
-
-// deliveries takes what the forge tells; nil when it tells nothing.
-func (p *forgeRuntime) deliveries() http.Handler {
-	if p.hook == nil {
-		return nil
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		event, err := p.hook.Read(r)
-		if err != nil {
-			status := http.StatusBadRequest
-			var bad *github.DeliveryError
-			if errors.As(err, &bad) {
-				status = bad.Status
-			}
-			p.log.Debug("a delivery is not taken", "from", r.RemoteAddr, "error", err)
-			text := err.Error()
-			if hint := model.HintOf(err); hint != "" {
-				text += ": " + hint
-			}
-			http.Error(w, "hubship: "+text, status)
-			return
-		}
-		p.control.Handle(event)
-		w.WriteHeader(http.StatusAccepted)
-	})
 }
 
 // status is how hubship stands with the forge.

@@ -103,6 +103,35 @@ func TestOpenCopy(t *testing.T) {
 	}
 }
 
+// Older versions kept the copy where the embedded forge has its repository.
+func TestOpenMovesTheCopy(t *testing.T) {
+	p, s := install.At(t.TempDir()), install.Default()
+	s.GitHub = &install.GitHub{}
+	old, err := bare(t.Context(), p.ForgeRepository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := old.CommitFiles(t.Context(), "staging", "", map[string][]byte{"a": nil}, nil, "Begin", git.Hubship)
+	if err := errors.Join(err, old.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		g, err := Open(t.Context(), p, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head, err := g.Head(t.Context(), "staging"); err != nil || head != want {
+			t.Errorf("staging is at %q, %v; want %q", head, err, want)
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(p.ForgeRepository); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old one is still there: %v", err)
+	}
+}
+
 func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hubs")
 	key, password := dir+".age-key", dir+".password"
