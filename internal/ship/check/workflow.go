@@ -39,7 +39,7 @@ func (c *Checker) steps(ctx dbos.Context, r model.Run) (model.Run, error) {
 		return r, nil // ended before it began, and is recorded so
 	}
 	r.State, r.Started = model.Running, began.At
-	k := checking{Checker: c, run: &r}
+	k := checking{o: &c.o, run: &r}
 
 	ruled, err := step(ctx, k, "policy", k.policy)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *Checker) begin(ctx context.Context, r model.Run) (runs.Beginning, error
 
 // checking is a check under way.
 type checking struct {
-	*Checker
+	o   *Options
 	run *model.Run
 }
 

@@ -24,8 +24,8 @@ type runInput struct {
 }
 
 // run is the workflow of one run: supersede, plan, images, names of what is made
-// elsewhere, releases, finish. Everything it does to the world is a step, recorded when done: a process
-// that is killed resumes at the step it was in.
+// elsewhere, releases, finish. Everything it does to the world is a step, recorded
+// when done: a process that is killed resumes at the step it was in.
 func (d *Deployer) run(ctx dbos.Context, in runInput) (model.Run, error) {
 	defer d.o.Journal.Watch(in.Run.ID)()
 	r, err := d.runSteps(ctx, in)
