@@ -70,8 +70,6 @@ func (o Options) withDefaults() Options {
 // Engine runs workflows, and answers what they know. Its methods are safe for
 // concurrent use.
 type Engine struct {
-	*query.Reader
-
 	repository Repository
 	ledger     Ledger
 	fleets     fleets.Reader
@@ -80,6 +78,7 @@ type Engine struct {
 	deployer   *deploy.Deployer
 	checker    *check.Checker
 	reconciler *reconcile.Reconciler
+	queries    *query.Reader
 	flow       dbos.Context
 }
 
@@ -114,7 +113,7 @@ func assemble(ports Ports, opts Options, flow dbos.Context) *Engine {
 	}
 	e.builder = build.Builder{Repository: ports.Repository, Images: ports.Images, Journal: e.journal, Dir: opts.WorkDir}
 	proofs := proof.Finder{Repository: ports.Repository, Releases: ports.Releases, Ledger: ports.Ledger, Fleets: e.fleets}
-	e.Reader = query.New(query.Options{
+	e.queries = query.New(query.Options{
 		Repository: ports.Repository, Releases: ports.Releases, Ledger: ports.Ledger, History: ports.History,
 		Fleets: e.fleets, Proof: proofs, HubURL: opts.HubURL,
 		About: query.About{Version: opts.Version, Started: time.Now(), Dashboard: opts.Dashboard, CloneURL: opts.CloneURL},
