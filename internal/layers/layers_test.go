@@ -60,7 +60,16 @@ var allowed = map[string][]string{
 	"internal/bootstrap": {"internal/model", "internal/config", "internal/git", "internal/install", "internal/secrets", "starter"},
 
 	// The workflows, and the interfaces that they need.
-	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
+	"internal/ship":           {"internal/model", "internal/forge"},
+	"internal/ship/runs":      {"internal/model"},
+	"internal/ship/fleets":    {"internal/model"},
+	"internal/ship/build":     {"internal/model", "internal/ship/runs"},
+	"internal/ship/proof":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/planning":  {"internal/model", "internal/plan", "internal/gate", "internal/packages", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
+	"internal/ship/deploy":    {"internal/model", "internal/plan", "internal/ship/build", "internal/ship/fleets", "internal/ship/planning", "internal/ship/runs"},
+	"internal/ship/check":     {"internal/model", "internal/forge", "internal/plan", "internal/ship/build", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/reconcile": {"internal/model", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/query":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
 
 	// Adapters: they know the words and the interfaces that they implement.
 	"internal/git":                   {"internal/model"},

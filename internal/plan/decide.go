@@ -33,7 +33,7 @@ type Facts struct {
 // Decide chooses what a run does to a release, with reasons in words. An
 // upgrade recovers a release whose last operation was cut off, first.
 //
-// internal/ship calls this for every release of a run and of a reconcile
+// internal/ship/planning calls this for every release of a run and of a reconcile
 // pass.
 func Decide(f Facts) (Action, []string) {
 	if f.Kind == model.Verify || f.Kind == model.Rollback {

@@ -1,6 +1,7 @@
-// Package ship runs the workflows that bring releases to commits. It owns the
-// interfaces of what it needs; adapters implement them and internal/app wires
-// the two.
+// Package ship is the front of the workflows that bring releases to commits: it
+// takes requests, and assembles the parts that do the work, each in a package
+// below. It owns the interfaces of what they need; adapters implement them and
+// internal/app wires the two.
 package ship
 
 import (
@@ -10,6 +11,23 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 )
+
+// Ports are the adapters that the engine works through.
+type Ports struct {
+	Repository Repository
+	Clusters   Clusters
+	Images     Images
+	Releases   Releases
+	Ledger     Ledger
+	Verifier   Verifier
+	History    History
+	Previewer  Preview // may be nil: runs then do not say what changes
+
+	// For checks of pull requests; nil where there are none.
+	Assessor Assessor
+	Sandbox  Sandbox
+	Results  Results
+}
 
 // Repository is the deployment repository.
 type Repository interface {
@@ -128,6 +146,14 @@ type Verifier interface {
 	// error: it is in the Verification. An error means that nothing could be
 	// said.
 	Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error)
+}
+
+// Preview words what a change does before a run does it.
+type Preview interface {
+	// Preview compares what a release runs with what it should: the lines say
+	// what changes in the hubs' releases in the environment and what users
+	// will feel, without any secret.
+	Preview(ctx context.Context, q model.PreviewRequest) ([]string, error)
 }
 
 // History keeps runs and their logs for people to look at. Losing it loses no

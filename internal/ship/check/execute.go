@@ -1,4 +1,4 @@
-package ship
+package check
 
 import (
 	"context"
@@ -6,10 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,25 +16,26 @@ import (
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 
 	"github.com/hubship/hubship/internal/model"
+	"github.com/hubship/hubship/internal/ship/runs"
 )
 
 // execute runs tests and images side by side, each as a step of its own.
 func (k checking) execute(ctx dbos.Context, w checkWork) error {
 	began := time.Now()
-	var tests []<-chan dbos.StepOutcome[outcome[model.TestResult]]
+	var tests []<-chan dbos.StepOutcome[runs.Outcome[model.TestResult]]
 	for _, t := range w.Tests {
-		ch, err := dbos.Go(ctx, func(ctx context.Context) (outcome[model.TestResult], error) {
-			return attempt(ctx, k.Engine, k.run.ID, func(ctx context.Context) (model.TestResult, error) { return k.test(ctx, w.Merged, t) })
+		ch, err := dbos.Go(ctx, func(ctx context.Context) (runs.Outcome[model.TestResult], error) {
+			return runs.Attempt(ctx, k.o.Journal, k.run.ID, func(ctx context.Context) (model.TestResult, error) { return k.test(ctx, w.Merged, t) })
 		}, dbos.WithStepName("test "+t.Test.Name))
 		if err != nil {
 			return err
 		}
 		tests = append(tests, ch)
 	}
-	var images []<-chan dbos.StepOutcome[outcome[model.ImageCheck]]
+	var images []<-chan dbos.StepOutcome[runs.Outcome[model.ImageCheck]]
 	for _, i := range w.Images {
-		ch, err := dbos.Go(ctx, func(ctx context.Context) (outcome[model.ImageCheck], error) {
-			return attempt(ctx, k.Engine, k.run.ID, func(ctx context.Context) (model.ImageCheck, error) { return k.image(ctx, w.Merged, i) })
+		ch, err := dbos.Go(ctx, func(ctx context.Context) (runs.Outcome[model.ImageCheck], error) {
+			return runs.Attempt(ctx, k.o.Journal, k.run.ID, func(ctx context.Context) (model.ImageCheck, error) { return k.image(ctx, w.Merged, i) })
 		}, dbos.WithStepName("image "+i.Source.ID))
 		if err != nil {
 			return err
@@ -63,9 +62,9 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 			t := out.Result.Value
 			t.Name = w.Tests[i].Test.Name
 			k.run.Pull.Tests = append(k.run.Pull.Tests, t)
-			all.add(t.Name, out.Result.ending, t.Passed || t.Skipped != "", t.Reason)
+			all.add(t.Name, out.Result.Ending, t.Passed || t.Skipped != "", t.Reason)
 		}
-		k.setPart(model.PartTests, time.Since(began), all.ending, all.verdict(passedTests(k.run.Pull.Tests)))
+		k.setPart(model.PartTests, time.Since(began), all.Ending, all.verdict(passedTests(k.run.Pull.Tests)))
 		k.show(ctx)
 	}
 	if len(images) > 0 {
@@ -81,14 +80,14 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 			if reason == "" && c.Smoke != nil && !c.Smoke.Passed {
 				reason = c.Smoke.Reason
 			}
-			if x := out.Result.ending; x.Err != "" {
+			if x := out.Result.Ending; x.Err != "" {
 				c.Reason = x.Err
 			}
 			k.run.Pull.Images = append(k.run.Pull.Images, c)
 			k.run.Durations.Build = max(k.run.Durations.Build, c.Took)
-			all.add(c.ID, out.Result.ending, reason == "", reason)
+			all.add(c.ID, out.Result.Ending, reason == "", reason)
 		}
-		k.setPart(model.PartImages, time.Since(began), all.ending, all.verdict(builtImages(k.run.Pull.Images)))
+		k.setPart(model.PartImages, time.Since(began), all.Ending, all.verdict(builtImages(k.run.Pull.Images)))
 	}
 	return nil
 }
@@ -96,14 +95,14 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 // aggregate folds the outcomes of several steps into that of a part: what ended it
 // from outside first, then what the change is at fault for, then what it is not.
 type aggregate struct {
-	ending
+	runs.Ending
 	failed []string
 }
 
-func (t *aggregate) add(name string, x ending, passed bool, reason string) {
+func (t *aggregate) add(name string, x runs.Ending, passed bool, reason string) {
 	switch {
 	case x.Superseded, x.Cancelled:
-		t.ending = x
+		t.Ending = x
 	case x.Err != "" && t.Err == "":
 		t.Err = name + ": " + x.Err
 	case x.Err == "" && !passed:
@@ -197,42 +196,42 @@ func digestOf(files map[string]string, t model.Test) string {
 func (k checking) test(ctx context.Context, commit string, w testWork) (model.TestResult, error) {
 	scope := "test " + w.Test.Name
 	if w.Skipped != "" {
-		k.say(k.run.ID, scope, model.LevelInfo, "not run: %s", w.Skipped)
+		k.say(scope, model.LevelInfo, "not run: %s", w.Skipped)
 		return model.TestResult{Name: w.Test.Name, Skipped: w.Skipped}, nil
 	}
-	key, err := k.Sandbox.TestKey(ctx, w.Test, w.Files)
+	key, err := k.o.Sandbox.TestKey(ctx, w.Test, w.Files)
 	if err != nil {
 		// The test itself says what is wrong with its image.
-		k.say(k.run.ID, scope, model.LevelWarn, "no earlier result is looked for: %s", describe(err))
+		k.say(scope, model.LevelWarn, "no earlier result is looked for: %s", runs.Describe(err))
 	}
 	if had, ok := k.passedBefore(ctx, key, w.Test.Name); ok {
-		k.say(k.run.ID, scope, model.LevelInfo, "passed on the same content before")
+		k.say(scope, model.LevelInfo, "passed on the same content before")
 		return had, nil
 	}
-	dir, err := k.checkout(ctx, commit, func(name string) bool { return sees(w.Test, name) })
+	dir, err := k.o.Builder.Checkout(ctx, commit, func(name string) bool { return sees(w.Test, name) })
 	if err != nil {
 		return model.TestResult{}, err
 	}
 	defer os.RemoveAll(dir)
-	k.say(k.run.ID, scope, model.LevelInfo, "%s in %s", strings.Join(w.Test.Command, " "), w.Test.Image)
-	log := &lineLog{emit: func(text string) { k.say(k.run.ID, scope, model.LevelDebug, "%s", text) }}
+	k.say(scope, model.LevelInfo, "%s in %s", strings.Join(w.Test.Command, " "), w.Test.Image)
+	log := k.o.Journal.Output(k.run.ID, scope)
 	began := time.Now()
-	res, err := k.Sandbox.Test(ctx, dir, w.Test, log)
-	log.flush()
+	res, err := k.o.Sandbox.Test(ctx, dir, w.Test, log)
+	log.Flush()
 	if err != nil {
 		return res, err
 	}
 	res.Name, res.Key, res.Took = w.Test.Name, key, time.Since(began)
 	if !res.Passed {
-		k.say(k.run.ID, scope, model.LevelError, "%s", res.Reason)
+		k.say(scope, model.LevelError, "%s", res.Reason)
 		return res, nil
 	}
-	k.say(k.run.ID, scope, model.LevelInfo, "passed")
+	k.say(scope, model.LevelInfo, "passed")
 	if key == "" {
 		return res, nil
 	}
-	if err := k.Results.SetPassed(ctx, key, res); err != nil {
-		k.opts.Logger.Warn("keep a test's result", "test", w.Test.Name, "error", err)
+	if err := k.o.Results.SetPassed(ctx, key, res); err != nil {
+		k.o.Journal.Logger.Warn("keep a test's result", "test", w.Test.Name, "error", err)
 	}
 	return res, nil
 }
@@ -243,40 +242,13 @@ func (k checking) passedBefore(ctx context.Context, key, name string) (model.Tes
 	if key == "" {
 		return model.TestResult{}, false
 	}
-	had, ok, err := k.Results.Passed(ctx, key)
+	had, ok, err := k.o.Results.Passed(ctx, key)
 	if err != nil {
-		k.opts.Logger.Warn("look for a test's earlier result", "test", name, "error", err)
+		k.o.Journal.Logger.Warn("look for a test's earlier result", "test", name, "error", err)
 		return had, false
 	}
 	had.Cached, had.Took = true, 0
 	return had, ok
-}
-
-// checkout writes those files of a commit that are wanted to a new folder,
-// which the caller removes.
-func (k checking) checkout(ctx context.Context, commit string, wanted func(name string) bool) (dir string, err error) {
-	dir, err = os.MkdirTemp(k.opts.WorkDir, "build-")
-	if err != nil {
-		return "", model.WithHint(fmt.Errorf("make a folder for a test: %w", err), "check space and permissions of the data directory")
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
-	if err := k.Repository.Checkout(ctx, commit, ".", dir); err != nil {
-		return "", fmt.Errorf("check out %.12s: %w", commit, err)
-	}
-	return dir, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil || wanted(filepath.ToSlash(rel)) {
-			return err
-		}
-		return os.Remove(name)
-	})
 }
 
 // image builds an image of the merge and tries it. One that cannot be built or
@@ -285,20 +257,20 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 	c := model.ImageCheck{ID: w.Source.ID}
 	if w.Before != nil {
 		// For comparison only.
-		if tree, err := k.Repository.FS(ctx, k.run.Pull.BaseCommit); err == nil {
-			if was, ok, err := k.Images.Find(ctx, tree, *w.Before); err == nil && ok {
+		if tree, err := k.o.Repository.FS(ctx, k.run.Pull.BaseCommit); err == nil {
+			if was, ok, err := k.o.Images.Find(ctx, tree, *w.Before); err == nil && ok {
 				c.Before = was.Size
 			}
 		}
 	}
 	began := time.Now()
-	built, err := k.buildImage(ctx, k.run.ID, commit, w.Source, model.BuildOptions{Untrusted: k.run.Pull.Fork, Origin: model.Origin{
+	built, err := k.o.Builder.Image(ctx, k.run.ID, commit, w.Source, model.BuildOptions{Untrusted: k.run.Pull.Fork, Origin: model.Origin{
 		Run: k.run.ID, Commit: commit, Process: k.run.Process, Into: k.run.Pull.Base, Pull: k.run.Pull.Number, Head: k.run.Pull.Head,
 	}})
 	c.Took = time.Since(began)
 	switch {
 	case errors.Is(err, model.ErrSource) && ctx.Err() == nil:
-		c.Reason = describe(err)
+		c.Reason = runs.Describe(err)
 		return c, nil
 	case err != nil:
 		return c, err
@@ -308,9 +280,9 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 		return c, nil
 	}
 	scope := "image " + w.Source.ID
-	log := &lineLog{emit: func(text string) { k.say(k.run.ID, scope, model.LevelDebug, "%s", text) }}
-	smoke, err := k.Sandbox.Smoke(ctx, built, model.SmokeRequest{Packages: w.Packages}, log)
-	log.flush()
+	log := k.o.Journal.Output(k.run.ID, scope)
+	smoke, err := k.o.Sandbox.Smoke(ctx, built, model.SmokeRequest{Packages: w.Packages}, log)
+	log.Flush()
 	if err != nil {
 		return c, fmt.Errorf("try image %s: %w", w.Source.ID, err)
 	}
@@ -322,7 +294,7 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 		case !s.Passed:
 			level, how = model.LevelError, "failed"
 		}
-		k.say(k.run.ID, scope, level, "%s: %s %s", s.Name, how, s.Detail)
+		k.say(scope, level, "%s: %s %s", s.Name, how, s.Detail)
 	}
 	c.Smoke = &smoke
 	return c, nil

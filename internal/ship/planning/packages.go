@@ -1,11 +1,10 @@
-package ship
+package planning
 
 import (
 	"context"
 	"errors"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/packages"
@@ -14,15 +13,15 @@ import (
 // packagesToImport lists what a verification imports: what the change added
 // or altered since the commit that passed last, or everything when there is
 // none or a person asked for a verification.
-func (e *Engine) packagesToImport(ctx context.Context, r model.Run, passed string, d model.Desired) ([]model.Package, error) {
-	wanted, err := e.packagesAt(ctx, d.Commit, d.Images)
+func (p *Planner) packagesToImport(ctx context.Context, r model.Run, passed string, d model.Desired) ([]model.Package, error) {
+	wanted, err := p.packagesAt(ctx, d.Commit, d.Images)
 	if err != nil {
 		return nil, err
 	}
 	if r.Kind != model.Deploy || passed == "" {
 		return toImport(wanted), nil
 	}
-	had, err := e.packagesOf(ctx, d.Target.Hub, passed)
+	had, err := p.packagesOf(ctx, d.Target.Hub, passed)
 	if err != nil {
 		// The commit is gone or was unreadable: test more, not less.
 		return toImport(wanted), nil
@@ -38,9 +37,15 @@ func toImport(list []packages.Package) []model.Package {
 	return out
 }
 
+// Packages lists what the users of a hub can import at a commit.
+func (p *Planner) Packages(ctx context.Context, hub, commit string) ([]model.Package, error) {
+	all, err := p.packagesOf(ctx, hub, commit)
+	return toImport(all), err
+}
+
 // packagesOf reads the packages of a hub's users at a commit.
-func (e *Engine) packagesOf(ctx context.Context, hub, commit string) ([]packages.Package, error) {
-	fleet, err := e.Repository.Fleet(ctx, commit)
+func (p *Planner) packagesOf(ctx context.Context, hub, commit string) ([]packages.Package, error) {
+	fleet, err := p.o.Repository.Fleet(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
@@ -48,19 +53,19 @@ func (e *Engine) packagesOf(ctx context.Context, hub, commit string) ([]packages
 	for _, img := range fleet.ImagesOf(hub) {
 		images = append(images, model.Source{Image: img})
 	}
-	return e.packagesAt(ctx, commit, images)
+	return p.packagesAt(ctx, commit, images)
 }
 
 // packagesAt reads requirements.txt in the contexts of the images that users'
 // servers run.
-func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.Source) ([]packages.Package, error) {
-	tree, err := e.Repository.FS(ctx, commit)
+func (p *Planner) packagesAt(ctx context.Context, commit string, images []model.Source) ([]packages.Package, error) {
+	tree, err := p.o.Repository.FS(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
 	var all []packages.Package
 	for _, img := range images {
-		if !forUsers(img.Image) {
+		if !img.ForUsers() {
 			continue
 		}
 		pkgs, err := packages.Requirements(tree, path.Join(img.Context, "requirements.txt"))
@@ -74,6 +79,3 @@ func (e *Engine) packagesAt(ctx context.Context, commit string, images []model.S
 	}
 	return all, nil
 }
-
-// forUsers says that users' servers run the image.
-func forUsers(img model.Image) bool { return strings.HasSuffix(img.Values, "singleuser.image") }

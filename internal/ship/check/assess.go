@@ -1,4 +1,4 @@
-package ship
+package check
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
+	"github.com/hubship/hubship/internal/ship/runs"
 )
 
 // policyResult is what the policy says of a pull request.
@@ -24,7 +25,7 @@ type policyResult struct {
 func (k checking) policy(ctx context.Context) (policyResult, error) {
 	p := k.run.Pull.PullRequest
 	var u policyResult
-	now, err := k.Repository.Now(ctx)
+	now, err := k.o.Repository.Now(ctx)
 	if err != nil && (ctx.Err() != nil || p.Base != now.Branch) {
 		return u, err
 	}
@@ -49,7 +50,7 @@ func (k checking) policy(ctx context.Context) (policyResult, error) {
 		}
 		u.Promotion = true
 	}
-	if u.Problems, err = k.Assessor.Credentials(ctx, p.BaseCommit, p.Head); err != nil {
+	if u.Problems, err = k.o.Assessor.Credentials(ctx, p.BaseCommit, p.Head); err != nil {
 		return u, err
 	}
 	switch n := len(u.Problems); {
@@ -113,12 +114,12 @@ func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 	if u.Promotion {
 		q.Environments = []string{u.Environment}
 	}
-	found, err := k.Assessor.Assess(ctx, q)
+	found, err := k.o.Assessor.Assess(ctx, q)
 	if err != nil {
 		return assessed{}, err
 	}
 	for _, line := range found.Lines {
-		k.say(k.run.ID, "plan", model.LevelInfo, "%s", line)
+		k.say("plan", model.LevelInfo, "%s", line)
 	}
 	a := assessed{Merged: found.Merged, Process: found.Process, verdict: verdict{Failed: found.Errors > 0 || found.Conflict, Summary: found.Summary}}
 	switch {
@@ -130,7 +131,7 @@ func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 				return a, err
 			}
 			// What the merge describes cannot be read: the plan says where.
-			a.Blocked = "not run: " + describe(err)
+			a.Blocked = "not run: " + runs.Describe(err)
 			a.Failed = true
 		}
 	}
@@ -140,17 +141,17 @@ func (k checking) plan(ctx context.Context, u policyResult) (assessed, error) {
 // work finds out which tests the change concerns and which images it alters.
 func (k checking) work(ctx context.Context, u policyResult, found model.Assessment) (checkWork, error) {
 	w := checkWork{Merged: found.Merged}
-	fleet, err := k.fleet(ctx, found.Merged)
+	fleet, err := k.o.Fleets.At(ctx, found.Merged)
 	if err != nil {
 		return w, err
 	}
 	tests := fleet.Tests
-	base, baseErr := k.fleet(ctx, k.run.Pull.BaseCommit)
+	base, baseErr := k.o.Fleets.At(ctx, k.run.Pull.BaseCommit)
 	if baseErr == nil {
 		tests = bothVersions(base.Tests, tests)
 	}
 	if len(tests) > 0 {
-		files, err := k.Repository.Files(ctx, found.Merged)
+		files, err := k.o.Repository.Files(ctx, found.Merged)
 		if err != nil {
 			return w, err
 		}
@@ -184,7 +185,7 @@ func (k checking) work(ctx context.Context, u policyResult, found model.Assessme
 		if known && was.Hash == s.Hash {
 			continue
 		}
-		one := imageWork{Source: s, Users: forUsers(s.Image)}
+		one := imageWork{Source: s, Users: s.ForUsers()}
 		if known {
 			one.Before = &was
 		}
@@ -215,7 +216,7 @@ const ofBase = " (base)"
 
 // sources lists the images of an environment's releases, each once.
 func (k checking) sources(ctx context.Context, fleet *model.Fleet, env string) ([]model.Source, error) {
-	desired, err := k.Repository.Desired(ctx, fleet, env)
+	desired, err := k.o.Repository.Desired(ctx, fleet, env)
 	if err != nil {
 		return nil, err
 	}
