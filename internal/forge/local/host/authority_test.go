@@ -353,16 +353,8 @@ func (w *walk) pushHead(rt *rapid.T) {
 
 func (w *walk) refs(rt *rapid.T) {
 	who, scope := w.who(rt)
-	repo, ref := w.repo(rt), w.ref(rt)
-	at := "/repos/" + repo + "/deployment/git/" + ref
-	switch pick(rt, "how", []string{"POST", "PATCH", "DELETE"}) {
-	case "POST":
-		w.call(who, scope, "POST", "/repos/"+repo+"/deployment/git/refs", map[string]any{"ref": ref, "sha": w.target(rt)})
-	case "PATCH":
-		w.call(who, scope, "PATCH", at, map[string]any{"sha": w.target(rt), "force": rapid.Bool().Draw(rt, "force")})
-	default:
-		w.call(who, scope, "DELETE", at, nil)
-	}
+	repo := w.repo(rt)
+	w.call(who, scope, "POST", "/repos/"+repo+"/deployment/git/refs", map[string]any{"ref": w.ref(rt), "sha": w.target(rt)})
 	w.judge(rt, "refs", who, scope, nil)
 }
 

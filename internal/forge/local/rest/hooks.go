@@ -19,7 +19,7 @@ func (a *API) hookRoutes() {
 	const hooks = " /repos/{owner}/{repo}/hooks"
 	for pattern, fn := range map[string]func(*call) error{
 		"GET" + hooks: (*call).listHooks, "POST" + hooks: (*call).createHook,
-		"GET" + hooks + "/{id}": (*call).getHook, "PATCH" + hooks + "/{id}": (*call).updateHook, "DELETE" + hooks + "/{id}": (*call).deleteHook,
+		"DELETE" + hooks + "/{id}":                              (*call).deleteHook,
 		"POST" + hooks + "/{id}/pings":                          (*call).pingHook,
 		"GET" + hooks + "/{id}/deliveries":                      (*call).listDeliveries,
 		"GET" + hooks + "/{id}/deliveries/{delivery}":           (*call).getDelivery,
@@ -62,14 +62,6 @@ func (c *call) renderHook(h store.Hook) (obj, error) {
 	}
 	last, err := c.store.Deliveries(c.ctx, h.ID, 0, 1)
 	return c.hook(at, h, last), err
-}
-
-func (c *call) answerHook(status int, h store.Hook) error {
-	o, err := c.renderHook(h)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
 }
 
 func (c *call) listHooks() error {
@@ -146,33 +138,11 @@ func (c *call) createHook() error {
 	if err := c.ping(c.ctx, c.repo, h, c.who); err != nil {
 		return err
 	}
-	return c.answerHook(http.StatusCreated, h)
-}
-
-func (c *call) getHook() error {
-	h, err := c.hookOf()
+	o, err := c.renderHook(h)
 	if err != nil {
 		return err
 	}
-	return c.answerHook(http.StatusOK, h)
-}
-
-func (c *call) updateHook() error {
-	var in hookInput
-	if err := c.read(&in); err != nil {
-		return err
-	}
-	h, err := c.hookOf()
-	if err != nil {
-		return err
-	}
-	if err := in.apply(&h); err != nil {
-		return err
-	}
-	if err := c.store.PutHook(c.ctx, &h); err != nil {
-		return err
-	}
-	return c.answerHook(http.StatusOK, h)
+	return c.answer(http.StatusCreated, o)
 }
 
 func (c *call) deleteHook() error {

@@ -49,10 +49,3 @@ func (l *limiter) take(h http.Header, account int64) bool {
 	h.Set("X-RateLimit-Resource", "core")
 	return ok
 }
-
-func (l *limiter) object(account int64) obj {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.look(account)
-	return obj{"limit": l.max, "used": w.used, "remaining": l.max - w.used, "reset": w.reset.Unix()}
-}
