@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,48 +78,42 @@ func (c *call) listHooks() error {
 }
 
 type hookInput struct {
-	Name   *string   `json:"name"`
-	Active *bool     `json:"active"`
-	Events *[]string `json:"events"`
-	Config *struct {
-		URL         *string `json:"url"`
-		ContentType *string `json:"content_type"`
-		Secret      *string `json:"secret"`
-		Insecure    any     `json:"insecure_ssl"` // "0", "1", 0 or 1
+	Name   string   `json:"name"`
+	Active *bool    `json:"active"`
+	Events []string `json:"events"`
+	Config struct {
+		URL         string `json:"url"`
+		ContentType string `json:"content_type"`
+		Secret      string `json:"secret"`
+		Insecure    any    `json:"insecure_ssl"` // "0", "1", 0 or 1
 	} `json:"config"`
 }
 
-func (in hookInput) apply(h *store.Hook) error {
+// hook is the webhook that is asked for.
+func (in hookInput) hook() (store.Hook, error) {
+	h := store.Hook{URL: in.Config.URL, ContentType: cmp.Or(in.Config.ContentType, "form"), Secret: in.Config.Secret, Insecure: fmt.Sprint(in.Config.Insecure) == "1", Events: "push", Active: true}
 	set(&h.Active, in.Active)
 	if in.Events != nil {
-		for _, e := range *in.Events {
-			if !slices.Contains(events, e) {
-				return invalid("Hook", "events", "custom", "This forge has no event "+strconv.Quote(e)+".")
-			}
-		}
-		h.Events = strings.Join(*in.Events, ",")
+		h.Events = strings.Join(in.Events, ",")
 	}
-	if in.Config != nil {
-		set(&h.URL, in.Config.URL)
-		set(&h.ContentType, in.Config.ContentType)
-		set(&h.Secret, in.Config.Secret)
-		if in.Config.Insecure != nil {
-			h.Insecure = fmt.Sprint(in.Config.Insecure) == "1"
+	for _, e := range in.Events {
+		if !slices.Contains(events, e) {
+			return h, invalid("Hook", "events", "custom", "This forge has no event "+strconv.Quote(e)+".")
 		}
 	}
 	switch {
-	case in.Name != nil && *in.Name != "web":
-		return invalid("Hook", "name", "invalid", "")
+	case in.Name != "" && in.Name != "web":
+		return h, invalid("Hook", "name", "invalid", "")
 	case h.URL == "":
-		return invalid("Hook", "url", "missing_field", "")
+		return h, invalid("Hook", "url", "missing_field", "")
 	case !webAddress(h.URL):
-		return invalid("Hook", "url", "invalid", "")
+		return h, invalid("Hook", "url", "invalid", "")
 	case h.ContentType != "json" && h.ContentType != "form":
-		return invalid("Hook", "content_type", "invalid", "")
+		return h, invalid("Hook", "content_type", "invalid", "")
 	case h.Events == "":
-		return invalid("Hook", "events", "missing_field", "")
+		return h, invalid("Hook", "events", "missing_field", "")
 	}
-	return nil
+	return h, nil
 }
 
 func (c *call) createHook() error {
@@ -126,10 +121,11 @@ func (c *call) createHook() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	h := store.Hook{Repository: c.repo.ID, ContentType: "form", Events: "push", Active: true}
-	if err := in.apply(&h); err != nil {
+	h, err := in.hook()
+	if err != nil {
 		return err
 	}
+	h.Repository = c.repo.ID
 	if err := c.store.AddHook(c.ctx, &h); errors.Is(err, store.ErrTooManyHooks) {
 		return invalid("Hook", "base", "custom", err.Error())
 	} else if err != nil {
