@@ -60,17 +60,6 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	carl.open("/forge/hubs/deployment/pull/1/files", http.StatusOK)
 	carl.says("b: 2", "b: 3", "new & <odd>.txt")
 
-	for suffix, want := range map[string]string{".diff": "+b: 3", ".patch": "Subject: [PATCH] Change a value"} {
-		resp, err := carl.http.Get(f.URL + "/forge/hubs/deployment/pull/1" + suffix)
-		f.ok(err)
-		text, err := io.ReadAll(resp.Body)
-		f.ok(err)
-		resp.Body.Close()
-		if !strings.Contains(string(text), want) || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
-			t.Errorf("%s: %s %s", suffix, resp.Header.Get("Content-Type"), text)
-		}
-	}
-
 	mia := f.signedIn("mia")
 	mia.open("/forge/hubs/deployment/pulls", http.StatusOK)
 	mia.says("#1 by carl", "carl:more/memory → staging")
@@ -102,6 +91,11 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	carl.open("/forge/hubs/deployment/blob/staging/bin", http.StatusOK)
 	carl.says("binary")
 	carl.open("/forge/hubs/deployment/commit/"+f.base, http.StatusOK)
+}
+
+func TestNotThere(t *testing.T) {
+	f := start(t)
+	carl := f.signedIn("carl")
 	for _, gone := range []string{"/forge/hubs/nothing", "/forge/nobody", "/forge/hubs/deployment/pull/99", "/forge/hubs/deployment/pull/x", "/forge/hubs/deployment/blob/staging/none",
 		"/forge/hubs/deployment/blob/staging/../../etc/passwd", "/forge/hubs/deployment/commit/zzz", "/forge/hubs/deployment/tree/--output=x"} {
 		resp, err := carl.http.Get(f.URL + gone)
@@ -109,6 +103,25 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode < 400 || resp.StatusCode >= 500 {
 			t.Errorf("%s: %s", gone, resp.Status)
+		}
+	}
+}
+
+// A pull request is also a text that git takes.
+func TestDiffAsText(t *testing.T) {
+	f := start(t)
+	f.change(f.hosted, "more", map[string][]byte{"hubs/a.yaml": []byte("a: 1\nb: 3\n")})
+	mia := f.signedIn("mia")
+	mia.open("/forge/hubs/deployment/compare/staging...more", http.StatusOK)
+	mia.send("Open pull request", url.Values{"title": {"More"}}, http.StatusOK)
+	for suffix, want := range map[string]string{".diff": "+b: 3", ".patch": "Subject: [PATCH] Change a value"} {
+		resp, err := mia.http.Get(f.URL + "/forge/hubs/deployment/pull/1" + suffix)
+		f.ok(err)
+		text, err := io.ReadAll(resp.Body)
+		f.ok(err)
+		resp.Body.Close()
+		if !strings.Contains(string(text), want) || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: %s %s", suffix, resp.Header.Get("Content-Type"), text)
 		}
 	}
 }
@@ -180,9 +193,12 @@ func TestSessionsAndForms(t *testing.T) {
 			t.Errorf("%s: %d", what, got)
 		}
 	}
+}
 
-	// Tokens are shown once; a new password ends the other sessions.
-	second := f.signedIn("carl")
+// Tokens are shown once; a new password ends the other sessions.
+func TestSettings(t *testing.T) {
+	f := start(t)
+	b, second := f.signedIn("carl"), f.signedIn("carl")
 	b.open("/forge/-/settings", http.StatusOK)
 	b.send("Make a token", url.Values{"name": {"git " + hostile}, "scope": {store.ScopeRepo}, "days": {"1"}}, http.StatusOK)
 	secret := regexp.MustCompile(`<pre class="secret">([^<]+)</pre>`).FindStringSubmatch(b.text)
@@ -209,8 +225,11 @@ func TestSessionsAndForms(t *testing.T) {
 	b.send("Sign out", nil, http.StatusOK)
 	b.open("/forge/", http.StatusOK)
 	b.says("Sign in")
+}
 
-	// Where to go next is never another site.
+// Where to go after signing in is never another site.
+func TestSignInLeadsHere(t *testing.T) {
+	f := start(t)
 	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "/forge/../x", "javascript:alert(1)"} {
 		c := f.browser()
 		c.open("/forge/-/signin?next="+url.QueryEscape(next), http.StatusOK)
@@ -219,8 +238,10 @@ func TestSessionsAndForms(t *testing.T) {
 			t.Errorf("%s leads to %s", next, c.at)
 		}
 	}
+}
 
-	// Guessing ends.
+func TestGuessingEnds(t *testing.T) {
+	f := start(t)
 	g := f.browser()
 	g.open("/forge/-/signin", http.StatusOK)
 	for range 10 {

@@ -72,23 +72,6 @@ func TestProcess(t *testing.T) {
 	if list := w.want(http.StatusOK, "ada", http.MethodGet, base+"/check-runs/"+id+"/annotations", nil).list(t); len(list) != 1 {
 		t.Errorf("annotations: %v", list)
 	}
-	labels := base + "/issues/" + n + "/labels"
-	w.want(http.StatusForbidden, "ada", http.MethodPost, labels, obj{"labels": []string{"x"}})
-	w.want(http.StatusUnprocessableEntity, "ben", http.MethodPost, labels, obj{"labels": []string{" "}})
-	w.want(http.StatusUnprocessableEntity, "ben", http.MethodPost, labels, obj{"labels": "x"})
-	w.want(http.StatusOK, "ben", http.MethodPost, labels, []string{"hub: data8", "a/b"})
-	w.want(http.StatusOK, "ben", http.MethodPost, labels, obj{"labels": []string{"a/b", "c"}})
-	w.want(http.StatusForbidden, "ada", http.MethodDelete, labels+"/c", nil)
-	w.want(http.StatusOK, "ben", http.MethodDelete, labels+"/c", nil)
-	if list := w.want(http.StatusOK, "ben", http.MethodDelete, labels+"/HUB:%20data8", nil).list(t); len(list) != 1 || list[0]["name"] != "a/b" {
-		t.Errorf("labels: %v", list)
-	}
-	w.want(http.StatusNotFound, "ben", http.MethodDelete, labels+"/c", nil)
-	comment := w.want(http.StatusCreated, "ada", http.MethodPost, base+"/issues/"+n+"/comments", obj{"body": "<b>please</b>"}).object(t)
-	w.want(http.StatusOK, "ada", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "thanks"})
-	w.want(http.StatusForbidden, "ben", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "no"})
-	w.want(http.StatusOK, "mia", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "(removed)"})
-
 	w.want(http.StatusForbidden, "ada", http.MethodPut, pull+"/merge", obj{})
 	w.want(http.StatusConflict, "ben", http.MethodPut, pull+"/merge", obj{"sha": strings.Repeat("1", 40)})
 	merged := w.want(http.StatusOK, "ben", http.MethodPut, pull+"/merge", obj{"sha": sha}).object(t)
@@ -105,6 +88,28 @@ func TestProcess(t *testing.T) {
 	if len(w.moved) != 2 { // the merge, and the fork's branch
 		t.Errorf("moved: %v", w.moved)
 	}
+}
+
+// Labels and comments of a pull request.
+func TestLabelsAndComments(t *testing.T) {
+	w := newWorld(t)
+	_, _, n := w.proposal("numpy")
+	labels := base + "/issues/" + n + "/labels"
+	w.want(http.StatusForbidden, "ada", http.MethodPost, labels, obj{"labels": []string{"x"}})
+	w.want(http.StatusUnprocessableEntity, "ben", http.MethodPost, labels, obj{"labels": []string{" "}})
+	w.want(http.StatusUnprocessableEntity, "ben", http.MethodPost, labels, obj{"labels": "x"})
+	w.want(http.StatusOK, "ben", http.MethodPost, labels, []string{"hub: data8", "a/b"})
+	w.want(http.StatusOK, "ben", http.MethodPost, labels, obj{"labels": []string{"a/b", "c"}})
+	w.want(http.StatusForbidden, "ada", http.MethodDelete, labels+"/c", nil)
+	w.want(http.StatusOK, "ben", http.MethodDelete, labels+"/c", nil)
+	if list := w.want(http.StatusOK, "ben", http.MethodDelete, labels+"/HUB:%20data8", nil).list(t); len(list) != 1 || list[0]["name"] != "a/b" {
+		t.Errorf("labels: %v", list)
+	}
+	w.want(http.StatusNotFound, "ben", http.MethodDelete, labels+"/c", nil)
+	comment := w.want(http.StatusCreated, "ada", http.MethodPost, base+"/issues/"+n+"/comments", obj{"body": "<b>please</b>"}).object(t)
+	w.want(http.StatusOK, "ada", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "thanks"})
+	w.want(http.StatusForbidden, "ben", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "no"})
+	w.want(http.StatusOK, "mia", http.MethodPatch, base+"/issues/comments/"+jsonNumber(comment["id"]), obj{"body": "(removed)"})
 }
 
 func TestPushes(t *testing.T) {

@@ -50,7 +50,6 @@ func TestLineComments(t *testing.T) {
 	if root["line"] != 3.0 || root["start_line"] != 2.0 || root["position"] != 3.0 || root["diff_hunk"] != "@@ -0,0 +1,4 @@\n+1\n+2\n+3" || root["in_reply_to_id"] != nil {
 		t.Errorf("a comment on a line: %v", root)
 	}
-	id := jsonNumber(root["id"])
 	gone := w.want(201, "mia", "POST", lines, obj{"body": "keep it", "path": "README.md", "position": 1, "commit_id": sha2}).object(t)
 	if gone["side"] != "LEFT" || gone["line"] != 1.0 {
 		t.Errorf("on a line that is removed: %v", gone)
@@ -66,7 +65,8 @@ func TestLineComments(t *testing.T) {
 	// A review says something of several lines at once.
 	w.want(422, "ben", "POST", pull+"/reviews", obj{"event": "COMMENT", "comments": []obj{{"path": "long.txt", "line": 9, "body": "x"}}})
 	w.want(422, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 1, "body": "x"}}}) // there are no drafts
-	w.want(200, "ben", "POST", pull+"/reviews", obj{"event": "REQUEST_CHANGES",                                       // which needs no more words
+	// Asking for changes needs no more words.
+	w.want(200, "ben", "POST", pull+"/reviews", obj{"event": "REQUEST_CHANGES",
 		"comments": []obj{{"path": "long.txt", "line": 1, "body": "one"}, {"path": "numpy.txt", "line": 1, "body": "two"}}})
 	count := func(who, path string) int { t.Helper(); return len(w.want(200, who, "GET", path, nil).list(t)) }
 	if n := count("ada", lines); n != 6 {
@@ -75,19 +75,6 @@ func TestLineComments(t *testing.T) {
 	if o := w.want(200, "ada", "GET", pull, nil).object(t); o["review_comments"] != 6.0 {
 		t.Errorf("review_comments is %v", o["review_comments"])
 	}
-
-	// Whose they are may change them, and maintainers.
-	one := base + "/pulls/comments/" + id
-	w.want(403, "ada", "PATCH", one, obj{"body": "mine"})
-	w.want(422, "ben", "PATCH", one, obj{"body": ""})
-	if o := w.want(200, "ben", "PATCH", one, obj{"body": "why three?"}).object(t); o["body"] != "why three?" {
-		t.Errorf("edited: %v", o)
-	}
-	if o := w.want(200, "mia", "PATCH", one, obj{"body": "(removed)"}).object(t); o["body"] != "(removed)" {
-		t.Errorf("by a maintainer: %v", o)
-	}
-	w.want(404, "ben", "PATCH", "/repos/ada/deployment/pulls/comments/"+id, obj{"body": "x"})
-	w.want(404, "ben", "PATCH", base+"/pulls/comments/0", obj{"body": "x"})
 	if list := w.want(200, "ada", "GET", lines+"?sort=created&direction=desc&per_page=2", nil).list(t); len(list) != 2 || list[0]["body"] != "two" {
 		t.Errorf("newest first: %v", list)
 	}
@@ -106,6 +93,24 @@ func TestLineComments(t *testing.T) {
 	if want := []string{"long.txt <nil> 3", "README.md 1 1", "long.txt <nil> 3", "long.txt <nil> 3", "long.txt <nil> 1", "numpy.txt 1 1"}; !reflect.DeepEqual(now, want) {
 		t.Errorf("after the push: %q", now)
 	}
+}
+
+// Comments on lines are changed by whoever wrote them, and by maintainers.
+func TestWhoChangesLineComments(t *testing.T) {
+	w := newWorld(t)
+	_, _, n := w.proposal("numpy")
+	id := jsonNumber(w.want(201, "ben", "POST", base+"/pulls/"+n+"/comments", obj{"body": "why?", "path": "numpy.txt", "line": 1}).object(t)["id"])
+	one := base + "/pulls/comments/" + id
+	w.want(403, "ada", "PATCH", one, obj{"body": "mine"})
+	w.want(422, "ben", "PATCH", one, obj{"body": ""})
+	if o := w.want(200, "ben", "PATCH", one, obj{"body": "why three?"}).object(t); o["body"] != "why three?" {
+		t.Errorf("edited: %v", o)
+	}
+	if o := w.want(200, "mia", "PATCH", one, obj{"body": "(removed)"}).object(t); o["body"] != "(removed)" {
+		t.Errorf("by a maintainer: %v", o)
+	}
+	w.want(404, "ben", "PATCH", "/repos/ada/deployment/pulls/comments/"+id, obj{"body": "x"})
+	w.want(404, "ben", "PATCH", base+"/pulls/comments/0", obj{"body": "x"})
 }
 
 // Every line of a patch has the number that it has in its file.

@@ -36,15 +36,11 @@ func (a *API) review(ctx context.Context, repo store.Repository, p store.Pull, r
 	}
 	pull := fmt.Sprintf("%s/pulls/%d", at, p.Number)
 	html := fmt.Sprintf("%s/pull/%d#pullrequestreview-%d", a.htmlOf(at), p.Number, r.ID)
-	o := obj{
+	return obj{
 		"id": r.ID, "node_id": nodeID("PullRequestReview", r.ID), "user": a.user(author), "body": r.Body, "state": r.State, "commit_id": r.SHA,
-		"html_url": html, "pull_request_url": pull, "author_association": association,
+		"html_url": html, "pull_request_url": pull, "author_association": association, "submitted_at": stamp(r.Submitted),
 		"_links": obj{"html": obj{"href": html}, "pull_request": obj{"href": pull}},
-	}
-	if !r.Submitted.IsZero() {
-		o["submitted_at"] = stamp(r.Submitted)
-	}
-	return o, nil
+	}, nil
 }
 
 func (c *call) answerReview(p store.Pull, r store.Review) error {
