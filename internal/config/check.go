@@ -101,7 +101,7 @@ func (c *checker) environment(name string) model.Environment {
 	if e.After != "" {
 		if _, ok := c.f.Environments[e.After]; !ok || e.After == name {
 			others := slices.DeleteFunc(sortedKeys(c.f.Environments), func(n string) bool { return n == name })
-			c.problem(field+".after", didYouMean(e.After, others), "%q is no other environment, expected %s", e.After, oneOf(others))
+			c.problem(field+".after", didYouMean(e.After, others), "%q is not another environment, expected %s", e.After, oneOf(others))
 			e.After = ""
 		}
 	}
