@@ -17,7 +17,7 @@ func runSummary(r model.Run) string {
 	case model.Running:
 		return "deploying " + short(r.Commit)
 	case model.Unchanged:
-		return "nothing that runs changes"
+		return "nothing that is running changes"
 	case model.Done:
 		n := 0
 		for _, rel := range r.Releases {

@@ -105,7 +105,7 @@ func (c *Controller) promotionPull(ctx context.Context, from, into model.Environ
 func (c *Controller) promotionStatus(ctx context.Context, p model.Promotion, from model.Environment, pr forge.PullRequest) error {
 	s := forge.Status{Context: statusPromotion, State: forge.Success, Description: fmt.Sprintf("%s verified %s", from.Name, plural(len(p.Hubs), "hub"))}
 	if len(p.Hubs) == 0 {
-		s.Description = "nothing that runs changes"
+		s.Description = "nothing that is running changes"
 	}
 	if p.Refused != "" {
 		s.State, s.Description = forge.Failure, p.Refused

@@ -30,7 +30,7 @@ func packs(list []plan.Package) []packed {
 		case from != nil:
 			continue // said where it goes
 		case to != nil:
-			text = packageText(*to) + ", now with " + looseText(p)
+			text = packageText(*to) + ", now " + looseText(p)
 			p.Change = plan.Changed
 		}
 		key := string(p.Change) + " " + text

@@ -40,21 +40,21 @@ func (v *view) verdict() fact {
 			text += ", " + count(n[plan.Warning], "warning")
 		}
 	case destroys:
-		text, class = "destroys something: read what, before you merge", "warn"
+		text, class = "destroys something: check what before you merge", "warn"
 	case n[plan.Warning] > 0:
-		text, class = "can be deployed when somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
+		text, class = "can be deployed once somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
 	case len(v.plan.Releases) == 0 && len(v.plan.Images) == 0:
 		text, class = "this change affects no hub", "good"
 	default:
 		text, class = "no problems found", "good"
 	}
 	if old > 0 && class == "good" {
-		text += "; " + count(old, "error") + " existed before"
+		text += "; " + count(old, "error") + " not from this change"
 	}
 	if len(v.plan.Releases) > 0 && class != "bad" {
 		switch {
 		case !v.plan.Rendered:
-			text += ", as far as can be said without rendering"
+			text += ", as far as can be told without rendering"
 		case len(v.dark) > 0:
 			text += ", as far as could be rendered"
 		}
@@ -84,10 +84,10 @@ func (v *view) facts() []fact {
 		}
 	}
 	if files := v.placeholders(); len(files) > 0 {
-		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: made-up values stand in, the same on both sides", count(len(files), "encrypted file"))})
+		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: placeholders stand in for the values, the same on both sides", count(len(files), "encrypted file"))})
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
-		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
+		out = append(out, fact{"Rendering", "not rendered, so it is unknown which objects change", "warn"})
 	}
 	return out
 }
@@ -207,7 +207,7 @@ func (v *view) calm() string {
 	if len(v.plan.Releases) > 0 && !slices.ContainsFunc(v.plan.Releases, func(r plan.Release) bool { return r.Impact.Summary != v.plan.Releases[0].Impact.Summary }) {
 		return v.plan.Releases[0].Impact.Summary
 	}
-	return "nothing that users meet"
+	return "nothing that users notice"
 }
 
 func levelClass(l plan.Level) string {
@@ -257,15 +257,15 @@ func (v *view) built() string {
 	}
 	var parts []string
 	if len(built) > 0 {
-		parts = append(parts, fmt.Sprintf("%s built: %s", isAre(len(built)), few(built, 4)))
+		parts = append(parts, fmt.Sprintf("%d built: %s", len(built), few(built, 4)))
 	} else {
-		parts = append(parts, "none is built")
+		parts = append(parts, "none built")
 	}
 	if len(others) > 0 {
-		parts = append(parts, fmt.Sprintf("%s made elsewhere %s: %s", count(len(others), "image"), verb(len(others), "changes", "change"), few(others, 4)))
+		parts = append(parts, fmt.Sprintf("%s %s: %s", count(len(others), "external image"), verb(len(others), "changes", "change"), few(others, 4)))
 	}
 	if len(manual) > 0 {
-		parts = append(parts, "to be built by hand: "+few(manual, 4))
+		parts = append(parts, "to build by hand: "+few(manual, 4))
 	}
 	if len(gone) > 0 {
 		parts = append(parts, "no longer used: "+few(gone, 4))
@@ -274,14 +274,7 @@ func (v *view) built() string {
 }
 
 // byHand says of an image that no release takes it from a build.
-const byHand = "its files change; it is built by hand, and runs where its tag is written into the values"
-
-func isAre(n int) string {
-	if n == 1 {
-		return "1 is"
-	}
-	return fmt.Sprintf("%d are", n)
-}
+const byHand = "its files change; people build it by hand, and it runs where the values name its tag"
 
 func verb(n int, one, many string) string {
 	if n == 1 {
@@ -341,7 +334,7 @@ func (v *view) commits() string {
 	}
 	text := base + " → " + short(v.plan.Head)
 	if v.plan.Merged != "" {
-		text += " (merged into the base)"
+		text += " (test merge)"
 	}
 	return text
 }
