@@ -54,7 +54,7 @@ func TestPlanBadInput(t *testing.T) {
 		"a large Chart.yaml":           {false, func(d *deployment) { d.write("hub/Chart.yaml", large) }, "", "chart hub: read hub/Chart.yaml: it has"},
 		"a large template":             {false, func(d *deployment) { d.write("hub/templates/config.yaml", large) }, bothNot, "more than the 10485760 that a chart's file may have"},
 		"a large file of an image":     {false, func(d *deployment) { d.write("deployments/art/image/environment.yml", large) }, "art@staging art@prod", "environment.yml"},
-		"a bomb in values":             {false, func(d *deployment) { d.write("deployments/art/config/prod.yaml", bomb) }, "art@prod!", "with its aliases followed the file has more than 1000000 values"},
+		"a bomb in values":             {false, func(d *deployment) { d.write("deployments/art/config/prod.yaml", bomb) }, "art@prod!", "with its aliases expanded, the file has more than 1000000 values"},
 		"a bomb in a description":      {false, func(d *deployment) { d.write("hubship.yaml", bomb+describedBy) }, "", "hubship.yaml:1 a0: unknown key"},
 		"a bomb in hubploy.yaml":       {true, func(d *deployment) { d.write("deployments/art/hubploy.yaml", bomb+"cluster: {x: *a9}\n") }, "art@staging! art@prod!", "document contains excessive aliasing"},
 		"a bomb in Chart.yaml": {false, func(d *deployment) {
