@@ -88,7 +88,7 @@ func TestPlanBadInput(t *testing.T) {
 		}, "", "contains '..'"},
 		"dots in hubploy.yaml": {true, func(d *deployment) {
 			d.write("deployments/art/hubploy.yaml", "images: {images: [{name: x/art, path: ../../../..}]}\n")
-		}, "art@staging art@prod", "x/art moves"},
+		}, "art@staging art@prod", "x/art has a moving tag"},
 		"dots of a dependency": {false, func(d *deployment) {
 			d.write("hub/Chart.yaml", "apiVersion: v2\nname: hub\nversion: 1.0.0\ndependencies: [{name: x, version: 1.0.0, repository: 'file://../../..'}]\n")
 		}, "", "is outside of the repository"},
