@@ -418,7 +418,7 @@ func (e *engine) change(id string, edit func(*model.Run)) model.Run {
 func (e *engine) Check(_ context.Context, p model.PullRequest, cause string) (model.Run, error) {
 	r := model.Run{Kind: model.CheckPull, State: model.Queued, Commit: p.Head, Cause: cause, Pull: &model.PullCheck{PullRequest: p}}
 	for _, name := range model.PartNames {
-		r.Pull.Parts = append(r.Pull.Parts, model.Part{Name: name, State: model.PartWaiting, Summary: "waits for its turn"})
+		r.Pull.Parts = append(r.Pull.Parts, model.Part{Name: name, State: model.PartWaiting, Summary: "waiting for its turn"})
 	}
 	return e.add(r), nil
 }
