@@ -148,7 +148,7 @@ func TestChecks(t *testing.T) {
 			"":                       "",
 			"seaborn\n":              "seaborn: write one version",
 			"seaborn>=0.13\n":        "seaborn>=0.13: write one version",
-			"Num_Py==1\nnum-py==2\n": "num-py is in line 1 already",
+			"Num_Py==1\nnum-py==2\n": "num-py is already in line 1",
 			"# why\n-r more.txt\n./packages/mine\n--find-links ./packages\nnumpy[all]==2.4.6 # yes\nx==1; sys_platform == \"linux\"\n": "",
 		} {
 			dir := t.TempDir()

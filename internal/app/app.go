@@ -9,27 +9,28 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/hubship/hubship/internal/attest"
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/ledger"
 	"github.com/hubship/hubship/internal/cluster/register"
-	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/outbound"
 	"github.com/hubship/hubship/internal/planner"
-	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/planner/live"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/runplan"
+	"github.com/hubship/hubship/internal/secrets"
+	"github.com/hubship/hubship/internal/secrets/opener"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/ship"
 	"github.com/hubship/hubship/internal/store"
@@ -48,7 +49,7 @@ type Options struct {
 // until ctx ends.
 func Serve(ctx context.Context, data string, settings install.Settings, o Options) (err error) {
 	p := install.At(data)
-	unlock, err := lock(p.ServerLock)
+	unlock, err := install.Lock(p.ServerLock)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	gitRepo, err := openRepository(ctx, p, settings)
+	gitRepo, err := bootstrap.Open(ctx, p, settings)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	clusters := cluster.New(cluster.Options{
 		Embedded: cluster.Embedded{Kubeconfig: backend.kubeconfig, Context: backend.context},
 		Direct:   settings.Node != nil, UserAgent: "hubship/" + o.Version,
-		PodSecurity: podSecurity(settings),
+		PodSecurity: allowedCharts(settings).PodSecurity(),
 	})
 	repository := repo.New(gitRepo, repo.Options{Process: processOf(gitRepo, settings)})
 	// The controller is there before the first run is taken up.
@@ -102,7 +103,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
 	carried, err = newForgeRuntime(ctx, deps{
-		paths: p, settings: settings, git: gitRepo, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
+		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
 	})
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		},
 		Clusters: clusters, CacheDir: filepath.Join(p.Data, "charts"), Transport: outside,
 		Charts:  allowedCharts(settings),
-		Decrypt: secretFiles{p, settings, repository, newPastSecrets()}.open,
+		Decrypt: opener.New(opener.Options{Repository: repository, Keys: func() secrets.Keys { return secretKeys(p, settings) }}).Open,
 	})
 	if err != nil {
 		return nil, err
@@ -161,19 +162,20 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		Repository: repository,
 		Renderer:   helm.NewRenderer(helm.RendererOptions{Charts: helm.Charts{CacheDir: filepath.Join(p.Data, "charts"), Transport: outside}}),
 		Charts:     allowedCharts(settings),
-		Live:       live{clusters: clusters}, Clusters: register.At(p.Clusters).Cluster,
+		Live:       live.Clusters{Set: clusters}, Clusters: register.At(p.Clusters).Cluster,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := private(p.Workflows); err != nil {
+	if err := install.Private(p.Workflows); err != nil {
 		return nil, err
 	}
+	plans := runplan.Maker{Planner: made, Repository: repository, Folder: runplan.Folder(p.Plans), Log: o.Logger}
 	return ship.New(ctx, ship.Ports{
-		Previewer:  preview{made, plans(p.Plans), o.Logger},
+		Previewer: plans, Assessor: plans,
 		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
 		Ledger: ledger.New(clusters, signing, history, ledger.Timing{}), Verifier: verifier, History: history,
-		Assessor: assessor{planner: made, repository: repository, plans: plans(p.Plans), log: o.Logger}, Sandbox: builder, Results: history,
+		Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,
 		Version: o.Version, Dashboard: settings.URL(), CloneURL: settings.CloneURL(), HubURL: settings.HubURL,
@@ -181,20 +183,10 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	})
 }
 
-// private makes a file that its owner alone reads, or makes it so: what is made
-// beside it by SQLite takes its mode.
-func private(file string) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return model.WithHint(fmt.Errorf("open the workflow database: %w", err), "check that its folder is writable")
-	}
-	return errors.Join(f.Chmod(0o600), f.Close())
-}
-
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
 	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
-		Service: service{engine, plans(p.Plans), carried}, Version: o.Version, Log: o.Logger,
+		Service: service{engine, runplan.Folder(p.Plans), carried}, Version: o.Version, Log: o.Logger,
 		Dial: func(ctx context.Context, c model.Cluster, t model.Target) (net.Conn, error) {
 			return clusters.Dial(ctx, c, t.Namespace, "proxy-public", "http")
 		},
@@ -224,27 +216,10 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	return srv.Serve(ctx)
 }
 
-// announce queues what a push asks for and says so to the pusher.
-func announce(ctx context.Context, engine pulls.Engine, settings install.Settings, updates []forge.RefUpdate, by string) []string {
-	runs, err := engine.Pushed(ctx, updates, by)
-	var lines []string
-	for _, r := range runs {
-		lines = append(lines, fmt.Sprintf("hubship: run %s deploys %.12s to %s", r.ID, r.Commit, r.Environment),
-			fmt.Sprintf("hubship: follow it at %sruns/%s or with `hubship logs -f %s`", settings.URL(), r.ID, r.ID))
-	}
-	if err != nil {
-		lines = append(lines, "hubship: the push is kept, but: "+err.Error())
-		if hint := model.HintOf(err); hint != "" {
-			lines = append(lines, "hubship: "+hint)
-		}
-	}
-	return lines
-}
-
 // service is the engine as the server sees it.
 type service struct {
 	*ship.Engine
-	plans   plans
+	plans   runplan.Folder
 	process *forgeRuntime
 }
 
@@ -253,6 +228,13 @@ func (s service) Status(ctx context.Context) (model.Status, error) {
 	st, err := s.Engine.Status(ctx)
 	st.Forge = s.process.status()
 	return st, err
+}
+
+// Start implements server.Service. Who asks may have pushed a moment ago, so the
+// forge is read first.
+func (s service) Start(ctx context.Context, req model.RunRequest) (model.Run, error) {
+	s.process.control.Refresh(ctx)
+	return s.Engine.Start(ctx, req)
 }
 
 // Promote implements server.Service: it merges the pull request that promotes.
@@ -266,7 +248,7 @@ func (s service) Revert(ctx context.Context, number int, by string) (model.Rever
 }
 
 // Plan is the page of what a run was about to change.
-func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.page(id) }
+func (s service) Plan(_ context.Context, id string) ([]byte, error) { return s.plans.Page(id) }
 
 // Hosts lists the hubs that the HTTP port serves by name.
 func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {
@@ -279,18 +261,4 @@ func (s service) Hosts(ctx context.Context) (map[string]server.Route, error) {
 		routes[name] = server.Route{Target: h.Target, Cluster: h.Cluster}
 	}
 	return routes, nil
-}
-
-// lock makes sure that one server alone serves the data directory. The kernel
-// gives the lock up when the process ends, however it ends.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the server's lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, model.WithHint(fmt.Errorf("another hubship serves this data directory (%s is locked)", file), "`hubship status` asks it, `hubship down` stops it")
-	}
-	return func() { f.Close() }, nil
 }

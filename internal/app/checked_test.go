@@ -27,9 +27,9 @@ func TestMergedAsChecked(t *testing.T) {
 	w.ok(g.SetBranch(t.Context(), "qa", start, ""))
 	// A second environment without a gate.
 	text := strings.Replace(w.file("staging", "hubship.yaml"), "environments:\n", "environments:\n  qa: {branch: qa, cluster: local, namespace: \"{hub}-qa\"}\n", 1)
-	next, err := g.CommitFiles(t.Context(), "staging", start, map[string][]byte{"hubship.yaml": []byte(text)}, nil, "Add qa", author)
+	_, err = g.CommitFiles(t.Context(), "staging", start, map[string][]byte{"hubship.yaml": []byte(text)}, nil, "Add qa", author)
 	w.ok(err)
-	e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: start, New: next}}, "tess")
+	w.moved()
 
 	clone := filepath.Join(t.TempDir(), "clone")
 	w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", w.settings.CloneURL(), clone)
@@ -68,16 +68,16 @@ func TestMergedAsChecked(t *testing.T) {
 
 	tip, err := g.Head(t.Context(), "staging")
 	w.ok(err)
-	moved, err := g.CommitFiles(t.Context(), "staging", tip, map[string][]byte{"other.md": []byte("x\n")}, nil, "Other", author) // nobody told hubship yet
+	_, err = g.CommitFiles(t.Context(), "staging", tip, map[string][]byte{"other.md": []byte("x\n")}, nil, "Other", author) // nobody told hubship yet
 	w.ok(err)
 	refused("a base that moved", first.Number)
-	e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: tip, New: moved}}, "tess")
+	w.moved()
 }
 
 // file is what a file of a branch says.
 func (w *world) file(branch, name string) string {
 	w.t.Helper()
-	return w.mustGit("", w.paths.Repository, "show", branch+":"+name) + "\n"
+	return w.mustGit("", w.paths.ForgeRepository, "show", branch+":"+name) + "\n"
 }
 
 // passed waits for the check of a pull request, ends it well, and waits until the
@@ -95,7 +95,7 @@ func (w *world) passed(pr forge.PullRequest, head string) {
 	})
 	w.engine.pass(check.ID)
 	w.until("the statuses", func() bool {
-		list, err := w.process.forge.Statuses(w.t.Context(), head)
+		list, err := w.process.local.client.Statuses(w.t.Context(), head)
 		green := 0
 		for _, s := range list {
 			if slices.Contains(changeContexts, s.Context) && s.State == forge.Success {

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/clientaddr"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
@@ -38,14 +39,15 @@ const (
 )
 
 // repositoryDir is the folder of the deployment repository below the forge's
-// root: install.Paths.Repository.
+// root: install.Paths.ForgeRepository.
 const repositoryDir = "deployment"
 
-// embedded is the forge that hubship serves itself. Its deployment repository
-// is the one that the engine reads.
+// embedded is the forge that hubship serves itself. What hubship makes of its
+// deployment repository it makes of a copy, as with any forge.
 type embedded struct {
 	host       *host.Host
 	repository store.Repository
+	git        *git.Repo        // the same
 	fleets     *repo.Repository // the same, read
 	api        *rest.API
 	sender     *hooks.Sender
@@ -56,33 +58,33 @@ type embedded struct {
 	trusted    []netip.Prefix    // reverse proxies
 	log        *slog.Logger
 
-	// moved hears of branches of the deployment repository that moved, and
-	// returns what is to be told to whoever moved them. It is set before
-	// anything is served.
-	moved func(ctx context.Context, updates []forge.RefUpdate, by string) []string
-	// checks lists runs, the newest first; set with moved.
+	// checks lists runs, the newest first. It is set before anything is served.
 	checks func(context.Context, model.RunFilter) ([]model.Run, error)
 }
 
 // openEmbedded opens the embedded forge of an installation, or makes it around
 // the deployment repository that is there. What an earlier process left half
 // done is finished. The caller closes its host.
-func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *git.Repo, fleets *repo.Repository, log *slog.Logger) (_ *embedded, err error) {
-	e := &embedded{fleets: fleets, log: log}
+func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log *slog.Logger) (_ *embedded, err error) {
+	e := &embedded{log: log}
+	if e.git, err = bootstrap.WithStarter(ctx, p); err != nil {
+		return nil, err
+	}
+	e.fleets = repo.New(e.git, repo.Options{Process: processOf(e.git, s)})
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
 	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Alters: e.alters, Checked: e.unchecked, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.host.Close())
-		}
-	}()
 	own, err := e.accounts(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.takeOver(ctx, g); err != nil {
+	if err := e.takeOver(ctx); err != nil {
 		return nil, err
 	}
 	if err := e.protect(ctx); err != nil {
@@ -111,6 +113,15 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, g *g
 	}
 	e.gitToken = sha256.Sum256([]byte(gitToken))
 	return e, nil
+}
+
+// close ends what the forge holds open.
+func (e *embedded) close() error {
+	var errs []error
+	if e.host != nil {
+		errs = append(errs, e.host.Close())
+	}
+	return errors.Join(append(errs, e.git.Close())...)
 }
 
 // accounts makes the accounts that are missing, and returns hubship's own.
@@ -142,7 +153,7 @@ func (e *embedded) accounts(ctx context.Context, p install.Paths) (own store.Acc
 }
 
 // takeOver lets the forge have the deployment repository.
-func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
+func (e *embedded) takeOver(ctx context.Context) error {
 	var err error
 	e.repository, err = e.host.Find(ctx, install.RepositoryOwner, install.RepositoryName)
 	if !errors.Is(err, store.ErrNotFound) {
@@ -152,7 +163,7 @@ func (e *embedded) takeOver(ctx context.Context, g *git.Repo) error {
 	if err != nil {
 		return err
 	}
-	head, err := g.DefaultBranch(ctx)
+	head, err := e.git.DefaultBranch(ctx)
 	if err != nil {
 		return err
 	}
@@ -243,7 +254,7 @@ func (e *embedded) ownToken(ctx context.Context, file string, own store.Account)
 	if _, secret, err = e.host.Store.CreateToken(ctx, own.ID, tokenName, []string{store.ScopeRepo}, 0); err != nil {
 		return "", err
 	}
-	return secret, writeSecret(file, secret)
+	return secret, install.WriteSecret(file, secret)
 }
 
 // hookEvents are those that the controller has a use for.
@@ -280,11 +291,12 @@ func (e *embedded) gitServer() (*local.Server, error) {
 	// The server has no token that opens everything: the old one stands for
 	// the repository's owner, and the rules hold for it.
 	opts := local.Options{Token: rand.Text() + rand.Text(), Log: e.log}
-	opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
+	opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, _ string) []string {
 		if dir != e.repository.Dir {
 			return nil
 		}
-		return e.branchesMoved(ctx, updates, by)
+		e.protectAgain(ctx)
+		return e.tellPusher(ctx, updates)
 	}
 	e.host.Serve(&opts)
 	accounts := opts.Authenticate
@@ -299,20 +311,31 @@ func (e *embedded) gitServer() (*local.Server, error) {
 }
 
 // hostMoved is told of branches that the forge moved itself.
-func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, updates []forge.RefUpdate, by string) {
-	if repository.ID != e.repository.ID {
-		return
-	}
-	if lines := e.branchesMoved(ctx, updates, by); len(lines) > 0 {
-		e.log.Info("a branch moved", "by", by, "says", strings.Join(lines, "; "))
+func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, _ []forge.RefUpdate, _ string) {
+	if repository.ID == e.repository.ID {
+		e.protectAgain(ctx)
 	}
 }
 
-// branchesMoved has the protection of branches follow what they say, and what
-// they ask for deployed.
-func (e *embedded) branchesMoved(ctx context.Context, updates []forge.RefUpdate, by string) []string {
+// protectAgain has the protection of branches follow what they say now.
+func (e *embedded) protectAgain(ctx context.Context) {
 	if err := e.protect(ctx); err != nil {
 		e.log.Error("embedded forge: protect the branches of the process; what protected them before still does", "error", err)
 	}
-	return e.moved(ctx, updates, by)
+}
+
+// tellPusher says where to see what becomes of a push to an environment's
+// branch.
+func (e *embedded) tellPusher(ctx context.Context, updates []forge.RefUpdate) []string {
+	now, err := e.fleets.Now(ctx)
+	if err != nil {
+		return []string{"hubship: the push is kept, but nothing is deployed: " + err.Error()}
+	}
+	var lines []string
+	for _, u := range updates {
+		if env, ok := now.EnvironmentOfBranch(u.Branch); ok && !u.Deleted() {
+			lines = append(lines, fmt.Sprintf("hubship: %s deploys %.12s; follow it at %s/ or with `hubship history` and `hubship logs -f`", env.Name, u.New, e.base))
+		}
+	}
+	return lines
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
+	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
 )
@@ -36,8 +37,7 @@ type forgeRuntime struct {
 type deps struct {
 	paths      install.Paths
 	settings   install.Settings
-	git        *git.Repo
-	repository *repo.Repository // in git
+	repository *repo.Repository // hubship's copy
 	engine     pulls.Engine
 	memory     pulls.ReportCache
 	keep       signin.Keep
@@ -60,22 +60,19 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 			return nil, err
 		}
 	} else {
-		p.local, err = openEmbedded(ctx, with.paths, with.settings, with.git, with.repository, with.log)
+		p.local, err = openEmbedded(ctx, with.paths, with.settings, with.log)
 		if err != nil {
 			return nil, err
 		}
 		p.forge, p.hook = p.local.client, p.local.hook
 		p.local.checks = with.engine.Runs
-		p.local.moved = func(ctx context.Context, updates []forge.RefUpdate, by string) []string {
-			return announce(ctx, with.engine, with.settings, updates, by)
-		}
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
-		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: plans(with.paths.Plans),
-		Repository: pullsRepository{Repository: with.repository, forge: p.forge, mirrors: p.local == nil},
+		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
+		Repository: repository.Repository{Repository: with.repository, Forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
-		Mirrors: p.local == nil, Logger: with.log,
+		Logger: with.log,
 	})
 	if err == nil && p.local != nil {
 		p.pages, err = p.local.pages(with, p.control, run)
@@ -117,7 +114,7 @@ func (p *forgeRuntime) close() error {
 	if p.local == nil {
 		return nil
 	}
-	return p.local.host.Close()
+	return p.local.close()
 }
 
 // run works until ctx ends.
@@ -132,7 +129,9 @@ func (p *forgeRuntime) run(ctx context.Context) {
 
 // mount adds what the forge has to be reached by.
 func (p *forgeRuntime) mount(o *server.Options) error {
-	o.Hooks = p.deliveries()
+	if p.hook != nil {
+		o.Hooks = p.control.Deliveries(p.hook)
+	}
 	p.signIn.mount(o)
 	if p.local == nil {
 		return nil
@@ -147,32 +146,6 @@ func (p *forgeRuntime) mount(o *server.Options) error {
 	p.signIn.mountForge(mux)
 	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
-}
-
-// deliveries takes what the forge tells; nil when it tells nothing.
-func (p *forgeRuntime) deliveries() http.Handler {
-	if p.hook == nil {
-		return nil
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		event, err := p.hook.Read(r)
-		if err != nil {
-			status := http.StatusBadRequest
-			var bad *github.DeliveryError
-			if errors.As(err, &bad) {
-				status = bad.Status
-			}
-			p.log.Debug("a delivery is not taken", "from", r.RemoteAddr, "error", err)
-			text := err.Error()
-			if hint := model.HintOf(err); hint != "" {
-				text += ": " + hint
-			}
-			http.Error(w, "hubship: "+text, status)
-			return
-		}
-		p.control.Handle(event)
-		w.WriteHeader(http.StatusAccepted)
-	})
 }
 
 // status is how hubship stands with the forge.

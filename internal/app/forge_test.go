@@ -19,6 +19,7 @@ import (
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
+	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
 )
 
@@ -75,7 +76,10 @@ func TestChangeByPullRequest(t *testing.T) {
 	w.ok(err)
 	merge, err := admin.Merge(t.Context(), pr.Number, forge.Merge{Head: head})
 	w.ok(err)
-	w.until("the deployment of the merge", func() bool { return w.engine.wasPushed("staging", merge) })
+	w.until("the deployment of the merge", func() bool { return w.engine.pusher("staging", merge) != "" })
+	if by := w.engine.pusher("staging", merge); by != "admin" {
+		t.Errorf("the merge is deployed for %q, want admin", by)
+	}
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
 
 	made, err := w.process.revert(t.Context(), pr.Number, "tess")
@@ -92,51 +96,6 @@ func TestChangeByPullRequest(t *testing.T) {
 	}
 	if _, err := w.process.revert(t.Context(), 999, "tess"); model.ExitCodeOf(err) != model.ExitUsage {
 		t.Fatalf("a pull request that there is not: %v", err)
-	}
-}
-
-// A branch that a crash left is used again, another one is not touched.
-func TestRevertBranches(t *testing.T) {
-	w := newWorld(t, nil)
-	r := pullsRepository{Repository: w.process.local.fleets, forge: w.process.forge}
-	g := r.Git()
-	before, err := g.Head(t.Context(), "staging")
-	w.ok(err)
-	after, err := g.CommitFiles(t.Context(), "staging", before, map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
-	w.ok(err)
-	q := pulls.Revert{Branch: "revert-7", Onto: after, Before: before, After: after, Message: "Take it back"}
-	first, err := r.Revert(t.Context(), q)
-	w.ok(err)
-	if head, _ := g.Head(t.Context(), "revert-7"); head != first {
-		t.Fatalf("the branch is at %q, want %q", head, first)
-	}
-	onto, err := g.CommitFiles(t.Context(), "staging", after, map[string][]byte{"b": []byte("1\n")}, nil, "Add b", author)
-	w.ok(err)
-	q.Onto = onto
-	if got, err := r.Revert(t.Context(), q); err != nil || got != first {
-		t.Errorf("got %s, %v; want the one that is there, %s", got, err, first)
-	}
-	// Merged, and the change came again.
-	merged, err := g.MergeResult(t.Context(), onto, first)
-	w.ok(err)
-	w.ok(g.SetBranch(t.Context(), "staging", merged, onto))
-	again, err := g.CommitFiles(t.Context(), "staging", merged, map[string][]byte{"a": []byte("1\n")}, nil, "Add a again", author)
-	w.ok(err)
-	q.Onto, q.Before, q.After = again, merged, again
-	second, err := r.Revert(t.Context(), q)
-	if head, _ := g.Head(t.Context(), "revert-7"); err != nil || head != second || second == first {
-		t.Errorf("the branch is at %q, %v; want a new commit, %q", head, err, second)
-	}
-	w.ok(g.SetBranch(t.Context(), "revert-8", second, ""))
-	_, err = g.CommitFiles(t.Context(), "revert-8", second, map[string][]byte{"own": []byte("work\n")}, nil, "Own work", author)
-	w.ok(err)
-	q.Branch = "revert-8"
-	if _, err := r.Revert(t.Context(), q); err == nil || !strings.Contains(err.Error(), "is there already") {
-		t.Errorf("somebody's branch: %v", err)
-	}
-	q.Branch, q.Onto = "revert-9", before
-	if _, err := r.Revert(t.Context(), q); err == nil {
-		t.Error("what is not there was taken back")
 	}
 }
 
@@ -202,7 +161,7 @@ func TestProtectionFollowsTheBranch(t *testing.T) {
 		t.Helper()
 		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change it", author)
 		w.ok(err)
-		e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: head, New: next}}, "tess")
+		w.moved()
 		head = next
 	}
 	move(opened)
@@ -259,7 +218,7 @@ func TestRestart(t *testing.T) {
 	}
 	// Numbers go on where the database of the forge is lost.
 	w.stop()
-	g, err := git.Open(w.paths.Repository)
+	g, err := git.Open(w.paths.ForgeRepository)
 	w.ok(err)
 	head, err := g.Head(t.Context(), "staging")
 	w.ok(errors.Join(err, g.SetRef(t.Context(), "refs/pull/7/head", head, "")))
@@ -319,7 +278,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 	if !here.engine.kicked() {
 		t.Error("the engine was not asked to look at what came")
 	}
-	if here.process.deliveries() != nil {
+	if here.process.hook != nil {
 		t.Error("deliveries are taken without a secret")
 	}
 	// Its own forge is not served.
@@ -329,7 +288,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 	if res.StatusCode != http.StatusUnauthorized { // no page of anything is open
 		t.Errorf("the API of an embedded forge: %s", res.Status)
 	}
-	r := pullsRepository{Repository: repo.New(g, repo.Options{}), forge: here.process.forge, mirrors: true}
+	r := repository.Repository{Repository: repo.New(g, repo.Options{}), Forge: here.process.forge}
 	next, err := there.process.local.fleets.Git().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
 	there.ok(err)
 	if err := r.Fetch(t.Context()); err != nil || at("topic") != next {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +19,7 @@ import (
 // forgePassword returns the generated password of the forge's first person, or
 // makes one. One that is the hubs' as well is replaced.
 func forgePassword(p install.Paths) (string, error) {
-	password, err := ensurePassword(p.ForgePassword)
+	password, err := install.EnsurePassword(p.ForgePassword)
 	if err != nil {
 		return "", err
 	}
@@ -28,8 +27,8 @@ func forgePassword(p install.Paths) (string, error) {
 	if err != nil || password != of {
 		return password, err
 	}
-	password = newPassword()
-	return password, writeSecret(p.ForgePassword, password)
+	password = install.NewPassword()
+	return password, install.WriteSecret(p.ForgePassword, password)
 }
 
 // separatePasswords gives the first person of an older installation, which had
@@ -63,6 +62,3 @@ func hubsPassword(p install.Paths) (string, error) {
 	}
 	return strings.TrimSpace(string(raw)), nil
 }
-
-// newPassword makes 24 letters and digits, about 120 bits.
-func newPassword() string { return rand.Text()[:24] }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/hubship/hubship/internal/image"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/planner"
+	"github.com/hubship/hubship/internal/planner/live"
 	"github.com/hubship/hubship/internal/release/helm"
 	"github.com/hubship/hubship/internal/repo"
 	"github.com/hubship/hubship/internal/secrets"
@@ -35,18 +35,9 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 		return nil, nil, nil, err
 	}
 	r = repo.New(g, repo.Options{})
-	dirs := append([]string(nil), o.Charts...)
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return nil, nil, nil, errors.Join(fmt.Errorf("--charts %s: there is no such folder", dir), g.Close())
-		}
-	}
-	if root != "" {
-		// What `helm dependency update` left in the work tree.
-		found, err := filepath.Glob(filepath.Join(root, "*", "charts"))
-		if err == nil {
-			dirs = append(dirs, found...)
-		}
+	dirs, err := helm.ChartDirs(o.Charts, root)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, g.Close())
 	}
 	charts := helm.Charts{Dirs: dirs, Offline: o.Offline}
 	if cache, err := os.UserCacheDir(); err == nil {
@@ -66,7 +57,7 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 		options.Registry, options.Layers = image.Remote{}, image.Remote{}
 	}
 	if o.Live {
-		options.Live, options.Clusters = newLive(ctx, o.Data), register.At(install.At(o.Data).Clusters).Cluster
+		options.Live, options.Clusters = live.Clusters{Set: reach(ctx, o.Data), Try: true}, register.At(install.At(o.Data).Clusters).Cluster
 	}
 	if p, err = planner.New(options); err != nil {
 		return nil, nil, nil, errors.Join(err, g.Close())

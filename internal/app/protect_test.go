@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
@@ -64,9 +63,9 @@ func TestProcessBranchIsHeld(t *testing.T) {
 	if opened == string(before) {
 		t.Fatalf("the starter's hubship.yaml has no branch to open:\n%s", before)
 	}
-	next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(opened)}, nil, "Open it", author)
+	_, err = e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(opened)}, nil, "Open it", author)
 	w.ok(err)
-	e.branchesMoved(t.Context(), []forge.RefUpdate{{Branch: "staging", Old: head, New: next}}, "tess")
+	w.moved()
 
 	clone := filepath.Join(t.TempDir(), "clone")
 	w.mustGit(rita, "", "clone", "--quiet", w.settings.CloneURL(), clone)

@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -25,6 +27,9 @@ import (
 	"github.com/hubship/hubship/internal/server"
 	runs "github.com/hubship/hubship/internal/store"
 )
+
+// author makes the commits of tests.
+var author = git.Hubship
 
 // world is an installation without a cluster: its forge, its controller and its
 // HTTP port are the real ones.
@@ -35,7 +40,9 @@ type world struct {
 	engine   *engine
 	memory   *memory
 	process  *forgeRuntime
-	stop     func()
+	// repository is hubship's copy of the forge's.
+	repository *repo.Repository
+	stop       func()
 }
 
 func newWorld(t *testing.T, change func(*install.Settings)) *world {
@@ -63,13 +70,14 @@ func freePort(t *testing.T) int {
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	g, err := openRepository(ctx, w.paths, w.settings)
+	g, err := bootstrap.Open(ctx, w.paths, w.settings)
 	w.ok(err)
+	w.repository = repo.New(g, repo.Options{Process: processOf(g, w.settings)})
 	history, err := runs.Open(ctx, w.paths.History)
 	w.ok(err)
 	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w.process, err = newForgeRuntime(ctx, deps{
-		paths: w.paths, settings: w.settings, git: g, repository: repo.New(g, repo.Options{Process: processOf(g, w.settings)}), engine: w.engine, memory: w.memory, keep: history, log: log,
+		paths: w.paths, settings: w.settings, repository: w.repository, engine: w.engine, memory: w.memory, keep: history, log: log,
 	})
 	w.ok(err)
 	w.engine.set(w.process.control)
@@ -113,6 +121,14 @@ func (w *world) until(what string, is func() bool) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	w.t.Fatalf("%s: it did not happen", what)
+}
+
+// moved does what follows when the forge moves a branch of the deployment
+// repository, at once.
+func (w *world) moved() {
+	w.t.Helper()
+	w.process.local.protectAgain(w.t.Context())
+	w.process.control.Refresh(w.t.Context())
 }
 
 // account makes an account and returns a client and a token of it.
@@ -171,8 +187,8 @@ func (served) Hosts(context.Context) (map[string]server.Route, error) { return n
 type engine struct {
 	mu      sync.Mutex
 	control *pulls.Controller
-	runs    []model.Run // oldest first
-	pushed  []forge.RefUpdate
+	runs    []model.Run                // oldest first
+	pushed  map[forge.RefUpdate]string // who did it
 	kicks   int
 }
 
@@ -230,10 +246,15 @@ func (e *engine) Promotion(context.Context, model.PromoteRequest) (model.Promoti
 	return model.Promotion{From: "staging", Into: "prod", Refused: "level"}, nil
 }
 
-func (e *engine) Pushed(_ context.Context, updates []forge.RefUpdate, _ string) ([]model.Run, error) {
+func (e *engine) Pushed(_ context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pushed = append(e.pushed, updates...)
+	if e.pushed == nil {
+		e.pushed = map[forge.RefUpdate]string{}
+	}
+	for _, u := range updates {
+		e.pushed[u] = by
+	}
 	return nil, nil
 }
 
@@ -249,10 +270,16 @@ func (e *engine) kicked() bool {
 	return e.kicks > 0
 }
 
-func (e *engine) wasPushed(branch, commit string) bool {
+// pusher is who moved a branch to a commit, "" while that is not known here.
+func (e *engine) pusher(branch, commit string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.ContainsFunc(e.pushed, func(u forge.RefUpdate) bool { return u.Branch == branch && u.New == commit })
+	for u, by := range e.pushed {
+		if u.Branch == branch && u.New == commit {
+			return by
+		}
+	}
+	return ""
 }
 
 // memory is what was reported.

@@ -92,7 +92,7 @@ func Credentials(ctx context.Context, changed []File, own Gitleaks) []plan.Probl
 	}
 	if cut || ctx.Err() != nil {
 		problems = append(problems, plan.Problem{Severity: plan.Warning, Check: CheckCredential,
-			Message: "not all of the change was searched for credentials: it is too large",
+			Message: "the change is too large to search all of it for credentials",
 			Hint:    "run `gitleaks git` on the branch"})
 	}
 	slices.SortStableFunc(problems, func(a, b plan.Problem) int {
@@ -106,8 +106,8 @@ func finding(name string, line int, rule, description string) plan.Problem {
 	p := plan.Problem{
 		Severity: plan.Error,
 		Check:    CheckCredential,
-		Message:  "a credential in the clear (" + rule + ")",
-		Hint:     "revoke it, even if a later commit removes it: it stays in the history; if it is none, end the line with the comment gitleaks:allow",
+		Message:  "a plaintext credential (" + rule + ")",
+		Hint:     "revoke it, even if a later commit removes it: it stays in the history; if it is not a credential, end the line with the comment gitleaks:allow",
 		File:     name,
 		Line:     line,
 	}
@@ -116,7 +116,7 @@ func finding(name string, line int, rule, description string) plan.Problem {
 	}
 	if rule == generic {
 		p.Severity = plan.Warning
-		p.Message = "this may be a credential in the clear (" + rule + ")"
+		p.Message = "this may be a plaintext credential (" + rule + ")"
 	}
 	return p
 }

@@ -52,14 +52,14 @@ func TestCredentials(t *testing.T) {
 		file   File
 		want   string
 	}{
-		"aws":           {"AK" + "IA" + letters(16, upper), added("c.yaml", "a: 1", "id: AK"+"IA"+letters(16, upper)), "error c.yaml:2 a credential in the clear (aws-access-token)"},
-		"github":        {"gh" + "p_" + token, added("c.yaml", "x: 1", "", "token: gh"+"p_"+token), "error c.yaml:3 a credential in the clear (github-pat)"},
-		"slack":         {"xox" + "b-", added("c.py", "t = \"xox"+"b-"+letters(12, "0123456789")+"-"+letters(12, "0123456789")+"-"+letters(24, mixed)+"\""), "error c.py:1 a credential in the clear (slack-bot-token)"},
-		"private key":   {letters(64, mixed), added("id_rsa", pem()...), "error id_rsa:1 a credential in the clear (private-key)"},
-		"google key":    {letters(64, mixed), added("gke-key.json", "{", `"type": "service_account",`, `"private_key": "`+strings.Join(pem(), `\n`)+`"`, "}"), "error gke-key.json:3 a credential in the clear (private-key)"},
-		"generic":       {letters(40, hexes), added("c.yaml", "hub:", "  cookieSecret: x", "  apiToken: "+letters(40, hexes)), "warning c.yaml:3 this may be a credential in the clear (generic-api-key)"},
-		"added further": {"gh" + "p_" + token, File{Name: "c.yaml", Added: []Line{{3, "a: 1"}, {40, "b: 1"}, {41, "t: gh" + "p_" + token}, {90, "c: 1"}}}, "error c.yaml:41 a credential in the clear (github-pat)"},
-		"by its name":   {"-", File{Name: "keys/prod.p12"}, "error keys/prod.p12:0 a credential in the clear (pkcs12-file)"},
+		"aws":           {"AK" + "IA" + letters(16, upper), added("c.yaml", "a: 1", "id: AK"+"IA"+letters(16, upper)), "error c.yaml:2 a plaintext credential (aws-access-token)"},
+		"github":        {"gh" + "p_" + token, added("c.yaml", "x: 1", "", "token: gh"+"p_"+token), "error c.yaml:3 a plaintext credential (github-pat)"},
+		"slack":         {"xox" + "b-", added("c.py", "t = \"xox"+"b-"+letters(12, "0123456789")+"-"+letters(12, "0123456789")+"-"+letters(24, mixed)+"\""), "error c.py:1 a plaintext credential (slack-bot-token)"},
+		"private key":   {letters(64, mixed), added("id_rsa", pem()...), "error id_rsa:1 a plaintext credential (private-key)"},
+		"google key":    {letters(64, mixed), added("gke-key.json", "{", `"type": "service_account",`, `"private_key": "`+strings.Join(pem(), `\n`)+`"`, "}"), "error gke-key.json:3 a plaintext credential (private-key)"},
+		"generic":       {letters(40, hexes), added("c.yaml", "hub:", "  cookieSecret: x", "  apiToken: "+letters(40, hexes)), "warning c.yaml:3 this may be a plaintext credential (generic-api-key)"},
+		"added further": {"gh" + "p_" + token, File{Name: "c.yaml", Added: []Line{{3, "a: 1"}, {40, "b: 1"}, {41, "t: gh" + "p_" + token}, {90, "c: 1"}}}, "error c.yaml:41 a plaintext credential (github-pat)"},
+		"by its name":   {"-", File{Name: "keys/prod.p12"}, "error keys/prod.p12:0 a plaintext credential (pkcs12-file)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Credentials(context.Background(), []File{test.file}, Gitleaks{})
@@ -146,7 +146,7 @@ paths = ['''^fixtures/''']
 		added("old.yaml", pat),
 		added("slack.py", "t = \"xox"+"b-"+letters(12, "0123456789")+"-"+letters(12, "0123456789")+"-"+letters(24, mixed)+"\""),
 	}
-	want := "error a.yaml:1 a credential in the clear (campus-key): campus key\nerror a.yaml:3 a credential in the clear (github-pat): uncovered a GitHub Personal Access Token\n"
+	want := "error a.yaml:1 a plaintext credential (campus-key): campus key\nerror a.yaml:3 a plaintext credential (github-pat): uncovered a GitHub Personal Access Token\n"
 	got := lines(Credentials(context.Background(), changed, Gitleaks{Config: own, Ignore: []byte("# known\n0123abc:old.yaml:github-pat:1\n")}))
 	if got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
@@ -182,7 +182,7 @@ func TestCredentialsAreBounded(t *testing.T) {
 	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("took %s", took)
 	}
-	if len(got) == 0 || !strings.Contains(got[0].Message, "not all of the change was searched") {
+	if len(got) == 0 || !strings.Contains(got[0].Message, "too large to search all of it") {
 		t.Errorf("large: %s", lines(got))
 	}
 }

@@ -79,9 +79,9 @@ func DryRun(ctx context.Context, c Cluster, namespace string, objects []release.
 			out = append(out, plan.Problem{Severity: plan.Notice, Check: CheckManifest, Message: fmt.Sprintf(what, few(names)), Hint: hint})
 		}
 	}
-	notice(silent, "the cluster "+c.Name+" did not answer whether it takes %s", "make it reachable to have this checked")
-	notice(forbidden, "the cluster "+c.Name+" does not let this account try %s", "let it patch these objects, dry runs included")
-	notice(homeless, "the namespace "+namespace+" is not there yet, so the cluster "+c.Name+" was not asked about %s", "")
+	notice(silent, "the cluster "+c.Name+" did not say whether it accepts %s", "make it reachable to have this checked")
+	notice(forbidden, "the cluster "+c.Name+" does not allow this account to try %s", "allow it to patch these objects, including dry runs")
+	notice(homeless, "the namespace "+namespace+" does not exist yet, so the cluster "+c.Name+" was not asked about %s", "")
 	return out
 }
 
@@ -186,7 +186,7 @@ func (m *manifest) refused(err error) {
 	status := asStatus(err)
 	switch {
 	case errors.Is(err, errNoKind):
-		m.add(plan.Warning, "is of a kind that the cluster does not have ("+m.object.APIVersion+")", "install what defines it first, or check apiVersion and kind")
+		m.add(plan.Warning, "is of a kind that the cluster does not have ("+m.object.APIVersion+")", "install its definition first, or check apiVersion and kind")
 		return
 	case isPolicy(err):
 		m.add(plan.Error, "is refused by "+policyName(err), "`kubectl apply --dry-run=server` shows its reason")
@@ -194,7 +194,7 @@ func (m *manifest) refused(err error) {
 	case status != nil && status.Details != nil && len(status.Details.Causes) > 0:
 		hint := ""
 		if apierrors.IsConflict(err) {
-			hint = "somebody changed the live object by hand or with another tool: take that back, or put it into the values"
+			hint = "somebody changed the live object by hand or with another tool: undo that, or put it into the values"
 		}
 		for _, cause := range status.Details.Causes {
 			m.field(plan.Error, strings.TrimPrefix(cause.Field, "."), reasonOf(cause), hint)
@@ -247,12 +247,12 @@ func reasonOf(cause metav1.StatusCause) string {
 	}
 	what := map[metav1.CauseType]string{
 		metav1.CauseTypeFieldValueRequired:     "it must be set",
-		metav1.CauseTypeFieldValueDuplicate:    "it is there twice",
+		metav1.CauseTypeFieldValueDuplicate:    "it is a duplicate",
 		metav1.CauseTypeFieldValueNotSupported: "a value that is not supported",
-		metav1.CauseTypeFieldValueNotFound:     "a value that names something that is not there",
+		metav1.CauseTypeFieldValueNotFound:     "a value that names something that does not exist",
 		metav1.CauseTypeFieldValueInvalid:      "a value that is not valid",
 		metav1.CauseTypeTypeInvalid:            "a value of the wrong type",
-		metav1.CauseTypeForbidden:              "it must not be set or changed so",
+		metav1.CauseTypeForbidden:              "it must not be set or changed like this",
 		metav1.CauseTypeTooLong:                "a value that is too long",
 		metav1.CauseTypeTooMany:                "too many items",
 	}[cause.Type]

@@ -61,14 +61,14 @@ func TestDryRunLive(t *testing.T) {
 		"negative":      {change("replicas: 1", "replicas: -1"), "error Deployment hub has spec.replicas: a value that is not valid: must be greater than or equal to 0\n"},
 		"port":          {change("containerPort: 8081", "containerPort: 80810"), "error Deployment hub has spec.template.spec.containers[0].ports[0].containerPort: a value that is not valid: must be between 1 and 65535, inclusive\n"},
 		"no image":      {change("        image: hub:1\n", ""), "error Deployment hub has spec.template.spec.containers[0].image: it must be set\n"},
-		"no volume":     {change("name: v, mountPath", "name: w, mountPath"), "error Deployment hub has spec.template.spec.containers[0].volumeMounts[0].name: a value that names something that is not there\n"},
+		"no volume":     {change("name: v, mountPath", "name: w, mountPath"), "error Deployment hub has spec.template.spec.containers[0].volumeMounts[0].name: a value that names something that does not exist\n"},
 		"policy":        {change("image: hub:1", "image: hub:1\n        imagePullPolicy: Sometimes"), "error Deployment hub has spec.template.spec.containers[0].imagePullPolicy: a value that is not supported: supported values: \"Always\", \"IfNotPresent\", \"Never\"\n"},
 		"unknown field": {change("replicas: 1", "replica: 1"), "error Deployment hub has spec.replica: field not declared in schema\n"},
 		"wrong type":    {change("replicas: 1", "replicas: hunter2"), "error Deployment hub has spec.replicas: expected "},
 		"twice in env":  {change(`[{name: A, value: "1"}]`, "[{name: A, value: hunter2}, {name: A}]"), "error Deployment hub has spec.template.spec.containers[name=\"hub\"].env: duplicate entries for key\n"},
 		"secret":        {secret + "data: {token: \"hunter2!\"}\n", "error Secret s is refused by the cluster | `kubectl apply --dry-run=server` shows its reason\n"},
 		"secret's key":  {secret + "data: {\"a b\": aHVudGVyMg==}\n", "error Secret s has data[a b]: a value that is not valid: a valid config key"},
-		"no such kind":  {"apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: x}\n", "warning Thing x is of a kind that the cluster does not have (example.org/v1) | install what defines it first, or check apiVersion and kind\n"},
+		"no such kind":  {"apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: x}\n", "warning Thing x is of a kind that the cluster does not have (example.org/v1) | install its definition first, or check apiVersion and kind\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := messages(DryRun(ctx, c, namespace, parse(t, test.in)))
@@ -98,7 +98,7 @@ func TestDryRunFindsConflictsLive(t *testing.T) {
 	if _, err := client.Apply(ctx, "hub", &unstructured.Unstructured{Object: other}, metav1.ApplyOptions{FieldManager: "somebody", Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := "error Deployment hub has spec.replicas: also set by somebody | somebody changed the live object by hand or with another tool: take that back, or put it into the values\n"
+	want := "error Deployment hub has spec.replicas: also set by somebody | somebody changed the live object by hand or with another tool: undo that, or put it into the values\n"
 	if got := messages(DryRun(ctx, c, namespace, parse(t, deployment))); got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
@@ -133,7 +133,7 @@ func TestDryRunOfAClusterThatIsNotThere(t *testing.T) {
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("took %s", took)
 		}
-		want := "notice the cluster campus did not answer whether it takes Deployment hub, Deployment hub | make it reachable to have this checked\n"
+		want := "notice the cluster campus did not say whether it accepts Deployment hub, Deployment hub | make it reachable to have this checked\n"
 		if messages(got) != want {
 			t.Errorf("got %s", messages(got))
 		}

@@ -25,7 +25,7 @@ func sealedYAML(data []byte) (*sealedFile, int, error) {
 	for _, doc := range docs {
 		w := walker{reporter: quiet, sizes: map[*yaml.Node]int{}}
 		if w.size(doc, 0) > maxYAMLNodes || w.refused {
-			return nil, doc.Line, errors.New("SOPS cannot read the file: it is nested too deep, or has too many values")
+			return nil, doc.Line, errors.New("SOPS cannot read the file: it is nested too deeply, or has too many values")
 		}
 		for _, top := range doc.Content {
 			if top.Kind == yaml.MappingNode {
@@ -85,7 +85,7 @@ func sealedJSON(data []byte) (*sealedFile, int, error) {
 	err := r.value(nil, nil)
 	if err == nil {
 		if _, more := r.dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows its end")
+			err = errors.New("there is something after its end")
 		}
 	}
 	if err != nil {

@@ -25,10 +25,10 @@ func Encryption(name string, data []byte) []plan.Problem {
 	report := &reporter{name: name, check: CheckEncryption}
 	switch {
 	case len(data) > maxYAMLSize:
-		report.add(plan.Error, 0, fmt.Sprintf("the file is %s: at most %s are read", megabytes(len(data)), megabytes(maxYAMLSize)), "encrypt secrets, not data")
+		report.add(plan.Error, 0, fmt.Sprintf("the file has %s, but at most %s are read", megabytes(len(data)), megabytes(maxYAMLSize)), "encrypt secrets, not data")
 		return report.problems
 	case len(bytes.TrimSpace(data)) == 0:
-		report.add(plan.Error, 0, "the file is empty: SOPS cannot decrypt it", "remove it, or put the secrets into it with `sops edit "+name+"`")
+		report.add(plan.Error, 0, "the file is empty: SOPS cannot decrypt it", "remove it, or add the secrets with `sops edit "+name+"`")
 		return report.problems
 	}
 	if other := otherEncryption(data); other != "" {
@@ -42,11 +42,11 @@ func Encryption(name string, data []byte) []plan.Problem {
 	}
 	if file == nil || !file.sops {
 		report.add(plan.Error, 0, "the file is not encrypted with SOPS",
-			"encrypt it with `sops encrypt --in-place "+name+"`, and replace the secrets in it: they are in the history of the repository")
+			"encrypt it with `sops encrypt --in-place "+name+"`, and replace the secrets in it: they are in the repository's history")
 		return report.problems
 	}
 	if !sealed.MatchString(file.settings["mac"]) {
-		report.add(plan.Error, file.line, "the file has no checksum (mac): nobody can tell whether it was changed", "encrypt it again with SOPS")
+		report.add(plan.Error, file.line, "the file has no checksum (mac), so nobody can tell whether it was changed", "encrypt it again with SOPS")
 	}
 	clear := file.clear(report)
 	for i, leaf := range clear {
@@ -56,7 +56,7 @@ func Encryption(name string, data []byte) []plan.Problem {
 		}
 		what := "is not encrypted"
 		if strings.HasPrefix(leaf.value, "ENC[") {
-			what = "is damaged: it begins like an encrypted value and is none"
+			what = "is damaged: it begins like an encrypted value but is not one"
 		}
 		report.add(plan.Error, leaf.line, dotted(leaf.path)+" "+what,
 			"change the file with `sops edit "+name+"` only, and replace the value: it may have been seen")

@@ -60,11 +60,11 @@ func images(ctx context.Context, refs []Ref, ask Registries, patience time.Durat
 	for _, ref := range merged(refs) {
 		named, err := reference.ParseNormalizedNamed(ref.Reference)
 		if err != nil {
-			report.add(plan.Error, ref, fmt.Sprintf("%q is no reference to an image", ref.Reference), referenceHint(ref.Reference, err))
+			report.add(plan.Error, ref, fmt.Sprintf("%q is not an image reference", ref.Reference), referenceHint(ref.Reference, err))
 			continue
 		}
 		if moves(named) {
-			report.add(plan.Warning, ref, fmt.Sprintf("%s moves: the image may become another one without a change here", ref.Reference), "name a version, or a digest")
+			report.add(plan.Warning, ref, fmt.Sprintf("%s has a moving tag: the image can change without a change here", ref.Reference), "name a version, or a digest")
 		}
 		questions = append(questions, question{ref, reference.TagNameOnly(named).String(), reference.Domain(named)})
 	}
@@ -91,7 +91,7 @@ func images(ctx context.Context, refs []Ref, ask Registries, patience time.Durat
 				}
 				report.unasked(q.host, q.ref)
 			case !found:
-				report.add(plan.Error, q.ref, q.ref.Reference+" does not exist: "+q.host+" does not have it", "check name and tag, or push it first")
+				report.add(plan.Error, q.ref, q.ref.Reference+" does not exist at "+q.host, "check name and tag, or push it first")
 			}
 			return nil
 		})
@@ -130,7 +130,7 @@ func moves(named reference.Named) bool {
 func referenceHint(written string, err error) string {
 	switch {
 	case errors.Is(err, reference.ErrNameContainsUppercase):
-		return "the name of an image is in lower case"
+		return "image names are in lower case"
 	case strings.HasSuffix(written, ":"):
 		return "its tag is empty"
 	case strings.Contains(written, "://"):
@@ -187,13 +187,13 @@ func (r *imageReport) unasked(host string, ref Ref) {
 // first.
 func (r *imageReport) all() []plan.Problem {
 	for host, refs := range r.silent {
-		what := refs[0].Reference
+		what := refs[0].Reference + " exists"
 		slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Reference, b.Reference) })
 		if len(refs) > 1 {
-			what = fmt.Sprintf("%d images, %s among them,", len(refs), refs[0].Reference)
+			what = fmt.Sprintf("%d images exist, including %s", len(refs), refs[0].Reference)
 		}
 		p := plan.Problem{Severity: plan.Notice, Check: CheckImage,
-			Message: fmt.Sprintf("%s could not be asked whether %s exists", host, what),
+			Message: fmt.Sprintf("could not ask %s whether %s", host, what),
 			Hint:    "log in to it, or make it reachable, to have this checked"}
 		for _, ref := range refs {
 			p.Releases = append(p.Releases, ref.Releases...)

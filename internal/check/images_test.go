@@ -82,7 +82,7 @@ func TestImages(t *testing.T) {
 		{Reference: theirs + "/x:1", Releases: []string{"a@prod"}},
 		{Reference: theirs + "/x:2", Releases: []string{"a@prod"}},
 	}, real{})
-	want := fmt.Sprintf("error values.yaml:3 %s/hub:2 does not exist: %s does not have it\nnotice :0 %s could not be asked whether 2 images, %s/x:1 among them, exists\n", ours, ours, theirs, theirs)
+	want := fmt.Sprintf("error values.yaml:3 %s/hub:2 does not exist at %s\nnotice :0 could not ask %s whether 2 images exist, including %s/x:1\n", ours, ours, theirs, theirs)
 	if lines(got) != want {
 		t.Errorf("got:\n%swant:\n%s", lines(got), want)
 	}
@@ -97,14 +97,14 @@ func TestReferences(t *testing.T) {
 		"debian:bookworm":                                              "",
 		"debian@sha256:" + strings.Repeat("ab", 32):                    "",
 		"localhost:5000/a/b:latest@sha256:" + strings.Repeat("ab", 32): "",
-		"debian":              "warning :0 debian moves: the image may become another one without a change here\n",
-		"ghcr.io/x/y:latest":  "warning :0 ghcr.io/x/y:latest moves: the image may become another one without a change here\n",
-		"Quay.io/Hub:1":       "error :0 \"Quay.io/Hub:1\" is no reference to an image\n",
-		"hub:":                "error :0 \"hub:\" is no reference to an image\n",
-		"":                    "error :0 \"\" is no reference to an image\n",
-		"https://quay.io/x:1": "error :0 \"https://quay.io/x:1\" is no reference to an image\n",
-		"x:{{ .Values.tag }}": "error :0 \"x:{{ .Values.tag }}\" is no reference to an image\n",
-		"x@sha256:1234":       "error :0 \"x@sha256:1234\" is no reference to an image\n",
+		"debian":              "warning :0 debian has a moving tag: the image can change without a change here\n",
+		"ghcr.io/x/y:latest":  "warning :0 ghcr.io/x/y:latest has a moving tag: the image can change without a change here\n",
+		"Quay.io/Hub:1":       "error :0 \"Quay.io/Hub:1\" is not an image reference\n",
+		"hub:":                "error :0 \"hub:\" is not an image reference\n",
+		"":                    "error :0 \"\" is not an image reference\n",
+		"https://quay.io/x:1": "error :0 \"https://quay.io/x:1\" is not an image reference\n",
+		"x:{{ .Values.tag }}": "error :0 \"x:{{ .Values.tag }}\" is not an image reference\n",
+		"x@sha256:1234":       "error :0 \"x@sha256:1234\" is not an image reference\n",
 	} {
 		if got := lines(Images(context.Background(), []Ref{{Reference: written}}, nil)); got != want {
 			t.Errorf("%s: got %q, want %q", written, got, want)

@@ -39,7 +39,7 @@ type compiled struct {
 var defaultRules = sync.OnceValues(func() (*leakRules, error) {
 	var written config.ViperConfig
 	if err := toml.Unmarshal([]byte(config.DefaultConfig), &written); err != nil {
-		return nil, errors.New("the rules of gitleaks cannot be read")
+		return nil, errors.New("gitleaks' rules cannot be read")
 	}
 	return newRules(written)
 })
@@ -96,7 +96,7 @@ func loadRules(own []byte) (*leakRules, []plan.Problem) {
 	r, err := base.with(own)
 	if err != nil {
 		return base, []plan.Problem{{Severity: plan.Warning, Check: CheckCredential, File: ".gitleaks.toml",
-			Message: err.Error() + ": gitleaks' own rules were used alone", Hint: "check it with `gitleaks dir .`"}}
+			Message: err.Error() + ": only gitleaks' own rules were used", Hint: "check it with `gitleaks dir .`"}}
 	}
 	return r, nil
 }

@@ -56,7 +56,7 @@ func twice(objects []release.Object) []plan.Problem {
 		if earlier.Template != "" && earlier.Template != o.Template {
 			where = ", first in " + earlier.Template
 		}
-		m.add(plan.Error, "is there twice"+where, "one overwrites the other: give them different names")
+		m.add(plan.Error, "is defined twice"+where, "one replaces the other: give them different names")
 		out = append(out, m.problems...)
 	}
 	return out
@@ -108,7 +108,7 @@ func (m *manifest) unknownKind(gvk schema.GroupVersionKind) {
 		have = append(have, gv.String())
 	}
 	if len(have) > 0 {
-		m.add(plan.Warning, "has the apiVersion "+gvk.GroupVersion().String()+", which Kubernetes does not have", "it has "+strings.Join(have, ", "))
+		m.add(plan.Warning, "has apiVersion "+gvk.GroupVersion().String()+", which Kubernetes does not have", "it has "+strings.Join(have, ", "))
 		return
 	}
 	hint := "check apiVersion and kind"
@@ -165,7 +165,7 @@ func (m *manifest) lifecycle(gvk schema.GroupVersionKind, kube string) {
 		hint = "use " + best[0].String()
 	}
 	has, known := minorOf(kube)
-	message := fmt.Sprintf("has the apiVersion %s, which Kubernetes 1.%d no longer has", gvk.GroupVersion(), minor)
+	message := fmt.Sprintf("has apiVersion %s, which Kubernetes 1.%d no longer has", gvk.GroupVersion(), minor)
 	switch {
 	case known && minor <= has:
 		m.add(plan.Error, message+": the cluster has "+kube, hint)

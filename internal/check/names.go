@@ -16,10 +16,10 @@ import (
 // does.
 func (m *manifest) names(gv schema.GroupVersion) {
 	if why := nameFault(gv.Group, m.object.Kind, m.object.Name); why != "" {
-		m.add(plan.Error, "has a name that Kubernetes refuses", why)
+		m.add(plan.Error, "has a name that Kubernetes rejects", why)
 	}
 	if ns := m.object.Namespace; ns != "" && len(validation.IsDNS1123Label(ns)) > 0 {
-		m.add(plan.Error, "has a namespace that Kubernetes refuses", "lower case letters, digits and - only, at most 63")
+		m.add(plan.Error, "has a namespace that Kubernetes rejects", "lower case letters, digits and - only, at most 63")
 	}
 	m.metadata("metadata", at(m.object.Content, "metadata"))
 }
@@ -38,7 +38,7 @@ func nameFault(group, kind, name string) string {
 		}
 		return ""
 	case group == "batch" && kind == "CronJob" && len(name) > 52:
-		return "the name of a CronJob has at most 52 characters"
+		return "the name of a CronJob can have at most 52 characters"
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return "lower case letters, digits, - and . only, at most 253"
@@ -50,15 +50,15 @@ func (m *manifest) metadata(path string, meta map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(at(meta, "labels"))) {
 		value, ok := at(meta, "labels")[key].(string)
 		if faults := validation.IsQualifiedName(key); len(faults) > 0 {
-			m.field(plan.Error, fmt.Sprintf("%s.labels[%q]", path, key), "a key that Kubernetes refuses", faults[0])
+			m.field(plan.Error, fmt.Sprintf("%s.labels[%q]", path, key), "a key that Kubernetes rejects", faults[0])
 		} else if faults := validation.IsValidLabelValue(value); ok && len(faults) > 0 {
-			m.field(plan.Error, fmt.Sprintf("%s.labels[%q]", path, key), fmt.Sprintf("the value %q, which Kubernetes refuses", value),
+			m.field(plan.Error, fmt.Sprintf("%s.labels[%q]", path, key), fmt.Sprintf("the value %q, which Kubernetes rejects", value),
 				"letters, digits, -, _ and . only, at most 63, with a letter or digit first and last")
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(at(meta, "annotations"))) {
 		if faults := validation.IsQualifiedName(strings.ToLower(key)); len(faults) > 0 {
-			m.field(plan.Error, fmt.Sprintf("%s.annotations[%q]", path, key), "a key that Kubernetes refuses", faults[0])
+			m.field(plan.Error, fmt.Sprintf("%s.annotations[%q]", path, key), "a key that Kubernetes rejects", faults[0])
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (m *manifest) pods() {
 	wants := at(spec, "selector", "matchLabels")
 	for _, key := range slices.Sorted(maps.Keys(wants)) {
 		if labels[key] != wants[key] {
-			m.field(plan.Error, fmt.Sprintf("spec.selector.matchLabels[%q]", key), "a label that its own pods do not have", "give spec.template.metadata.labels the same")
+			m.field(plan.Error, fmt.Sprintf("spec.selector.matchLabels[%q]", key), "a label that its own pods do not have", "give spec.template.metadata.labels the same label")
 		}
 	}
 }
@@ -111,14 +111,14 @@ func (m *manifest) pod(path string, spec map[string]any) {
 			here := fmt.Sprintf("%s.%s[%d]", path, group, i)
 			name, _ := container["name"].(string)
 			if names[name] {
-				m.field(plan.Error, here+".name", fmt.Sprintf("%q, the name of another container of the pod", name), "")
+				m.field(plan.Error, here+".name", fmt.Sprintf("%q, which is another container's name in this pod", name), "")
 			}
 			names[name] = true
-			m.unique(plan.Error, here+".volumeMounts", container["volumeMounts"], "mountPath", "a volume can be mounted at a path once")
-			m.unique(plan.Warning, here+".env", container["env"], "name", "the last one counts, and a server-side apply refuses it")
+			m.unique(plan.Error, here+".volumeMounts", container["volumeMounts"], "mountPath", "only one volume can be mounted at a path")
+			m.unique(plan.Warning, here+".env", container["env"], "name", "the last one counts, and server-side apply rejects it")
 		}
 	}
-	m.unique(plan.Error, path+".volumes", spec["volumes"], "name", "give each volume a name of its own")
+	m.unique(plan.Error, path+".volumes", spec["volumes"], "name", "give each volume its own name")
 }
 
 // unique reports items of a list that have the same key.
@@ -128,7 +128,7 @@ func (m *manifest) unique(s plan.Severity, path string, list any, key, hint stri
 	for i, item := range items {
 		value, ok := at(item)[key].(string)
 		if ok && seen[value] {
-			m.field(s, fmt.Sprintf("%s[%d].%s", path, i, key), fmt.Sprintf("%q a second time", value), hint)
+			m.field(s, fmt.Sprintf("%s[%d].%s", path, i, key), fmt.Sprintf("duplicate %q", value), hint)
 		}
 		seen[value] = true
 	}

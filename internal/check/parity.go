@@ -104,7 +104,7 @@ func unstaged(h HubSettings) plan.Problem {
 	p := plan.Problem{
 		Severity: plan.Warning,
 		Check:    CheckParity,
-		Message:  fmt.Sprintf("%s has a release in %s and none in %s: its changes are not tested before users meet them", h.Hub, h.Next, h.First),
+		Message:  fmt.Sprintf("%s has a release in %s and none in %s: its changes reach users untested", h.Hub, h.Next, h.First),
 		Hint:     "give it values for " + h.First,
 		Releases: []string{h.Hub + "@" + h.Next},
 	}
@@ -232,7 +232,7 @@ func disparity(h HubSettings, d differences, odd []string) plan.Problem {
 		return cmp.Or(boolRank(grave.MatchString(a))-boolRank(grave.MatchString(b)), strings.Compare(a, b))
 	})
 	p := plan.Problem{Severity: plan.Notice, Check: CheckParity, Releases: []string{h.Hub + "@" + h.Next},
-		Hint: "move what is meant for both into the values that they share, so that " + h.First + " tests what " + h.Next + " runs"}
+		Hint: "move settings for both into the values that they share, so that " + h.First + " tests what " + h.Next + " runs"}
 	if grave.MatchString(odd[0]) {
 		p.Severity = plan.Warning
 	}
@@ -278,11 +278,11 @@ func tell(path string, v any) string {
 	switch v := v.(type) {
 	case string:
 		if n := strings.Count(strings.TrimSpace(v), "\n"); n > 0 {
-			return fmt.Sprintf("a text of %d lines", n+1)
+			return fmt.Sprintf("a string of %d lines", n+1)
 		}
 	case []any:
 		if len(v) > 3 {
-			return fmt.Sprintf("a list of %d", len(v))
+			return fmt.Sprintf("a list of %d items", len(v))
 		}
 	}
 	text := compact(v)

@@ -51,13 +51,13 @@ func TestParity(t *testing.T) {
 		"image first": {with("f", "a: 1\nsingleuser: {image: {tag: new}}\n", "a: 2\nsingleuser: {image: {tag: old}}\n"),
 			`warning deployments/f/config/prod.yaml:2 f: staging and prod now differ where they usually do not: singleuser.image.tag is "new" in staging, "old" in prod (deployments/f/config/prod.yaml:2); a is 1 in staging, 2 in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"only tested": {with("f", "hub: {extraConfig: {x: \"a\\nb\\nc\\n\"}}\n", "a: {}\n"),
-			`warning deployments/f/config/prod.yaml:0 f: staging and prod now differ where they usually do not: hub.extraConfig.x is a text of 3 lines in staging, not set in prod; a is not set in staging, {} in prod (deployments/f/config/prod.yaml:1)` + "\n"},
+			`warning deployments/f/config/prod.yaml:0 f: staging and prod now differ where they usually do not: hub.extraConfig.x is a string of 3 lines in staging, not set in prod; a is not set in staging, {} in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"a secret": {with("f", "hub: {cookieSecret: hunter2}\n", "hub: {cookieSecret: hunter3}\n"),
 			`notice deployments/f/config/prod.yaml:1 f: staging and prod now differ where they usually do not: hub.cookieSecret is •••••• in staging, •••••• in prod (deployments/f/config/prod.yaml:1)` + "\n"},
 		"its usual value, not its name": {with("f", "bucket: f-staging-home\nnote: the staging hub\n", "bucket: f-prod-home\nnote: the prod hub\n"), ""},
 		"its name in a key":             {with("f", "hub: {services: {f-staging.example.org: {admin: true}}}\n", "hub: {services: {f.example.org: {admin: true}}}\n"), ""},
 		"no staging": {append(hubs[:5:5], HubSettings{Hub: "f", First: "staging", Next: "prod", After: map[string]any{"a": 1}, Files: []ValuesFile{{"p.yaml", nil}}}),
-			"warning p.yaml:0 f has a release in prod and none in staging: its changes are not tested before users meet them\n"},
+			"warning p.yaml:0 f has a release in prod and none in staging: its changes reach users untested\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Parity(test.hubs)

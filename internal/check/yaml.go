@@ -51,8 +51,8 @@ func yamlFile(name string, data []byte, values bool) []plan.Problem {
 			continue
 		}
 		if w.size(doc, 0) > maxYAMLNodes {
-			w.add(plan.Error, w.bombLine, fmt.Sprintf("with its aliases followed the file has more than %d values", maxYAMLNodes),
-				"write out what the aliases stand for, or say less with them")
+			w.add(plan.Error, w.bombLine, fmt.Sprintf("with its aliases expanded, the file has more than %d values", maxYAMLNodes),
+				"write out what the aliases stand for, or use fewer")
 			continue
 		}
 		if !w.refused {
@@ -67,7 +67,7 @@ func yamlFile(name string, data []byte, values bool) []plan.Problem {
 // then there are no documents, or only those before the mistake.
 func documents(report *reporter, data []byte, single bool) []*yaml.Node {
 	if len(data) > maxYAMLSize {
-		report.add(plan.Error, 0, fmt.Sprintf("the file is %s: at most %s are read", megabytes(len(data)), megabytes(maxYAMLSize)),
+		report.add(plan.Error, 0, fmt.Sprintf("the file has %s, but at most %s are read", megabytes(len(data)), megabytes(maxYAMLSize)),
 			"keep data out of configuration: mount it, or build it into an image")
 		return nil
 	}
@@ -233,19 +233,19 @@ func explainYAML(err error) (message, hint string) {
 	}
 	switch {
 	case strings.Contains(text, "tab character"), strings.Contains(text, "cannot start any token"):
-		return "not valid YAML: " + text, "indent with spaces, not tabs; put text that begins with @, ` or % in quotes"
+		return "not valid YAML: " + text, "indent with spaces, not tabs; quote text that begins with @, ` or %"
 	case strings.Contains(text, "mapping values are not allowed"):
-		return "not valid YAML: a key and its colon stand where a value belongs", "check the indentation, and that the key on the line before has its colon; put text with a colon and a space in quotes"
+		return "not valid YAML: there is a key with a colon where a value belongs", "check the indentation, and that the key on the line before has its colon; quote text that contains a colon and a space"
 	case strings.Contains(text, "expected ':'"):
 		return "not valid YAML: a line of a map has no colon", "write `key: value`"
 	case strings.Contains(text, "unexpected end of stream"):
-		return "not valid YAML: a quote is opened here and never closed", ""
+		return "not valid YAML: a quote that opens here is never closed", ""
 	case strings.Contains(text, "did not find expected ',' or"):
-		return "not valid YAML: a bracket is opened and not closed", ""
+		return "not valid YAML: a bracket is opened but not closed", ""
 	case strings.Contains(text, "did not find expected key"):
-		return "not valid YAML: the line is indented like nothing before it", "give keys of one map the same indentation"
+		return "not valid YAML: the line's indentation matches no line before it", "indent the keys of one map equally"
 	case strings.Contains(text, "did not find expected '-' indicator"):
-		return "not valid YAML: a key stands among the items of a list", "check the indentation"
+		return "not valid YAML: there is a key among the items of a list", "check the indentation"
 	}
 	return "not valid YAML: " + text, ""
 }

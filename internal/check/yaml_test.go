@@ -39,40 +39,40 @@ func TestYAML(t *testing.T) {
 		"anchors and merges":   {"a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\nc: *a\nd:\n  <<: [*a, {z: 1}]\n", ""},
 		"same key in two maps": {"a: {x: 1}\nb: {x: 1}\n", ""},
 
-		"twice":               {"a: 1\nb: 2\na: 3\n", "error v.yaml:3 a is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
-		"twice in quotes":     {"a: 1\n'a': 3\n", "error v.yaml:2 a is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
-		"twice, the same":     {"a: {x: 1}\nb: 2\na:\n  x: 1 # again\n", "warning v.yaml:3 a is given twice, with the same value | remove one; the first is on line 1\n"},
-		"twice within":        {"hub:\n  config:\n    X: 1\n  db: {}\n  config:\n    Z: 1\n", "error v.yaml:5 hub.config is given twice: what was given first is lost | join it with what is on line 2, or remove one\n"},
-		"twice, dotted":       {"l:\n- a.b: 1\n  a.b: 2\n", "error v.yaml:3 l.0[\"a.b\"] is given twice: what was given first is lost | join it with what is on line 2, or remove one\n"},
-		"twice in a flow map": {"a: {x: 1,\n  x: 2}\n", "error v.yaml:2 a.x is given twice: what was given first is lost | join it with what is on line 1, or remove one\n"},
+		"twice":               {"a: 1\nb: 2\na: 3\n", "error v.yaml:3 a is set twice: the first value is lost | merge it with line 1, or remove one\n"},
+		"twice in quotes":     {"a: 1\n'a': 3\n", "error v.yaml:2 a is set twice: the first value is lost | merge it with line 1, or remove one\n"},
+		"twice, the same":     {"a: {x: 1}\nb: 2\na:\n  x: 1 # again\n", "warning v.yaml:3 a is set twice, with the same value | remove one; the first is on line 1\n"},
+		"twice within":        {"hub:\n  config:\n    X: 1\n  db: {}\n  config:\n    Z: 1\n", "error v.yaml:5 hub.config is set twice: the first value is lost | merge it with line 2, or remove one\n"},
+		"twice, dotted":       {"l:\n- a.b: 1\n  a.b: 2\n", "error v.yaml:3 l.0[\"a.b\"] is set twice: the first value is lost | merge it with line 2, or remove one\n"},
+		"twice in a flow map": {"a: {x: 1,\n  x: 2}\n", "error v.yaml:2 a.x is set twice: the first value is lost | merge it with line 1, or remove one\n"},
 
 		"two documents": {"a: 1\n---\nb: 1\n---\nc: 1\n", "error v.yaml:2 a second document starts here: only the first one of a values file is read\n"},
 		"a list":        {"# list\n- a\n- b\n", "error v.yaml:2 the file is a list: a values file is a map of settings\n"},
 		"text":          {"hello\n", "error v.yaml:1 the file is text: a values file is a map of settings\n"},
-		"a complex key": {"a: 1\n? [x, y]\n: 1\n", "error v.yaml:2 a key is a list: keys are text\n"},
-		"merge of text": {"a: 1\nb:\n  <<: text\n", "error v.yaml:3 << takes in text: only maps can be merged\n"},
+		"a complex key": {"a: 1\n? [x, y]\n: 1\n", "error v.yaml:2 a key is a list, but keys must be strings\n"},
+		"merge of text": {"a: 1\nb:\n  <<: text\n", "error v.yaml:3 << merges text, but only maps can be merged\n"},
 
 		"tab":                {"a:\n  b: 1\n\tc: 1\n", "error v.yaml:3 not valid YAML: found a tab character that violates indentation\n"},
 		"tab first":          {"a:\n\tb: 1\n", "error v.yaml:2 not valid YAML: found character that cannot start any token\n"},
-		"two colons":         {"a: 1\nb: c: d\n", "error v.yaml:2 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"two colons, first":  {"a: b: c\n", "error v.yaml:1 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"indented more":      {"a: 1\nx: 1\nb: d\n    c: 1\ne: 1\n", "error v.yaml:4 not valid YAML: a key and its colon stand where a value belongs\n"},
-		"indented less":      {"a:\n    b: 1\n    c: 2\n  d: 3\ne: 1\n", "error v.yaml:4 not valid YAML: the line is indented like nothing before it\n"},
-		"far from its map":   {"h:\n  a: 1\n" + strings.Repeat("  b:\n    - c\n", 20) + " x: 1\nz: 1\n", "error v.yaml:43 not valid YAML: the line is indented like nothing before it\n"},
-		"key among items":    {"l:\n- a\n- b\nx: 1\n- c\n", "error v.yaml:5 not valid YAML: the line is indented like nothing before it\n"},
-		"item, then key":     {"- a\n- c\nb: c\n", "error v.yaml:3 not valid YAML: a key stands among the items of a list\n"},
-		"bracket":            {"a: 1\nb: [1,\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a bracket is opened and not closed\n"},
-		"quote":              {"a: 1\nb: \"x\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
-		"quote, first line":  {"b: \"x\nc: 2\nd: 2\n", "error v.yaml:1 not valid YAML: a quote is opened here and never closed\n"},
-		"quote, last line":   {"b: 1\nc: 'x", "error v.yaml:2 not valid YAML: a quote is opened here and never closed\n"},
+		"two colons":         {"a: 1\nb: c: d\n", "error v.yaml:2 not valid YAML: there is a key with a colon where a value belongs\n"},
+		"two colons, first":  {"a: b: c\n", "error v.yaml:1 not valid YAML: there is a key with a colon where a value belongs\n"},
+		"indented more":      {"a: 1\nx: 1\nb: d\n    c: 1\ne: 1\n", "error v.yaml:4 not valid YAML: there is a key with a colon where a value belongs\n"},
+		"indented less":      {"a:\n    b: 1\n    c: 2\n  d: 3\ne: 1\n", "error v.yaml:4 not valid YAML: the line's indentation matches no line before it\n"},
+		"far from its map":   {"h:\n  a: 1\n" + strings.Repeat("  b:\n    - c\n", 20) + " x: 1\nz: 1\n", "error v.yaml:43 not valid YAML: the line's indentation matches no line before it\n"},
+		"key among items":    {"l:\n- a\n- b\nx: 1\n- c\n", "error v.yaml:5 not valid YAML: the line's indentation matches no line before it\n"},
+		"item, then key":     {"- a\n- c\nb: c\n", "error v.yaml:3 not valid YAML: there is a key among the items of a list\n"},
+		"bracket":            {"a: 1\nb: [1,\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a bracket is opened but not closed\n"},
+		"quote":              {"a: 1\nb: \"x\nc: 2\nd: 2\n", "error v.yaml:2 not valid YAML: a quote that opens here is never closed\n"},
+		"quote, first line":  {"b: \"x\nc: 2\nd: 2\n", "error v.yaml:1 not valid YAML: a quote that opens here is never closed\n"},
+		"quote, last line":   {"b: 1\nc: 'x", "error v.yaml:2 not valid YAML: a quote that opens here is never closed\n"},
 		"no colon":           {"a: 1\nb: 1\nfoo\nc: 1\n", "error v.yaml:3 not valid YAML: a line of a map has no colon\n"},
 		"no space":           {"l:\n  - a\n  -b\n  - c\n", "error v.yaml:3 not valid YAML: a dash is not followed by a space\n"},
-		"no colon, then map": {"a: 1\nb:\n  c\n    d: 1\n", "error v.yaml:4 not valid YAML: a key and its colon stand where a value belongs\n"},
+		"no colon, then map": {"a: 1\nb:\n  c\n    d: 1\n", "error v.yaml:4 not valid YAML: there is a key with a colon where a value belongs\n"},
 		"no anchor":          {"a: 1\n# *there\nb: *there\nc: 1\n", "error v.yaml:3 not valid YAML: unknown anchor 'there' referenced\n"},
 		"conflict":           {"a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "error v.yaml:2 not valid YAML: a line of a map has no colon\n"},
 		"bad bytes":          {"a: 1\nb: \xff\n", "error v.yaml:2 the line is not valid UTF-8 text\n"},
 		"control bytes":      {"a: 1\nb: \x01\n", "error v.yaml:2 not valid YAML: control characters are not allowed\n"},
-		"own alias":          {"a: 1\nb: &b\n  c: *b\n", "error v.yaml:3 the alias *b stands within what it stands for\n"},
+		"own alias":          {"a: 1\nb: &b\n  c: *b\n", "error v.yaml:3 the alias *b is part of what it stands for\n"},
 
 		"yes as a key":      {"a:\n  on: 1\n  'off': 1\n", "warning v.yaml:2 the key a.on is read as true\n"},
 		"number as a key":   {"a:\n  1538208: 1\n  0x10: 1\n", "warning v.yaml:3 the key a.0x10 is read as 16\n"},
@@ -91,7 +91,7 @@ func TestYAML(t *testing.T) {
 
 func TestAnyYAMLTakesDocumentsAndLists(t *testing.T) {
 	in := "on: push\n---\n- a\n---\ntext\n---\nb: 1\nb: 2\n"
-	want := "error w.yaml:8 b is given twice: what was given first is lost | join it with what is on line 7, or remove one\n"
+	want := "error w.yaml:8 b is set twice: the first value is lost | merge it with line 7, or remove one\n"
 	if got := withHints(AnyYAML("w.yaml", []byte(in))); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
@@ -114,15 +114,15 @@ func TestYAMLIsBounded(t *testing.T) {
 		in   string
 		want string
 	}{
-		"alias bomb":   {bomb(), "with its aliases followed the file has more than 1000000 values"},
-		"deep flow":    {"a: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "stand more than 100 deep"},
+		"alias bomb":   {bomb(), "with its aliases expanded, the file has more than 1000000 values"},
+		"deep flow":    {"a: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "are nested more than 100 deep"},
 		"deeper flow":  {"a: " + strings.Repeat("[", 200_000), "not valid YAML"},
-		"deep lists":   {"a:\n  " + strings.Repeat("- ", 5000) + "x\n", "stand more than 100 deep"},
-		"large":        {"a: " + strings.Repeat("x", maxYAMLSize), "the file is 10.0 MiB: at most 10.0 MiB are read"},
+		"deep lists":   {"a:\n  " + strings.Repeat("- ", 5000) + "x\n", "are nested more than 100 deep"},
+		"large":        {"a: " + strings.Repeat("x", maxYAMLSize), "the file has 10.0 MiB, but at most 10.0 MiB are read"},
 		"many items":   {"a: [" + strings.Repeat("1,", 4_000_000) + "]\n", "has more than 1000000 values"},
 		"many items 2": {"a:\n" + strings.Repeat("- 1\n", 1_001_000), "more than 1000000 values"},
-		"many keys":    {strings.Repeat("a: 1\n", 100_000), "a is given twice"},
-		"open quote":   {"a: '" + strings.Repeat("x\n\n", 300_000), "a quote is opened here"},
+		"many keys":    {strings.Repeat("a: 1\n", 100_000), "a is set twice"},
+		"open quote":   {"a: '" + strings.Repeat("x\n\n", 300_000), "a quote that opens here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

@@ -42,7 +42,7 @@ func (w *walker) size(n *yaml.Node, depth int) int {
 	}
 	if depth > maxYAMLDepth {
 		w.refused = true
-		w.add(plan.Error, n.Line, fmt.Sprintf("maps and lists stand more than %d deep within one another", maxYAMLDepth), "flatten the file")
+		w.add(plan.Error, n.Line, fmt.Sprintf("maps and lists are nested more than %d deep", maxYAMLDepth), "flatten the file")
 		return 0
 	}
 	if n.Kind == yaml.AliasNode {
@@ -69,7 +69,7 @@ func (w *walker) aliasSize(n *yaml.Node, depth int) int {
 	switch {
 	case size < 0:
 		w.refused = true
-		w.add(plan.Error, n.Line, fmt.Sprintf("the alias *%s stands within what it stands for", n.Value), "write out what it stands for")
+		w.add(plan.Error, n.Line, fmt.Sprintf("the alias *%s is part of what it stands for", n.Value), "write out what it stands for")
 		return 0
 	case !counted:
 		size = w.size(n.Alias, depth)
@@ -105,7 +105,7 @@ func (w *walker) mapping(n *yaml.Node, path []string) {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			w.add(plan.Error, n.Content[i].Line, "a key is "+kindName(key)+": keys are text", "")
+			w.add(plan.Error, n.Content[i].Line, "a key is "+kindName(key)+", but keys must be strings", "")
 			continue
 		}
 		if key.Tag == "!!merge" {
@@ -116,9 +116,9 @@ func (w *walker) mapping(n *yaml.Node, path []string) {
 		first, twice := seen[key.Value]
 		switch {
 		case twice && sameNode(first[1], value, 0):
-			w.add(plan.Warning, n.Content[i].Line, dotted(at)+" is given twice, with the same value", fmt.Sprintf("remove one; the first is on line %d", first[0].Line))
+			w.add(plan.Warning, n.Content[i].Line, dotted(at)+" is set twice, with the same value", fmt.Sprintf("remove one; the first is on line %d", first[0].Line))
 		case twice:
-			w.add(plan.Error, n.Content[i].Line, dotted(at)+" is given twice: what was given first is lost", fmt.Sprintf("join it with what is on line %d, or remove one", first[0].Line))
+			w.add(plan.Error, n.Content[i].Line, dotted(at)+" is set twice: the first value is lost", fmt.Sprintf("merge it with line %d, or remove one", first[0].Line))
 		default:
 			seen[key.Value] = [2]*yaml.Node{n.Content[i], value}
 		}
@@ -144,12 +144,12 @@ func (w *walker) merge(value *yaml.Node, path []string) {
 				c = c.Alias
 			}
 			if c.Kind != yaml.MappingNode {
-				w.add(plan.Error, value.Line, "<< takes in "+kindName(c)+": only maps can be merged", "")
+				w.add(plan.Error, value.Line, "<< merges "+kindName(c)+", but only maps can be merged", "")
 				return
 			}
 		}
 	default:
-		w.add(plan.Error, value.Line, "<< takes in "+kindName(target)+": only maps can be merged", "")
+		w.add(plan.Error, value.Line, "<< merges "+kindName(target)+", but only maps can be merged", "")
 	}
 	if value.Kind != yaml.AliasNode {
 		w.walk(value, path)

@@ -15,14 +15,14 @@ import (
 func (a *command) accountCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "account",
-		Short: "People at the embedded forge: accounts, roles, passwords and tokens",
-		Long: `Account keeps the accounts of the embedded forge. It asks the running server,
-over its socket: whoever may run hubship on this machine may do this, and nobody
-else. With GitHub as the forge, people and what they may do are GitHub's.
+		Short: "Manage the embedded forge's accounts, roles, passwords and tokens",
+		Long: `Account manages the accounts of the embedded forge, through the running server's
+socket: only people who may run hubship on this machine can do this. If the forge
+is GitHub, manage people and permissions there.
 
-A contributor reads, forks, proposes and comments. A reviewer also pushes to
-branches that are not protected, gives reviews that count, lets the checks of
-strangers run, and merges. A maintainer also protects branches and sets
+Contributors can read, fork, propose changes and comment. Reviewers can also push
+to unprotected branches, give reviews that count, let the checks of first-time
+contributors run, and merge. Maintainers can also protect branches and set
 webhooks.`,
 		Example: `  hubship account add rita --role reviewer
   hubship account token rita
@@ -52,9 +52,9 @@ func (a *command) accountAddCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "add LOGIN [--role ROLE]",
-		Short: "Make an account",
-		Long: `Add makes an account. Without --password-file a password is generated and
-printed, this once: it is kept as a hash alone.`,
+		Short: "Create an account",
+		Long: `Add creates an account. Without --password-file it generates a password and
+prints it, only this once: hubship stores only a hash.`,
 		Example: `  hubship account add carl
   hubship account add rita --name "Rita Lin" --role reviewer
   hubship account add mia --role maintainer --password-file mia.txt`,
@@ -73,19 +73,19 @@ printed, this once: it is kept as a hash alone.`,
 			if err != nil {
 				return err
 			}
-			a.term.Note("account %s was added as %s", a.term.Bold(made.Login), made.Role)
+			a.term.Note("added account %s as %s", a.term.Bold(made.Login), made.Role)
 			return a.handOut(made, generated)
 		},
 	}
 	cmd.Flags().StringVar(&n.Role, "role", n.Role, "contributor, reviewer or maintainer")
-	cmd.Flags().StringVar(&n.Name, "name", "", "name that commits and pages show (default: the login)")
+	cmd.Flags().StringVar(&n.Name, "name", "", "name shown in commits and on pages (default: the login)")
 	passwordFlag(cmd, &file)
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(model.AccountRoles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func unknownRole(role string) error {
-	return model.Usage(fmt.Errorf("%q is no role", role), "use contributor, reviewer or maintainer")
+	return model.Usage(fmt.Errorf("%q is not a role", role), "use contributor, reviewer or maintainer")
 }
 
 func (a *command) accountListCommand() *cobra.Command {
@@ -126,8 +126,8 @@ func (a *command) accountPasswordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "password LOGIN",
 		Short: "Replace an account's password",
-		Long: `Password replaces an account's password by that of a file, or by a new one that
-is printed, this once.`,
+		Long: `Password replaces an account's password with the one in a file, or with a
+generated one, which is printed only this once.`,
 		Example: `  hubship account password carl
   hubship account password carl --password-file - < carl.txt`,
 		Args: args(cobra.ExactArgs(1)),
@@ -154,7 +154,7 @@ is printed, this once.`,
 func (a *command) accountRoleCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "role LOGIN ROLE",
-		Short:   "Replace an account's role",
+		Short:   "Change an account's role",
 		Example: `  hubship account role carl reviewer`,
 		Args:    args(cobra.ExactArgs(2)),
 		ValidArgsFunction: func(cmd *cobra.Command, given []string, text string) ([]string, cobra.ShellCompDirective) {
@@ -176,9 +176,9 @@ func (a *command) accountDisableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "disable LOGIN",
 		Aliases: []string{"remove"},
-		Short:   "Lock an account out, at once",
-		Long: `Disable locks an account out: its password and its tokens open nothing from now
-on. What it wrote stays, under its name, which nobody else can take.`,
+		Short:   "Lock an account, at once",
+		Long: `Disable locks an account: its password and its tokens stop working at once.
+Everything it wrote stays, under its name, which nobody else can take.`,
 		Example:           `  hubship account disable carl`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeLogins,
@@ -191,7 +191,7 @@ on. What it wrote stays, under its name, which nobody else can take.`,
 func (a *command) accountEnableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "enable LOGIN",
-		Short:             "Let a disabled account in again",
+		Short:             "Unlock a disabled account",
 		Example:           `  hubship account enable carl`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeLogins,

@@ -35,7 +35,7 @@ func (a *command) choosePassword(file string) (password, generated string, err e
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return "", "", model.Usage(fmt.Errorf("read the password: %w", err), "name a file that holds the password alone")
+			return "", "", model.Usage(fmt.Errorf("read the password: %w", err), "name a file that contains only the password")
 		}
 		defer func() { _ = f.Close() }()
 		in = f
@@ -46,7 +46,7 @@ func (a *command) choosePassword(file string) (password, generated string, err e
 	}
 	password = strings.TrimRight(string(raw), "\r\n")
 	if password == "" {
-		return "", "", model.Usage(errors.New("the password file is empty"), "write the password into it, or leave --password-file out")
+		return "", "", model.Usage(errors.New("the password file is empty"), "write the password to it, or omit --password-file")
 	}
 	a.term.Hide(password)
 	return password, "", nil
@@ -63,7 +63,7 @@ func (a *command) handOut(one model.Account, generated string) error {
 		}{one.Login, one.Role, generated})
 	}
 	if generated != "" {
-		a.term.Note("its password, which is not shown again:")
+		a.term.Note("its password (it is not shown again):")
 		a.term.Reveal("%s\n", generated)
 	}
 	return nil
@@ -77,13 +77,14 @@ func (a *command) accountTokenCommand() *cobra.Command {
 	var expires string
 	cmd := &cobra.Command{
 		Use:   "token LOGIN",
-		Short: "Make a token of an account, and print it once",
-		Long: `Token makes a token, for git and for clients of GitHub's API. It is printed this
-once: it is kept as a hash alone. git asks for it as the password; that of the
-account itself opens the pages and nothing else.
+		Short: "Create a token for an account, and print it once",
+		Long: `Token creates a token for git and for clients of GitHub's API. It is printed only
+this once: hubship stores only a hash. Give it to git as the password; the
+account's own password opens only the pages.
 
-Scopes: repo does all that the account may do, but for webhooks; repo:status
-reads, and writes statuses; admin:repo_hook reads, and sets webhooks; read reads.`,
+Scopes: repo allows everything that the account may do, except webhooks;
+repo:status allows reading, and writing statuses; admin:repo_hook allows reading,
+and setting webhooks; read allows reading.`,
 		Example: `  hubship account token carl
   hubship account token carl --scope read --expires 12h
   hubship account token bot --scope repo:status --expires never`,
@@ -97,11 +98,11 @@ reads, and writes statuses; admin:repo_hook reads, and sets webhooks; read reads
 			if err != nil {
 				return err
 			}
-			ends := "never ends"
+			ends := "never expires"
 			var at *time.Time
 			if lifetime > 0 {
 				t := time.Now().UTC().Add(lifetime).Truncate(time.Second)
-				at, ends = &t, "ends "+t.Format("2006-01-02 15:04 MST")
+				at, ends = &t, "expires "+t.Format("2006-01-02 15:04 MST")
 			}
 			if a.term.JSONOutput() {
 				return a.term.JSON(struct {
@@ -111,13 +112,13 @@ reads, and writes statuses; admin:repo_hook reads, and sets webhooks; read reads
 					Token   string     `json:"token"`
 				}{given[0], scopes, at, secret})
 			}
-			a.term.Note("a token of account %s, which is not shown again; scopes %s; it %s:", a.term.Bold(given[0]), strings.Join(scopes, ", "), ends)
+			a.term.Note("a token for account %s (it is not shown again); scopes %s; it %s:", a.term.Bold(given[0]), strings.Join(scopes, ", "), ends)
 			a.term.Reveal("%s\n", secret)
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&scopes, "scope", []string{"repo"}, "what it may do; may be given again")
-	cmd.Flags().StringVar(&expires, "expires", "90d", "how long it works, such as 12h or 30d, or never")
+	cmd.Flags().StringSliceVar(&scopes, "scope", []string{"repo"}, "what it may do; can be repeated")
+	cmd.Flags().StringVar(&expires, "expires", "90d", "how long it is valid, such as 12h or 30d, or never")
 	_ = cmd.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions(tokenScopes, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("expires", cobra.FixedCompletions([]string{"12h", "30d", "90d", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.ValidArgsFunction = a.completeLogins

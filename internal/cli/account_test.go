@@ -78,7 +78,7 @@ func TestAccounts(t *testing.T) {
 	if a, err := forge.Login(ctx, "carl", password); err != nil || a.Role != store.Contributor || a.Name != "Carl Lind" {
 		t.Fatalf("log in with %q: %+v, %v", out, a, err)
 	}
-	contains(t, errs, "account carl was added as contributor", "not shown again")
+	contains(t, errs, "added account carl as contributor", "not shown again")
 	secrets := []string{password}
 
 	// A given one is printed nowhere.
@@ -106,7 +106,7 @@ func TestAccounts(t *testing.T) {
 	if err != nil || a.Login != "carl" || tok.Scopes != "repo" || time.Until(tok.Expires.Time).Round(time.Hour) != 90*24*time.Hour {
 		t.Fatalf("token %q: %+v %+v %v", out, a, tok, err)
 	}
-	contains(t, errs, "token of account carl", "scopes repo; it ends ")
+	contains(t, errs, "token for account carl", "scopes repo; it expires ")
 	secrets = append(secrets, token)
 
 	out, _ = run("account", "token", "rita", "--scope", "repo:status,admin:repo_hook", "--expires", "never", "-o", "json")
@@ -189,7 +189,7 @@ func TestAccountsRefuse(t *testing.T) {
 		{"add carl", model.ExitFailed, "there is an account carl already"},
 		{"add Carl", model.ExitUsage, `"Carl" is no login`},
 		{"add ../carl", model.ExitUsage, "is no login"},
-		{"add eve --role king", model.ExitUsage, `"king" is no role`},
+		{"add eve --role king", model.ExitUsage, `"king" is not a role`},
 		{"add eve --password-file " + short, model.ExitUsage, "a password has 10 to 1024 bytes"},
 		{"add eve --password-file -", model.ExitUsage, "the password file is empty"},
 		{"add eve --password-file " + short + "er", model.ExitUsage, "no such file"},
@@ -204,7 +204,7 @@ func TestAccountsRefuse(t *testing.T) {
 		{"token hubship", model.ExitUsage, "hubship's own"},
 		{"disable HUBSHIP", model.ExitUsage, "hubship's own"},
 		{"password eve", model.ExitFailed, `there is no account "eve"`},
-		{"role carl king", model.ExitUsage, `"king" is no role`},
+		{"role carl king", model.ExitUsage, `"king" is not a role`},
 		{"role carl", model.ExitUsage, "accepts 2 arg"},
 		{"fly", model.ExitUsage, `unknown command "fly"`},
 	} {

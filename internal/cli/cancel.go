@@ -11,8 +11,8 @@ import (
 func (a *command) cancelCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel RUN",
-		Short: "End a run before it is done",
-		Long: `Cancel ends a run that is queued or under way. A release that is being
+		Short: "Cancel a run",
+		Long: `Cancel ends a run that is queued or in progress. A release that is being
 upgraded is rolled back; nothing is left half done.`,
 		Example: `  hubship cancel 20261123-104501-k3f9`,
 		Args:    args(cobra.ExactArgs(1)),
@@ -22,7 +22,7 @@ upgraded is rolled back; nothing is left half done.`,
 			if err != nil {
 				return err
 			}
-			a.term.Note("cancel the %s run %s of %s", run.Kind, run.ID, scope(run))
+			a.term.Note("cancelling run %s (%s, %s)", run.ID, run.Kind, scope(run))
 			asked := time.Now()
 			if err := a.server().Cancel(ctx, run.ID, caller()); err != nil {
 				return err

@@ -58,14 +58,21 @@ func (a *command) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hubship",
 		Short: "Ship changes to JupyterHubs, staging first",
-		Long: `hubship ships changes to JupyterHubs, staging first: a commit pushed to the
-staging branch is built, deployed and tested as a user would, and only what
+		Long: `hubship ships changes to JupyterHubs, staging first: a change merged into the
+staging branch is built, deployed and tested the way a user would, and only what
 passed there can be promoted to prod.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
+Exit codes: 0 done, 1 failed, 2 usage error, 3 refused by a gate.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.setUp(cmd) },
+	}
+	version := root.Flags().Bool("version", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *version {
+			return a.printVersion()
+		}
+		return cmd.Help()
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return model.Usage(err, fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
@@ -76,17 +83,17 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused by a gate.`,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.data, "data", data, "data directory of the installation (environment HUBSHIP_DATA)")
-	flags.StringVarP(&a.output, "output", "o", "text", "how results are printed: text or json; a plan also markdown or html")
-	flags.BoolVar(&a.quiet, "quiet", false, "no progress on standard error")
-	flags.BoolVar(&a.noColor, "no-color", false, "no colours (environment NO_COLOR)")
+	flags.StringVarP(&a.output, "output", "o", "text", "output format: text or json; for a plan also markdown or html")
+	flags.BoolVar(&a.quiet, "quiet", false, "print no progress on standard error")
+	flags.BoolVar(&a.noColor, "no-color", false, "use no colours (environment NO_COLOR)")
 	_ = root.MarkPersistentFlagDirname("data")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(planFormats, cobra.ShellCompDirectiveNoFileComp))
 
 	const around, process, inside = "around", "process", "inside"
 	root.AddGroup(
-		&cobra.Group{ID: around, Title: "The installation:"},
-		&cobra.Group{ID: process, Title: "The process:"},
-		&cobra.Group{ID: inside, Title: "Inside:"},
+		&cobra.Group{ID: around, Title: "Installation:"},
+		&cobra.Group{ID: process, Title: "Process:"},
+		&cobra.Group{ID: inside, Title: "Other:"},
 	)
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -116,7 +123,7 @@ func (a *command) setUp(cmd *cobra.Command) error {
 		formats = strings.Fields(more)
 	}
 	if !slices.Contains(formats, a.output) {
-		return model.Usage(fmt.Errorf("--output %q is none of %s", a.output, strings.Join(formats, ", ")), "use -o json or leave it out")
+		return model.Usage(fmt.Errorf("--output %q is not one of %s", a.output, strings.Join(formats, ", ")), "use -o json or omit it")
 	}
 	abs, err := filepath.Abs(a.data)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestWrongUse(t *testing.T) {
 		{"rollback --env prod", "--hub must be given"},
 		{"deploy --env staging one two", "at most 1 arg"},
 		{"deploy --nonsense", "unknown flag"},
-		{"status -o yaml", "none of text, json"},
+		{"status -o yaml", "not one of text, json"},
 		{"deploy --env moon", `environment "moon" does not exist`},
 		{"deploy --env prod --hub nohub", `hub "nohub" is not in environment prod`},
 		{"up --port 99999", "port 99999"},
@@ -178,7 +178,7 @@ func TestResume(t *testing.T) {
 		t.Fatalf("code %d, %v\n%s", code, w.resumed, errs)
 	}
 	contains(t, errs, "clear the halt in environment staging", "namespace datahub-staging")
-	contains(t, out, "is cleared")
+	contains(t, out, "cleared the halt of hub datahub in environment staging")
 }
 
 func TestNothingThere(t *testing.T) {
@@ -251,5 +251,5 @@ func TestHelp(t *testing.T) {
 	if code != 0 {
 		t.Fatal(code)
 	}
-	contains(t, out, "Exit codes: 0 done, 1 failed", "The installation:", "The process:")
+	contains(t, out, "Exit codes: 0 done, 1 failed", "Installation:", "Process:")
 }

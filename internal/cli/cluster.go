@@ -14,19 +14,20 @@ import (
 	"github.com/hubship/hubship/internal/app"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/register"
+	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 )
 
 func (a *command) clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "The Kubernetes clusters that the installation may deploy to",
-		Long: `Cluster keeps the clusters of the installation. A deployment repository names
-clusters; how they are reached is known here and nowhere else. What is added or
-removed holds at once, whether the server runs or not.
+		Short: "Manage the Kubernetes clusters that the installation may deploy to",
+		Long: `Cluster manages the installation's clusters. A deployment repository only names
+clusters; this is the only place that knows how to reach them. Changes take effect
+at once, whether the server is running or not.
 
-The embedded node, or the cluster that ` + "`hubship up --kubeconfig`" + ` was given, is
-called local.`,
+The embedded node, or the cluster given to ` + "`hubship up --kubeconfig`" + `, is called
+local.`,
 		Example: `  hubship cluster add campus --kubeconfig /root/campus.yaml --context campus-2026
   hubship cluster check campus
   hubship cluster list`,
@@ -41,13 +42,13 @@ func (a *command) clusterAddCommand() *cobra.Command {
 	var q register.New
 	cmd := &cobra.Command{
 		Use:   "add NAME --kubeconfig FILE --context CONTEXT",
-		Short: "Register a cluster under the name that the repository calls it by",
+		Short: "Register a cluster under the name that the repository uses",
 		Long: `Add copies one context of a kubeconfig, with the certificates and tokens that it
-needs, into the data directory, where only hubship reads it: whoever may write
-the file decides nothing later. A current context is never used.
+needs, to the data directory, where only hubship reads it: later changes to the
+kubeconfig have no effect. The current context is never used.
 
-A kubeconfig that has a program run for its credentials is refused, unless
---allow-exec says that the program may run as hubship does.`,
+A kubeconfig that runs a program to get credentials is refused, unless
+--allow-exec says that the program may run with hubship's permissions.`,
 		Example: `  hubship cluster add campus --kubeconfig /root/campus.yaml --context campus-2026
   hubship cluster add fall-2026 --kubeconfig gke.yaml --context gke_p_z_fall-2026 --replace`,
 		Args: args(cobra.ExactArgs(1)),
@@ -61,6 +62,9 @@ A kubeconfig that has a program run for its credentials is refused, unless
 				return model.Usage(fmt.Errorf("--kubeconfig %q: %w", q.Kubeconfig, err), "name a file")
 			}
 			q.Kubeconfig = file
+			if _, err := install.Load(a.data); err != nil {
+				return err
+			}
 			added, err := app.ClustersOf(a.data).Add(q)
 			if err != nil {
 				return err
@@ -68,14 +72,14 @@ A kubeconfig that has a program run for its credentials is refused, unless
 			if a.term.JSONOutput() {
 				return a.term.JSON(added)
 			}
-			a.term.Printf("cluster %s at %s was registered; `hubship cluster check %s` says what hubship may do there\n", a.term.Bold(added.Name), added.Server, added.Name)
+			a.term.Printf("registered cluster %s at %s; `hubship cluster check %s` says what hubship may do there\n", a.term.Bold(added.Name), added.Server, added.Name)
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&q.Kubeconfig, "kubeconfig", "", "kubeconfig to copy from")
-	cmd.Flags().StringVar(&q.Context, "context", "", "context in it")
-	cmd.Flags().BoolVar(&q.Exec, "allow-exec", false, "the kubeconfig may have a program run for its credentials, as hubship")
-	cmd.Flags().BoolVar(&q.Again, "replace", false, "register anew what is registered already")
+	cmd.Flags().StringVar(&q.Context, "context", "", "context in that kubeconfig")
+	cmd.Flags().BoolVar(&q.Exec, "allow-exec", false, "let the kubeconfig run a program to get credentials, with hubship's permissions")
+	cmd.Flags().BoolVar(&q.Again, "replace", false, "replace a cluster that is already registered")
 	_ = cmd.MarkFlagFilename("kubeconfig")
 	return cmd
 }
@@ -83,7 +87,7 @@ A kubeconfig that has a program run for its credentials is refused, unless
 func (a *command) clusterListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the clusters that are registered, and those that the process names",
+		Short: "List registered clusters, and clusters that the process names",
 		Example: `  hubship cluster list
   hubship cluster list -o json`,
 		Args: args(cobra.NoArgs),
@@ -93,12 +97,12 @@ func (a *command) clusterListCommand() *cobra.Command {
 				return err
 			}
 			if err != nil {
-				a.term.Note("which clusters the process names is not known: %v", err)
+				a.term.Note("cannot tell which clusters the process names: %v", err)
 			}
 			if a.term.JSONOutput() {
 				return a.term.JSON(all)
 			}
-			rows := [][]string{{"NAME", "WHERE", "CREDENTIALS", "PROCESS"}}
+			rows := [][]string{{"NAME", "SERVER", "CREDENTIALS", "IN PROCESS"}}
 			for _, c := range all {
 				rows = append(rows, a.clusterRow(c))
 			}
@@ -108,21 +112,21 @@ func (a *command) clusterListCommand() *cobra.Command {
 	}
 }
 
-func (a *command) clusterRow(c app.ClusterUse) []string {
-	where, credentials, named := c.Server, "in the data directory", "names it"
+func (a *command) clusterRow(c register.Use) []string {
+	where, credentials, named := c.Server, "in the data directory", "yes"
 	switch {
 	case !c.Registered:
 		where, credentials = a.term.Doubt("not registered"), ""
 	case c.Embedded:
-		where, credentials = "the embedded node", "the node's"
+		where, credentials = "embedded node", "the node's"
 	case c.Exec:
-		credentials = "a program's"
+		credentials = "from a program"
 	}
 	if c.Trouble != "" {
 		where = a.term.Doubt(c.Trouble)
 	}
 	if !c.Named {
-		named = a.term.Faint("does not name it")
+		named = a.term.Faint("no")
 	}
 	return []string{c.Name, where, credentials, named}
 }
@@ -140,11 +144,11 @@ const checkPatience = 30 * time.Second
 func (a *command) clusterCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [NAME...]",
-		Short: "Ask clusters whether they answer and what hubship may do there",
+		Short: "Check whether clusters answer and what hubship may do there",
 		Long: `Check connects to clusters as hubship does, asks each what hubship may do there,
-and says what is missing. Without a name all that are registered are asked.
+and lists missing permissions. Without a name it checks all registered clusters.
 
-Exit code: 1 when a cluster does not answer or something is missing.`,
+Exit code: 1 if a cluster does not answer or a permission is missing.`,
 		Example: `  hubship cluster check
   hubship cluster check campus -o json`,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -184,7 +188,7 @@ Exit code: 1 when a cluster does not answer or something is missing.`,
 				a.printChecked(found)
 			}
 			if bad > 0 {
-				return model.WithHint(errors.New("not all clusters can be used"), "mend what is named above; give hubship's account the permissions that are missing")
+				return model.WithHint(errors.New("not all clusters can be used"), "fix what is listed above; give hubship's account the missing permissions")
 			}
 			return nil
 		},
@@ -199,9 +203,9 @@ func (a *command) printChecked(found []checked) {
 		case c.Error != "":
 			a.term.Printf("%s: %s\n", a.term.Bold(c.Name), a.term.Doubt(c.Error))
 		case len(c.Missing) > 0:
-			a.term.Printf("%s: Kubernetes %s, and hubship may not:\n  %s\n", a.term.Bold(c.Name), c.Version, strings.Join(c.Missing, "\n  "))
+			a.term.Printf("%s: Kubernetes %s; hubship may not:\n  %s\n", a.term.Bold(c.Name), c.Version, strings.Join(c.Missing, "\n  "))
 		default:
-			a.term.Printf("%s: %s\n", a.term.Bold(c.Name), a.term.Good("Kubernetes "+c.Version+", and hubship may do all that it needs"))
+			a.term.Printf("%s: %s\n", a.term.Bold(c.Name), a.term.Good("Kubernetes "+c.Version+"; hubship has all the permissions it needs"))
 		}
 	}
 }
@@ -210,9 +214,9 @@ func (a *command) clusterRemoveCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
-		Short: "Forget a cluster and the credentials for it",
-		Long: `Remove forgets how a cluster is reached. Nothing on the cluster changes. It is
-refused while the process names the cluster.`,
+		Short: "Forget a cluster and its credentials",
+		Long: `Remove makes hubship forget a cluster and its credentials. Nothing on the cluster
+changes. It is refused while the process names the cluster.`,
 		Example: `  hubship cluster remove campus`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -222,11 +226,11 @@ refused while the process names the cluster.`,
 			if a.term.JSONOutput() {
 				return a.term.JSON(map[string]string{"removed": given[0]})
 			}
-			a.term.Printf("cluster %s is forgotten\n", a.term.Bold(given[0]))
+			a.term.Printf("removed cluster %s\n", a.term.Bold(given[0]))
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "although the process names it")
+	cmd.Flags().BoolVar(&force, "force", false, "remove it even if the process names it")
 	cmd.ValidArgsFunction = a.completeClusters
 	return cmd
 }

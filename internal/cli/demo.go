@@ -21,19 +21,20 @@ func (a *command) demoCommand() *cobra.Command {
 	var hub string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Play the process against the running installation",
-		Long: `Demo plays a contributor and a reviewer against the running installation, for
-real, with accounts of the embedded forge: one forks the deployment repository,
-adds a package and opens a pull request; it is built and tried in a sandbox; the
-other reviews and merges it; staging deploys and imports it; the promotion is
-merged, and prod imports it.
+		Short: "Play through the process on the running installation",
+		Long: `Demo plays a contributor and a reviewer on the running installation, for real,
+with accounts on the embedded forge. The contributor forks the deployment
+repository, adds a package and opens a pull request; hubship builds it and tries
+it out in a sandbox; the reviewer reviews and merges it; it is deployed to staging
+and imported there; the promotion is merged, and prod imports it.
 
-With --broken the package cannot be imported: its check stops it. Then one comes
-that fails in a user's server alone, and nobody notices in review: staging fails
-and is rolled back, prod never changes, the promotion is refused, and the
-revert, which is there by itself, goes through without building anything.
+With --broken the package cannot be imported, and its check stops it. Then comes a
+package that fails only in a user's server, which nobody notices in review:
+staging fails and is rolled back, prod never changes, the promotion is refused,
+and the revert, which opens by itself, is merged without building anything.
 
-Everything it tells is checked; what does not hold ends it with an error.`,
+The demo checks everything it says; the first claim that is not true ends it with
+an error.`,
 		Example: `  hubship demo
   hubship demo --broken
   hubship demo -o json | jq '.steps'`,
@@ -44,8 +45,8 @@ Everything it tells is checked; what does not hold ends it with an error.`,
 				return err
 			}
 			if s.GitHub != nil {
-				return model.Usage(errors.New("the demo plays at the embedded forge, and this installation's forge is GitHub"),
-					"bring up another one without --github for it: `hubship up --data DIR --name demo`")
+				return model.Usage(errors.New("the demo needs the embedded forge, and this installation's forge is GitHub"),
+					"bring up another installation for it, without --github: `hubship up --data DIR --name demo`")
 			}
 			play := demo.Run
 			if broken {
@@ -61,7 +62,7 @@ Everything it tells is checked; what does not hold ends it with an error.`,
 			return a.printDemo(res)
 		},
 	}
-	cmd.Flags().BoolVar(&broken, "broken", false, "play it with a package that raises on import")
+	cmd.Flags().BoolVar(&broken, "broken", false, "play it with a package that fails on import")
 	a.hubFlag(cmd, &hub, "hub to play with (default: the first)")
 	return cmd
 }
@@ -81,7 +82,7 @@ const demoToken = 2 * time.Hour
 
 // forge is a repository as an account sees it. The account is made when it is
 // not there.
-func (p *players) forge(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error) {
+func (p *players) forge(ctx context.Context, login string, repo forge.Repository) (forge.Participant, error) {
 	if p.tokens[login] == "" {
 		_, err := p.server().AddAccount(ctx, model.NewAccount{Login: login, Name: "The demo's " + demoRoles[login], Role: demoRoles[login]})
 		if err != nil && !errors.Is(err, fs.ErrExist) {

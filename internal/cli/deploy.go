@@ -11,13 +11,13 @@ func (a *command) deployCommand() *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "deploy --env ENVIRONMENT [--hub HUB]... [REV]",
-		Short: "Bring an environment to a commit",
-		Long: `Deploy brings the hubs of an environment to a commit, the head of the
-environment's branch unless REV names another: images are built if their inputs
-are new, releases upgraded if their inputs changed, and each is then verified.
+		Short: "Deploy a commit to an environment",
+		Long: `Deploy deploys a commit to the hubs of an environment: the head of the
+environment's branch, unless REV names another. It builds images whose inputs are
+new, upgrades releases whose inputs changed, and then verifies each.
 
-It passes the same gates as a push. --force lets through an older commit, a
-halted hub, or inputs that failed before; it never replaces missing evidence.`,
+It passes the same gates as a merge. --force allows an older commit, a halted hub,
+or inputs that failed before; it never replaces missing evidence.`,
 		Example: `  hubship deploy --env staging
   hubship deploy --env prod --hub datahub
   hubship deploy --env staging --force 4f2c1aa`,
@@ -38,7 +38,7 @@ halted hub, or inputs that failed before; it never replaces missing evidence.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment to deploy to")
 	a.hubsFlag(cmd, &req.Hubs)
-	cmd.Flags().BoolVar(&req.Force, "force", false, "also an older commit, a halted hub, or inputs that failed before")
+	cmd.Flags().BoolVar(&req.Force, "force", false, "allow an older commit, a halted hub, or inputs that failed before")
 	detachFlag(cmd, &detach)
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
 	"github.com/hubship/hubship/internal/proc"
+	"github.com/hubship/hubship/internal/term"
 )
 
 func (a *command) downCommand() *cobra.Command {
@@ -22,11 +23,10 @@ func (a *command) downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Stop the installation, or remove it",
-		Long: `Down stops the server and then the embedded node in good order; hubs, users'
-files and history stay and come back with the next up. With --purge everything
-is removed from the machine: processes, mounts, network, names in /etc/hosts, and
-all data, users' files included. Releases in an existing cluster are left as they
-are.`,
+		Long: `Down stops the server and then the embedded node cleanly; hubs, users' files and
+history stay, and come back with the next up. With --purge it removes everything
+from the machine: processes, mounts, network, names in /etc/hosts, and all data,
+including users' files. Releases in an existing cluster are left as they are.`,
 		Example: `  hubship down
   hubship down --purge --yes`,
 		Args: args(cobra.NoArgs),
@@ -36,9 +36,9 @@ are.`,
 				return err
 			}
 			if purge && !yes {
-				ok, err := a.term.Confirm(fmt.Sprintf("This removes the installation %s and all data in %s, the files of its users included.", s.Name, a.data))
+				ok, err := a.term.Confirm(fmt.Sprintf("This removes the installation %s and all data in %s, including its users' files.", s.Name, a.data))
 				if err != nil {
-					return model.Usage(fmt.Errorf("remove all data: %w", err), "add --yes to purge without a question")
+					return model.Usage(fmt.Errorf("remove all data: %w", err), "add --yes to purge without confirmation")
 				}
 				if !ok {
 					return errors.New("nothing was removed")
@@ -47,8 +47,8 @@ are.`,
 			return a.down(cmd.Context(), s, purge)
 		},
 	}
-	cmd.Flags().BoolVar(&purge, "purge", false, "also remove all data and everything else of the installation")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before a purge")
+	cmd.Flags().BoolVar(&purge, "purge", false, "also remove all data and everything else that belongs to the installation")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation before a purge")
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func (a *command) down(ctx context.Context, s install.Settings, purge bool) erro
 	}
 	if left := leftovers(s, a.data); len(left) > 0 {
 		return model.WithHint(fmt.Errorf("left behind:\n%s", strings.Join(left, "\n")),
-			"`hubship down --purge` removes by force what belongs to the embedded node")
+			"`hubship down --purge` forcibly removes what belongs to the embedded node")
 	}
 	word := "stopped"
 	if purge {
@@ -71,7 +71,10 @@ func (a *command) down(ctx context.Context, s install.Settings, purge bool) erro
 			return err
 		}
 		phase := a.term.Phase("remove the data")
-		if err := removeData(a.data); err != nil {
+		told := tell(phase, removed(a.data))
+		err := removeData(a.data)
+		told()
+		if err != nil {
 			phase.Fail("")
 			return err
 		}
@@ -91,7 +94,10 @@ func (a *command) downServer(ctx context.Context) error {
 		return nil
 	}
 	phase := a.term.Phase("stop hubship's server")
-	if err := rec.Stop(ctx, 40*time.Second); err != nil {
+	told := tell(phase, func() string { return "waiting for it to end" })
+	err := rec.Stop(ctx, 40*time.Second)
+	told()
+	if err != nil {
 		phase.Fail("")
 		return fmt.Errorf("stop hubship's server: %w", err)
 	}
@@ -115,12 +121,46 @@ func (a *command) downNode(ctx context.Context, s install.Settings, purge bool) 
 		return nil
 	}
 	phase = a.term.Phase("remove the embedded node")
-	if err := l.Purge(ctx); err != nil {
+	told := tell(phase, removed(a.data))
+	err = l.Purge(ctx)
+	told()
+	if err != nil {
 		phase.Fail("")
 		return err
 	}
 	phase.Done("")
 	return nil
+}
+
+// tell says every second what a phase is at, until the function that it returns
+// is called.
+func tell(phase *term.Phase, what func() string) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				phase.Detail("%s", what())
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// removed says how far the removal of a directory is, by what it has freed.
+func removed(dir string) func() string {
+	before, at, err := freeDisk(dir)
+	return func() string {
+		now, still, again := freeDisk(dir)
+		if err != nil || again != nil || still != at || now < before+100<<20 {
+			return "removing files"
+		}
+		return gibi(now-before) + " freed so far"
+	}
 }
 
 // stopDetail names what still runs of a node that stops.
@@ -131,7 +171,7 @@ func stopDetail(st node.Status) string {
 			left = append(left, c.Name)
 		}
 	}
-	return "still there: " + strings.Join(left, ", ")
+	return "still running: " + strings.Join(left, ", ")
 }
 
 // leftovers lists what of the installation is on the machine although it was
@@ -179,7 +219,7 @@ func leftovers(s install.Settings, data string) []string {
 func removeData(data string) error {
 	paths := install.At(data)
 	if _, err := os.Stat(paths.Settings); err != nil {
-		return fmt.Errorf("%s holds no installation: %w", data, err)
+		return fmt.Errorf("%s does not contain an installation: %w", data, err)
 	}
 	entries, err := os.ReadDir(data)
 	if err != nil {

@@ -20,7 +20,7 @@ func (a *command) evidenceCommand() *cobra.Command {
 	var env, hub string
 	cmd := &cobra.Command{
 		Use:   "evidence [--env ENVIRONMENT] [--hub HUB]",
-		Short: "Show what was proved, and what is not believed",
+		Short: "Show what was verified, and which records are not trusted",
 		Long: `Evidence lists the signed records of what passed verification, newest first:
 those that count, and those that do not, with the reason.`,
 		Example: `  hubship evidence --env staging
@@ -48,13 +48,13 @@ those that count, and those that do not, with the reason.`,
 
 func (a *command) printEvidence(records []model.EvidenceRecord) {
 	if len(records) == 0 {
-		a.term.Printf("nothing was proved yet\n")
+		a.term.Printf("nothing has been verified yet\n")
 		return
 	}
-	rows := [][]string{{"RELEASE", "NUMBER", "COMMIT", "RUN", "RECORDED", "KEY", "BELIEVED"}}
+	rows := [][]string{{"RELEASE", "NUMBER", "COMMIT", "RUN", "RECORDED", "KEY", "TRUSTED"}}
 	for _, r := range records {
 		if r.Error != "" {
-			rows = append(rows, []string{r.Target.Key(), "", "", "", "", "", a.term.Bad("not known: " + r.Error)})
+			rows = append(rows, []string{r.Target.Key(), "", "", "", "", "", a.term.Bad("unknown: " + r.Error)})
 			continue
 		}
 		row := []string{r.Target.Key(), "", "", "", "", short(r.Key), a.term.Good("yes")}
@@ -76,10 +76,10 @@ func (a *command) evidenceExportCommand() *cobra.Command {
 	var env, hub string
 	cmd := &cobra.Command{
 		Use:   "export --env ENVIRONMENT --hub HUB FILE",
-		Short: "Write the newest evidence of a hub to a file",
-		Long: `Export writes the newest evidence that counts of a hub in an environment to a
+		Short: "Write the newest evidence for a hub to a file",
+		Long: `Export writes the newest evidence that counts for a hub in an environment to a
 file, or to standard output for "-": an in-toto statement in a DSSE envelope, as
-it was signed. It can be checked offline, by hubship and by other tools.`,
+it was signed. hubship and other tools can check it offline.`,
 		Example: `  hubship evidence export --env staging --hub datahub datahub.json`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -100,7 +100,7 @@ it was signed. It can be checked offline, by hubship and by other tools.`,
 				}
 			}
 			if newest == nil {
-				return model.RefusedBy(fmt.Errorf("there is no evidence of %s in %s that counts", hub, env), "`hubship evidence` says what there is, and why it does not count")
+				return model.RefusedBy(fmt.Errorf("no evidence for %s in %s counts", hub, env), "`hubship evidence` lists the records, and says why they do not count")
 			}
 			// On its way here it may have been laid out anew: an envelope has no
 			// white space.
@@ -120,7 +120,7 @@ it was signed. It can be checked offline, by hubship and by other tools.`,
 		},
 	}
 	a.envFlag(cmd, &env, "environment of the hub")
-	a.hubFlag(cmd, &hub, "hub whose evidence is wanted")
+	a.hubFlag(cmd, &hub, "hub whose evidence to export")
 	return cmd
 }
 
@@ -132,10 +132,10 @@ func (a *command) evidenceVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE --key PUBLIC-KEY",
 		Short: "Check exported evidence, offline",
-		Long: `Verify checks that a file is evidence that the key signed, whole and unchanged,
-and says all that it says. It asks no server, so it cannot tell whether a newer
-record or a halt has taken its place since. It ends with exit code 3 when the
-evidence is not genuine, or is of a verification that did not pass.`,
+		Long: `Verify checks that a file is evidence signed with the key, complete and
+unchanged, and prints everything it says. It contacts no server, so it cannot tell
+whether a newer record or a halt has since replaced it. The exit code is 3 if the
+evidence is not genuine, or if the verification did not pass.`,
 		Example: `  hubship key export > hubship.pub
   hubship evidence verify datahub.json --key hubship.pub`,
 		Args: args(cobra.ExactArgs(1)),
@@ -197,7 +197,7 @@ func (a *command) checkEvidence(envelope []byte, key attest.Public) error {
 	var refusal *attest.Refusal
 	switch {
 	case err == nil && !e.Verified.Passed:
-		err = errors.New("it is genuine, and the verification did not pass")
+		err = errors.New("it is genuine, but the verification did not pass")
 	case err != nil && !errors.As(err, &refusal):
 		return err
 	}
@@ -208,7 +208,7 @@ func (a *command) checkEvidence(envelope []byte, key attest.Public) error {
 	var refused error
 	if err != nil {
 		out.Refused = err.Error()
-		refused = model.RefusedBy(fmt.Errorf("the evidence is refused: %w", err), "export it anew, and check that the key is the one that signed it: `hubship key list`")
+		refused = model.RefusedBy(fmt.Errorf("the evidence is refused: %w", err), "export it again, and check that the key is the one that signed it: `hubship key list`")
 	}
 	if a.term.JSONOutput() {
 		return errors.Join(a.term.JSON(out), refused)

@@ -55,7 +55,7 @@ func TestEvidence(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &records); err != nil || code != 0 || len(records) != 2 || records[1].Reason != "signature" {
 		t.Errorf("%d: %v\n%s", code, err, out)
 	}
-	if code, out, _ = hubship(t, data, "evidence", "--env", "prod"); code != 0 || !strings.Contains(out, "nothing was proved yet") {
+	if code, out, _ = hubship(t, data, "evidence", "--env", "prod"); code != 0 || !strings.Contains(out, "nothing has been verified yet") {
 		t.Errorf("%d: %s", code, out)
 	}
 }
@@ -157,7 +157,7 @@ func TestKeys(t *testing.T) {
 	if len(both) != 2 || both[1].ID != first[0].ID || both[1].Signs {
 		t.Errorf("%+v", both)
 	}
-	if code, out, errs := hubship(t, data, "key", "remove", first[0].ID[:12]); code != 0 || !strings.Contains(out, "is removed") {
+	if code, out, errs := hubship(t, data, "key", "remove", first[0].ID[:12]); code != 0 || !strings.Contains(out, "no longer trusted") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	if left := list(); len(left) != 1 || left[0].ID != both[0].ID {

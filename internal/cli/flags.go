@@ -29,7 +29,7 @@ func (a *command) hubFlag(cmd *cobra.Command, to *string, usage string) {
 
 // hubsFlag adds --hub for any number of hubs.
 func (a *command) hubsFlag(cmd *cobra.Command, to *[]string) {
-	cmd.Flags().StringArrayVar(to, "hub", nil, "only this hub; may be given again (default: all)")
+	cmd.Flags().StringArrayVar(to, "hub", nil, "only this hub; can be repeated (default: all)")
 	a.complete(cmd, "hub", hubNames)
 }
 

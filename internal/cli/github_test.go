@@ -90,10 +90,10 @@ func TestUpAtGitHub(t *testing.T) {
 func TestRevert(t *testing.T) {
 	data := (&world{status: twoStages()}).serve(t)
 	code, out, errs := hubship(t, data, "revert", "#42")
-	if code != model.ExitDone || out != "pull request #43 takes #42 back: http://localhost:8080/forge/hubs/deployment/pull/43\n" {
+	if code != model.ExitDone || out != "pull request #43 reverts #42: http://localhost:8080/forge/hubs/deployment/pull/43\n" {
 		t.Fatalf("code %d, output %q\n%s", code, out, errs)
 	}
-	for _, c := range []struct{ arg, want string }{{"9", "was not merged"}, {"x", "no number"}, {"0", "no number"}} {
+	for _, c := range []struct{ arg, want string }{{"9", "was not merged"}, {"x", "not the number"}, {"0", "not the number"}} {
 		if code, _, errs := hubship(t, data, "revert", c.arg); code != model.ExitUsage || !strings.Contains(errs, c.want) {
 			t.Errorf("revert %s: code %d\n%s", c.arg, code, errs)
 		}
@@ -105,7 +105,7 @@ func TestStatusOfTheForge(t *testing.T) {
 	st.Forge = &model.ForgeStatus{Repository: "hubs/deployment", URL: "http://localhost:8080/forge/hubs/deployment", Open: 3, Waiting: 1, Polled: time.Now().Add(-10 * time.Second), Trouble: "read pull requests: unavailable"}
 	data := (&world{status: st}).serve(t)
 	_, out, _ := hubship(t, data, "status")
-	contains(t, out, "http://localhost:8080/forge/hubs/deployment 3 open, 1 to be looked at (10s ago)", "problem: the forge cannot be read: read pull requests: unavailable")
+	contains(t, out, "http://localhost:8080/forge/hubs/deployment 3 open, 1 waiting (10s ago)", "problem: the forge cannot be read: read pull requests: unavailable")
 	st.Forge.Polled, st.Forge.Trouble = time.Time{}, ""
 	_, out, _ = hubship(t, data, "status")
 	contains(t, out, "not read yet")

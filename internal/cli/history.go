@@ -49,8 +49,8 @@ func (a *command) historyCommand() *cobra.Command {
 	}
 	a.envFlag(cmd, &f.Environment, "only this environment")
 	a.hubFlag(cmd, &f.Hub, "only this hub")
-	cmd.Flags().IntVar(&f.Limit, "limit", 20, "at most this many")
-	cmd.Flags().BoolVar(&f.Active, "active", false, "only what is queued or under way")
+	cmd.Flags().IntVar(&f.Limit, "limit", 20, "show at most this many")
+	cmd.Flags().BoolVar(&f.Active, "active", false, "only runs that are queued or in progress")
 	return cmd
 }
 

@@ -13,14 +13,15 @@ import (
 func (a *command) keyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "The keys that sign evidence and provenance",
-		Long: `Key keeps the installation's signing keys: ed25519, in the folder signing-keys
-of the data directory, readable by their owner alone. The server makes the first
-one when it first starts. The newest signs; every key that is there is believed.
+		Short: "Manage the keys that sign evidence and provenance",
+		Long: `Key manages the installation's signing keys: ed25519, in the folder signing-keys
+in the data directory, readable only by their owner. The server creates the first
+one when it first starts. The newest key signs; every key in the folder is
+trusted.
 
-After a rotation the old key goes on being believed, until it is removed. What
-it alone has signed counts no longer then: releases are verified anew, and
-images built anew.`,
+After a rotation the old key is still trusted, until it is removed. Then anything
+signed only with that key no longer counts: releases are verified again, and
+images rebuilt.`,
 		Example: `  hubship key list
   hubship key rotate
   hubship key export > hubship.pub`,
@@ -52,7 +53,7 @@ func (a *command) keyListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the signing keys, newest first",
-		Long:  `List shows the keys whose signatures are believed, newest first.`,
+		Long:  `List shows the keys whose signatures are trusted, newest first.`,
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			keys, err := a.signingKeys()
@@ -64,14 +65,14 @@ func (a *command) keyListCommand() *cobra.Command {
 				return err
 			}
 			list := make([]signingKey, 0, len(public))
-			rows := [][]string{{"KEY", "MADE", "SIGNS"}}
+			rows := [][]string{{"KEY", "CREATED", "SIGNS"}}
 			for i, k := range public {
 				one, err := describeKey(k, i == 0)
 				if err != nil {
 					return err
 				}
 				list = append(list, one)
-				signs := a.term.Faint("no, is believed")
+				signs := a.term.Faint("no, only trusted")
 				if one.Signs {
 					signs = a.term.Good("yes")
 				}
@@ -89,9 +90,9 @@ func (a *command) keyListCommand() *cobra.Command {
 func (a *command) keyRotateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
-		Short: "Make a new key, which signs from now on",
-		Long: `Rotate makes a new key. It signs from now on, also in a server that runs;
-the others are believed until they are removed.`,
+		Short: "Create a new key, which signs from now on",
+		Long: `Rotate creates a new key, which signs from now on, also in a running server. The
+other keys are trusted until they are removed.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			keys, err := a.signingKeys()
@@ -110,10 +111,10 @@ the others are believed until they are removed.`,
 func (a *command) keyRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove KEY",
-		Short: "Believe a key no longer",
-		Long: `Remove ends the belief in a key, named by its id or the beginning of it. What it
-has signed counts no longer, and the key cannot be had back. The newest key
-cannot be removed: make another one first.`,
+		Short: "Stop trusting a key",
+		Long: `Remove deletes a key, named by its ID or the beginning of it. What it has signed
+no longer counts, and the key cannot be restored. The newest key cannot be
+removed: create another one first.`,
 		Example: `  hubship key rotate && hubship key remove 3f9a`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -125,7 +126,7 @@ cannot be removed: make another one first.`,
 			if err != nil {
 				return err
 			}
-			return a.printKey(gone, false, "key %s is removed: what it signed is not believed any more\n")
+			return a.printKey(gone, false, "removed key %s: what it signed is no longer trusted\n")
 		},
 		ValidArgsFunction: a.completeKeys,
 	}
@@ -136,7 +137,7 @@ func (a *command) keyExportCommand() *cobra.Command {
 		Use:   "export [KEY]",
 		Short: "Print a public key",
 		Long: `Export prints a public key as PEM, for "hubship evidence verify", for cosign or
-for OpenSSL. Without a key it is the newest. A private key is never printed.`,
+for OpenSSL; by default the newest. A private key is never printed.`,
 		Example: `  hubship key export > hubship.pub`,
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, given []string) error {

@@ -16,8 +16,8 @@ func (a *command) kubeconfigCommand() *cobra.Command {
 		Use:   "kubeconfig",
 		Short: "Print a kubeconfig for kubectl",
 		Long: `Kubeconfig prints the kubeconfig of the installation's cluster on standard
-output. It holds an administrator's key: keep it to yourself. The context to use
-is named on standard error; hubship itself never uses a current context.`,
+output. It contains administrator credentials: keep it to yourself. Standard error
+names the context to use; hubship itself never uses the current context.`,
 		Example: `  hubship kubeconfig > ~/.kube/hubship && KUBECONFIG=~/.kube/hubship kubectl get pods -A`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -15,9 +15,9 @@ func (a *command) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs RUN",
 		Short: "Print the log of a run",
-		Long: `Logs prints the log of a run on standard output, one line an event; with
--o json as JSON lines. With -f it goes on until the run has ended, and the exit
-code is then that of the run.`,
+		Long: `Logs prints the log of a run on standard output, one line per event; with
+-o json as JSON lines. With -f it follows the log until the run has ended, and the
+exit code is then the run's.`,
 		Example: `  hubship logs 20261123-104501-k3f9
   hubship logs -f $(hubship history --limit 1 -o json | jq -r '.[0].id')`,
 		Args: args(cobra.ExactArgs(1)),
@@ -35,8 +35,8 @@ code is then that of the run.`,
 			return outcome(run)
 		},
 	}
-	cmd.Flags().BoolVarP(&followIt, "follow", "f", false, "go on until the run has ended")
-	cmd.Flags().BoolVar(&all, "all", true, "also the output of builds and other details")
+	cmd.Flags().BoolVarP(&followIt, "follow", "f", false, "follow the log until the run has ended")
+	cmd.Flags().BoolVar(&all, "all", true, "also print the output of builds and other details")
 	return cmd
 }
 

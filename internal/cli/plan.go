@@ -25,7 +25,7 @@ type planOptions struct {
 }
 
 func (o *planOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.dir, "repo", ".", "a folder of the deployment repository")
+	cmd.Flags().StringVar(&o.dir, "repo", ".", "folder in the deployment repository")
 	cmd.Flags().StringSliceVar(&o.charts, "charts", nil, "folder with charts (unpacked, or NAME-VERSION.tgz) that the hubs' chart depends on")
 	cmd.Flags().BoolVar(&o.offline, "offline", false, "fetch no charts and ask no registries")
 	_ = cmd.MarkFlagDirname("repo")
@@ -89,22 +89,22 @@ func (a *command) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [BASE..HEAD | BASE...HEAD | COMMIT]",
 		Short: "Say what a change will do, before anyone merges it",
-		Long: `Plan compares two commits of the deployment repository that it is run in: which
-images are built and why, which releases change and how, what users will feel,
-and what is wrong with the change. It needs no installation and no cluster, and
-changes nothing.
+		Long: `Plan compares two commits of the deployment repository in the current folder:
+which images are built and why, which releases change and how, what users will
+notice, and what is wrong with the change. It needs no installation and no
+cluster, and changes nothing.
 
-BASE..HEAD compares two commits as they are. BASE...HEAD plans what merging HEAD
-into BASE makes, as a pull request would. COMMIT alone is compared with its first
-parent. Without an argument, the current commit is planned as a pull request to
-the branch of the first environment.
+BASE..HEAD compares two commits as they are. BASE...HEAD plans the result of
+merging HEAD into BASE, as a pull request would. COMMIT alone is compared with its
+first parent. Without an argument, the current commit is planned as a pull request
+into the branch of the first environment.
 
 Both sides are rendered with Helm and compared object by object. A plan opens no
-encrypted file: made-up values stand in for those in it, and an encrypted value
-that differs shows as changed, by its path.
+encrypted file: placeholders stand in for the values in it, and an encrypted value
+that differs is shown as changed, with its path.
 
-Exit code: 0 when there is a plan, whatever it says, unless --fail-on is given;
-then 3 when it has problems that are as bad.`,
+Exit code: 0 if a plan was made, whatever it says. With --fail-on: 3 if it has
+problems of that severity or worse.`,
 		Example: `  hubship plan
   hubship plan origin/staging...my-change
   hubship plan HEAD~1..HEAD --no-render -o json
@@ -114,7 +114,7 @@ then 3 when it has problems that are as bad.`,
 		Annotations: map[string]string{outputsKey: strings.Join(planFormats, " ")},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if failOn != "" && failOn != "error" && failOn != "warning" {
-				return model.Usage(fmt.Errorf("--fail-on %q is neither error nor warning", failOn), "leave it out to never fail")
+				return model.Usage(fmt.Errorf("--fail-on %q is neither error nor warning", failOn), "omit it to never fail")
 			}
 			// A plan makes much garbage in little time. Memory is cheaper than
 			// collecting it, up to a bound.
@@ -145,11 +145,11 @@ then 3 when it has problems that are as bad.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().BoolVar(&o.live, "live", false, "ask the clusters that the process names, as the installation knows them: who is online, which images their nodes have, and whether they would take what changes (a dry run)")
-	cmd.Flags().BoolVar(&noRender, "no-render", false, "leave out what changes in the objects: needs neither the chart's dependencies nor a renderer")
-	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 3 when the change has a problem of this severity or worse: error or warning")
-	cmd.Flags().StringArrayVar(&q.Hubs, "hub", nil, "only this hub; may be given again (default: all)")
-	cmd.Flags().StringArrayVar(&q.Environments, "env", nil, "only this environment; may be given again (default: all)")
+	cmd.Flags().BoolVar(&o.live, "live", false, "ask the clusters that the process names, as registered with the installation: who is online, which images their nodes have, and whether they would accept the changes (a dry run)")
+	cmd.Flags().BoolVar(&noRender, "no-render", false, "do not compare rendered objects: needs neither the chart's dependencies nor a renderer")
+	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 3 if the change has a problem of this severity or worse: error or warning")
+	cmd.Flags().StringArrayVar(&q.Hubs, "hub", nil, "only this hub; can be repeated (default: all)")
+	cmd.Flags().StringArrayVar(&q.Environments, "env", nil, "only this environment; can be repeated (default: all)")
 	a.completeFromRepo(cmd, &o)
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"error", "warning"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -238,6 +238,14 @@ func (a *command) printPlan(p plan.Plan) error {
 	return report.Text(a.streams.Out, p, report.Options{Colour: a.term.Colour(), Width: a.term.Width()})
 }
 
+// counted is a number of things.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // failing refuses a plan with problems as bad as asked for.
 func failing(p plan.Plan, failOn string) error {
 	errors, warnings := 0, 0
@@ -252,5 +260,5 @@ func failing(p plan.Plan, failOn string) error {
 	if failOn == "" || errors == 0 && (failOn == "error" || warnings == 0) {
 		return nil
 	}
-	return model.RefusedBy(fmt.Errorf("the plan has %d errors and %d warnings", errors, warnings), "correct what the plan names")
+	return model.RefusedBy(fmt.Errorf("the plan has %s and %s", counted(errors, "error"), counted(warnings, "warning")), "fix what the plan lists")
 }

@@ -14,12 +14,11 @@ func (a *command) promoteCommand() *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "promote [--env ENVIRONMENT] [--hub HUB]...",
-		Short: "Move what passed in staging to prod",
-		Long: `Promote merges the pull request from the branch of one environment into that
-of the next, as its button at the forge does, which deploys and verifies it
-there. It is refused, with the reason, unless every hub that the merge changes
-has evidence that the same inputs passed verification in the environment
-before.`,
+		Short: "Promote what passed on staging to prod",
+		Long: `Promote merges the pull request from one environment's branch into the next
+one's, as the Merge button at the forge does; this deploys and verifies it there.
+It is refused, with the reason, unless every hub that the merge changes has
+evidence that the same inputs passed verification in the previous environment.`,
 		Example: `  hubship promote --dry-run
   hubship promote
   hubship promote --env prod --hub datahub`,
@@ -58,7 +57,7 @@ before.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment to promote into (default: the only one that comes after another)")
 	a.hubsFlag(cmd, &req.Hubs)
-	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "only say what would happen")
+	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "only print what would happen")
 	detachFlag(cmd, &detach)
 	return cmd
 }
@@ -98,7 +97,7 @@ func (a *command) announcePromotion(cmd *cobra.Command, req model.PromoteRequest
 	}
 	switch len(after) {
 	case 0:
-		return errors.New("no environment comes after another: there is nothing to promote into")
+		return errors.New("no environment comes after another, so there is none to promote into")
 	case 1:
 		return a.announce(cmd.Context(), verb, after[0], req.Hubs)
 	default:

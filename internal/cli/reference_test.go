@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var update = flag.Bool("update", false, "write docs/commands.md anew")
+var update = flag.Bool("update", false, "regenerate docs/commands.md")
 
 // docs/commands.md is written from the commands themselves, so that the two
 // never differ: go test ./internal/cli -run Reference -update
@@ -47,18 +47,18 @@ func TestReference(t *testing.T) {
 const referenceHead = `# Commands
 
 Results go to standard output, progress and errors to standard error. With
-` + "`-o json`" + ` a result is JSON: its fields are those of the types in
-` + "`internal/model`" + `, and of ` + "`internal/demo`" + ` for the demo.
+` + "`-o json`" + ` results are JSON, with the fields of the types in
+` + "`internal/model`" + ` (for the demo, ` + "`internal/demo`" + `).
 
 | exit code | meaning |
 | --- | --- |
 | 0 | done, or nothing to do |
 | 1 | failed: a build, an upgrade, a verification, or the command itself |
-| 2 | wrong use: an unknown option, environment or hub |
+| 2 | usage error: an unknown option, environment or hub |
 | 3 | refused by a gate: no evidence, a halt |
 
-A command that starts a run follows it until it ends. Ctrl-C ends the following
-and not the run, which goes on; ` + "`hubship cancel`" + ` ends a run.
+A command that starts a run follows it until it ends. Ctrl-C stops following, but
+the run continues; ` + "`hubship cancel`" + ` ends a run.
 
 `
 

@@ -15,16 +15,16 @@ func (a *command) renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render --hub HUB --env ENVIRONMENT [REV]",
 		Short: "Print the manifests of one release",
-		Long: `Render prints what Helm would apply for one release at a commit, HEAD unless REV
-names another: the output of "helm template" with the files, secrets and images
+		Long: `Render prints what Helm would apply for one release at a commit (HEAD unless REV
+names another): the output of "helm template" with the files, secrets and images
 of that hub and environment. It needs no installation and no cluster.
 
-Made-up values stand in for those in encrypted files, which is said on standard
-error. With --show-secrets the files are opened with the keys of the installation
-in the data directory, or with those in --age-key, and everything is printed.
-Values that the chart draws at random are drawn anew each time.
+Placeholders stand in for the values in encrypted files; standard error says so.
+With --show-secrets the files are opened with the keys of the installation in the
+data directory, or with those in --age-key, and everything is printed. Values that
+the chart generates at random are different each time.
 
-With --values it prints the values that the chart is given instead.`,
+With --values it prints the values that are passed to the chart instead.`,
 		Example: `  hubship render --hub data8 --env staging
   hubship render --hub data8 --env prod origin/prod | kubectl diff -f -
   hubship render --hub data8 --env prod --values`,
@@ -52,7 +52,7 @@ With --values it prints the values that the chart is given instead.`,
 				return err
 			}
 			for _, name := range out.Placeholders {
-				a.term.Warn("%s is encrypted; made-up values stand in for those in it", name)
+				a.term.Warn("%s is encrypted; placeholders stand in for its values", name)
 			}
 			if a.term.JSONOutput() {
 				return a.term.JSON(out)
@@ -67,11 +67,11 @@ With --values it prints the values that the chart is given instead.`,
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&q.Hub, "hub", "", "hub to render")
-	cmd.Flags().StringVar(&q.Environment, "env", "", "environment to render it for")
+	cmd.Flags().StringVar(&q.Environment, "env", "", "environment to render the hub for")
 	a.completeFromRepo(cmd, &o)
-	cmd.Flags().BoolVar(&q.Values, "values", false, "print the values that the chart is given, rather than the manifests")
-	cmd.Flags().BoolVar(&show, "show-secrets", false, "open encrypted files, and print what is in them")
-	cmd.Flags().StringVar(&ageKey, "age-key", "", "file with age identities that open encrypted files, in place of the installation's keys")
+	cmd.Flags().BoolVar(&q.Values, "values", false, "print the values that are passed to the chart instead of the manifests")
+	cmd.Flags().BoolVar(&show, "show-secrets", false, "open encrypted files, and print their contents")
+	cmd.Flags().StringVar(&ageKey, "age-key", "", "file with age identities that open encrypted files, instead of the installation's keys")
 	_ = cmd.MarkFlagFilename("age-key")
 	return cmd
 }

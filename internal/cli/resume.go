@@ -8,10 +8,10 @@ func (a *command) resumeCommand() *cobra.Command {
 	var env, hub string
 	cmd := &cobra.Command{
 		Use:   "resume --env ENVIRONMENT --hub HUB",
-		Short: "Clear the halt of a hub",
-		Long: `Resume clears the halt that a failed deploy, a failed verification or a
-rollback put on a hub. What the branch wants is tried again, and promotion is
-no longer held back by the halt; it still needs evidence.`,
+		Short: "Clear a hub's halt",
+		Long: `Resume clears the halt that a failed deploy, a failed verification or a rollback
+put on a hub. hubship then tries again to deploy the branch, and the halt no longer
+holds back promotion, which still needs evidence.`,
 		Example: `  hubship resume --env staging --hub datahub`,
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,11 +27,11 @@ no longer held back by the halt; it still needs evidence.`,
 			if a.term.JSONOutput() {
 				return a.term.JSON(map[string]string{"environment": env, "hub": hub, "halt": "cleared"})
 			}
-			a.term.Printf("the halt of hub %s in environment %s is cleared\n", hub, env)
+			a.term.Printf("cleared the halt of hub %s in environment %s\n", hub, env)
 			return nil
 		},
 	}
 	a.envFlag(cmd, &env, "environment of the hub")
-	a.hubFlag(cmd, &hub, "hub to clear")
+	a.hubFlag(cmd, &hub, "hub whose halt to clear")
 	return cmd
 }

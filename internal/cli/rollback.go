@@ -12,11 +12,11 @@ func (a *command) rollbackCommand() *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "rollback --env ENVIRONMENT --hub HUB [--revision N]",
-		Short: "Bring a hub back to an earlier revision",
-		Long: `Rollback brings one hub back to an earlier revision of its Helm release and halts
-the hub there until a newer change passes or ` + "`hubship resume`" + ` clears it. Unless
---revision names one, it takes the newest good revision whose contents differ
-from what runs now.`,
+		Short: "Roll a hub back to an earlier revision",
+		Long: `Rollback rolls one hub back to an earlier revision of its Helm release. The hub is
+then halted until a newer change passes or ` + "`hubship resume`" + ` clears the halt. Unless
+--revision names one, rollback chooses the newest good revision whose contents
+differ from what is running now.`,
 		Example: `  hubship rollback --env prod --hub datahub
   hubship rollback --env staging --hub datahub --revision 4`,
 		Args: args(cobra.NoArgs),
@@ -33,7 +33,7 @@ from what runs now.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment of the hub")
 	a.hubFlag(cmd, &hub, "hub to roll back")
-	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the newest good one before, with other contents)")
+	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the newest good one with different contents)")
 	detachFlag(cmd, &detach)
 	return cmd
 }

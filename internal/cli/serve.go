@@ -17,8 +17,8 @@ func (a *command) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server in the foreground",
 		Long: `Serve runs hubship's server until it is interrupted; ` + "`hubship up`" + ` starts it in
-the background. Its log goes to standard error. Runs that are under way when it
-ends go on where they were when it starts again.`,
+the background. Its log goes to standard error. Runs in progress when it ends
+resume where they were when it starts again.`,
 		Example: `  hubship serve --data /var/lib/hubship`,
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },

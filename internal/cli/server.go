@@ -69,7 +69,7 @@ func (a *command) start(ctx context.Context, req model.RunRequest, detach bool) 
 		return err
 	}
 	if detach {
-		a.term.Note("run %s of environment %s goes on; follow it with `hubship logs %s -f`", run.ID, run.Environment, run.ID)
+		a.term.Note("run %s in environment %s continues; follow it with `hubship logs %s -f`", run.ID, run.Environment, run.ID)
 		return a.printRun(run)
 	}
 	run, err = a.follow(ctx, run.ID)
@@ -96,8 +96,8 @@ func stopped(ctx context.Context, id string, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return model.WithHint(fmt.Errorf("stopped following run %s, which goes on", id),
-		fmt.Sprintf("see it with `hubship logs %s -f`, end it with `hubship cancel %s`", id, id))
+	return model.WithHint(fmt.Errorf("stopped following run %s, which continues", id),
+		fmt.Sprintf("follow it with `hubship logs %s -f`, end it with `hubship cancel %s`", id, id))
 }
 
 // printLine prints a line of a run's log on standard error.
@@ -180,10 +180,10 @@ func (a *command) printRun(run model.Run) error {
 func (a *command) printRelease(r model.ReleaseResult) {
 	line := fmt.Sprintf("  %s: %s", r.Target, a.paintState(r.State))
 	if r.Revision > 0 {
-		line += fmt.Sprintf(", revision %d runs", r.Revision)
+		line += fmt.Sprintf(", running revision %d", r.Revision)
 	}
 	if r.RolledBackTo > 0 {
-		line += fmt.Sprintf(", rolled back to what ran at revision %d", r.RolledBackTo)
+		line += fmt.Sprintf(", rolled back to revision %d", r.RolledBackTo)
 	}
 	if r.Reason != "" {
 		line += ": " + r.Reason
@@ -227,7 +227,7 @@ func (a *command) waitForServer(ctx context.Context, limit time.Duration, ended 
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("hubship's server does not answer within %s: %w", term.Duration(limit), err)
+			return fmt.Errorf("hubship's server did not answer within %s: %w", term.Duration(limit), err)
 		}
 		select {
 		case <-ctx.Done():

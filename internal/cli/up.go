@@ -52,31 +52,30 @@ func (a *command) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the installation up, or repair it",
-		Long: `Up brings a whole installation up on this machine: a Kubernetes node, a
-registry, an image builder, a Git repository with a staging and a prod
-JupyterHub, and hubship itself. It can be run again at any time: it attaches to
-what runs and starts what does not.
+		Long: `Up brings up a whole installation on this machine: a Kubernetes node, a registry,
+an image builder, a Git repository with a staging and a prod JupyterHub, and
+hubship itself. You can run it again at any time: it leaves alone what is running
+and starts what is not.
 
-The settings of the first run hold for all later ones, but for options that are
-given again. Before anything is
-changed the machine is checked: Linux, root, free ports, 10 GiB of disk, 4 GiB
-of memory.
+The settings of the first run apply to all later ones, unless options are given
+again. Before it changes anything, it checks the machine: Linux, root, free ports,
+10 GiB of disk, 4 GiB of memory.
 
-With --kubeconfig, --context, --registry and --buildkit an existing cluster,
-registry and builder are used in place of the embedded node. BuildKit over
-tcp:// takes mutual TLS: --buildkit-ca, --buildkit-cert and --buildkit-key.
+With --kubeconfig, --context, --registry and --buildkit it uses an existing
+cluster, registry and builder instead of the embedded node. BuildKit over tcp://
+requires mutual TLS: --buildkit-ca, --buildkit-cert and --buildkit-key.
 
-Changes go by pull requests: at the forge that is part of the installation, or
-with --github at a repository of yours at GitHub, as a GitHub App or with a
-token. Secrets are given by files, which others on the machine must not be able
-to read. Without a webhook's secret nothing has to reach this machine: what
-happens at GitHub is then found within a minute.
+Changes arrive as pull requests: at the embedded forge or, with --github, in your
+repository on GitHub, with a GitHub App or a token. Secrets are read from files,
+which others on the machine must not be able to read. Without a webhook secret,
+GitHub needs no access to this machine: hubship then finds changes within a
+minute.
 
-The dashboard lets in who may read the repository. With the embedded forge
-people sign in with their account there. With GitHub give the client ID and a
-client secret, of the GitHub App or of an OAuth App, whose callback URL is
-/signin/callback below the address that people reach hubship at; without them
-the pages stay closed. The command line on this machine needs no session.`,
+People who may read the repository can open the dashboard. With the embedded
+forge they sign in with their account there. With GitHub, give the client ID and a
+client secret of the GitHub App, or of an OAuth App, whose callback URL is
+/signin/callback below the address where people reach hubship; without them the
+pages stay closed. The command line on this machine needs no session.`,
 		Example: `  hubship up
   hubship up --port 9090
   hubship --data /srv/hubship-b up --name b --port 8090 --bridge hubshipb0 \
@@ -105,22 +104,22 @@ the pages stay closed. The command line on this machine needs no session.`,
 	f.BoolVar(&opts.follow, "follow", true, "follow the first runs until the hubs answer")
 	f.DurationVar(&opts.timeout, "timeout", 40*time.Minute, "give up waiting for the hubs after this long")
 	f.StringVar(&given.name, "name", def.Name, "name of the installation on this machine")
-	f.IntVar(&given.port, "port", def.Port, "HTTP port on the loopback")
+	f.IntVar(&given.port, "port", def.Port, "HTTP port on the loopback interface")
 	f.StringVar(&given.bridge, "bridge", def.Node.Bridge, "network interface of the embedded node")
 	f.StringVar(&given.podCIDR, "pod-cidr", def.Node.PodCIDR, "address range of pods")
 	f.StringVar(&given.serviceCIDR, "service-cidr", def.Node.ServiceCIDR, "address range of Services")
-	f.IntVar(&given.portBase, "port-base", def.Node.PortBase, "first of the embedded node's ports on the loopback")
+	f.IntVar(&given.portBase, "port-base", def.Node.PortBase, "first of the embedded node's ports on the loopback interface")
 	f.StringVar(&given.kubeconfig, "kubeconfig", "", "kubeconfig of an existing cluster")
 	f.StringVar(&given.context, "context", "", "context in that kubeconfig")
-	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, maybe with a path")
+	f.StringVar(&given.registry, "registry", "", "registry of the existing cluster: host:port, optionally with a path")
 	f.StringVar(&given.buildkit, "buildkit", "", "BuildKit to build with: unix:///path or tcp://host:port")
-	f.BoolVar(&opts.allowExec, "allow-exec", false, "the kubeconfig may have a program run for its credentials, as hubship")
-	f.StringVar(&given.processBranch, "process-branch", "", "branch whose tip says what the process is (default: the default branch of the repository)")
+	f.BoolVar(&opts.allowExec, "allow-exec", false, "let the kubeconfig run a program to get credentials, with hubship's permissions")
+	f.StringVar(&given.processBranch, "process-branch", "", "branch whose tip defines the process (default: the repository's default branch)")
 	given.backend.flags(cmd)
-	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for the links in what is reported: https://HOST/")
-	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "address, range or host, maybe with a port, that may be reached for what changes and contributors name, though it is private; more than once or with commas, '' for none")
-	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; down --purge takes them out again")
-	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship, such as 10.0.0.0/8, whose X-Forwarded headers count")
+	f.StringVar(&given.publicURL, "public-url", "", "where people reach the dashboard through a reverse proxy, for links in statuses and comments: https://HOST/")
+	f.StringSliceVar(&given.allowOutbound, "allow-outbound", nil, "private address, range or host, optionally with a port, that changes and contributors may make the server contact; repeated or separated by commas, '' for none")
+	f.BoolVar(&given.hosts, "hosts", false, "write the hubs' names below .localhost to "+install.HostsFile+", for programs other than browsers and curl; down --purge removes them")
+	f.StringSliceVar(&given.trustedProxies, "trusted-proxy", nil, "addresses of the reverse proxies in front of hubship whose X-Forwarded headers count, such as 10.0.0.0/8")
 	given.github.flags(cmd)
 	for _, file := range append([]string{"kubeconfig", "github-oauth-client-secret-file", "github-token-file", "github-app-key-file", "github-webhook-secret-file"}, backendFlags...) {
 		_ = cmd.MarkFlagFilename(file)
@@ -130,14 +129,14 @@ the pages stay closed. The command line on this machine needs no session.`,
 
 func (g *upGitHub) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&g.repository, "github", "", "repository at GitHub that carries the process, OWNER/NAME, in place of the embedded forge")
-	f.StringVar(&g.url, "github-url", "", "base of the API of a GitHub Enterprise: https://HOST/api/v3/ (default: github.com)")
-	f.StringVar(&g.tokenFile, "github-token-file", "", "file with a token of the account that hubship has at GitHub")
-	f.StringVar(&g.appID, "github-app-id", "", "App ID or client ID of the GitHub App that hubship is, in place of a token")
-	f.StringVar(&g.appKeyFile, "github-app-key-file", "", "file with the private key of that App, PEM")
+	f.StringVar(&g.repository, "github", "", "deployment repository on GitHub, OWNER/NAME, instead of the embedded forge")
+	f.StringVar(&g.url, "github-url", "", "base URL of a GitHub Enterprise Server's API: https://HOST/api/v3/ (default: github.com)")
+	f.StringVar(&g.tokenFile, "github-token-file", "", "file with a token of hubship's account on GitHub")
+	f.StringVar(&g.appID, "github-app-id", "", "App ID or client ID of hubship's GitHub App, instead of a token")
+	f.StringVar(&g.appKeyFile, "github-app-key-file", "", "file with the App's private key, PEM")
 	f.StringVar(&g.webhookSecretFile, "github-webhook-secret-file", "", "file with the secret that GitHub signs deliveries to /hooks/github with")
-	f.StringVar(&g.oauthClientID, "github-oauth-client-id", "", "client ID of the GitHub App, or of an OAuth App, that people sign in with")
-	f.StringVar(&g.oauthClientSecretFile, "github-oauth-client-secret-file", "", "file with a client secret of it")
+	f.StringVar(&g.oauthClientID, "github-oauth-client-id", "", "client ID of the GitHub App or OAuth App that people sign in with")
+	f.StringVar(&g.oauthClientSecretFile, "github-oauth-client-secret-file", "", "file with a client secret of that App")
 }
 
 // settings merges what was given with what an earlier `up` stored. old is nil
@@ -185,12 +184,12 @@ func (a *command) settings(cmd *cobra.Command, given upFlags) (now install.Setti
 	}
 	if now.Cluster != nil {
 		if err := now.Cluster.CheckFiles(); err != nil {
-			return now, nil, model.Usage(err, "name files that exist, and that their owner alone can read: mode 0600")
+			return now, nil, model.Usage(err, "name files that exist and that only their owner can read: mode 0600")
 		}
 	}
 	if now.GitHub != nil {
 		if err := now.GitHub.Check(); err != nil {
-			return now, nil, model.Usage(err, "write the secret to a file that its owner alone can read: mode 0600")
+			return now, nil, model.Usage(err, "write the secret to a file that only its owner can read: mode 0600")
 		}
 	}
 	return now, old, nil
@@ -269,7 +268,7 @@ func (g upGitHub) apply(changed func(string) bool, s *install.Settings) error {
 	}
 	if s.GitHub == nil {
 		if !changed("github") {
-			return model.Usage(errors.New("options of GitHub were given without --github"), "name the repository: --github OWNER/NAME")
+			return model.Usage(errors.New("GitHub options were given without --github"), "name the repository: --github OWNER/NAME")
 		}
 		s.GitHub = &install.GitHub{}
 	}
@@ -340,7 +339,7 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 		return err
 	}
 	if err := os.MkdirAll(install.At(a.data).Logs, 0o700); err != nil {
-		return fmt.Errorf("create the folder of logs: %w", err)
+		return fmt.Errorf("create the folder for logs: %w", err)
 	}
 	if launcher != nil {
 		if err := a.upNode(ctx, launcher); err != nil {
@@ -377,7 +376,7 @@ func (a *command) upNode(ctx context.Context, l *node.Launcher) error {
 		_, err := l.Wait(ctx, nil, a.showSteps())
 		return err
 	case err == nil:
-		phase := a.term.Phase("end the embedded node that is " + now.Phase)
+		phase := a.term.Phase("stop the embedded node, which is " + now.Phase)
 		if err := l.Stop(ctx, func(node.Status) {}); err != nil {
 			phase.Fail("")
 			return err

@@ -19,10 +19,10 @@ var backendFlags = []string{"registry-credentials", "buildkit-ca", "buildkit-cer
 
 func (b *upBackend) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&b.registryCredentials, "registry-credentials", "", "docker configuration file with what the registry wants (default: that of hubship's user)")
-	f.StringVar(&b.buildkitCA, "buildkit-ca", "", "file with the authority of BuildKit's certificate, PEM; for tcp://")
+	f.StringVar(&b.registryCredentials, "registry-credentials", "", "Docker configuration file with the registry's credentials (default: that of hubship's user)")
+	f.StringVar(&b.buildkitCA, "buildkit-ca", "", "file with the CA of BuildKit's certificate, PEM; for tcp://")
 	f.StringVar(&b.buildkitCert, "buildkit-cert", "", "file with hubship's certificate for BuildKit, PEM; for tcp://")
-	f.StringVar(&b.buildkitKey, "buildkit-key", "", "file with the private key of that certificate, PEM; for tcp://")
+	f.StringVar(&b.buildkitKey, "buildkit-key", "", "file with that certificate's private key, PEM; for tcp://")
 }
 
 func (b upBackend) apply(changed func(string) bool, to *install.Cluster) error {

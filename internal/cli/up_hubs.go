@@ -36,10 +36,10 @@ func (a *command) waitForHubs(ctx context.Context, s install.Settings) error {
 			w.fail()
 			why := "stopped waiting for the hubs"
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				why = "the hubs do not all answer in time (--timeout)"
+				why = "not all hubs answered in time (--timeout)"
 			}
 			return model.WithHint(errors.New(why+w.lastSeen),
-				"it goes on in the background; see `hubship status` and `hubship history`, or run `hubship up` again")
+				"the runs continue in the background; see `hubship status` and `hubship history`, or run `hubship up` again")
 		case <-tick.C:
 		}
 	}
@@ -126,7 +126,7 @@ func (w *hubWait) gaveUp(ctx context.Context, env model.EnvironmentStatus, r mod
 		}
 	}
 	return model.WithHint(fmt.Errorf("%s does not come up: %s", r.Observed.Target, why),
-		fmt.Sprintf("the whole log: `hubship logs %s`; after a repair: `hubship deploy --env %s --force`", runs[0].ID, env.Name))
+		fmt.Sprintf("the whole log: `hubship logs %s`; once it is fixed: `hubship deploy --env %s --force`", runs[0].ID, env.Name))
 }
 
 // follow shows a run's log in the background until it ends.
@@ -136,7 +136,7 @@ func (w *hubWait) follow(ctx context.Context, run model.Run) {
 	}
 	w.followed[run.ID] = true
 	w.command.term.Note("environment %s: run %s, %s of %s %q", run.Environment, run.ID, run.Kind, short(run.Commit), run.Subject)
-	phase := w.command.term.PhaseSince("run of "+run.Environment, run.Started)
+	phase := w.command.term.PhaseSince("run for "+run.Environment, run.Started)
 	go func() {
 		end, err := w.command.server().Follow(ctx, run.ID, func(l model.Line) error {
 			text := l.Text
@@ -158,6 +158,8 @@ func (w *hubWait) follow(ctx context.Context, run model.Run) {
 			phase.Fail(err.Error())
 		case end.State == model.FailedRun:
 			phase.Fail(end.Reason)
+		case end.State == model.Done:
+			phase.Done("")
 		default:
 			phase.Done(string(end.State))
 		}

@@ -27,11 +27,11 @@ const (
 func (a *command) preflight(ctx context.Context, s install.Settings, launcher *node.Launcher) error {
 	if runtime.GOOS != "linux" {
 		return model.WithHint(fmt.Errorf("hubship up needs Linux; this is %s", runtime.GOOS),
-			"run it on a Linux machine (Debian 12 is what it is tested on), or in a virtual machine")
+			"run it on a Linux machine (it is tested on Debian 12), or in a virtual machine")
 	}
 	var wrong []error
 	if os.Geteuid() != 0 && launcher != nil {
-		wrong = append(wrong, errors.New("not root: the embedded node mounts, makes network interfaces and runs containers; use `sudo`, or an existing cluster (--kubeconfig)"))
+		wrong = append(wrong, errors.New("not root: the embedded node mounts file systems, creates network interfaces and runs containers; use `sudo`, or an existing cluster (--kubeconfig)"))
 	}
 	if err := a.portFree(s.Port); err != nil {
 		wrong = append(wrong, err)
@@ -51,7 +51,7 @@ func (a *command) preflight(ctx context.Context, s install.Settings, launcher *n
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return model.WithHint(fmt.Errorf("this machine is not ready for hubship; nothing was changed:\n%w", err),
-			"put right what is listed and run `hubship up` again")
+			"fix what is listed and run `hubship up` again")
 	}
 	return nil
 }
@@ -78,5 +78,5 @@ func (a *command) portFree(port int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("port %d is taken: end what listens there (`ss -ltnp 'sport = :%d'` shows it), or choose another with --port", port, port)
+	return fmt.Errorf("port %d is taken: stop what listens there (`ss -ltnp 'sport = :%d'` shows it), or choose another with --port", port, port)
 }

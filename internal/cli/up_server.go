@@ -23,16 +23,16 @@ func (a *command) upServer(ctx context.Context, restart bool) error {
 		why := ""
 		switch health, err := a.server().Health(ctx); {
 		case restart:
-			why = "its settings change"
+			why = "its settings changed"
 		case err != nil:
 			why = "it does not answer"
 		case health.Version != Version || !sameProgram(rec.PID):
-			why = fmt.Sprintf("it is of version %s, this is %s", health.Version, Version)
+			why = fmt.Sprintf("it has version %s, this is %s", health.Version, Version)
 		default:
-			phase.Done("was ready")
+			phase.Done("already running")
 			return nil
 		}
-		phase.Detail("starts anew: %s", why)
+		phase.Detail("restarting: %s", why)
 		if err := rec.Stop(ctx, 30*time.Second); err != nil {
 			phase.Fail("")
 			return fmt.Errorf("stop hubship's server: %w", err)
@@ -53,7 +53,7 @@ func (a *command) upServer(ctx context.Context, restart bool) error {
 	})
 	if err != nil {
 		phase.Fail("")
-		return model.WithHint(err, "the whole log is "+paths.ServerLog)
+		return model.WithHint(err, "the whole log is in "+paths.ServerLog)
 	}
 	phase.Done("")
 	return nil

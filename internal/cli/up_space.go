@@ -14,10 +14,10 @@ import (
 func space(data string) []error {
 	var wrong []error
 	if free, at, err := freeDisk(data); err == nil && free < needDisk {
-		wrong = append(wrong, fmt.Errorf("%s has %s of free disk, 10 GiB are needed: make room, or put --data on another disk", at, gibi(free)))
+		wrong = append(wrong, fmt.Errorf("%s has %s of free disk space, but 10 GiB are needed: free some, or put --data on another disk", at, gibi(free)))
 	}
 	if free, err := freeMemory("/proc/meminfo"); err == nil && free < needMemory {
-		wrong = append(wrong, fmt.Errorf("%s of memory are available, 4 GiB are needed: end other programs or use a larger machine", gibi(free)))
+		wrong = append(wrong, fmt.Errorf("%s of memory are available, but 4 GiB are needed: stop other programs or use a larger machine", gibi(free)))
 	}
 	return wrong
 }

@@ -15,7 +15,7 @@ func (a *command) showSteps() func(node.Status) {
 	first := true
 	return func(s node.Status) {
 		if first && s.Ready {
-			a.term.Phase("embedded node").Done("was ready, Kubernetes " + s.Version)
+			a.term.Phase("embedded node").Done("already running, Kubernetes " + s.Version)
 			first = false
 			return
 		}

@@ -111,7 +111,7 @@ func signInWith(s install.Settings) string {
 	case s.GitHub == nil:
 		return "an account of the forge"
 	case s.GitHub.OAuth != nil:
-		return "an account of GitHub"
+		return "a GitHub account"
 	}
 	return ""
 }
@@ -122,7 +122,7 @@ func (a *command) printSummary(res upResult, password, ofForge string) {
 	row("dashboard", res.Dashboard)
 	switch {
 	case res.SignIn == "":
-		row("", "nobody can sign in yet: give "+program()+" up --github-oauth-client-id and --github-oauth-client-secret-file")
+		row("", "nobody can sign in yet: pass --github-oauth-client-id and --github-oauth-client-secret-file to "+program()+" up")
 	default:
 		row("", "sign in with "+res.SignIn)
 	}
@@ -131,7 +131,7 @@ func (a *command) printSummary(res upResult, password, ofForge string) {
 		row("hub "+h.Hub+" "+h.Environment, h.URL)
 	}
 	if local := func(h upHub) bool { return strings.Contains(h.URL, ".localhost") }; !res.Hosts && slices.ContainsFunc(res.Hubs, local) {
-		row("", "browsers and curl find these names; for other programs: "+program()+" up --hosts"+a.dataFlag())
+		row("", "browsers and curl resolve these names; for other programs: "+program()+" up --hosts"+a.dataFlag())
 	}
 	login := func(to, user, password, flag string) {
 		switch {
@@ -145,11 +145,11 @@ func (a *command) printSummary(res upResult, password, ofForge string) {
 	login("the hubs", res.User, password, "--show-password")
 	login("the forge", res.ForgeUser, ofForge, "--show-forge-password")
 	if res.ForgePasswordNew {
-		row("", "the forge had the hubs' password until now, which everybody on a hub knows")
+		row("", "this password is new: until now the forge had the hubs' password, which everybody on a hub knows")
 	}
 	row("clone", "git clone "+res.Repository)
 	if res.TokenFile != "" {
-		row("", "with the token of an account as the password: "+program()+" account token LOGIN"+a.dataFlag())
+		row("", "with an account's token as the password: "+program()+" account token LOGIN"+a.dataFlag())
 		row("more accounts", program()+" account add LOGIN"+a.dataFlag())
 	}
 	for _, h := range res.Halted {

@@ -11,10 +11,10 @@ func (a *command) verifyCommand() *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "verify --env ENVIRONMENT [--hub HUB]...",
-		Short: "Test what runs in an environment as a user would",
-		Long: `Verify logs in to each hub of an environment as a user of its own, starts a
-server and a kernel, imports packages and cleans up. It changes no release
-and makes no evidence: only a deploy, which applies what it tests, does.`,
+		Short: "Test an environment the way a user would",
+		Long: `Verify logs in to each hub of an environment as hubship's own user, starts a
+server and a kernel, imports packages and cleans up. It changes no release and
+produces no evidence: only a deploy, which applies what it tests, does.`,
 		Example: `  hubship verify --env staging
   hubship verify --env prod --hub datahub --package numpy`,
 		Args: args(cobra.NoArgs),
@@ -31,7 +31,7 @@ and makes no evidence: only a deploy, which applies what it tests, does.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment to verify")
 	a.hubsFlag(cmd, &req.Hubs)
-	cmd.Flags().StringArrayVar(&req.Packages, "package", nil, "import this package instead of those of the repository; may be given again")
+	cmd.Flags().StringArrayVar(&req.Packages, "package", nil, "import this package instead of the repository's; can be repeated")
 	detachFlag(cmd, &detach)
 	return cmd
 }

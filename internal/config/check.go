@@ -52,7 +52,7 @@ func (c *checker) environments() {
 	for _, name := range names {
 		e := c.environment(name)
 		if other, ok := branches[e.Branch]; ok {
-			c.problem("environments."+name+".branch", "give each environment a branch of its own", "branch %q drives %s already", e.Branch, other)
+			c.problem("environments."+name+".branch", "give each environment its own branch", "branch %q already drives %s", e.Branch, other)
 		}
 		branches[e.Branch] = name
 		all = append(all, e)
@@ -101,7 +101,7 @@ func (c *checker) environment(name string) model.Environment {
 	if e.After != "" {
 		if _, ok := c.f.Environments[e.After]; !ok || e.After == name {
 			others := slices.DeleteFunc(sortedKeys(c.f.Environments), func(n string) bool { return n == name })
-			c.problem(field+".after", didYouMean(e.After, others), "%q is no other environment, expected %s", e.After, oneOf(others))
+			c.problem(field+".after", didYouMean(e.After, others), "%q is not another environment, expected %s", e.After, oneOf(others))
 			e.After = ""
 		}
 	}
@@ -112,7 +112,7 @@ func (c *checker) environment(name string) model.Environment {
 	}
 	// Whatever the hub: a hub's own name is judged where hubs are.
 	if ns := model.Expand(e.Namespace, "x", name); c.given(field+".namespace") && reservedNamespace(ns) {
-		c.problem(field+".namespace", reservedHint, "the namespace %q is not one for hubs", e.Namespace)
+		c.problem(field+".namespace", reservedHint, "the namespace %q is not allowed for hubs", e.Namespace)
 	}
 	return e
 }
@@ -134,7 +134,7 @@ func (c *checker) promotionOrder(all []model.Environment) []model.Environment {
 		}
 		for _, e := range all {
 			if !placed[e.Name] {
-				c.problem("environments."+e.Name+".after", "remove one `after`", "the environments come after each other in a circle")
+				c.problem("environments."+e.Name+".after", "remove one `after`", "the environments come after each other in a cycle")
 			}
 		}
 		return ordered
@@ -269,7 +269,7 @@ func (c *checker) findHubs(pattern string) {
 			continue
 		}
 		if p := labelProblem(name, maxLabel); p != "" {
-			c.problem("hubs.path", "rename the folder, or add it to hubs.exclude", "the folder %s is no hub: its name %s", dir, p)
+			c.problem("hubs.path", "rename the folder, or add it to hubs.exclude", "the folder %s cannot be a hub: its name %s", dir, p)
 			continue
 		}
 		if other, ok := byName[name]; ok {

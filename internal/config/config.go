@@ -77,7 +77,7 @@ func layout(tree fs.FS) (reader, error) {
 		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
 			return reader{readHubploy, hubployProcess}, nil
 		}
-		return reader{}, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "make one with `hubship init`, or commit it to the branch")
+		return reader{}, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "create one with `hubship init`, or commit it to the branch")
 	default:
 		return reader{}, fmt.Errorf("look for %s: %w", FileName, err)
 	}
@@ -126,7 +126,7 @@ func ReadProcess(tree fs.FS, commit string) (model.Process, error) {
 }
 
 // correct is what to do about problems of hubship.yaml.
-const correct = "correct the lines named; `hubship schema` prints the format for editors"
+const correct = "fix these lines; `hubship schema` prints the format for editors"
 
 // open decodes hubship.yaml, and keeps what is wrong with the parts of it that
 // count.

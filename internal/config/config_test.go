@@ -155,14 +155,14 @@ func TestProblems(t *testing.T) {
 	}{
 		"unknown key":             {"  chart: hub\n", "  chart: hub\n  vlaues: []\n", `hubship.yaml:5:3: hubs.vlaues: unknown key, expected chart, charts, exclude, optional, path, secrets or values (did you mean "values"?)`},
 		"unknown key far off":     {"version: 1\n", "version: 1\nzzz: 1\n", "hubship.yaml:2:1: zzz: unknown key, expected checks, environments, hubs, images, revert, review, verify or version"},
-		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a text, found 12 (put quotes around it)"},
-		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the text "one"`},
-		"list for text":           {"path: deployments/*", "path: [deployments/*]", "hubship.yaml:3:9: hubs.path: expected a text, found a list"},
-		"text for list":           {"secrets: [\"secrets/{env}.yaml\"]", "secrets: secrets/x.yaml", "hubship.yaml:6:12: hubs.secrets: expected a list, found the text"},
-		"brace without quotes":    {"\"secrets/{env}.yaml\"", "{env}", "hubship.yaml:6:13: hubs.secrets[0]: expected a text, found a mapping (put quotes around a value that starts with a brace)"},
-		"nothing":                 {"chart: hub", "chart:", "hubship.yaml:4:9: hubs.chart: expected a text, found nothing"},
-		"duplicate key":           {"  chart: hub\n", "  chart: hub\n  chart: hub\n", "hubship.yaml:5:3: hubs.chart: the key is there twice, first in line 4 (remove one of them)"},
-		"duplicate environment":   {"  prod: {", "  staging: {cluster: local}\n  prod: {", "hubship.yaml:9:3: environments.staging: the key is there twice, first in line 8"},
+		"wrong type number":       {"chart: hub", "chart: 12", "hubship.yaml:4:10: hubs.chart: expected a string, found 12 (put quotes around it)"},
+		"wrong type text":         {"version: 1", "version: one", `hubship.yaml:1:10: version: expected a whole number, found the string "one"`},
+		"list for text":           {"path: deployments/*", "path: [deployments/*]", "hubship.yaml:3:9: hubs.path: expected a string, found a list"},
+		"text for list":           {"secrets: [\"secrets/{env}.yaml\"]", "secrets: secrets/x.yaml", "hubship.yaml:6:12: hubs.secrets: expected a list, found the string"},
+		"brace without quotes":    {"\"secrets/{env}.yaml\"", "{env}", "hubship.yaml:6:13: hubs.secrets[0]: expected a string, found a mapping (put quotes around a value that starts with a brace)"},
+		"nothing":                 {"chart: hub", "chart:", "hubship.yaml:4:9: hubs.chart: expected a string, found nothing"},
+		"duplicate key":           {"  chart: hub\n", "  chart: hub\n  chart: hub\n", "hubship.yaml:5:3: hubs.chart: duplicate key, first in line 4 (remove one of them)"},
+		"duplicate environment":   {"  prod: {", "  staging: {cluster: local}\n  prod: {", "hubship.yaml:9:3: environments.staging: duplicate key, first in line 8"},
 		"key is a number":         {"  prod: {", "  7: {cluster: local}\n  prod: {", "hubship.yaml:9:3: environments: expected a name in front of the colon, found 7"},
 		"merge key":               {"staging: {", "staging: {<<: {}, ", "hubship.yaml:8:13: environments.staging: expected a name in front of the colon, found <<"},
 		"required":                {"  chart: hub\n", "", "hubship.yaml:3:3: hubs.chart: missing, but required"},
@@ -187,15 +187,15 @@ func TestProblems(t *testing.T) {
 		"no hub":                  {"path: deployments/*", "path: deploy/*", `hubship.yaml:3:9: hubs.path: no folder matches "deploy/*"`},
 		"bad pattern":             {"path: deployments/*", "path: deployments/[", "is not a pattern of folders"},
 		"no name of a cluster":    {"prod: {cluster: local", "prod: {cluster: 'a b'", `hubship.yaml:9:19: environments.prod.cluster: the name "a b" is not the name of a cluster`},
-		"bool":                    {"  chart: hub\n", "  chart: hub\n  optional: yes please\n", `hubship.yaml:5:13: hubs.optional: expected true or false, found the text "yes please"`},
-		"text for mapping":        {"staging: {cluster: local}", "staging: local", `hubship.yaml:8:12: environments.staging: expected a mapping, found the text "local"`},
-		"namespace of Kubernetes": {"staging: {cluster: local}", "staging: {cluster: local, namespace: 'kube-{hub}'}", `hubship.yaml:8:40: environments.staging.namespace: the namespace "kube-{hub}" is not one for hubs`},
-		"namespace of everybody":  {"staging: {cluster: local}", "staging: {cluster: local, namespace: default}", `environments.staging.namespace: the namespace "default" is not one for hubs`},
-		"clusters":                {"version: 1", "version: 1\nclusters: {campus: {kubeconfig: /etc/campus, context: c1}, local: {embedded: true}, odd: {kubeconfig: '; rm', context: -x}}", "hubship.yaml:2:1: clusters: how clusters are reached is the installation's to say, not the repository's (remove the section, and run on the server: `hubship cluster add campus --kubeconfig /etc/campus --context c1`, `hubship cluster add odd --kubeconfig FILE --context CONTEXT`)"},
-		"registry":                {"version: 1", "version: 1\nregistry: r.example.org", "hubship.yaml:2:1: registry: where images are pushed to is the installation's to say"},
-		"unknown after":           {"after: staging", "after: stagin", `hubship.yaml:9:33: environments.prod.after: "stagin" is no other environment, expected staging (did you mean "staging"?)`},
-		"after itself":            {"after: staging", "after: prod", `environments.prod.after: "prod" is no other environment`},
-		"same branch":             {"after: staging", "branch: staging", `hubship.yaml:9:34: environments.prod.branch: branch "staging" drives staging already`},
+		"bool":                    {"  chart: hub\n", "  chart: hub\n  optional: yes please\n", `hubship.yaml:5:13: hubs.optional: expected true or false, found the string "yes please"`},
+		"text for mapping":        {"staging: {cluster: local}", "staging: local", `hubship.yaml:8:12: environments.staging: expected a mapping, found the string "local"`},
+		"namespace of Kubernetes": {"staging: {cluster: local}", "staging: {cluster: local, namespace: 'kube-{hub}'}", `hubship.yaml:8:40: environments.staging.namespace: the namespace "kube-{hub}" is not allowed for hubs`},
+		"namespace of everybody":  {"staging: {cluster: local}", "staging: {cluster: local, namespace: default}", `environments.staging.namespace: the namespace "default" is not allowed for hubs`},
+		"clusters":                {"version: 1", "version: 1\nclusters: {campus: {kubeconfig: /etc/campus, context: c1}, local: {embedded: true}, odd: {kubeconfig: '; rm', context: -x}}", "hubship.yaml:2:1: clusters: the installation, not the repository, says how clusters are reached (remove the section, and run on the server: `hubship cluster add campus --kubeconfig /etc/campus --context c1`, `hubship cluster add odd --kubeconfig FILE --context CONTEXT`)"},
+		"registry":                {"version: 1", "version: 1\nregistry: r.example.org", "hubship.yaml:2:1: registry: the installation, not the repository, says where images are pushed"},
+		"unknown after":           {"after: staging", "after: stagin", `hubship.yaml:9:33: environments.prod.after: "stagin" is not another environment, expected staging (did you mean "staging"?)`},
+		"after itself":            {"after: staging", "after: prod", `environments.prod.after: "prod" is not another environment`},
+		"same branch":             {"after: staging", "branch: staging", `hubship.yaml:9:34: environments.prod.branch: branch "staging" already drives staging`},
 		"bad branch":              {"after: staging", "branch: --all", `"--all" is not a branch name`},
 		"bad environment name":    {"  staging: {cluster: local}", "  Staging_: {cluster: local}\n  staging: {cluster: local}", "hubship.yaml:8:3: environments.Staging_: the name is not a DNS label"},
 		"shared namespace":        {"prod: {", "prod: {namespace: '{hub}-staging', ", "hubship.yaml:9:21: environments.prod.namespace: data8@staging and data8@prod would share the namespace data8-staging"},
@@ -210,7 +210,7 @@ func TestProblems(t *testing.T) {
 		"hub in shared image":     {"version: 1", "version: 1\nimages: {user: {context: images/base, values: a, repository: '{hub}/x'}}", "images.user.repository: unknown placeholder {hub}, expected none, because the context has no {hub}"},
 		"bad values path":         {"version: 1", "version: 1\nimages: {user: {context: images/base, values: 'a..b'}}", `images.user.values: "a..b" is not a dotted path in the values`},
 		"bad repository":          {"version: 1", "version: 1\nimages: {user: {context: images/base, values: a, repository: Big}}", `images.user.repository: "Big" is not a repository name`},
-		"two images, one value":   {"version: 1", "version: 1\nimages: {a: {context: images/base, values: x}, b: {context: images/base, values: x}}", "hubship.yaml:2:82: images.b.values: image a sets x already"},
+		"two images, one value":   {"version: 1", "version: 1\nimages: {a: {context: images/base, values: x}, b: {context: images/base, values: x}}", "hubship.yaml:2:82: images.b.values: image a already sets x"},
 		"star without quotes":     {"path: deployments/*", "path: */*", "did not find expected alphabetic or numeric character (put quotes around a value that starts with '*' or '&')"},
 		"two documents":           {"version: 1\n", "version: 1\n---\nversion: 1\n", "hubship.yaml:"},
 		"empty":                   {minimal, "# nothing\n", "hubship.yaml: the file is empty"},
@@ -236,7 +236,7 @@ func TestProblems(t *testing.T) {
 func TestCircle(t *testing.T) {
 	_, err := load(t, strings.Replace(minimal, "staging: {cluster: local}", "staging: {cluster: local, after: prod}", 1))
 	var e *Error
-	if !errors.As(err, &e) || len(e.Problems) != 2 || !strings.Contains(e.Problems[0].Message, "circle") {
+	if !errors.As(err, &e) || len(e.Problems) != 2 || !strings.Contains(e.Problems[0].Message, "cycle") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -250,11 +250,11 @@ environments:
 `)
 	want := `hubship.yaml:1:10: version: expected 1, found 3 (a newer hubship may know it)
 hubship.yaml:2:36: hubs.chart: there is no file chart/Chart.yaml (name the folder of a Helm chart)
-hubship.yaml:2:52: hubs.values[0]: hub data8 has no file deployments/data8/config/x.yaml (commit the file, even if it is empty, or take it off the list)
-hubship.yaml:2:52: hubs.values[0]: hub datahub has no file deployments/datahub/config/x.yaml (commit the file, even if it is empty, or take it off the list)
+hubship.yaml:2:52: hubs.values[0]: hub data8 has no file deployments/data8/config/x.yaml (commit the file, even if it is empty, or remove it from the list)
+hubship.yaml:2:52: hubs.values[0]: hub datahub has no file deployments/datahub/config/x.yaml (commit the file, even if it is empty, or remove it from the list)
 hubship.yaml:2:68: hubs.other: unknown key, expected chart, charts, exclude, optional, path, secrets or values
 hubship.yaml:4:22: environments.staging.cluster: the name "-lokal" is not the name of a cluster: expected letters, digits, '-', '_' and '.', with a letter or digit at both ends (` + "`hubship cluster list`" + ` shows the clusters of the installation)
-hubship.yaml:4:38: environments.staging.branch: expected a text, found 5 (put quotes around it)`
+hubship.yaml:4:38: environments.staging.branch: expected a string, found 5 (put quotes around it)`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
@@ -269,7 +269,7 @@ func TestHubNames(t *testing.T) {
 	_, err := Load(files, "")
 	for _, want := range []string{
 		`hubship.yaml:3:9: hubs.path: the folders deployments/datahub and other/datahub are both hub "datahub" (rename one of them)`,
-		"hubship.yaml:3:9: hubs.path: the folder deployments/Data_100 is no hub: its name is not a DNS label",
+		"hubship.yaml:3:9: hubs.path: the folder deployments/Data_100 cannot be a hub: its name is not a DNS label",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error\n%v\nwant\n%s", err, want)
@@ -338,7 +338,7 @@ environments:
 	} {
 		files[name] = &fstest.MapFile{}
 	}
-	if _, err := ReadProposal(files, ""); err == nil || !strings.Contains(err.Error(), "Bad_Name is no hub") || !strings.Contains(err.Error(), "or add it to hubs.exclude") {
+	if _, err := ReadProposal(files, ""); err == nil || !strings.Contains(err.Error(), "Bad_Name cannot be a hub") || !strings.Contains(err.Error(), "or add it to hubs.exclude") {
 		t.Errorf("error %v", err)
 	}
 	delete(files, "config/Bad_Name/x")
@@ -418,7 +418,7 @@ func TestHubAlone(t *testing.T) {
 	}
 	for hub, want := range map[string]string{
 		"datahub": "",
-		"data8":   "hubship.yaml:5:32: hubs.values[1]: data8@prod has no file deployments/data8/config/prod.yaml (commit the file, even if it is empty, or take it off the list)",
+		"data8":   "hubship.yaml:5:32: hubs.values[1]: data8@prod has no file deployments/data8/config/prod.yaml (commit the file, even if it is empty, or remove it from the list)",
 		"new":     "images.user.context: there is no folder deployments/new/image",
 	} {
 		h, ok := c.Fleet.Hub(hub)

@@ -157,7 +157,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 // shell decodes a command that is one text.
 func (d *decoder) shell(n *yaml.Node, v reflect.Value, field string) {
 	if n.ShortTag() != "!!str" {
-		d.wrongType(n, field, "a text or a list")
+		d.wrongType(n, field, "a string or a list")
 		return
 	}
 	v.Set(reflect.ValueOf(command{"sh", "-c", n.Value}))
@@ -171,7 +171,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, field string) {
 	switch v.Kind() {
 	case reflect.String:
 		if tag != "!!str" {
-			d.wrongType(n, field, "a text")
+			d.wrongType(n, field, "a string")
 			return
 		}
 		v.SetString(n.Value)
@@ -198,7 +198,7 @@ func (d *decoder) wrongType(n *yaml.Node, field, expected string) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		found = "a mapping"
-		if strings.HasPrefix(expected, "a text") && n.Style&yaml.FlowStyle != 0 {
+		if strings.HasPrefix(expected, "a string") && n.Style&yaml.FlowStyle != 0 {
 			hint = "put quotes around a value that starts with a brace"
 		}
 	case yaml.SequenceNode:
@@ -208,10 +208,10 @@ func (d *decoder) wrongType(n *yaml.Node, field, expected string) {
 		case "!!null":
 			found = "nothing"
 		case "!!str":
-			found = "the text " + strconv.Quote(shorten(n.Value))
+			found = "the string " + strconv.Quote(shorten(n.Value))
 		default:
 			found = shorten(n.Value)
-			if expected == "a text" {
+			if expected == "a string" {
 				hint = "put quotes around it"
 			}
 		}
@@ -246,7 +246,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 		name := key.Value
 		sub := join(field, name)
 		if first, ok := seen[name]; ok {
-			d.problem(key, sub, fmt.Sprintf("the key is there twice, first in line %d", first), "remove one of them")
+			d.problem(key, sub, fmt.Sprintf("duplicate key, first in line %d", first), "remove one of them")
 			continue
 		}
 		seen[name] = key.Line

@@ -12,35 +12,35 @@ const Version = 1
 
 type file struct {
 	Version      int                    `json:"version" jsonschema:"enum=1" jsonschema_description:"Version of this format."`
-	Hubs         hubs                   `json:"hubs" jsonschema_description:"Where the hubs are and what their releases are made of."`
+	Hubs         hubs                   `json:"hubs" jsonschema_description:"Where the hubs are, and what their releases are made of."`
 	Images       map[string]image       `json:"images,omitempty" jsonschema_description:"Images built from this repository, by name."`
 	Environments map[string]environment `json:"environments" jsonschema_description:"Stages that a change passes through, by name."`
-	Checks       []check                `json:"checks,omitempty" jsonschema_description:"The repository's own tests, run on the merge result of each pull request: in a sandbox, without credentials. The same content is tested once."`
+	Checks       []check                `json:"checks,omitempty" jsonschema_description:"The repository's own tests, run on the result of merging each pull request, in a sandbox, without credentials. The same content is tested only once."`
 	Review       review                 `json:"review,omitempty" jsonschema_description:"What a pull request needs besides green checks."`
-	Revert       string                 `json:"revert,omitempty" jsonschema:"enum=propose,enum=auto" jsonschema_description:"What happens to a change that fails in the first environment. propose: a pull request takes it back, and a person merges that. auto: that pull request is merged by itself once its checks have passed. Default: propose."`
+	Revert       string                 `json:"revert,omitempty" jsonschema:"enum=propose,enum=auto" jsonschema_description:"What happens to a change that fails in the first environment. propose: hubship opens a pull request that reverts it, and a person merges that. auto: hubship merges that pull request once its checks have passed. Default: propose."`
 	Verify       verify                 `json:"verify,omitempty" jsonschema_description:"How a live release is tested."`
 }
 
 type hubs struct {
-	Path     string            `json:"path" jsonschema_description:"Pattern of the folders that are hubs, such as deployments/*. The name of a folder is the name of its hub."`
-	Exclude  []string          `json:"exclude,omitempty" jsonschema_description:"Patterns of folders that are no hubs although the path matches them: of a folder's name, or of its path if there is a slash in it."`
+	Path     string            `json:"path" jsonschema_description:"Pattern of the folders that are hubs, such as deployments/*. A folder's name is its hub's name."`
+	Exclude  []string          `json:"exclude,omitempty" jsonschema_description:"Patterns of folders that path matches but that are not hubs. A pattern matches the folder's name or, if it contains a slash, its path."`
 	Chart    string            `json:"chart" jsonschema_description:"Folder of the Helm chart that all hubs share."`
-	Charts   map[string]string `json:"charts,omitempty" jsonschema_description:"Folders of the Helm charts of hubs that have another one, by the hub's name."`
-	Values   []string          `json:"values" jsonschema_description:"Values files, lowest precedence first: within a hub's folder or, with a slash at the start, from the root of the repository. {env} stands for the environment, {hub} for the hub. Each has to exist, unless they are optional."`
+	Charts   map[string]string `json:"charts,omitempty" jsonschema_description:"Chart folders of hubs that have a chart of their own, by the hub's name."`
+	Values   []string          `json:"values" jsonschema_description:"Values files, lowest precedence first: relative to a hub's folder or, with a leading slash, to the root of the repository. {env} stands for the environment, {hub} for the hub. Each must exist, unless optional is true."`
 	Secrets  []string          `json:"secrets,omitempty" jsonschema_description:"SOPS-encrypted values files, named like the values and applied after them. Each may be absent."`
-	Optional bool              `json:"optional,omitempty" jsonschema_description:"Values files may be absent. A hub that has no file of its own for an environment, in the clear or encrypted, has no release there."`
+	Optional bool              `json:"optional,omitempty" jsonschema_description:"Values files may be absent. A hub that has no file of its own for an environment, plain or encrypted, has no release there."`
 }
 
 type image struct {
-	Context    string `json:"context" jsonschema_description:"Folder that the image is built from. With {hub} each hub has an image of its own; otherwise they share one."`
-	Dockerfile string `json:"dockerfile,omitempty" jsonschema_description:"Build file, from the root of the repository. Default: Dockerfile in the context."`
+	Context    string `json:"context" jsonschema_description:"Folder that the image is built from. With {hub}, each hub has its own image; otherwise they share one."`
+	Dockerfile string `json:"dockerfile,omitempty" jsonschema_description:"Dockerfile, relative to the root of the repository. Default: Dockerfile in the context."`
 	Values     string `json:"values" jsonschema_description:"Dotted path in the values that receives the name and tag, such as jupyterhub.singleuser.image."`
-	Repository string `json:"repository,omitempty" jsonschema_description:"Path below the registry. Default: {hub}/NAME for an image of each hub, NAME for a shared one."`
+	Repository string `json:"repository,omitempty" jsonschema_description:"Path below the registry. Default: {hub}/NAME if each hub has its own image, NAME for a shared one."`
 }
 
 type environment struct {
-	Branch    string `json:"branch,omitempty" jsonschema_description:"Branch that drives the environment. Default: the name of the environment."`
-	Cluster   string `json:"cluster" jsonschema_description:"Name of the cluster that the environment's releases are on, as the installation has it (hubship cluster list). With {hub} in it each hub has one of its own."`
+	Branch    string `json:"branch,omitempty" jsonschema_description:"Branch that drives the environment. Default: the environment's name."`
+	Cluster   string `json:"cluster" jsonschema_description:"Name of the cluster of the environment's releases, as registered with the installation (hubship cluster list). With {hub} in it, each hub has its own cluster."`
 	Namespace string `json:"namespace,omitempty" jsonschema_description:"Namespace of a hub's release. Default: {hub}-{env}."`
 	Release   string `json:"release,omitempty" jsonschema_description:"Name of a hub's Helm release. Default: {hub}-{env}."`
 	Host      string `json:"host,omitempty" jsonschema_description:"Name under which hubship's HTTP port serves the hub. Default: {hub}.localhost in the last environment, {hub}-{env}.localhost in the others."`
@@ -57,14 +57,14 @@ type verify struct {
 type check struct {
 	Name    string   `json:"name" jsonschema_description:"What it is called on pull requests. No two checks share a name."`
 	Image   string   `json:"image" jsonschema_description:"Image that it runs in, such as docker.io/library/python:3.12-slim."`
-	Command command  `json:"command" jsonschema_description:"What is run, at the root of the repository: a text for sh -c, or a program and its arguments. Exit code 0 passes."`
-	Paths   []string `json:"paths,omitempty" jsonschema_description:"Patterns of the files that it sees, from the root of the repository; ** stands for any number of folders. It runs when one of these changes, and has no others. Default: all."`
-	Timeout string   `json:"timeout,omitempty" jsonschema_description:"Longest time that it may take, 1s to 1h, such as 90s or 15m. Default: 10m."`
+	Command command  `json:"command" jsonschema_description:"What to run, at the root of the repository: a string for sh -c, or a list with a program and its arguments. Exit code 0 passes."`
+	Paths   []string `json:"paths,omitempty" jsonschema_description:"Patterns of the files that it sees, relative to the root of the repository; ** matches any number of folders. It runs when one of these files changes, and sees no others. Default: all."`
+	Timeout string   `json:"timeout,omitempty" jsonschema_description:"How long it may take, 1s to 1h, such as 90s or 15m. Default: 10m."`
 }
 
 // command is a program and its arguments, or a text for sh -c.
 type command []string
 
 type review struct {
-	Approvals int `json:"approvals,omitempty" jsonschema:"minimum=0,maximum=6" jsonschema_description:"Approvals by others than the author, 0 to 6. 0 is for a team of one. Default: 1."`
+	Approvals int `json:"approvals,omitempty" jsonschema:"minimum=0,maximum=6" jsonschema_description:"Approvals needed from people other than the author, 0 to 6. 0 is for a team of one. Default: 1."`
 }

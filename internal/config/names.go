@@ -35,7 +35,7 @@ func labelProblem(name string, longest int) string {
 	case len(name) > longest:
 		return fmt.Sprintf("is longer than %d characters", longest)
 	case !label.MatchString(name):
-		return "is not a DNS label: expected small letters, digits and '-', with a letter or digit at both ends"
+		return "is not a DNS label: expected lower-case letters, digits and '-', with a letter or digit at both ends"
 	}
 	return ""
 }
@@ -73,7 +73,7 @@ func namespaceProblem(name string) string {
 		return p
 	}
 	if reservedNamespace(name) {
-		return "is not one for hubs (" + reservedHint + ")"
+		return "is not allowed for hubs (" + reservedHint + ")"
 	}
 	return ""
 }
@@ -89,7 +89,7 @@ func pathProblem(p string) string {
 	case path.IsAbs(p):
 		return "is absolute: expected a path within the repository"
 	case slices.Contains(strings.Split(p, "/"), ".."):
-		return "contains '..': expected a path that goes down only"
+		return "contains '..': expected a path without '..'"
 	}
 	return ""
 }

@@ -26,7 +26,7 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	for hub, want := range map[string]string{
-		"data8": "", "kube-system": "not one for hubs", "default": "not one for hubs", "hubship-forge": "not one for hubs",
+		"data8": "", "kube-system": "not allowed for hubs", "default": "not allowed for hubs", "hubship-forge": "not allowed for hubs",
 		"datahub": "would share the namespace datahub-prod", "datahub-prod": "would share the namespace datahub-prod",
 	} {
 		h, ok := c.Fleet.Hub(hub)

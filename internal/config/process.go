@@ -85,7 +85,7 @@ func (c *checker) verify() {
 	if c.given("verify.user") {
 		c.fleet.Verify.User = c.f.Verify.User
 		if !hubUser.MatchString(c.f.Verify.User) {
-			c.problem("verify.user", "", "%q is not a user name: expected small letters, digits, '-', '_', '.' and '@'", c.f.Verify.User)
+			c.problem("verify.user", "", "%q is not a user name: expected lower-case letters, digits, '-', '_', '.' and '@'", c.f.Verify.User)
 		}
 	}
 }
@@ -117,15 +117,15 @@ func (c *checker) checks() {
 			other, taken := first[in.Name]
 			switch {
 			case !checkName.MatchString(in.Name):
-				c.problem(field+".name", "for example: lint", "%q is not a name for a check: expected up to 40 letters, digits, blanks and - . _ / : + ( ), with a letter or digit in front", shorten(in.Name))
+				c.problem(field+".name", "for example: lint", "%q is not a name for a check: expected up to 40 letters, digits, spaces and - . _ / : + ( ), with a letter or digit in front", shorten(in.Name))
 			case taken:
-				c.problem(field+".name", "give each check a name of its own", "checks[%d] is called %q already", other, in.Name)
+				c.problem(field+".name", "give each check its own name", "checks[%d] is already called %q", other, in.Name)
 			}
 			first[in.Name] = i
 		}
 		if c.given(field + ".image") {
 			if _, err := reference.ParseDockerRef(in.Image); err != nil {
-				c.problem(field+".image", "for example docker.io/library/python:3.12-slim", "%q is not a reference to an image: %v", shorten(in.Image), err)
+				c.problem(field+".image", "for example docker.io/library/python:3.12-slim", "%q is not an image reference: %v", shorten(in.Image), err)
 			}
 		}
 		if p := commandProblem(in.Command); p != "" && c.sound(field+".command") {
@@ -182,7 +182,7 @@ func filesProblem(pattern string) (problem, hint string) {
 	case strings.HasSuffix(pattern, "/"):
 		return "matches folders only", fmt.Sprintf("%s** is everything below it", pattern)
 	case slices.Contains(strings.Split(pattern, "/"), ".."):
-		return "contains '..': expected a path that goes down only", ""
+		return "contains '..': expected a path without '..'", ""
 	case !utf8.ValidString(pattern) || strings.ContainsAny(pattern, "\x00\n"):
 		return "contains a character that paths in a repository cannot have", ""
 	case len(pattern) > 1000 || !doublestar.ValidatePattern(pattern):

@@ -26,7 +26,7 @@ func (c *checker) images() {
 			c.problem(field+".values", "for example jupyterhub.singleuser.image", "%q is not a dotted path in the values", in.Values)
 		}
 		if other, ok := byValues[in.Values]; ok && in.Values != "" {
-			c.problem(field+".values", "", "image %s sets %s already", other, in.Values)
+			c.problem(field+".values", "", "image %s already sets %s", other, in.Values)
 		}
 		byValues[in.Values] = name
 		perHub := strings.Contains(in.Context, "{hub}")
@@ -85,12 +85,12 @@ func (c *checker) addImages(field, name string, in image, perHub bool) {
 			img.Context, img.Dockerfile = hubPath(in.Context, h), hubPath(in.Dockerfile, h)
 		}
 		if !repository.MatchString(img.Repository) {
-			c.problem(field+".repository", "", "%q is not a repository name: expected small letters, digits, '-', '_', '.' and '/'", img.Repository)
+			c.problem(field+".repository", "", "%q is not a repository name: expected lower-case letters, digits, '-', '_', '.' and '/'", img.Repository)
 		}
 		before := len(c.d.found.list)
 		c.mustExist(field+".context", img.Context, true, "commit the folder that the image is built from")
 		if len(c.d.found.list) == before {
-			c.mustExist(field+".dockerfile", img.Dockerfile, false, "commit the build file, or name another one by `dockerfile`")
+			c.mustExist(field+".dockerfile", img.Dockerfile, false, "commit the build file, or name another one with `dockerfile`")
 		}
 		if added := c.d.found.list[before:]; len(added) > 0 {
 			lacking.add(hub, "", added)
@@ -284,7 +284,7 @@ func (c *checker) file(field, name, key string, optional bool) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && optional:
 	case errors.Is(err, fs.ErrNotExist):
-		c.problem(field, "commit the file, even if it is empty, or take it off the list", "%s has no file %s", key, name)
+		c.problem(field, "commit the file, even if it is empty, or remove it from the list", "%s has no file %s", key, name)
 	case err != nil:
 		c.problem(field, readHint, "%s cannot be read: %v", key, err)
 	case !info.Mode().IsRegular():
@@ -294,4 +294,4 @@ func (c *checker) file(field, name, key string, optional bool) {
 
 // readHint is what to try when something in the tree cannot be read: it is
 // there, so it is a link.
-const readHint = "point the link to something inside of the repository, by a relative path"
+const readHint = "point the link to something inside the repository, with a relative path"

@@ -14,8 +14,8 @@ func retired(key string) bool { return key == "clusters" || key == "registry" }
 // retired says what to do in place of a key.
 func (d *decoder) retired(key, value *yaml.Node) {
 	if key.Value == "registry" {
-		d.problem(key, key.Value, "where images are pushed to is the installation's to say, not the repository's",
-			"remove the line; `hubship up --registry HOST/PATH` says it")
+		d.problem(key, key.Value, "the installation, not the repository, says where images are pushed",
+			"remove the line; use `hubship up --registry HOST/PATH`")
 		return
 	}
 	var commands []string
@@ -37,7 +37,7 @@ func (d *decoder) retired(key, value *yaml.Node) {
 	if len(commands) > 0 {
 		hint = "remove the section, and run on the server: " + strings.Join(commands, ", ")
 	}
-	d.problem(key, key.Value, "how clusters are reached is the installation's to say, not the repository's", hint)
+	d.problem(key, key.Value, "the installation, not the repository, says how clusters are reached", hint)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9@%+=:,./~_-]{1,200}$`)

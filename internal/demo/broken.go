@@ -40,7 +40,7 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err := p.step("the check stops it", func(s *Step) error { return p.stopped(ctx, s, pr) }); err != nil {
 			return err
 		}
-		if err := p.step("the contributor pushes one that fails in a user's server alone", func(s *Step) error {
+		if err := p.step("the contributor pushes one that fails only in a user's server", func(s *Step) error {
 			return p.sneaks(ctx, s, d, &pr)
 		}); err != nil {
 			return err
@@ -52,7 +52,7 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		}); err != nil {
 			return err
 		}
-		if err := p.step(p.from+": deployed, fails, rolled back", func(s *Step) error {
+		if err := p.step(p.from+": deployed, failed, rolled back", func(s *Step) error {
 			return p.fails(ctx, s, pr, merge, staging)
 		}); err != nil {
 			return err
@@ -63,7 +63,7 @@ func Broken(ctx context.Context, o Options) (Result, error) {
 		if err := p.untouched(ctx, prod); err != nil {
 			return err
 		}
-		if err := p.step("merge the revert, which is there by itself", func(s *Step) error { return p.reverts(ctx, s, pr, staging) }); err != nil {
+		if err := p.step("merge the revert, which opened by itself", func(s *Step) error { return p.reverts(ctx, s, pr, staging) }); err != nil {
 			return err
 		}
 		if err := p.untouched(ctx, prod); err != nil {
@@ -83,9 +83,9 @@ func (p *scenario) addBroken(ctx context.Context) (d *workspace, pr forge.PullRe
 		return d, pr, err
 	}
 	if _, there := pinned(text, brokenName); there {
-		return d, pr, model.WithHint(fmt.Errorf("%s already lists %s", file, brokenName), "an earlier demo ended half-way: merge the revert of its pull request into "+p.from)
+		return d, pr, model.WithHint(fmt.Errorf("%s already lists %s", file, brokenName), "an earlier demo stopped halfway: merge the revert of its pull request into "+p.from)
 	}
-	p.Reporter.Say("%s gets %s %s, which installs but raises on import", file, brokenName, brokenWheels[0].version)
+	p.Reporter.Say("%s gets %s %s, which installs but fails on import", file, brokenName, brokenWheels[0].version)
 	if err := d.addWheel(file, text, brokenWheels[0]); err != nil {
 		return d, pr, err
 	}
@@ -115,7 +115,7 @@ func (p *scenario) stopped(ctx context.Context, s *Step, pr forge.PullRequest) e
 		return err
 	}
 	if err := p.claim(r.State == model.FailedRun && r.Pull.Part(model.PartImages).State == model.PartFailed,
-		"the new image is tried in a sandbox, and fails: %s", r.Pull.Part(model.PartImages).Summary); err != nil {
+		"the new image is tried out in a sandbox, and fails: %s", r.Pull.Part(model.PartImages).Summary); err != nil {
 		return err
 	}
 	if err := p.states(ctx, pr.Head.Commit, forge.Failure, "hubship/images"); err != nil {
@@ -124,7 +124,7 @@ func (p *scenario) stopped(ctx context.Context, s *Step, pr forge.PullRequest) e
 	if _, err := p.reviewer.Review(ctx, pr.Number, forge.NewReview{State: forge.Approved, Commit: pr.Head.Commit, Body: "Looks fine to me."}); err != nil {
 		return err
 	}
-	return p.mergeRefused(ctx, p.reviewer, Reviewer, pr, "its checks are red, approved or not")
+	return p.mergeRefused(ctx, p.reviewer, Reviewer, pr, "its checks are red, whether it is approved or not")
 }
 
 // sneaks pushes to the pull request what its check cannot find.
@@ -136,7 +136,7 @@ func (p *scenario) sneaks(ctx context.Context, s *Step, d *workspace, pr *forge.
 	if err := d.addWheel(file, text, brokenWheels[1]); err != nil {
 		return err
 	}
-	commit, err := d.push(ctx, d.branch, "Take the version that can be imported")
+	commit, err := d.push(ctx, d.branch, "Use the version that can be imported")
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (p *scenario) fails(ctx context.Context, s *Step, pr forge.PullRequest, com
 	if err != nil {
 		return err
 	}
-	if err := p.claim(r.State == model.FailedRun, "the run on %s ends %s: %s", p.from, r.State, r.Reason); err != nil {
+	if err := p.claim(r.State == model.FailedRun, "the run on %s failed: %s", p.from, r.Reason); err != nil {
 		return err
 	}
 	rel, err := of(r, p.Hub)
@@ -174,7 +174,7 @@ func (p *scenario) fails(ctx context.Context, s *Step, pr forge.PullRequest, com
 		"a user's kernel cannot import it: %s", got.Detail); err != nil {
 		return err
 	}
-	if err := p.claim(rel.RolledBackTo > 0, "%s is rolled back to what ran at revision %d", p.from, rel.RolledBackTo); err != nil {
+	if err := p.claim(rel.RolledBackTo > 0, "%s is rolled back to revision %d", p.from, rel.RolledBackTo); err != nil {
 		return err
 	}
 	now, err := p.release(ctx, p.from)
@@ -182,7 +182,7 @@ func (p *scenario) fails(ctx context.Context, s *Step, pr forge.PullRequest, com
 		return err
 	}
 	if err := p.claim(now.Observed.Status == model.Deployed && now.Observed.Inputs == before.Observed.Inputs,
-		"%s runs again exactly what it ran before", p.from); err != nil {
+		"%s runs exactly what it ran before", p.from); err != nil {
 		return err
 	}
 	if err := p.claim(now.Halt != nil && now.Halt.Commit == commit, "%s is halted, so that nothing is promoted from it", p.from); err != nil {
@@ -191,7 +191,7 @@ func (p *scenario) fails(ctx context.Context, s *Step, pr forge.PullRequest, com
 	if err := p.states(ctx, commit, forge.Failure, "hubship/"+p.from, "hubship/"+p.from+"/"+p.Hub); err != nil {
 		return err
 	}
-	if err := p.told(ctx, pr.Number, "Failed in "+p.from); err != nil {
+	if err := p.told(ctx, pr.Number, "Failed on "+p.from); err != nil {
 		return err
 	}
 	return p.serves(ctx, p.from)
@@ -231,7 +231,7 @@ func (p *scenario) reverts(ctx context.Context, s *Step, broken forge.PullReques
 		return err
 	}
 	p.res.Pulls = append(p.res.Pulls, pr.Number)
-	if err := p.told(ctx, broken.Number, fmt.Sprintf("#%d takes this change back", pr.Number)); err != nil {
+	if err := p.told(ctx, broken.Number, fmt.Sprintf("#%d reverts this change", pr.Number)); err != nil {
 		return err
 	}
 	check, err := p.checked(ctx, pr.Number, pr.Head.Commit, &Step{})
@@ -252,7 +252,7 @@ func (p *scenario) reverts(ctx context.Context, s *Step, broken forge.PullReques
 	if err != nil {
 		return err
 	}
-	if err := p.claim(r.State == model.Done || r.State == model.Unchanged, "the revert goes through: %s", r.State); err != nil {
+	if err := p.claim(r.State == model.Done || r.State == model.Unchanged, "the revert is deployed: %s", r.State); err != nil {
 		return err
 	}
 	if err := p.claim(len(rebuilt(r)) == 0, "no image was built for it"); err != nil {

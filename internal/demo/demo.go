@@ -39,7 +39,7 @@ type Options struct {
 	Server Server
 	// Forge returns a repository as one of the two accounts sees it; the zero
 	// Repository is the deployment repository.
-	Forge    func(ctx context.Context, login string, repo forge.Repository) (forge.Forge, error)
+	Forge    func(ctx context.Context, login string, repo forge.Repository) (forge.Participant, error)
 	Web      *http.Client // reaches the hubs by their URLs
 	Hub      string       // empty means the first one
 	Reporter Reporter
@@ -88,14 +88,14 @@ type scenario struct {
 	heads map[string]string // branches of environments
 	start time.Time
 
-	contributor, reviewer forge.Forge // at the deployment repository
+	contributor, reviewer forge.Participant // at the deployment repository
 }
 
 // perform sets the scene, plays the acts and cleans up.
 func perform(ctx context.Context, o Options, acts func(context.Context, *scenario) error) (res Result, err error) {
 	dir, err := os.MkdirTemp("", "hubship-demo-")
 	if err != nil {
-		return res, fmt.Errorf("make a folder for the demo: %w", err)
+		return res, fmt.Errorf("create a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p := &scenario{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}, Pulls: []int{}}}
@@ -130,8 +130,8 @@ func (p *scenario) scene(ctx context.Context) error {
 			continue
 		}
 		if e.Active != nil {
-			return model.WithHint(fmt.Errorf("run %s of environment %s is under way", e.Active.ID, e.Name),
-				fmt.Sprintf("wait for it with `hubship logs -f %s` and begin again", e.Active.ID))
+			return model.WithHint(fmt.Errorf("run %s in environment %s is in progress", e.Active.ID, e.Name),
+				fmt.Sprintf("wait for it with `hubship logs -f %s` and start again", e.Active.ID))
 		}
 		for _, r := range e.Releases {
 			if p.Hub == "" {
@@ -146,7 +146,7 @@ func (p *scenario) scene(ctx context.Context) error {
 		}
 	}
 	if p.Hub == "" {
-		return model.WithHint(errors.New("no hub is there to play with"), "see `hubship status`")
+		return model.WithHint(errors.New("there is no hub to play with"), "see `hubship status`")
 	}
 	p.res.Hub = p.Hub
 	if p.contributor, err = p.Forge(ctx, Contributor, forge.Repository{}); err != nil {
@@ -163,7 +163,7 @@ func (p *scenario) intoBranch() string { return p.heads[p.into] }
 
 func ready(r model.ReleaseStatus) error {
 	t := r.Observed.Target
-	hint := "see `hubship status`; the demo begins where everything is in order"
+	hint := "see `hubship status`; the demo starts only if everything is in order"
 	switch {
 	case r.Error != "":
 		return model.WithHint(fmt.Errorf("%s cannot be observed: %s", t, r.Error), hint)
@@ -179,7 +179,7 @@ func ready(r model.ReleaseStatus) error {
 func (p *scenario) claim(holds bool, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	if !holds {
-		return fmt.Errorf("this should hold and does not: %s", text)
+		return fmt.Errorf("this should be true but is not: %s", text)
 	}
 	p.res.Claims = append(p.res.Claims, text)
 	p.Reporter.Say("✓ %s", text)
@@ -232,7 +232,7 @@ func until(ctx context.Context, what string, is func() (bool, error)) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s is not there after %s", what, patience)
+			return fmt.Errorf("%s did not appear within %s", what, patience)
 		}
 		select {
 		case <-ctx.Done():

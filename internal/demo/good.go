@@ -35,8 +35,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}); err != nil {
 			return err
 		}
-		if err := p.step("somebody else reviews and merges", func(*Step) error {
-			if err := p.mergeRefused(ctx, p.contributor, Contributor, pr, "a contributor may not"); err != nil {
+		if err := p.step("somebody else reviews and merges it", func(*Step) error {
+			if err := p.mergeRefused(ctx, p.contributor, Contributor, pr, "contributors may not merge"); err != nil {
 				return err
 			}
 			if err := p.mergeRefused(ctx, p.reviewer, Reviewer, pr, "nobody has approved it yet"); err != nil {
@@ -81,7 +81,7 @@ func (p *scenario) addPackage(ctx context.Context) (pr forge.PullRequest, name, 
 	}
 	name, version, changed := next(text)
 	if name == "" {
-		return pr, "", "", fmt.Errorf("nothing is left to add to %s", file)
+		return pr, "", "", fmt.Errorf("there is nothing left to add to %s", file)
 	}
 	p.Reporter.Say("branch %s: %s gets %s==%s", branches+name, file, name, version)
 	if err := d.write(file, []byte(changed)); err != nil {
@@ -109,11 +109,11 @@ func (p *scenario) passes(ctx context.Context, s *Step, pr forge.PullRequest, na
 	for _, i := range r.Pull.Images {
 		ids = append(ids, i.ID)
 	}
-	if err := p.claim(len(ids) == 1 && strings.HasSuffix(ids[0], "user"), "of all images only that of the users was built (%s)", strings.Join(ids, ", ")); err != nil {
+	if err := p.claim(len(ids) == 1 && strings.HasSuffix(ids[0], "user"), "only the users' image was built (%s)", strings.Join(ids, ", ")); err != nil {
 		return err
 	}
 	smoke := r.Pull.Images[0].Smoke
-	if err := p.claim(smoke != nil && smoke.Passed, "in a sandbox, the new image imports %s and starts", name); err != nil {
+	if err := p.claim(smoke != nil && smoke.Passed, "in a sandbox, the new image imports %s and starts a server", name); err != nil {
 		return err
 	}
 	var names []string
@@ -130,7 +130,7 @@ func (p *scenario) passes(ctx context.Context, s *Step, pr forge.PullRequest, na
 	if err != nil {
 		return err
 	}
-	return p.claim(now.Observed.Revision == before.Observed.Revision, "nothing is deployed by a pull request (%s is at revision %d)", p.from, now.Observed.Revision)
+	return p.claim(now.Observed.Revision == before.Observed.Revision, "the pull request has deployed nothing (%s is at revision %d)", p.from, now.Observed.Revision)
 }
 
 // proved checks everything that the run on staging is said to have done.
@@ -138,7 +138,7 @@ func (p *scenario) proved(ctx context.Context, r model.Run, pr forge.PullRequest
 	if r.State != model.Done {
 		return fmt.Errorf("run %s ended %s: %s", r.ID, r.State, r.Reason)
 	}
-	if err := p.claim(len(rebuilt(r)) == 0, "nothing was built again: %s runs the image of the pull request", p.from); err != nil {
+	if err := p.claim(len(rebuilt(r)) == 0, "nothing was rebuilt: %s runs the pull request's image", p.from); err != nil {
 		return err
 	}
 	if err := p.imported(r, name, version); err != nil {
@@ -178,7 +178,7 @@ func (p *scenario) promoted(ctx context.Context, s *Step, change forge.PullReque
 	if err != nil {
 		return err
 	}
-	if err := p.claim(true, "the promotion #%d is there by itself", pr.Number); err != nil {
+	if err := p.claim(true, "the promotion #%d opened by itself", pr.Number); err != nil {
 		return err
 	}
 	if _, err := p.checked(ctx, pr.Number, pr.Head.Commit, &Step{}); err != nil {
@@ -231,7 +231,7 @@ func (p *scenario) sameBytes(ctx context.Context) error {
 		return err
 	}
 	if from.Evidence == nil || into.Evidence == nil || len(into.Evidence.Images) == 0 {
-		return fmt.Errorf("%s or %s lacks evidence of what it runs", p.from, p.into)
+		return fmt.Errorf("%s or %s lacks evidence for what it runs", p.from, p.into)
 	}
 	for _, i := range into.Evidence.Images {
 		proved := ""

@@ -64,7 +64,7 @@ func pinned(requirements, name string) (version string, listed bool) {
 const (
 	brokenName    = "hubship-demo-broken"
 	brokenModule  = "hubship_demo_broken"
-	brokenMessage = "this package installs and cannot be imported"
+	brokenMessage = "this package installs but cannot be imported"
 )
 
 // wheel is a version of that package: pip installs it without complaint.
@@ -102,11 +102,11 @@ func (w wheel) file() (name string, data []byte, err error) {
 			_, err = out.Write([]byte(f.text))
 		}
 		if err != nil {
-			return "", nil, fmt.Errorf("make the broken package: %w", err)
+			return "", nil, fmt.Errorf("create the broken package: %w", err)
 		}
 	}
 	if err := z.Close(); err != nil {
-		return "", nil, fmt.Errorf("make the broken package: %w", err)
+		return "", nil, fmt.Errorf("create the broken package: %w", err)
 	}
 	return brokenModule + "-" + w.version + "-py3-none-any.whl", buf.Bytes(), nil
 }

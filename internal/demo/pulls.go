@@ -27,7 +27,7 @@ func (p *scenario) tidy(ctx context.Context) error {
 		if _, err := p.contributor.Update(ctx, pr.Number, forge.Change{State: &closed}); err != nil {
 			return err
 		}
-		p.Reporter.Say("#%d of an earlier demo is closed", pr.Number)
+		p.Reporter.Say("closed #%d of an earlier demo", pr.Number)
 	}
 	return nil
 }
@@ -65,10 +65,10 @@ func (p *scenario) checked(ctx context.Context, number int, head string, s *Step
 			trusted = true
 			p.Reporter.Say("%s", r.Pull.Hold)
 			if err := p.claim(!r.Pull.Part(model.PartTests).State.Final() && !r.Pull.Part(model.PartImages).State.Final(),
-				"nothing of what a stranger proposes is run"); err != nil {
+				"nothing in a first-time contributor's change runs"); err != nil {
 				return r, err
 			}
-			p.Reporter.Say("%s has read it and lets it run, at this commit alone", Reviewer)
+			p.Reporter.Say("%s has read it and lets it run, only at this commit", Reviewer)
 			if _, err := p.reviewer.Comment(ctx, number, "/hubship approve "+head); err != nil {
 				return r, err
 			}
@@ -134,11 +134,11 @@ func (p *scenario) told(ctx context.Context, number int, text string) error {
 	if err != nil {
 		return err
 	}
-	return p.claim(true, "#%d is told: %s", number, text)
+	return p.claim(true, "a comment on #%d says: %s", number, text)
 }
 
 // mergeRefused checks that the forge does not let a pull request be merged.
-func (p *scenario) mergeRefused(ctx context.Context, as forge.Forge, who string, pr forge.PullRequest, why string) error {
+func (p *scenario) mergeRefused(ctx context.Context, as forge.Participant, who string, pr forge.PullRequest, why string) error {
 	_, err := as.Merge(ctx, pr.Number, forge.Merge{Head: pr.Head.Commit})
 	if err != nil && !errors.Is(err, forge.ErrForbidden) && !errors.Is(err, forge.ErrConflict) && !errors.Is(err, forge.ErrInvalid) && !errors.Is(err, forge.ErrNotFound) {
 		return err
@@ -160,7 +160,7 @@ func (p *scenario) review(ctx context.Context, number int, approve bool) (merge 
 	if merge, err = p.reviewer.Merge(ctx, number, forge.Merge{Head: pr.Head.Commit}); err != nil {
 		return "", err
 	}
-	p.Reporter.Say("#%d is merged into %s as %.10s", number, pr.Base.Branch, merge)
+	p.Reporter.Say("merged #%d into %s as %.10s", number, pr.Base.Branch, merge)
 	return merge, nil
 }
 

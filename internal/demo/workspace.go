@@ -31,7 +31,7 @@ type workspace struct {
 func (p *scenario) clone(ctx context.Context) (*workspace, error) {
 	forks, ok := p.contributor.(forge.Forks)
 	if !ok {
-		return nil, errors.New("this forge makes no forks")
+		return nil, errors.New("this forge does not support forks")
 	}
 	fork, err := forks.Fork(ctx, p.fromBranch())
 	if err != nil {

@@ -10,6 +10,21 @@ import (
 // the first call returns ErrForbidden: a forge may have what this account may
 // not use, as check runs at GitHub, which only Apps may write.
 
+// Participant is the capability of what people do at a forge and hubship does not: the
+// demo plays two of them.
+type Participant interface {
+	Forge
+	// Files lists what a pull request changes, at most MaxFiles. When
+	// PullRequest.Files is greater, the rest is known to Git only.
+	Files(ctx context.Context, number int) ([]File, error)
+	// Statuses lists the latest status of each context, ordered by context.
+	Statuses(ctx context.Context, commit string) ([]Status, error)
+	// Review submits a review. ErrInvalid when an author approves their own.
+	Review(ctx context.Context, number int, review NewReview) (Review, error)
+	// RequestReview asks people for theirs.
+	RequestReview(ctx context.Context, number int, logins ...string) error
+}
+
 // Checks is the capability of check runs: a status with a report and with
 // annotations on lines of the change.
 type Checks interface {

@@ -33,8 +33,8 @@ func (u RefUpdate) Deleted() bool { return u.New == ZeroID }
 // this package's: ErrNotFound, ErrForbidden, ErrInvalid, ErrConflict,
 // ErrUnavailable or *RateLimited. Reading is tried again within bounds after
 // failures that pass. Of writing only what does no harm when it happens twice
-// is: after ErrUnavailable from Open, Merge, Comment or Review the caller looks
-// whether it happened before it asks again.
+// is: after ErrUnavailable from Open, Merge, Comment or a Participant's Review the
+// caller looks whether it happened before it asks again.
 //
 // What people wrote (titles, bodies, names of branches) arrives as it is:
 // whoever shows it escapes it.
@@ -55,9 +55,6 @@ type Forge interface {
 	// Commits lists the commits of a pull request, oldest first: at most
 	// MaxCommits of them. Git knows all.
 	Commits(ctx context.Context, number int) ([]Commit, error)
-	// Files lists what a pull request changes, at most MaxFiles. When
-	// PullRequest.Files is greater, the rest is known to Git only.
-	Files(ctx context.Context, number int) ([]File, error)
 	// Open opens a pull request. ErrConflict when one is open for the same
 	// head and base; ErrInvalid when head has nothing that base has not.
 	Open(ctx context.Context, request NewPullRequest) (PullRequest, error)
@@ -72,8 +69,6 @@ type Forge interface {
 	// SetStatus sets the status of a commit in a context. Setting it again
 	// replaces it.
 	SetStatus(ctx context.Context, commit string, status Status) error
-	// Statuses lists the latest status of each context, ordered by context.
-	Statuses(ctx context.Context, commit string) ([]Status, error)
 
 	// Comments lists the comments of the conversation, oldest first: those
 	// on lines of the change are not among them.
@@ -86,10 +81,6 @@ type Forge interface {
 	// Reviews lists the submitted reviews, oldest first: several by one
 	// person, of which the last with a verdict counts (see Verdicts).
 	Reviews(ctx context.Context, number int) ([]Review, error)
-	// Review submits a review. ErrInvalid when an author approves their own.
-	Review(ctx context.Context, number int, review NewReview) (Review, error)
-	// RequestReview asks people for theirs.
-	RequestReview(ctx context.Context, number int, logins ...string) error
 
 	// Permission says what somebody may do in the repository. ErrNotFound
 	// when there is nobody of this name.

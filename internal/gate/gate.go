@@ -72,9 +72,9 @@ func Enter(req Request) model.HubVerdict {
 	}
 	if req.Older {
 		if req.Force {
-			v.Reasons = append(v.Reasons, fmt.Sprintf("goes back from %.12s to the older %.12s, as asked", req.Running, req.Desired.Commit))
+			v.Reasons = append(v.Reasons, fmt.Sprintf("goes back from %.12s to the older %.12s, as requested", req.Running, req.Desired.Commit))
 		} else {
-			refuse("%.12s is older than %.12s, which runs; a way back is a revert commit, `hubship rollback`, or `hubship deploy --force`", req.Desired.Commit, req.Running)
+			refuse("%.12s is older than %.12s, which is running; to go back, use a revert commit, `hubship rollback`, or `hubship deploy --force`", req.Desired.Commit, req.Running)
 		}
 	}
 	if !v.Allowed {
@@ -88,13 +88,13 @@ func incomplete(req Request) string {
 	d := req.Desired
 	switch {
 	case req.Target.Hub == "" || req.Target.Environment == "":
-		return "it is not known which hub and environment this is about"
+		return "the hub and environment are unknown"
 	case d.Target != (model.Target{}) && d.Target != req.Target:
-		return fmt.Sprintf("what is wanted is about another release: %s", d.Target)
+		return fmt.Sprintf("the desired state is for another release: %s", d.Target)
 	case d.Commit == "" || d.Shared == "":
-		return fmt.Sprintf("it is not known what %s should be made of", req.Target.Hub)
+		return fmt.Sprintf("the desired state of %s is unknown", req.Target.Hub)
 	case req.After != nil && (req.After.Environment == "" || req.After.Environment == req.Target.Environment):
-		return fmt.Sprintf("it is not known which environment comes before %s", req.Target.Environment)
+		return fmt.Sprintf("the environment before %s is unknown", req.Target.Environment)
 	}
 	return ""
 }
@@ -103,11 +103,11 @@ func incomplete(req Request) string {
 func judge(req Request, refuse func(string, ...any)) {
 	p := req.After
 	if p.Unknown != "" {
-		refuse("what %s has verified is not known: %s", p.Environment, p.Unknown)
+		refuse("it is unknown what %s has verified: %s", p.Environment, p.Unknown)
 		return
 	}
 	if p.Halt != nil {
-		refuse("%s is halted in %s since run %s: %s", req.Target.Hub, p.Environment, p.Halt.Run, p.Halt.Reason)
+		refuse("%s has been halted in %s since run %s: %s", req.Target.Hub, p.Environment, p.Halt.Run, p.Halt.Reason)
 	}
 	if p.Evidence == nil {
 		refuse("%s", missing(req))
@@ -133,7 +133,7 @@ const maxNamed = 5
 func missing(req Request) string {
 	p := req.After
 	if p.Latest == nil {
-		return fmt.Sprintf("no evidence that %s passed in %s: nothing of it was ever verified there", req.Target.Hub, p.Environment)
+		return fmt.Sprintf("no evidence that %s passed in %s: it was never verified there", req.Target.Hub, p.Environment)
 	}
 	text := fmt.Sprintf("no evidence that %s with the inputs of %.12s passed in %s: the last verified commit there is %.12s",
 		req.Target.Hub, req.Desired.Commit, p.Environment, p.Latest.Commit)
@@ -163,7 +163,7 @@ func misfit(req Request) string {
 	}
 	for _, s := range req.Desired.Images {
 		if !names(e.Images, s) {
-			return fmt.Sprintf("it does not name the image %s as it is built from these inputs", s.ID)
+			return fmt.Sprintf("it does not name image %s as built from these inputs", s.ID)
 		}
 	}
 	return ""
@@ -175,9 +175,9 @@ func unproven(req Request) string {
 	n, p := req.Names, req.After
 	switch {
 	case n == nil:
-		return "it is not known which images it names"
+		return "it is unknown which images the release names"
 	case n.Unknown != "":
-		return "what it names cannot be told: " + n.Unknown
+		return "it is unknown which images the release names: " + n.Unknown
 	}
 	var missing []string
 	for _, ref := range n.Images {

@@ -99,17 +99,17 @@ func TestMisfits(t *testing.T) {
 		"other environment": {func(r *Request) { r.After.Evidence.Environment = "prod" }, `it is about environment "prod"`},
 		"other inputs":      {func(r *Request) { r.After.Evidence.Shared = "x" }, "it is about other inputs"},
 		"did not pass":      {func(r *Request) { r.After.Evidence.Verified.Passed = false }, "that verification did not pass"},
-		"no image":          {func(r *Request) { r.After.Evidence.Images = nil }, "it does not name the image datahub/user"},
-		"other image":       {func(r *Request) { r.After.Evidence.Images[0].ID = "hub" }, "it does not name the image datahub/user"},
-		"other source":      {func(r *Request) { r.After.Evidence.Images[0].Source = "x" }, "it does not name the image datahub/user"},
-		"no digest":         {func(r *Request) { r.After.Evidence.Images[0].Digest = "" }, "it does not name the image datahub/user"},
-		"inputs unknown":    {func(r *Request) { r.Desired.Shared, r.After.Evidence.Shared = "", "" }, "it is not known what datahub should be made of"},
-		"commit unknown":    {func(r *Request) { r.Desired.Commit = "" }, "it is not known what datahub should be made of"},
-		"hub unknown":       {func(r *Request) { r.Target.Hub, r.Desired.Target.Hub = "", "" }, "not known which hub"},
-		"another release":   {func(r *Request) { r.Desired.Target.Hub = "data8" }, "what is wanted is about another release"},
-		"before unknown":    {func(r *Request) { r.After.Environment, r.After.Evidence.Environment = "", "" }, "not known which environment comes before prod"},
-		"before itself":     {func(r *Request) { r.After.Environment, r.After.Evidence.Environment = "prod", "prod" }, "not known which environment comes before prod"},
-		"nothing at all":    {func(r *Request) { *r = Request{} }, "not known"},
+		"no image":          {func(r *Request) { r.After.Evidence.Images = nil }, "it does not name image datahub/user"},
+		"other image":       {func(r *Request) { r.After.Evidence.Images[0].ID = "hub" }, "it does not name image datahub/user"},
+		"other source":      {func(r *Request) { r.After.Evidence.Images[0].Source = "x" }, "it does not name image datahub/user"},
+		"no digest":         {func(r *Request) { r.After.Evidence.Images[0].Digest = "" }, "it does not name image datahub/user"},
+		"inputs unknown":    {func(r *Request) { r.Desired.Shared, r.After.Evidence.Shared = "", "" }, "the desired state of datahub is unknown"},
+		"commit unknown":    {func(r *Request) { r.Desired.Commit = "" }, "the desired state of datahub is unknown"},
+		"hub unknown":       {func(r *Request) { r.Target.Hub, r.Desired.Target.Hub = "", "" }, "the hub and environment are unknown"},
+		"another release":   {func(r *Request) { r.Desired.Target.Hub = "data8" }, "the desired state is for another release"},
+		"before unknown":    {func(r *Request) { r.After.Environment, r.After.Evidence.Environment = "", "" }, "the environment before prod is unknown"},
+		"before itself":     {func(r *Request) { r.After.Environment, r.After.Evidence.Environment = "prod", "prod" }, "the environment before prod is unknown"},
+		"nothing at all":    {func(r *Request) { *r = Request{} }, "unknown"},
 	} {
 		for _, force := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s force %v", name, force), func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestWords(t *testing.T) {
 	}{
 		"passed": {func(*Request) {}, "staging verified these inputs at aaaaaaaaaaaa in run run-1"},
 		"nothing verified": {func(r *Request) { r.After.Evidence = nil },
-			"no evidence that datahub passed in staging: nothing of it was ever verified there"},
+			"no evidence that datahub passed in staging: it was never verified there"},
 		"something else verified": {func(r *Request) { r.After.Evidence, r.After.Latest = nil, &model.Evidence{Commit: tested} },
 			"no evidence that datahub with the inputs of bbbbbbbbbbbb passed in staging: the last verified commit there is aaaaaaaaaaaa"},
 		"what changed": {func(r *Request) {
@@ -145,11 +145,11 @@ func TestWords(t *testing.T) {
 			r.After.Changed = strings.Split("abcdefgh", "")
 		}, "no evidence that datahub with the inputs of bbbbbbbbbbbb passed in staging: the last verified commit there is aaaaaaaaaaaa, and this one differs in a, b, c, d, e and 3 more"},
 		"halted": {func(r *Request) { r.After.Halt = &model.Halt{Run: "run-2", Reason: "import emoji: ImportError"} },
-			"datahub is halted in staging since run run-2: import emoji: ImportError"},
+			"datahub has been halted in staging since run run-2: import emoji: ImportError"},
 		"older": {func(r *Request) { r.After, r.Older = nil, true },
-			"bbbbbbbbbbbb is older than cccccccccccc, which runs; a way back is a revert commit, `hubship rollback`, or `hubship deploy --force`"},
+			"bbbbbbbbbbbb is older than cccccccccccc, which is running; to go back, use a revert commit, `hubship rollback`, or `hubship deploy --force`"},
 		"older, forced": {func(r *Request) { r.After, r.Older, r.Force = nil, true, true },
-			"goes back from cccccccccccc to the older bbbbbbbbbbbb, as asked"},
+			"goes back from cccccccccccc to the older bbbbbbbbbbbb, as requested"},
 		"first environment": {func(r *Request) { r.After = nil }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

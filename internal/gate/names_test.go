@@ -21,8 +21,8 @@ func TestNames(t *testing.T) {
 		"another tag":   {&Names{Images: []string{"quay.io/x:1", "quay.io/x:2"}}, "prod's own values name quay.io/x:2, which staging never ran"},
 		"no digest":     {&Names{Images: []string{"quay.io/none:1"}}, "prod's own values name quay.io/none:1, which staging never ran"},
 		"by its digest": {&Names{Images: []string{"quay.io/x:1@sha256:1"}}, "which staging never ran"},
-		"not known":     {nil, "it is not known which images it names"},
-		"not told":      {&Names{Unknown: "no such chart"}, "what it names cannot be told: no such chart"},
+		"not known":     {nil, "it is unknown which images the release names"},
+		"not told":      {&Names{Unknown: "no such chart"}, "it is unknown which images the release names: no such chart"},
 		"many":          {&Names{Images: []string{"a", "b", "c", "d", "e", "f", "g"}}, "a, b, c, d, e and 2 more, which staging never ran"},
 	} {
 		for _, force := range []bool{false, true} {

@@ -119,7 +119,7 @@ func (r *Repo) notIn(ctx context.Context, base, head string) (map[string]bool, e
 // pick returns the tree that applying one commit to another tree results in:
 // that of a merge whose common ancestor is the commit's parent.
 func (r *Repo) pick(ctx context.Context, onto string, c Detail) (string, error) {
-	ours, err := r.commitTree(ctx, onto, c.Parents[:1], "Base of a rebase", Identity{Name: "hubship", Email: "hubship@localhost"})
+	ours, err := r.commitTree(ctx, onto, c.Parents[:1], "Base of a rebase", Hubship)
 	if err != nil {
 		return "", err
 	}

@@ -88,7 +88,7 @@ func (r *Repo) MergeResult(ctx context.Context, base, head string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return r.commitTree(ctx, tree, []string{base, head}, "Merge "+head, Identity{Name: "hubship", Email: "hubship@localhost"})
+	return r.commitTree(ctx, tree, []string{base, head}, "Merge "+head, Hubship)
 }
 
 // Messages returns the whole messages of the commits that head has and base

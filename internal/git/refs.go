@@ -11,7 +11,6 @@ import (
 type Ref struct {
 	Name string // in full: refs/heads/staging
 	ID   string // of the object
-	Kind string // of the object: commit, tag, tree or blob
 }
 
 // CheckRefName says whether name can be a reference: below refs/, and by the
@@ -30,15 +29,15 @@ func CheckRefName(name string) error {
 // Refs returns the references whose full names begin with prefix, sorted.
 func (r *Repo) Refs(ctx context.Context, prefix string) ([]Ref, error) {
 	// The prefix never reaches git, which would take it for a pattern.
-	out, err := r.git(ctx, "for-each-ref", "--format=%(objectname) %(objecttype) %(refname)", "--", "refs/")
+	out, err := r.git(ctx, "for-each-ref", "--format=%(objectname) %(refname)", "--", "refs/")
 	if err != nil {
 		return nil, fmt.Errorf("list references: %w", err)
 	}
 	var refs []Ref
 	for line := range strings.Lines(string(out)) {
-		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
-		if len(f) == 3 && strings.HasPrefix(f[2], prefix) {
-			refs = append(refs, Ref{Name: f[2], ID: f[0], Kind: f[1]})
+		id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if ok && strings.HasPrefix(name, prefix) {
+			refs = append(refs, Ref{Name: name, ID: id})
 		}
 	}
 	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })

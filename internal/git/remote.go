@@ -67,6 +67,8 @@ func (r *Repo) Fetch(ctx context.Context, from Remote, refs ...string) error {
 		}
 		args = append(args, "+"+ref+":"+ref)
 	}
+	r.fetch.Lock()
+	defer r.fetch.Unlock()
 	_, err = r.exec(ctx, command{args: args, env: from.Env})
 	var failed *exitError
 	switch {

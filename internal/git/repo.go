@@ -50,6 +50,7 @@ type Repo struct {
 	dir     string // absolute path of the git directory
 	bare    bool
 	objects objectReader
+	fetch   sync.Mutex // two at once would be in each other's way
 
 	mu     sync.Mutex
 	closed bool
@@ -66,6 +67,9 @@ type Identity struct {
 	Name  string
 	Email string
 }
+
+// Hubship signs the commits that hubship makes itself.
+var Hubship = Identity{Name: "hubship", Email: "hubship@localhost"}
 
 // validate refuses what git would silently cut out of a commit's header.
 func (i Identity) validate() error {

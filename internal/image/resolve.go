@@ -20,7 +20,7 @@ import (
 // as the nodes do. Nothing is remembered.
 //
 // The error is fs.ErrNotExist when every registry that may have the image
-// answers that it has not; ship.ErrUnknown when one of them does not answer, or
+// answers that it has not; model.ErrUnknown when one of them does not answer, or
 // not to this account; and an outbound.RefusedError when one is where a change
 // must not lead.
 func (r *Registry) Resolve(ctx context.Context, written string) (string, error) {

@@ -20,16 +20,17 @@ type Paths struct {
 	NodeData     string // data directory of the embedded node
 	NodeLog      string // output of the node's supervisor
 
-	Repositories string // embedded Git repositories
-	Repository   string // the deployment repository, bare: the forge's own, or a copy of GitHub's
-	GitToken     string // token for the clone address, 0600
-	Forge        string // database of the embedded forge
-	ForgeToken   string // token of hubship's own account there, 0600
-	OAuthSecret  string // of hubship as a client of the embedded forge, which people sign in with, 0600
-	HookSecret   string // what the embedded forge signs its events to hubship with, 0600
-	Clusters     string // folder of the clusters of the installation, 0700
-	AgeKey       string // age identity that opens the repository's secrets, 0600
-	Password     string // generated password of the try-out's hubs, 0600
+	Repository      string // hubship's copy of the deployment repository at the forge, bare
+	Repositories    string // repositories of the embedded forge
+	ForgeRepository string // the deployment repository among them, bare
+	GitToken        string // token for the clone address, 0600
+	Forge           string // database of the embedded forge
+	ForgeToken      string // token of hubship's own account there, 0600
+	OAuthSecret     string // of hubship as a client of the embedded forge, which people sign in with, 0600
+	HookSecret      string // what the embedded forge signs its events to hubship with, 0600
+	Clusters        string // folder of the clusters of the installation, 0700
+	AgeKey          string // age identity that opens the repository's secrets, 0600
+	Password        string // generated password of the try-out's hubs, 0600
 	// ForgePassword is the first password of the embedded forge's first person,
 	// 0600. It is never that of the hubs: whoever may use a hub knows the latter.
 	ForgePassword string
@@ -48,7 +49,7 @@ func At(data string) Paths {
 		Data: data, Settings: in("installation.json"),
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
-		Repositories: in("git"), Repository: in("git", "deployment.git"),
+		Repository: in("deployment.git"), Repositories: in("git"), ForgeRepository: in("git", "deployment.git"),
 		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), OAuthSecret: in("oauth-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"), ForgePassword: in("forge-password"),
 		SigningKeys: in("signing-keys"),
 		History:     in("history.db"), Workflows: in("workflows.db"), Plans: in("plans"), Work: in("work"), Logs: in("logs"),

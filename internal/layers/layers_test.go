@@ -37,12 +37,17 @@ var allowed = map[string][]string{
 	// Planning: reads both sides of a change, and judges them.
 	"internal/check":   {"internal/model", "internal/plan", "internal/release"},
 	"internal/planner": {"internal/model", "internal/plan", "internal/packages", "internal/check", "internal/config", "internal/git", "internal/repo", "internal/process", "internal/release", "internal/release/confine", "internal/release/helm", "internal/secrets", "internal/image"},
+	// What plans ask clusters, and the plans of runs.
+	"internal/planner/live": {"internal/model", "internal/plan", "internal/check", "internal/cluster", "internal/release"},
+	"internal/runplan":      {"internal/model", "internal/forge", "internal/plan", "internal/planner", "internal/repo", "internal/report"},
 
 	// What is proved, signed and believed.
 	"internal/attest": {"internal/model"},
 
 	// Around the process: machine, network and terminal.
 	"internal/proc": {},
+	// What is dear to load, and who may want it at once.
+	"internal/cache": {},
 	// What a request's address is: everybody who counts may ask.
 	"internal/clientaddr": {},
 	// Whose a program on the machine is.
@@ -51,9 +56,20 @@ var allowed = map[string][]string{
 	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
 	"internal/term":     {"internal/model"},
+	// A new installation's deployment repository.
+	"internal/bootstrap": {"internal/model", "internal/config", "internal/git", "internal/install", "internal/secrets", "starter"},
 
 	// The workflows, and the interfaces that they need.
-	"internal/ship": {"internal/model", "internal/forge", "internal/plan", "internal/gate", "internal/packages"},
+	"internal/ship":           {"internal/model", "internal/forge"},
+	"internal/ship/runs":      {"internal/model"},
+	"internal/ship/fleets":    {"internal/model"},
+	"internal/ship/build":     {"internal/model", "internal/ship/runs"},
+	"internal/ship/proof":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/planning":  {"internal/model", "internal/plan", "internal/gate", "internal/packages", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
+	"internal/ship/deploy":    {"internal/model", "internal/plan", "internal/ship/build", "internal/ship/fleets", "internal/ship/planning", "internal/ship/runs"},
+	"internal/ship/check":     {"internal/model", "internal/forge", "internal/plan", "internal/ship/build", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/reconcile": {"internal/model", "internal/ship/fleets", "internal/ship/runs"},
+	"internal/ship/query":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
 
 	// Adapters: they know the words and the interfaces that they implement.
 	"internal/git":                   {"internal/model"},
@@ -61,12 +77,13 @@ var allowed = map[string][]string{
 	"internal/process":               {"internal/model", "internal/git", "internal/config"},
 	"internal/repo":                  {"internal/model", "internal/plan", "internal/git", "internal/config"},
 	"internal/secrets":               {"internal/model", "internal/release"},
+	"internal/secrets/opener":        {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
 	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
 	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model"},
 	"internal/cluster/ledger":        {"internal/model", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/release/helm":          {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/pyimport"},
@@ -77,11 +94,12 @@ var allowed = map[string][]string{
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
-	"internal/pulls":  {"internal/model", "internal/forge", "internal/plan", "internal/report"},
-	"internal/api":    {"internal/model"},
-	"internal/server": {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
-	"internal/demo":   {"internal/model", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
+	"internal/pulls/repository": {"internal/forge", "internal/git", "internal/pulls", "internal/repo"},
+	"internal/api":              {"internal/model"},
+	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
+	"internal/demo":             {"internal/model", "internal/forge"},
+	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 

@@ -226,6 +226,9 @@ func (i Image) UsedBy(hub string) bool {
 	return i.Hubs == nil || slices.Contains(i.Hubs, hub)
 }
 
+// ForUsers says that users' servers run the image.
+func (i Image) ForUsers() bool { return strings.HasSuffix(i.Values, "singleuser.image") }
+
 // Expand fills {hub} and {env} into a pattern of hubship.yaml.
 func Expand(pattern, hub, env string) string {
 	return strings.NewReplacer("{hub}", hub, "{env}", env).Replace(pattern)

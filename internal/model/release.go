@@ -113,6 +113,16 @@ type Resolved struct {
 	Charts []ResolvedChart `json:"charts,omitempty"` // sorted by Name
 }
 
+// Digest is what a reference to an image stands for, or "" when it is not known.
+func (r Resolved) Digest(ref string) string {
+	for _, i := range r.Images {
+		if i.Ref == ref {
+			return i.Digest
+		}
+	}
+	return ""
+}
+
 // ResolvedImage is an image that the values name, whoever built it.
 type ResolvedImage struct {
 	Ref    string `json:"ref"`    // as the values name it: "quay.io/jupyterhub/k8s-hub:4.4.0"

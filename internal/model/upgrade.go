@@ -43,9 +43,9 @@ type ForeignImage struct {
 var (
 	// ErrUnknown says that nobody answered: nothing is known of what was asked
 	// for, and nobody is at fault.
-	ErrUnknown = errors.New("not known, since nobody answered")
+	ErrUnknown = errors.New("unknown, because nobody answered")
 	// ErrNotProven says that something is not among what was proven.
-	ErrNotProven = errors.New("never proven in the environment before")
+	ErrNotProven = errors.New("never proved in the previous environment")
 	// ErrSource is what errors of building an image are when the image's own files
 	// are at fault: asking again would not help.
 	ErrSource = errors.New("the image cannot be built from these files")

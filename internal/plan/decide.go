@@ -33,18 +33,18 @@ type Facts struct {
 // Decide chooses what a run does to a release, with reasons in words. An
 // upgrade recovers a release whose last operation was cut off, first.
 //
-// internal/ship calls this for every release of a run and of a reconcile
+// internal/ship/planning calls this for every release of a run and of a reconcile
 // pass.
 func Decide(f Facts) (Action, []string) {
 	if f.Kind == model.Verify || f.Kind == model.Rollback {
 		if f.Observed.Status == model.Absent || f.Observed.Status == model.Uninstalled {
 			return Refuse, []string{"it is not installed"}
 		}
-		return Test, []string{"asked for"}
+		return Test, []string{"requested"}
 	}
 	same := f.Inputs != "" && f.Observed.Status == model.Deployed && f.Observed.Inputs == f.Inputs
 	if same && f.Verified && f.Halt == nil {
-		return None, []string{"it runs these inputs already, verified"}
+		return None, []string{"it already runs these inputs, verified"}
 	}
 	if f.Halt != nil && !f.Force {
 		switch f.Halt.Inputs {
@@ -52,20 +52,20 @@ func Decide(f Facts) (Action, []string) {
 			return Hold, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
 		case "":
 			// They may be the ones that are wanted: only a person can tell.
-			return Hold, []string{fmt.Sprintf("run %s failed, and with which inputs is not known: %s", f.Halt.Run, f.Halt.Reason)}
+			return Hold, []string{fmt.Sprintf("run %s failed, and it is unknown with which inputs: %s", f.Halt.Run, f.Halt.Reason)}
 		}
 	}
 	if !f.Verdict.Allowed {
 		if len(f.Verdict.Reasons) == 0 {
-			return Refuse, []string{"no gate let it in"}
+			return Refuse, []string{"no gate allowed it in"}
 		}
 		return Refuse, f.Verdict.Reasons
 	}
 	switch {
 	case same && f.Halt != nil:
-		return Test, append([]string{"it runs these inputs already; it is halted, so they are tested again"}, f.Verdict.Reasons...)
+		return Test, append([]string{"it already runs these inputs; it is halted, so they are tested again"}, f.Verdict.Reasons...)
 	case same:
-		return Test, append([]string{"it runs these inputs already, not yet verified"}, f.Verdict.Reasons...)
+		return Test, append([]string{"it already runs these inputs, not yet verified"}, f.Verdict.Reasons...)
 	}
 	return Upgrade, append([]string{upgradeReason(f)}, f.Verdict.Reasons...)
 }

@@ -26,7 +26,7 @@ func TestDecide(t *testing.T) {
 		want   Action
 		reason string
 	}{
-		"same and verified": {Facts{Observed: running(model.Deployed, wanted), Verified: true}, None, "it runs these inputs already, verified"},
+		"same and verified": {Facts{Observed: running(model.Deployed, wanted), Verified: true}, None, "it already runs these inputs, verified"},
 		// A gate is not asked about what runs already.
 		"same, verified, refused": {Facts{Observed: running(model.Deployed, wanted), Verified: true, Verdict: refused}, None, "already"},
 		"same, never verified":    {Facts{Observed: running(model.Deployed, wanted)}, Test, "not yet verified"},
@@ -43,15 +43,15 @@ func TestDecide(t *testing.T) {
 		"by somebody else":        {Facts{Observed: running(model.Deployed, "")}, Upgrade, "revision 7 was not deployed by hubship"},
 		"refused":                 {Facts{Observed: running(model.Deployed, another), Verdict: refused}, Refuse, "no evidence"},
 		"refused, forced":         {Facts{Observed: running(model.Deployed, another), Verdict: refused, Force: true}, Refuse, "no evidence"},
-		"gate not asked":          {Facts{Observed: running(model.Deployed, another), Verdict: model.HubVerdict{Hub: "h"}}, Refuse, "no gate let it in"},
+		"gate not asked":          {Facts{Observed: running(model.Deployed, another), Verdict: model.HubVerdict{Hub: "h"}}, Refuse, "no gate allowed it in"},
 		"halted on these":         {Facts{Observed: running(model.Deployed, another), Halt: halt(git)}, Hold, "import broke"},
 		"halted on these, forced": {Facts{Observed: running(model.Deployed, another), Halt: halt(git), Force: true}, Upgrade, "differ"},
-		"halted on unknown":       {Facts{Observed: running(model.Deployed, another), Halt: halt("")}, Hold, "with which inputs is not known"},
+		"halted on unknown":       {Facts{Observed: running(model.Deployed, another), Halt: halt("")}, Hold, "it is unknown with which inputs"},
 		"halted on others":        {Facts{Observed: running(model.Deployed, another), Halt: halt("x")}, Upgrade, "differ"},
 		"halted and refused":      {Facts{Observed: running(model.Deployed, another), Halt: halt("x"), Verdict: refused}, Refuse, "no evidence"},
-		"verify":                  {Facts{Kind: model.Verify, Observed: running(model.Deployed, another), Halt: halt(git), Verdict: refused}, Test, "asked for"},
+		"verify":                  {Facts{Kind: model.Verify, Observed: running(model.Deployed, another), Halt: halt(git), Verdict: refused}, Test, "requested"},
 		"verify nothing":          {Facts{Kind: model.Verify, Observed: running(model.Absent, "")}, Refuse, "it is not installed"},
-		"roll back":               {Facts{Kind: model.Rollback, Observed: running(model.Failed, another)}, Test, "asked for"},
+		"roll back":               {Facts{Kind: model.Rollback, Observed: running(model.Failed, another)}, Test, "requested"},
 		"roll back nothing":       {Facts{Kind: model.Rollback, Observed: running(model.Uninstalled, "")}, Refuse, "it is not installed"},
 	} {
 		t.Run(name, func(t *testing.T) {

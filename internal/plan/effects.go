@@ -137,10 +137,10 @@ func (j *judge) gone(c Change) {
 		j.feel(Background, "", c.Object()+" leaves the release and stays in the cluster", `its annotation helm.sh/resource-policy says "keep"`, c)
 		return
 	}
-	const none = "the head has it no more"
+	const none = "the head no longer has it"
 	switch c.Kind {
 	case "PersistentVolumeClaim":
-		j.destroyed(c, c.Object()+" is deleted with what is stored in it", none)
+		j.destroyed(c, c.Object()+" is deleted with the data stored in it", none)
 	case "PersistentVolume":
 		j.destroyed(c, c.Object()+" is deleted: claims that use it lose their volume", none)
 	case "Namespace":
@@ -160,7 +160,7 @@ func (j *judge) gone(c Change) {
 			j.feel(HubRestart, who+" goes away", who+" goes away: what uses it fails", c.Object()+": "+none, c)
 		}
 	case "Ingress":
-		j.feel(ProxyDown, "an address goes away", "the address of "+c.Object()+" goes away: nobody can use it any more", c.Object()+": "+none, c)
+		j.feel(ProxyDown, "an address goes away", "the address of "+c.Object()+" goes away: nobody can use it anymore", c.Object()+": "+none, c)
 	case "Service":
 		level := Background
 		if strings.HasPrefix(part(c), "proxy") {
@@ -295,9 +295,9 @@ func (j *judge) stopped(c Change) {
 	case slices.Contains(proxies, p):
 		level, felt = ProxyDown, "nobody can reach the hub or a server"
 	case slices.Contains(background, p):
-		level, felt = Background, "users do not meet it"
+		level, felt = Background, "users do not notice it"
 	}
-	j.feel(level, who+" is switched off ("+felt+")", who+" is switched off: "+felt, why(c, "spec.replicas"), c)
+	j.feel(level, who+" is turned off ("+felt+")", who+" is turned off: "+felt, why(c, "spec.replicas"), c)
 }
 
 // behind says what a changed checksum stands for: the settings of the same
@@ -382,7 +382,7 @@ func (j *judge) claim(c Change) {
 	for _, f := range c.Fields {
 		for _, root := range []string{"accessModes", "dataSource", "dataSourceRef", "selector", "storageClassName", "volumeMode", "volumeName"} {
 			if under(f.Path, "spec."+root) {
-				j.destroyed(c, c.Object()+" must be replaced, with the loss of what is stored in it", "spec."+root+" of a claim cannot be changed in place")
+				j.destroyed(c, c.Object()+" must be replaced, and the data stored in it is lost", "spec."+root+" of a claim cannot be changed in place")
 				return
 			}
 		}
@@ -398,10 +398,10 @@ func (j *judge) claim(c Change) {
 	was, err1 := resource.ParseQuantity(fmt.Sprint(f.Before))
 	is, err2 := resource.ParseQuantity(fmt.Sprint(f.After))
 	if err1 == nil && err2 == nil && is.Cmp(was) < 0 {
-		j.destroyed(c, c.Object()+" must be replaced, with the loss of what is stored in it", fmt.Sprintf("a claim cannot shrink: from %v to %v", f.Before, f.After))
+		j.destroyed(c, c.Object()+" must be replaced, and the data stored in it is lost", fmt.Sprintf("a claim cannot shrink: from %v to %v", f.Before, f.After))
 		return
 	}
-	j.feel(Background, "a volume grows", fmt.Sprintf("%s grows from %v to %v, where its storage class lets it", c.Object(), f.Before, f.After), why(c, size), c)
+	j.feel(Background, "a volume grows", fmt.Sprintf("%s grows from %v to %v, if its storage class allows it", c.Object(), f.Before, f.After), why(c, size), c)
 }
 
 func (j *judge) service(c Change) {
@@ -414,9 +414,9 @@ func (j *judge) service(c Change) {
 	}
 	switch p := part(c); {
 	case strings.HasPrefix(p, "proxy"):
-		j.feel(ProxyDown, "the way to the proxy changes (open connections may drop)", "the way to the proxy changes: open connections may drop, and the address may be another", why(c, f), c)
+		j.feel(ProxyDown, "the route to the proxy changes (open connections may drop)", "the route to the proxy changes: open connections may drop, and the address may change", why(c, f), c)
 	case p == "hub":
-		j.feel(HubRestart, "the way to the hub changes (logins may fail meanwhile)", "the way to the hub changes: logins may fail meanwhile, running servers stay", why(c, f), c)
+		j.feel(HubRestart, "the route to the hub changes (logins may fail meanwhile)", "the route to the hub changes: logins may fail meanwhile, running servers stay", why(c, f), c)
 	default:
 		j.feel(Background, "", c.Object()+" changes", why(c, f), c)
 	}
@@ -447,9 +447,9 @@ func (j *judge) ingress(c Change) {
 	case len(come) > 0:
 		j.feel(Background, "an address is added", "the hub gets the address "+few(come, 3), why(c, "spec.rules"), c)
 	case first(c, "spec.tls") != "":
-		j.feel(ProxyDown, "the certificate may change", "the certificate may be another: until it is issued, browsers warn", why(c, first(c, "spec.tls")), c)
+		j.feel(ProxyDown, "the certificate may change", "the certificate may change: until the new one is issued, browsers show a warning", why(c, first(c, "spec.tls")), c)
 	case first(c, "spec") != "":
-		j.feel(ProxyDown, "the way to the hub changes", "the way from the address to the hub changes: open connections may drop", why(c, first(c, "spec")), c)
+		j.feel(ProxyDown, "the route to the hub changes", "the route from the address to the hub changes: open connections may drop", why(c, first(c, "spec")), c)
 	case first(c, "metadata.annotations") != "":
 		j.feel(Background, "", "settings of the ingress controller change for "+c.Object(), why(c, first(c, "metadata.annotations")), c)
 	}

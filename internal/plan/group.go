@@ -227,6 +227,8 @@ func hubWords(hubs, all []string) string {
 	switch {
 	case len(hubs) == 1:
 		return hubs[0]
+	case len(hubs) == 2 && len(all) == 2 && len(not) == 0:
+		return "both hubs"
 	case len(hubs) == len(all) && len(not) == 0:
 		return fmt.Sprintf("all %d hubs", len(all))
 	case len(hubs) <= few:

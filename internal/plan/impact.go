@@ -156,7 +156,7 @@ func (j *judge) destroyed(c Change, what, why string) {
 		j.problem(Warning, "destroy", what+": "+why+"; the commit's message allows it", "", c)
 		return
 	}
-	j.problem(Error, "destroy", what+": "+why, fmt.Sprintf("undo this part of the change, or, if it is meant, put the line \"Allow-Destroy: %s/%s\" into the commit's message", c.Kind, c.Name), c)
+	j.problem(Error, "destroy", what+": "+why, fmt.Sprintf("undo this part of the change or, if it is intended, add the line \"Allow-Destroy: %s/%s\" to the commit's message", c.Kind, c.Name), c)
 }
 
 func (j *judge) allowed(c Change) bool {
@@ -184,9 +184,9 @@ func article(noun string) string {
 
 func (j *judge) removed() {
 	r := j.release
-	const reason = "the head does not describe it any more"
-	j.feel(Destructive, "the hub leaves the repository; hubship does not delete what runs",
-		"the hub leaves the repository: hubship upgrades it no longer, and does not delete what runs", reason, Change{})
+	const reason = "the head no longer describes it"
+	j.feel(Destructive, "the hub is removed from the repository; hubship does not delete what is running",
+		"the hub is removed from the repository: hubship no longer upgrades it, and does not delete what is running", reason, Change{})
 	var kept, lost []string
 	for _, c := range r.Changes {
 		if c.Change != Removed || !holdsData(c.Kind) {
@@ -204,8 +204,8 @@ func (j *judge) removed() {
 	if len(kept) > 0 {
 		j.feel(Background, "", "uninstalling it by hand would keep "+few(kept, 5), `their annotation helm.sh/resource-policy says "keep"`, Change{})
 	}
-	j.problem(Warning, "removed", "the release leaves the repository: it keeps running as it is, without upgrades",
-		"uninstall it by hand when its users and their data are safe, or put its description back", Change{})
+	j.problem(Warning, "removed", "the release is removed from the repository: it keeps running as it is, without upgrades",
+		"uninstall it by hand when its users and their data are safe, or restore its description", Change{})
 }
 
 // few joins a list's first items.
@@ -224,7 +224,7 @@ func (j *judge) unrendered() {
 	if j.release.Unrendered != "" {
 		why = j.release.Unrendered
 	}
-	j.feel(Unknown, "not known, as it was not rendered", "what users feel is not known", why, Change{})
+	j.feel(Unknown, "unknown, because it was not rendered", "what users will notice is unknown", why, Change{})
 	j.images()
 	if j.release.Change == Added {
 		j.added()
@@ -242,12 +242,12 @@ func (j *judge) moved() {
 	if old.NamespaceBefore != "" && old.NamespaceBefore != r.Namespace {
 		j.destroyed(Change{Kind: "Namespace", Name: old.NamespaceBefore},
 			fmt.Sprintf("the hub moves from namespace %s to %s without its volumes", old.NamespaceBefore, r.Namespace),
-			"a release in another namespace is a new one: what is stored in the old namespace does not come along")
+			"a release in another namespace is a new one: the data stored in the old namespace stays there")
 	}
 	if old.ReleaseBefore != "" && old.ReleaseBefore != r.Release {
 		j.destroyed(Change{Kind: "Release", Name: old.ReleaseBefore},
 			fmt.Sprintf("the hub moves from Helm release %s to %s", old.ReleaseBefore, r.Release),
-			"Helm installs a second one beside the first, with volumes of its own")
+			"Helm installs a second one beside the first, with its own volumes")
 	}
 }
 
@@ -271,7 +271,7 @@ func (j *judge) images() {
 				why += fmt.Sprintf(" and %d more", n)
 			}
 		}
-		j.feel(NextStart, "a new image "+i.Name, fmt.Sprintf("a new image %s%s; users' servers, if it is theirs, run it from their next start", i.Name, j.pulled()), why, Change{})
+		j.feel(NextStart, "a new image "+i.Name, fmt.Sprintf("a new image %s%s; if it is the users' image, their servers run it from their next start", i.Name, j.pulled()), why, Change{})
 	}
 }
 
@@ -358,9 +358,9 @@ func (j *judge) impact() Impact {
 	case len(shorts) > 0:
 		out.Summary = strings.Join(shorts, "; ")
 	case out.Level == Background:
-		out.Summary = "nothing that users meet"
+		out.Summary = "nothing that users notice"
 	case len(j.changes) > 0:
-		out.Summary = "nothing that runs changes"
+		out.Summary = "nothing that is running changes"
 	default:
 		out.Summary = "nothing changes in the cluster"
 	}

@@ -44,7 +44,7 @@ func TestJudge(t *testing.T) {
 		"nothing": {nil, Surroundings{}, Changed, NoImpact, "nothing changes in the cluster", nil, nil},
 		"labels alone": {
 			[]Change{object("Deployment", "hub", "hub", label), object("Service", "hub", "hub", label), object("Role", "hub", "hub", label)},
-			Surroundings{}, Changed, NoImpact, "nothing that runs changes", nil, nil,
+			Surroundings{}, Changed, NoImpact, "nothing that is running changes", nil, nil,
 		},
 		"memory of user servers": {
 			[]Change{hubRestart, object("Secret", "hub", "hub", masked(`data["values.yaml"].Chart.Version`), masked(`data["values.yaml"].singleuser.memory.limit`))},
@@ -62,8 +62,8 @@ func TestJudge(t *testing.T) {
 		},
 		"settings without a restart": {
 			[]Change{object("Secret", "hub", "hub", masked(`data["values.yaml"].cull.timeout`))},
-			Surroundings{}, Changed, Background, "the hub takes the new settings at its next restart",
-			[]string{"the hub is not restarted: it takes the new settings only at its next restart"}, nil,
+			Surroundings{}, Changed, Background, "the hub picks up the new settings at its next restart",
+			[]string{"the hub is not restarted: it picks up the new settings only at its next restart"}, nil,
 		},
 		"the proxy": {
 			[]Change{object("Deployment", "proxy", "proxy", at("spec.template.spec.containers[chp].image"), at("spec.template.spec.containers[chp].args[1]"))},
@@ -76,36 +76,36 @@ func TestJudge(t *testing.T) {
 		},
 		"what users do not meet": {
 			[]Change{object("Deployment", "user-scheduler", "user-scheduler", at("spec.template.spec.containers[kube-scheduler].image")), object("Role", "hub", "hub", at("rules[0].verbs[1]"))},
-			Surroundings{}, Changed, Background, "nothing that users meet",
+			Surroundings{}, Changed, Background, "nothing that users notice",
 			[]string{"Deployment user-scheduler restarts", "permissions change at once: Role hub — Role hub: rules[0].verbs[1]"}, nil,
 		},
 		"replicas do not restart": {
 			[]Change{object("Deployment", "user-placeholder", "user-placeholder", at("spec.replicas"))},
-			Surroundings{}, Changed, Background, "nothing that users meet", []string{"Deployment user-placeholder changes without a restart"}, nil,
+			Surroundings{}, Changed, Background, "nothing that users notice", []string{"Deployment user-placeholder changes without a restart"}, nil,
 		},
 		"a hub switched off": {
 			[]Change{object("Deployment", "hub", "hub", Field{Path: "spec.replicas", Before: 1.0, After: 0.0})},
-			Surroundings{}, Changed, HubRestart, "the hub is switched off (nobody can log in)", []string{"the hub is switched off", "changes without a restart"}, nil,
+			Surroundings{}, Changed, HubRestart, "the hub is turned off (nobody can log in)", []string{"the hub is turned off", "changes without a restart"}, nil,
 		},
 		"a database of another chart": {
 			[]Change{object("StatefulSet", "postgres", "", at("spec.template.spec.containers[db].image"))},
 			Surroundings{}, Changed, HubRestart, "StatefulSet postgres restarts", []string{"StatefulSet postgres restarts: what uses it waits meanwhile"}, nil,
 		},
 		"a claim that goes": {
-			[]Change{with(claim, Removed)}, Surroundings{}, Changed, Destructive, "PersistentVolumeClaim hub-db-dir is deleted with what is stored in it",
-			[]string{"PersistentVolumeClaim hub-db-dir is deleted with what is stored in it — the head has it no more"},
-			[]string{`error destroy: PersistentVolumeClaim hub-db-dir is deleted with what is stored in it: the head has it no more (undo this part of the change, or, if it is meant, put the line "Allow-Destroy: PersistentVolumeClaim/hub-db-dir" into the commit's message)`},
+			[]Change{with(claim, Removed)}, Surroundings{}, Changed, Destructive, "PersistentVolumeClaim hub-db-dir is deleted with the data stored in it",
+			[]string{"PersistentVolumeClaim hub-db-dir is deleted with the data stored in it — the head no longer has it"},
+			[]string{`error destroy: PersistentVolumeClaim hub-db-dir is deleted with the data stored in it: the head no longer has it (undo this part of the change or, if it is intended, add the line "Allow-Destroy: PersistentVolumeClaim/hub-db-dir" to the commit's message)`},
 		},
 		"a claim that may go": {
-			[]Change{with(claim, Removed)}, Surroundings{Allowed: map[string]bool{"PersistentVolumeClaim/hub-db-dir": true}}, Changed, Destructive, "PersistentVolumeClaim hub-db-dir is deleted with what is stored in it",
+			[]Change{with(claim, Removed)}, Surroundings{Allowed: map[string]bool{"PersistentVolumeClaim/hub-db-dir": true}}, Changed, Destructive, "PersistentVolumeClaim hub-db-dir is deleted with the data stored in it",
 			[]string{"allowed: PersistentVolumeClaim hub-db-dir"}, []string{"warning destroy"},
 		},
 		"a claim that is kept": {
 			[]Change{{Change: Removed, Kind: "PersistentVolumeClaim", Name: "p", Fields: []Field{{Path: `metadata.annotations["helm.sh/resource-policy"]`, Before: "keep"}}}},
-			Surroundings{}, Changed, Background, "nothing that users meet", []string{"PersistentVolumeClaim p leaves the release and stays in the cluster"}, nil,
+			Surroundings{}, Changed, Background, "nothing that users notice", []string{"PersistentVolumeClaim p leaves the release and stays in the cluster"}, nil,
 		},
 		"a claim of another class": {
-			[]Change{object("PersistentVolumeClaim", "p", "", at("spec.storageClassName"))}, Surroundings{}, Changed, Destructive, "PersistentVolumeClaim p must be replaced, with the loss of what is stored in it",
+			[]Change{object("PersistentVolumeClaim", "p", "", at("spec.storageClassName"))}, Surroundings{}, Changed, Destructive, "PersistentVolumeClaim p must be replaced, and the data stored in it is lost",
 			[]string{"spec.storageClassName of a claim cannot be changed in place"}, []string{"error destroy"},
 		},
 		"a claim that grows": {
@@ -138,7 +138,7 @@ func TestJudge(t *testing.T) {
 		},
 		"the service of the proxy": {
 			[]Change{object("Service", "proxy-public", "proxy-public", Field{Path: "spec.type", Before: "ClusterIP", After: "LoadBalancer"})},
-			Surroundings{}, Changed, ProxyDown, "the way to the proxy changes (open connections may drop)", []string{"Service proxy-public: spec.type"}, nil,
+			Surroundings{}, Changed, ProxyDown, "the route to the proxy changes (open connections may drop)", []string{"Service proxy-public: spec.type"}, nil,
 		},
 		"network rules of servers": {
 			[]Change{object("NetworkPolicy", "singleuser", "singleuser", at("spec.egress[0].to[0].ipBlock.cidr"))},
@@ -150,14 +150,14 @@ func TestJudge(t *testing.T) {
 			[]string{"the upgrade waits until nodes have pulled the images — DaemonSet hook-image-puller: spec.template.spec.initContainers[a].image; Job hook-image-awaiter"}, nil,
 		},
 		"a hook's labels alone": {
-			[]Change{hooked(object("Job", "hook-image-awaiter", "image-puller", label))}, Surroundings{}, Changed, NoImpact, "nothing that runs changes", nil, nil,
+			[]Change{hooked(object("Job", "hook-image-awaiter", "image-puller", label))}, Surroundings{}, Changed, NoImpact, "nothing that is running changes", nil, nil,
 		},
 		"a new hub": {
 			[]Change{with(object("Deployment", "hub", "hub"), Added), with(claim, Added)}, Surroundings{}, Added, NoImpact, "a new hub, which nobody uses yet", []string{"a new hub is installed"}, nil,
 		},
 		"a hub that goes": {
-			[]Change{with(claim, Removed), with(object("Deployment", "hub", "hub"), Removed)}, Surroundings{}, Removed, Destructive, "the hub leaves the repository; hubship does not delete what runs",
-			[]string{"hubship upgrades it no longer, and does not delete what runs", "uninstalling it by hand would delete PersistentVolumeClaim hub-db-dir"}, []string{"warning removed"},
+			[]Change{with(claim, Removed), with(object("Deployment", "hub", "hub"), Removed)}, Surroundings{}, Removed, Destructive, "the hub is removed from the repository; hubship does not delete what is running",
+			[]string{"hubship no longer upgrades it, and does not delete what is running", "uninstalling it by hand would delete PersistentVolumeClaim hub-db-dir"}, []string{"warning removed"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -146,7 +146,7 @@ type Level string
 
 // The levels, from the least to the most.
 const (
-	NoImpact    Level = "none"        // nothing that runs changes
+	NoImpact    Level = "none"        // nothing that is running changes
 	Background  Level = "background"  // something users do not meet
 	NextStart   Level = "next-start"  // users' servers, when they start next
 	HubRestart  Level = "hub"         // logins wait, running servers stay

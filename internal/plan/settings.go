@@ -64,10 +64,10 @@ func (j *judge) settings(c Change) {
 	switch {
 	case !own && part(c) != "singleuser":
 		if who := j.reader(c); who == "" {
-			j.feel(Background, "", fmt.Sprintf("%s changes: what reads it only when it starts takes it at its next restart", c.Object()), reason(all), c)
+			j.feel(Background, "", fmt.Sprintf("%s changes: programs that read it only at the start pick it up at their next restart", c.Object()), reason(all), c)
 		}
 	case own && !j.restarts("hub"):
-		j.feel(Background, "the hub takes the new settings at its next restart", "the hub is not restarted: it takes the new settings only at its next restart", reason(all), c)
+		j.feel(Background, "the hub picks up the new settings at its next restart", "the hub is not restarted: it picks up the new settings only at its next restart", reason(all), c)
 	}
 }
 

@@ -34,9 +34,9 @@ func Alters(old, now model.Process) []model.ProcessChange {
 	a := &alters{old: old, now: now}
 	a.environments()
 	a.number("review.approvals", old.Review.Approvals, now.Review.Approvals)
-	a.text("revert", old.Revert, now.Revert, now.Revert == model.RevertAuto, "what fails is taken back")
-	a.text("verify.service", old.Verify.Service, now.Verify.Service, true, "the service that verifies")
-	a.text("verify.user", old.Verify.User, now.Verify.User, true, "the user that verifies")
+	a.text("revert", old.Revert, now.Revert, now.Revert == model.RevertAuto, "what happens to a change that fails")
+	a.text("verify.service", old.Verify.Service, now.Verify.Service, true, "service for verification")
+	a.text("verify.user", old.Verify.User, now.Verify.User, true, "user for verification")
 	a.places()
 	slices.SortStableFunc(a.found, func(x, y model.ProcessChange) int { return cmp.Compare(x.Path, y.Path) })
 	return a.found
@@ -76,7 +76,7 @@ func (a *alters) environments() {
 	for _, e := range a.old.Environments {
 		n, ok := a.now.Environment(e.Name)
 		if !ok {
-			a.add("environments."+e.Name, e.Name, "", true, "environment %s is removed: nothing is deployed or protected there any more", e.Name)
+			a.add("environments."+e.Name, e.Name, "", true, "environment %s is removed: nothing is deployed or protected there anymore", e.Name)
 			continue
 		}
 		before = append(before, e.Name)
@@ -92,13 +92,13 @@ func (a *alters) environments() {
 			gate = "after " + e.After
 		}
 		if e.Push {
-			gate += ", which may be pushed to directly"
+			gate += ", open to direct pushes"
 		}
 		loosens := e.Push || e.After == "" && len(a.old.Environments) > 0
 		a.add("environments."+e.Name, "", e.Name, loosens, "environment %s is added: branch %s, cluster %s, namespace %s, %s", e.Name, e.Branch, quoted(e.Cluster), e.Namespace, gate)
 	}
 	if !slices.Equal(before, after) {
-		a.add("environments", fmt.Sprint(before), fmt.Sprint(after), false, "the environments stand in another order")
+		a.add("environments", fmt.Sprint(before), fmt.Sprint(after), false, "the environments are in another order")
 	}
 }
 
@@ -108,16 +108,16 @@ func (a *alters) environment(old, now model.Environment) {
 	switch {
 	case old.After == now.After:
 	case now.After == "":
-		a.add(at+".after", old.After, "", true, "%s takes what %s has not verified: its gate is gone", old.Name, old.After)
+		a.add(at+".after", old.After, "", true, "%s accepts what %s has not verified: its gate is removed", old.Name, old.After)
 	case old.After == "":
-		a.add(at+".after", "", now.After, false, "%s takes only what %s has verified", old.Name, now.After)
+		a.add(at+".after", "", now.After, false, "%s accepts only what %s has verified", old.Name, now.After)
 	default:
-		a.add(at+".after", old.After, now.After, true, "%s asks %s for evidence instead of %s", old.Name, now.After, old.After)
+		a.add(at+".after", old.After, now.After, true, "%s requires evidence from %s instead of %s", old.Name, now.After, old.After)
 	}
 	if old.Push != now.Push {
-		words := "%s is not pushed to directly any more"
+		words := "%s no longer allows direct pushes"
 		if now.Push {
-			words = "%s may be pushed to directly, past review and checks"
+			words = "%s allows direct pushes, bypassing review and checks"
 		}
 		a.add(at+".push", strconv.FormatBool(old.Push), strconv.FormatBool(now.Push), now.Push, words, old.Name)
 	}

@@ -139,14 +139,14 @@ func TestAlters(t *testing.T) {
 		loosens bool
 		words   string
 	}{
-		"gate dropped":    {func(p *model.Process) { p.Environments[1].After = "" }, "environments.live.after", true, "live takes what stage has not verified: its gate is gone"},
-		"gate added":      {func(p *model.Process) { p.Environments[0].After = "live" }, "environments.stage.after", false, "stage takes only what live has verified"},
-		"pushed to":       {func(p *model.Process) { p.Environments[0].Push = true }, "environments.stage.push", true, "stage may be pushed to directly, past review and checks"},
+		"gate dropped":    {func(p *model.Process) { p.Environments[1].After = "" }, "environments.live.after", true, "live accepts what stage has not verified: its gate is removed"},
+		"gate added":      {func(p *model.Process) { p.Environments[0].After = "live" }, "environments.stage.after", false, "stage accepts only what live has verified"},
+		"pushed to":       {func(p *model.Process) { p.Environments[0].Push = true }, "environments.stage.push", true, "stage allows direct pushes, bypassing review and checks"},
 		"other cluster":   {func(p *model.Process) { p.Environments[1].Cluster = "l" }, "environments.live.cluster", true, "cluster of live: l instead of k"},
 		"other host":      {func(p *model.Process) { p.Environments[1].Host = "x" }, "environments.live.host", false, "host names of live: x instead of none"},
 		"fewer approvals": {func(p *model.Process) { p.Review.Approvals = 0 }, "review.approvals", true, "approvals that a change needs: 0 instead of 1"},
 		"more approvals":  {func(p *model.Process) { p.Review.Approvals = 2 }, "review.approvals", false, "approvals that a change needs: 2 instead of 1"},
-		"removed":         {func(p *model.Process) { p.Environments = p.Environments[:1] }, "environments.live", true, "environment live is removed: nothing is deployed or protected there any more"},
+		"removed":         {func(p *model.Process) { p.Environments = p.Environments[:1] }, "environments.live", true, "environment live is removed: nothing is deployed or protected there anymore"},
 		"gated one added": {func(p *model.Process) {
 			p.Environments = append(p.Environments, model.Environment{Name: "x", After: "live"})
 		}, "environments.x", false, "environment x is added: branch , cluster none, namespace , after live"},

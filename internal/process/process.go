@@ -18,7 +18,7 @@ import (
 
 // ErrNone says that there is no process that could decide: its branch does not
 // exist, or cannot be read as one. Then nothing is deployed, anywhere.
-var ErrNone = errors.New("there is no process to go by")
+var ErrNone = errors.New("there is no process to follow")
 
 // kept is how many commits are remembered by what they say of the process.
 const kept = 64

@@ -13,11 +13,11 @@ import (
 func runSummary(r model.Run) string {
 	switch r.State {
 	case model.Queued:
-		return "waits for its turn"
+		return "waiting for its turn"
 	case model.Running:
 		return "deploying " + short(r.Commit)
 	case model.Unchanged:
-		return "nothing that runs changes"
+		return "nothing that is running changes"
 	case model.Done:
 		n := 0
 		for _, rel := range r.Releases {
@@ -44,7 +44,7 @@ func releaseSummary(rel model.ReleaseResult) string {
 	switch rel.State {
 	case model.Done:
 		if v := rel.Verification; v != nil {
-			return fmt.Sprintf("verified as a user: %s in %s", plural(passed(*v), "check"), took(v.Finished.Sub(v.Started)))
+			return fmt.Sprintf("verified the way a user would: %s in %s", plural(passed(*v), "check"), took(v.Finished.Sub(v.Started)))
 		}
 		return "verified"
 	case model.FailedRun:
@@ -77,9 +77,9 @@ func (w writer) deploy(env model.Environment, with bool) string {
 	case r.State == model.Cancelled:
 		title = "The deploy to " + env.Name + " was cancelled"
 	case r.State == model.Refused:
-		title = "Not let into " + env.Name
+		title = "Not allowed into " + env.Name
 	case r.State != model.Done:
-		title = "Failed in " + env.Name
+		title = "Failed on " + env.Name
 	}
 	fmt.Fprintf(&b, "### %s %s\n\n", emblem(r.State), title)
 	if r.State != model.Done && r.State != model.Unchanged {
@@ -87,7 +87,7 @@ func (w writer) deploy(env model.Environment, with bool) string {
 	}
 	w.releases(&b, false)
 	if with {
-		b.WriteString("\nIt went out together with what else was merged.\n")
+		b.WriteString("\nOther merged changes were deployed together with it.\n")
 	}
 	fmt.Fprintf(&b, "\nCommit `%s` · [run %s](%s)", short(r.Commit), r.ID, w.c.o.RunURL(r.ID))
 	if t := r.Finished.Sub(r.Started); t > 0 {
@@ -109,7 +109,7 @@ func (w writer) releases(b *strings.Builder, links bool) {
 			b.WriteString("| | hub | |\n|---|---|---|\n")
 		}
 		if rows == maxRows {
-			b.WriteString("| | … | the rest is in the run's page |\n")
+			b.WriteString("| | … | the rest is on the run's page |\n")
 			break
 		}
 		hub := report.Escape(rel.Target.Hub)
@@ -150,7 +150,7 @@ func (w writer) failures(b *strings.Builder) {
 			}
 		}
 		if rel.RolledBackTo > 0 {
-			fmt.Fprintf(b, "\n%s runs what it ran before again (revision %d, made of revision %d). Users keep working with it; nothing is promoted from here until this is mended.\n",
+			fmt.Fprintf(b, "\n%s is running its previous release again (revision %d, which restores revision %d). Users can keep working with it; nothing is promoted from here until this is fixed.\n",
 				report.Escape(rel.Target.Hub), rel.Revision, rel.RolledBackTo)
 		}
 		if rel.Log != "" || rel.Verification != nil {
@@ -158,7 +158,7 @@ func (w writer) failures(b *strings.Builder) {
 		}
 	}
 	if logs {
-		fmt.Fprintf(b, "\n[The run's page](%s) has the log, with the last output of the pods. Reading it takes write access to this repository.\n", w.c.o.RunURL(w.run.ID))
+		fmt.Fprintf(b, "\n[The run's page](%s) has the log, with the pods' last output. You need write access to this repository to read it.\n", w.c.o.RunURL(w.run.ID))
 	}
 }
 
@@ -169,7 +169,7 @@ func (w writer) shipped(env model.Environment) string {
 	fmt.Fprintf(&b, "### 🎉 Shipped to %s at %s\n\n", env.Name, r.Finished.UTC().Format("2006-01-02 15:04 UTC"))
 	w.releases(&b, true)
 	if r.State == model.Unchanged {
-		b.WriteString("Nothing that runs there changes by it.\n")
+		b.WriteString("It changes nothing that is running there.\n")
 	}
 	fmt.Fprintf(&b, "\n[run %s](%s) · thank you!\n", r.ID, w.c.o.RunURL(r.ID))
 	return forge.Shorten(b.String(), forge.MaxBody-100)

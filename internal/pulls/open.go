@@ -66,7 +66,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	if err := c.seen(ctx, pr); err != nil {
 		return err
 	}
-	if err := c.o.Repository.Fetch(ctx, pr.Number); err != nil {
+	if err := c.o.Repository.FetchPull(ctx, pr.Number, pr.Head.Commit); err != nil {
 		return err
 	}
 	base, err := c.o.Repository.Head(ctx, pr.Base.Branch)
@@ -121,7 +121,7 @@ func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
 	if _, drives := now.EnvironmentOfBranch(pr.Base.Branch); !drives && pr.Base.Branch != now.Branch {
 		return nil
 	}
-	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Pending, Context: statusOf(model.PartPolicy), Description: "hubship looks at the change"})
+	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Pending, Context: statusOf(model.PartPolicy), Description: "hubship is looking at the change"})
 }
 
 // unreadable says that no process holds, so that nothing can be judged.
@@ -199,7 +199,7 @@ func changed(was, want model.PullRequest) string {
 	case was.Head != want.Head:
 		return "push to " + strings.TrimPrefix(want.HeadOwner+":", ":") + want.HeadBranch
 	case was.Base != want.Base:
-		return "the base is " + want.Base + " now"
+		return "the base is now " + want.Base
 	case was.BaseCommit != want.BaseCommit:
 		return "push to " + want.Base
 	default:

@@ -108,27 +108,19 @@ func (c *Controller) note(pr forge.PullRequest) {
 	}
 }
 
-// branchesMoved has everything looked at that depends on branches, and where
-// the repository is a mirror brings them here. other says that the default branch
-// is another one than it was.
+// branchesMoved brings branches here, has deployed what they ask for, and has
+// everything looked at that depends on them. known is false for the first look
+// after a start, when nobody can tell what moved: then a reconcile pass finds what
+// is to be deployed. other says that the default branch is another one than it
+// was.
 func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known, other bool) error {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return err
 	}
-	if c.o.Mirrors && known {
-		for i := range moved {
-			if moved[i].Old == "" {
-				moved[i].Old = forge.ZeroID
-			}
-		}
-		if _, err := c.o.Engine.Pushed(ctx, moved, c.o.Forge.Repository().Owner); err != nil {
-			// The next reconcile pass of the engine finds it too.
-			c.o.Logger.Warn("pull requests: a push is not deployed yet", "error", err)
-		}
-	} else if c.o.Mirrors {
-		c.o.Engine.Kick()
+	if known {
+		c.pushed(ctx, moved)
 	}
-	if other {
+	if !known || other {
 		c.o.Engine.Kick()
 	}
 	now, err := c.o.Repository.Now(ctx)
@@ -151,6 +143,36 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	}
 	return nil
 }
+
+// pushed has deployed what moved branches ask for.
+func (c *Controller) pushed(ctx context.Context, moved []forge.RefUpdate) {
+	for _, u := range moved {
+		if u.Old == "" {
+			u.Old = forge.ZeroID
+		}
+		by, ok := c.pushers.Get(u)
+		if !ok {
+			by = c.o.Forge.Repository().Owner // no delivery said who it was
+		}
+		if _, err := c.o.Engine.Pushed(ctx, []forge.RefUpdate{u}, by); err != nil {
+			// The next reconcile pass of the engine finds it too.
+			c.o.Logger.Warn("pull requests: a push is not deployed yet", "branch", u.Branch, "error", err)
+		}
+	}
+}
+
+// Refresh reads the forge now. When the forge is away, what is here stays as it
+// is; the next poll tries again.
+func (c *Controller) Refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, refreshLimit)
+	defer cancel()
+	if err := c.reconcile(ctx, key{kind: keyForge}); err != nil {
+		c.o.Logger.Warn("pull requests: the forge could not be read", "error", err)
+	}
+}
+
+// refreshLimit bounds how long somebody waits for a forge that does not answer.
+const refreshLimit = 10 * time.Second
 
 // recent returns the pull requests that were merged lately into a branch, in
 // the order that they were merged.

@@ -37,7 +37,7 @@ func TestProcessWaitsForAMaintainer(t *testing.T) {
 	w.wants(pr.Head.Commit, "hubship/plan", "success")
 	w.says(pr.Number, "Waiting for a maintainer", "has to approve this very commit")
 
-	approve := func(who forge.Forge, commit string) {
+	approve := func(who forge.Participant, commit string) {
 		t.Helper()
 		_, err := who.Review(t.Context(), pr.Number, forge.NewReview{State: forge.Approved, Commit: commit, Body: "fine"})
 		w.ok(err)

@@ -76,10 +76,10 @@ func (c *Controller) outlook(ctx context.Context, req model.PromoteRequest) (p m
 	}
 	var ok bool
 	if from, ok = now.Environment(p.From); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.From)
+		return p, from, into, fmt.Errorf("environment %s is no longer in the process", p.From)
 	}
 	if into, ok = now.Environment(p.Into); !ok {
-		return p, from, into, fmt.Errorf("environment %s is not in the process any more", p.Into)
+		return p, from, into, fmt.Errorf("environment %s is no longer in the process", p.Into)
 	}
 	return p, from, into, nil
 }
@@ -105,7 +105,7 @@ func (c *Controller) promotionPull(ctx context.Context, from, into model.Environ
 func (c *Controller) promotionStatus(ctx context.Context, p model.Promotion, from model.Environment, pr forge.PullRequest) error {
 	s := forge.Status{Context: statusPromotion, State: forge.Success, Description: fmt.Sprintf("%s verified %s", from.Name, plural(len(p.Hubs), "hub"))}
 	if len(p.Hubs) == 0 {
-		s.Description = "nothing that runs changes"
+		s.Description = "nothing that is running changes"
 	}
 	if p.Refused != "" {
 		s.State, s.Description = forge.Failure, p.Refused
@@ -128,7 +128,7 @@ func (c *Controller) promotionBody(ctx context.Context, p model.Promotion, from,
 	var b strings.Builder
 	b.WriteString(marker("promotion") + "\n")
 	if p.Refused == "" {
-		fmt.Fprintf(&b, "%s has verified everything below. Merging this deploys it to %s, with the very images that were verified, and verifies it there once more.\n\n", from.Name, into.Name)
+		fmt.Fprintf(&b, "Everything below was verified on %s. Merging this deploys it to %s, with the very images that were verified, and verifies it there once more.\n\n", from.Name, into.Name)
 	} else {
 		fmt.Fprintf(&b, "⏳ Not ready: %s\n\n", report.Escape(forge.Shorten(firstLine(p.Refused), 500)))
 	}
@@ -136,7 +136,7 @@ func (c *Controller) promotionBody(ctx context.Context, p model.Promotion, from,
 		return "", err
 	}
 	c.evidence(&b, p, from)
-	fmt.Fprintf(&b, "\nWhat changes in %s is in hubship's comment below.\n", into.Name)
+	fmt.Fprintf(&b, "\nhubship's comment below says what changes on %s.\n", into.Name)
 	return forge.Shorten(b.String(), forge.MaxBody-100), nil
 }
 
@@ -184,10 +184,10 @@ func (c *Controller) changes(ctx context.Context, b *strings.Builder, p model.Pr
 // evidence is the table of what each hub has proved.
 func (c *Controller) evidence(b *strings.Builder, p model.Promotion, from model.Environment) {
 	if len(p.Hubs) == 0 {
-		b.WriteString("\nNothing that runs changes by it.\n")
+		b.WriteString("\nIt changes nothing that is running.\n")
 		return
 	}
-	fmt.Fprintf(b, "\n#### Evidence from %s\n\n| | hub | |\n|---|---|---|\n", from.Name)
+	fmt.Fprintf(b, "\n#### Evidence from %s\n\n| | hub | evidence |\n|---|---|---|\n", from.Name)
 	for i, v := range p.Hubs {
 		if i == maxRows {
 			fmt.Fprintf(b, "| | … | and %d more |\n", len(p.Hubs)-maxRows)
@@ -212,6 +212,7 @@ const promoteLimit = 3 * time.Minute
 // at the forge does, and returns the run that ships it. A refusal is part of
 // the Promotion and an error with the exit code of a gate.
 func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
+	c.Refresh(ctx)
 	p, err := c.o.Engine.Promotion(ctx, req)
 	if err != nil || req.DryRun || p.Refused != "" {
 		return p, err
@@ -264,7 +265,7 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 			return pr, err
 		}
 		if open && pr.Head.Commit != p.Head {
-			return pr, model.RefusedBy(fmt.Errorf("%s moved to %s meanwhile", from.Branch, short(pr.Head.Commit)), "look at what came, and promote again")
+			return pr, model.RefusedBy(fmt.Errorf("%s has moved to %s meanwhile", from.Branch, short(pr.Head.Commit)), "look at what has changed, and promote again")
 		}
 		if open {
 			c.queue.Add(key{kind: keyPull, number: pr.Number})
@@ -274,14 +275,14 @@ func (c *Controller) ready(ctx context.Context, p model.Promotion) (forge.PullRe
 			}
 			if len(runs) > 0 && runs[0].State.Final() && runs[0].Pull.Head == p.Head {
 				if runs[0].State != model.Done {
-					return pr, model.RefusedBy(fmt.Errorf("the check of the promotion %s did not pass: %s", pr.URL, runs[0].Reason), "`hubship logs "+runs[0].ID+"` has it all")
+					return pr, model.RefusedBy(fmt.Errorf("the check of the promotion %s did not pass: %s", pr.URL, runs[0].Reason), "`hubship logs "+runs[0].ID+"` has the details")
 				}
 				agreed, err := c.agreed(ctx, pr, runs[0])
 				if err != nil {
 					return pr, err
 				}
 				if waitsForMaintainer(agreed) {
-					return pr, model.RefusedBy(fmt.Errorf("the promotion %s alters the process: %s", pr.URL, agreed.Pull.Part(model.PartProcess).Summary), "have a maintainer approve its head by a review")
+					return pr, model.RefusedBy(fmt.Errorf("the promotion %s alters the process: %s", pr.URL, agreed.Pull.Part(model.PartProcess).Summary), "have a maintainer approve its head in a review")
 				}
 				// What the merge needs is to be at the forge before.
 				return pr, c.reconcile(ctx, key{kind: keyPull, number: pr.Number})
@@ -306,7 +307,7 @@ func (c *Controller) shipping(ctx context.Context, env, merge string) (model.Run
 			}
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return model.Run{}, model.WithHint(fmt.Errorf("%s is merged into %s, and its deploy has not begun yet", short(merge), env), "`hubship status` shows it when it does")
+			return model.Run{}, model.WithHint(fmt.Errorf("%s was merged into %s, but its deploy has not begun yet", short(merge), env), "`hubship status` shows it once it begins")
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/keymutex"
 
@@ -42,15 +43,15 @@ type Engine interface {
 	Kick()
 }
 
-// Repository is the deployment repository as this machine has it.
+// Repository is this machine's copy of the deployment repository.
 type Repository interface {
 	// Fetch brings all branches of the forge's repository, and the heads of
-	// these pull requests. It does nothing where the repository is the
-	// forge's own.
+	// these pull requests.
 	Fetch(ctx context.Context, pulls ...int) error
-	// Follow makes the default branch of a copy that of the forge's
-	// repository, and says whether it was another one. It does nothing where
-	// the repository is the forge's own.
+	// FetchPull is Fetch, unless the head of the pull request is here.
+	FetchPull(ctx context.Context, number int, head string) error
+	// Follow makes the default branch that of the forge's repository, and says
+	// whether it was another one.
 	Follow(ctx context.Context, branch string) (moved bool, err error)
 	// Head returns the commit of a branch, or "" if there is no such branch.
 	Head(ctx context.Context, branch string) (string, error)
@@ -108,9 +109,6 @@ type Options struct {
 	RunURL, PlanURL func(run string) string
 	// HubURL is where a hub of that host name answers.
 	HubURL func(host string) string
-	// Mirrors says that Repository is a copy, so that moved branches become
-	// known here first: the controller then queues their deployments.
-	Mirrors bool
 	// Poll is the time between two looks for what no event told; 30 seconds
 	// when 0.
 	Poll   time.Duration
@@ -133,6 +131,8 @@ type Controller struct {
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
 	login     string
+
+	pushers *lru.Cache[forge.RefUpdate, string] // logins, as deliveries said
 }
 
 // Bounds of what is looked at.
@@ -140,6 +140,7 @@ const (
 	workers     = 4
 	recentDays  = 30 // a merged pull request is reported about for so long
 	keptRuns    = 200
+	keptPushers = 256
 	defaultPoll = 30 * time.Second
 )
 
@@ -157,8 +158,12 @@ func New(o Options) (*Controller, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	pushers, err := lru.New[forge.RefUpdate, string](keptPushers)
+	if err != nil {
+		return nil, err
+	}
 	return &Controller{
-		o: o, queue: newQueue(), looking: keymutex.NewHashed(256),
+		o: o, queue: newQueue(), looking: keymutex.NewHashed(256), pushers: pushers,
 		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }

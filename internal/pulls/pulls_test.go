@@ -36,7 +36,7 @@ func TestFromForkToProd(t *testing.T) {
 	// A reconcile pass asked for another run, which had nothing to do.
 	w.engine.add(model.Run{Kind: model.Deploy, Environment: "staging", Commit: merged, State: model.Unchanged})
 	w.wants(merged, "hubship/staging", "success")
-	w.wants(merged, "hubship/staging/datahub", "success verified as a user: 1 check")
+	w.wants(merged, "hubship/staging/datahub", "success verified the way a user would: 1 check")
 	w.wants(pr.Head.Commit, "hubship/staging/datahub", "success")
 	w.says(pr.Number, "Deployed to staging", "import emoji 2.14.0")
 
@@ -102,7 +102,7 @@ func TestSupersede(t *testing.T) {
 
 	w.ok(w.carl2(pr.Number, "/hubship check"))
 	fourth := w.checked(pr.Number, head)
-	if fourth.Cause != "asked for by carl" {
+	if fourth.Cause != "requested by carl" {
 		t.Errorf("cause %q", fourth.Cause)
 	}
 	closed := forge.Closed
@@ -218,7 +218,7 @@ func TestFailure(t *testing.T) {
 			merged := w.merge(pr.Number)
 			w.engine.deploy("staging", merged, model.FailedRun, "verification failed: import broken")
 			w.wants(merged, "hubship/staging/datahub", "failure rolled back: verification failed: import broken")
-			text := w.says(pr.Number, "Failed in staging", "datahub: **import broken**: OSError: boom", "/runs/")
+			text := w.says(pr.Number, "Failed on staging", "datahub: **import broken**: OSError: boom", "/runs/")
 			if strings.Contains(text, "<b>staging") || strings.Contains(text, "wrote last\n") || strings.Contains(text, "what a pod") || strings.Contains(text, "what a kernel") {
 				t.Errorf("the log is quoted: %q", text)
 			}
@@ -231,7 +231,7 @@ func TestFailure(t *testing.T) {
 				revert = list[0]
 				return ""
 			})
-			w.says(pr.Number, fmt.Sprintf("#%d takes this change back", revert.Number))
+			w.says(pr.Number, fmt.Sprintf("#%d reverts this change", revert.Number))
 			if !strings.Contains(revert.Body, "verification failed: import broken") {
 				t.Errorf("the revert says %q", revert.Body)
 			}
@@ -357,7 +357,7 @@ func TestRevertByHand(t *testing.T) {
 	if again != n {
 		t.Errorf("twice opens #%d and #%d", n, again)
 	}
-	w.says(pr.Number, fmt.Sprintf("#%d takes this change back", n))
+	w.says(pr.Number, fmt.Sprintf("#%d reverts this change", n))
 }
 
 // While the forge is down nothing is lost, and after a restart with a memory

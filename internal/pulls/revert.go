@@ -47,22 +47,22 @@ func (c *Controller) revertFailure(ctx context.Context, name string) error {
 	if digest, _, err := c.o.Reports.Reported(ctx, asked); err != nil || digest != "" {
 		return err
 	}
-	why := fmt.Sprintf("It failed in %s: %s\n\nThe log is in [run %s](%s).", env.Name, report.Escape(forge.Shorten(firstLine(failed.Reason), 500)), failed.ID, c.o.RunURL(failed.ID))
+	why := fmt.Sprintf("It failed on %s: %s\n\nThe log is in [run %s](%s).", env.Name, report.Escape(forge.Shorten(firstLine(failed.Reason), 500)), failed.ID, c.o.RunURL(failed.ID))
 	if len(others) > 0 {
 		var names []string
 		for _, pr := range others {
 			names = append(names, fmt.Sprintf("#%d", pr.Number))
 		}
-		why += fmt.Sprintf(" The same run brought %s, which may be at fault instead.", strings.Join(names, ", "))
+		why += fmt.Sprintf(" The same run also deployed %s, which may be at fault instead.", strings.Join(names, ", "))
 	}
 	opened, err := c.revert(ctx, culprit, why, now.Revert == model.RevertAuto)
-	note := fmt.Sprintf("#%d takes this change back. It builds nothing: the images of before are there.", opened)
+	note := fmt.Sprintf("#%d reverts this change. It builds nothing, because the previous images still exist.", opened)
 	if err != nil {
 		if forgeWill(err) || ctx.Err() != nil {
 			return err
 		}
 		// A person has to: later changes are in the way.
-		note = "This change could not be taken back by itself: " + report.Escape(describe(err))
+		note = "hubship could not revert this change by itself: " + report.Escape(describe(err))
 	}
 	if err := c.comment(ctx, culprit.Number, "revert", note+"\n"); err != nil {
 		return err
@@ -175,7 +175,7 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 		return 0, err
 	}
 	if !pr.Merged {
-		return 0, model.Usage(fmt.Errorf("pull request #%d was not merged", number), "only what was merged can be taken back; close it instead")
+		return 0, model.Usage(fmt.Errorf("pull request #%d was not merged", number), "only a merged pull request can be reverted; close it instead")
 	}
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return 0, err
@@ -183,11 +183,11 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 	if err := c.takesReverts(ctx, pr.Base.Branch); err != nil {
 		return 0, err
 	}
-	opened, err := c.revert(ctx, pr, "Asked for by "+report.Escape(by)+".", false)
+	opened, err := c.revert(ctx, pr, "Requested by "+report.Escape(by)+".", false)
 	if err != nil {
 		return 0, err
 	}
-	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d takes this change back.\n", opened))
+	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d reverts this change.\n", opened))
 }
 
 // takesReverts refuses to take back a promotion: what enters a later
@@ -198,8 +198,8 @@ func (c *Controller) takesReverts(ctx context.Context, branch string) error {
 		return ctx.Err() // to take back may be what mends it
 	}
 	if env, ok := now.EnvironmentOfBranch(branch); ok && env.After != "" {
-		return model.Usage(fmt.Errorf("%s takes only promotions: this one cannot be taken back in %s alone", env.Name, env.Name),
-			fmt.Sprintf("take back the change itself in %s and promote that; `hubship rollback` brings a hub back at once", env.After))
+		return model.Usage(fmt.Errorf("%s accepts only promotions: this one cannot be reverted on %s alone", env.Name, env.Name),
+			fmt.Sprintf("revert the change itself on %s and promote that; `hubship rollback` rolls a hub back at once", env.After))
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 		return 0, err
 	}
 	if onto == "" {
-		return 0, fmt.Errorf("the branch %s does not exist any more", pr.Base.Branch)
+		return 0, fmt.Errorf("the branch %s no longer exists", pr.Base.Branch)
 	}
 	before, after, err := c.span(ctx, pr)
 	if err != nil {
@@ -229,14 +229,14 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 	title := forge.Shorten(fmt.Sprintf("Revert #%d: %s", pr.Number, pr.Title), forge.MaxTitle)
 	commit, err := c.o.Repository.Revert(ctx, Revert{
 		Branch: head, Onto: onto, Before: before, After: after,
-		Message: fmt.Sprintf("%s\n\nThis takes back what %s brought.\n", title, short(after)),
+		Message: fmt.Sprintf("%s\n\nThis reverts what %s merged.\n", title, short(after)),
 	})
 	if err != nil {
 		return 0, err
 	}
-	body := fmt.Sprintf("Takes back #%d by %s.\n\n%s\n", pr.Number, report.Escape(pr.Author), why)
+	body := fmt.Sprintf("Reverts #%d by %s.\n\n%s\n", pr.Number, report.Escape(pr.Author), why)
 	if auto {
-		body += "\nIt is merged by itself once its checks have passed.\n"
+		body += "\nhubship merges it once its checks have passed.\n"
 	}
 	opened, err := c.o.Forge.Open(ctx, forge.NewPullRequest{Title: title, Body: body, Head: head, Base: pr.Base.Branch})
 	if err != nil {
@@ -271,7 +271,7 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	}
 	_, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
 	if errors.Is(err, forge.ErrForbidden) || errors.Is(err, forge.ErrConflict) {
-		return c.comment(ctx, pr.Number, "revert", "hubship may not merge this by itself: "+report.Escape(describe(err))+"\n")
+		return c.comment(ctx, pr.Number, "revert", "hubship could not merge this by itself: "+report.Escape(describe(err))+"\n")
 	}
 	return err
 }

@@ -56,7 +56,7 @@ func (c *Controller) hold(ctx context.Context, pr forge.PullRequest) (string, er
 	if err != nil || approved {
 		return "", err
 	}
-	return fmt.Sprintf("waits for a maintainer: the first pull request of %s", pr.Author), nil
+	return fmt.Sprintf("waiting for a maintainer: the first pull request by %s", pr.Author), nil
 }
 
 // TrustKey is what trust in an account is remembered under: the repository at
@@ -202,7 +202,7 @@ func (t talk) again(r model.Run) string {
 	if t.asked.IsZero() || !t.asked.After(r.Created.Truncate(time.Second)) {
 		return ""
 	}
-	return "asked for by " + t.by
+	return "requested by " + t.by
 }
 
 // Rerun has the newest check of a pull request made once more.
@@ -233,7 +233,7 @@ func (c *Controller) Rerun(ctx context.Context, number int, by string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.check(ctx, runs, want, "asked for by "+by); err != nil {
+	if _, err := c.check(ctx, runs, want, "requested by "+by); err != nil {
 		return err
 	}
 	c.queue.Add(key{kind: keyPull, number: number})

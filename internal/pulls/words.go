@@ -55,7 +55,7 @@ func firstLine(s string) string {
 // summary is the table of a check's parts.
 func summary(r model.Run) string {
 	var b strings.Builder
-	b.WriteString("| | part | | took |\n|---|---|---|---|\n")
+	b.WriteString("| | part | result | time |\n|---|---|---|---|\n")
 	for _, p := range r.Pull.Parts {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", marks[p.State], p.Name, report.Escape(p.Summary), took(p.Took))
 	}
@@ -100,17 +100,17 @@ func (w writer) check() string {
 	}
 	fmt.Fprintf(&b, "### %s %s\n\n", mark, report.Escape(headline(r)))
 	b.WriteString(summary(r))
-	fmt.Fprintf(&b, "\nCommit `%.12s` merged into %s at `%.12s`. [Log](%s)", r.Pull.Head, report.Code(r.Pull.Base), r.Pull.BaseCommit, w.c.o.RunURL(r.ID))
+	fmt.Fprintf(&b, "\nTest merge of commit `%.12s` into %s at `%.12s`. [Log](%s)", r.Pull.Head, report.Code(r.Pull.Base), r.Pull.BaseCommit, w.c.o.RunURL(r.ID))
 	if w.plan != nil {
 		fmt.Fprintf(&b, " · [plan](%s)", w.c.o.PlanURL(r.ID))
 	}
 	if t := r.Finished.Sub(r.Started); r.State.Final() && t > 0 {
-		fmt.Fprintf(&b, " · %s in all", took(t))
+		fmt.Fprintf(&b, " · %s in total", took(t))
 	}
 	b.WriteString("\n")
 	w.held(&b)
 	if r.State == model.Done && waitsForMaintainer(r) {
-		b.WriteString("\nOnce it is merged, what it says about the process holds for every branch. Somebody who maintains this repository and is not the author has to approve this very commit, by a review.\n")
+		b.WriteString("\nOnce merged, its changes to the process apply to every branch. A maintainer of this repository who is not the author has to approve this very commit in a review.\n")
 	}
 	w.remarks(&b)
 	w.images(&b)
@@ -132,7 +132,7 @@ func (w writer) held(b *strings.Builder) {
 	if w.run.State != model.Refused || w.run.Pull.Hold == "" {
 		return
 	}
-	fmt.Fprintf(b, "\nNothing of this change has been run. Once somebody who may write to this repository has read it, this comment lets hubship run it, at this commit alone:\n\n```\n%s\n```\n", Approval(w.run.Pull.Head))
+	fmt.Fprintf(b, "\nNothing in this change has been run. Once somebody with write access to this repository has read it, they can let hubship run it, only at this commit, by posting this comment:\n\n```\n%s\n```\n", Approval(w.run.Pull.Head))
 }
 
 // maxRemarks bounds what is listed of one part.
@@ -170,7 +170,7 @@ func (w writer) images(b *strings.Builder) {
 	if len(w.run.Pull.Images) == 0 {
 		return
 	}
-	b.WriteString("\n| image | before | after | | took |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| image | before | after | result | time |\n|---|---|---|---|---|\n")
 	for _, i := range w.run.Pull.Images {
 		after, how := megabytes(i.Built.Size), "found in the registry"
 		switch {
@@ -213,7 +213,7 @@ func smoke(s model.SmokeResult) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ", tried: " + report.Escape(forge.Shorten(strings.Join(names, ", "), 400))
+	return "; tried out: " + report.Escape(forge.Shorten(strings.Join(names, ", "), 400))
 }
 
 func megabytes(n int64) string {
@@ -227,14 +227,14 @@ func (w writer) tests(b *strings.Builder) {
 	if len(w.run.Pull.Tests) == 0 {
 		return
 	}
-	b.WriteString("\n| check | | took |\n|---|---|---|\n")
+	b.WriteString("\n| check | result | time |\n|---|---|---|\n")
 	for _, t := range w.run.Pull.Tests {
 		how := "✅ passed"
 		switch {
 		case t.Skipped != "":
 			how = "— " + report.Escape(t.Skipped)
 		case t.Cached:
-			how = "✅ passed on the same content before"
+			how = "✅ passed before on the same content"
 		case !t.Passed:
 			how = "❌ " + report.Escape(forge.Shorten(firstLine(t.Reason), 300))
 		}

@@ -121,14 +121,14 @@ func (w *world) until(what string, is func() string) {
 	w.t.Fatalf("%s: %s", what, why)
 }
 
-func (w *world) remote(f forge.Forge) forge.Remote {
+func (w *world) remote(f forge.Participant) forge.Remote {
 	w.t.Helper()
 	r, err := f.Remote(w.t.Context())
 	w.ok(err)
 	return r
 }
 
-func (w *world) git(as forge.Forge, dir string, args ...string) string {
+func (w *world) git(as forge.Participant, dir string, args ...string) string {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), "git", args...)
 	cmd.Dir = dir
@@ -310,6 +310,8 @@ type repository struct {
 
 func (r *repository) Fetch(context.Context, ...int) error { return nil }
 
+func (r *repository) FetchPull(context.Context, int, string) error { return nil }
+
 func (r *repository) Follow(context.Context, string) (bool, error) { return false, nil }
 
 func (r *repository) Head(ctx context.Context, branch string) (string, error) {
@@ -416,7 +418,7 @@ func (e *engine) change(id string, edit func(*model.Run)) model.Run {
 func (e *engine) Check(_ context.Context, p model.PullRequest, cause string) (model.Run, error) {
 	r := model.Run{Kind: model.CheckPull, State: model.Queued, Commit: p.Head, Cause: cause, Pull: &model.PullCheck{PullRequest: p}}
 	for _, name := range model.PartNames {
-		r.Pull.Parts = append(r.Pull.Parts, model.Part{Name: name, State: model.PartWaiting, Summary: "waits for its turn"})
+		r.Pull.Parts = append(r.Pull.Parts, model.Part{Name: name, State: model.PartWaiting, Summary: "waiting for its turn"})
 	}
 	return e.add(r), nil
 }

@@ -31,7 +31,7 @@ func Markdown(w io.Writer, p plan.Plan, o Options) error {
 	parts := append([]string{m.process(), m.summary()}, m.problems(), m.felt(), m.images(), m.packages(), m.submodules(), m.causes())
 	parts = append(parts, m.blocksApart()...)
 	parts = append(parts, m.standing(), m.unrelated())
-	const note = "\n_%s left out here, as a comment has no room for them; `hubship plan -o html` shows all._\n"
+	const note = "\n_%s left out to keep this comment within its limit; `hubship plan -o html` shows everything._\n"
 	limit := o.Limit
 	if limit <= 0 {
 		limit = markdownLimit
@@ -145,7 +145,7 @@ func (m *markdown) summary() string {
 	}
 	merged := ""
 	if m.plan.Merged != "" {
-		merged = ", merged into the base"
+		merged = " (test merge)"
 	}
 	fmt.Fprintf(&b, "| **Commits** | %s → %s%s |\n", commits, Cell(short(m.plan.Head)), merged)
 	return b.String()
@@ -197,7 +197,7 @@ func (m *markdown) problems() string {
 			old.WriteString(m.problem(p))
 		}
 	}
-	b.WriteString(folded(fmt.Sprintf("%s that the base has, too", count(n, "problem")), old.String()))
+	b.WriteString(folded(fmt.Sprintf("%s that the base also has", count(n, "problem")), old.String()))
 	return b.String()
 }
 
@@ -237,7 +237,7 @@ func (m *markdown) felt() string {
 		}
 		fmt.Fprintf(&b, "| %s%s | %s | %s | %s |\n", mdMarks[e.Class()], e.Word(), what, where, Escape(e.Why))
 	}
-	return folded("What users feel, and why", b.String())
+	return folded("What users will notice, and why", b.String())
 }
 
 func (m *markdown) images() string {
@@ -247,19 +247,19 @@ func (m *markdown) images() string {
 			b.WriteString(mdMore(len(m.plan.Images)-i, "image"))
 			break
 		}
-		what := "changes: " + Code(img.Before) + " → " + Code(img.After)
+		what := "changes from " + Code(img.Before) + " to " + Code(img.After)
 		switch {
 		case img.Change == plan.Removed:
 			what = "no longer used"
 		case img.Build:
-			what = "is built"
+			what = "built"
 		case img.Before == "":
-			what = "is new: " + Code(img.After)
+			what = "new, " + Code(img.After)
 		}
 		if what += ", for " + Escape(few(img.Hubs, 8)); img.Build && len(img.Hubs) == 0 {
 			what = byHand
 		}
-		fmt.Fprintf(&b, "- %s %s", Code(img.Name), what)
+		fmt.Fprintf(&b, "- %s: %s", Code(img.Name), what)
 		if img.Bytes > 0 {
 			fmt.Fprintf(&b, "; each node pulls %s", plan.Size(img.Bytes))
 		}
@@ -465,7 +465,7 @@ func (m *markdown) standing() string {
 		}
 		b.WriteString("- " + Code(f) + "\n")
 	}
-	return folded(count(len(files), "encrypted file")+" whose values are made up here", b.String())
+	return folded(count(len(files), "encrypted file")+" with placeholders for their values", b.String())
 }
 
 func (m *markdown) unrelated() string {

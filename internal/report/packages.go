@@ -30,7 +30,7 @@ func packs(list []plan.Package) []packed {
 		case from != nil:
 			continue // said where it goes
 		case to != nil:
-			text = packageText(*to) + ", now with " + looseText(p)
+			text = packageText(*to) + ", now " + looseText(p)
 			p.Change = plan.Changed
 		}
 		key := string(p.Change) + " " + text
@@ -91,4 +91,41 @@ func (p packed) where() string {
 		names[i] = path.Base(id)
 	}
 	return fmt.Sprintf("in %d images: %s", len(names), few(names, 4))
+}
+
+// packageText is a package's change in words: its ecosystem, its name, and the
+// specification before and after.
+func packageText(p plan.Package) string {
+	spec := func(s string) string {
+		if s == "" || strings.HasPrefix(s, p.Name) {
+			return s
+		}
+		return p.Name + " " + s
+	}
+	text := p.Ecosystem + " "
+	switch before, after := spec(p.Before), spec(p.After); {
+	case before+after == "":
+		text += p.Name
+	case p.Change == plan.Added, before == "":
+		text += after
+	case p.Change == plan.Removed, after == "":
+		text += before
+	default:
+		text += before + " → " + p.After // the name stands before the arrow
+	}
+	return text
+}
+
+// looseText marks a package whose new specification leaves the version open.
+func looseText(p plan.Package) string {
+	if loose(p) {
+		return packageText(p) + " (not pinned)"
+	}
+	return packageText(p)
+}
+
+// loose says that a package's new specification names no version, where people
+// name one: Debian's packages are held by the release of the base image.
+func loose(p plan.Package) bool {
+	return !p.Pinned && p.Change != plan.Removed && p.Ecosystem != "apt"
 }

@@ -22,7 +22,7 @@ func TestPacks(t *testing.T) {
 	want := []string{
 		"~ pip jupyterhub ==4.1.5 → ==4.1.6 — in 2 images: a, b",
 		"~ conda git ==2.39.1 → ==2.46.0 — a/environment.yml:9",
-		"~ pip jupytext ==1.16.2, now with conda jupytext ==1.16.4 — a/environment.yml:10",
+		"~ pip jupytext ==1.16.2, now conda jupytext ==1.16.4 — a/environment.yml:10",
 		"- pip Jupytext ==1.16.2 — b/environment.yml:5",
 	}
 	got := packs(list)

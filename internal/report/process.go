@@ -20,7 +20,7 @@ func (v *view) processTitle() string {
 	}
 	switch {
 	case !p.Decides:
-		return fmt.Sprintf("What it says about the process counts for nothing here: %s decides", branch)
+		return fmt.Sprintf("Its changes to the process have no effect here: %s decides", branch)
 	case p.Broken != "":
 		return "This change breaks the process"
 	}
@@ -71,9 +71,9 @@ func (v *view) processNote() string {
 	case !p.Decides:
 		return ""
 	case p.Broken != "":
-		return "Once merged, nothing would be deployed anywhere until it is mended."
+		return "Once merged, nothing would be deployed anywhere until the process is fixed."
 	}
-	return "It holds for every branch once it is merged. A maintainer has to approve this very commit."
+	return "Once merged, it applies to every branch. A maintainer has to approve this very commit."
 }
 
 // maxProcess bounds the changes of the process that are listed.

@@ -126,7 +126,7 @@ func (v *view) note(keys []string) string {
 	case len(kinds) > 1:
 		return ""
 	case kinds[plan.Removed]:
-		return "until somebody uninstalls it, this stays in the cluster"
+		return "it stays in the cluster until somebody uninstalls it"
 	case kinds[plan.Added]:
 		return "new"
 	}
@@ -285,9 +285,9 @@ func (v *view) users(keys []string) string {
 	case asked == 0:
 		return ""
 	case n == 1:
-		return "1 user is active there now"
+		return "1 user is active now"
 	}
-	return fmt.Sprintf("%d users are active there now", n)
+	return fmt.Sprintf("%d users are active now", n)
 }
 
 // why says each set of paths once.

@@ -172,7 +172,7 @@ func TestMarkdownFitsAComment(t *testing.T) {
 	}
 	got := string(written(t, Markdown, p, Options{}))
 	checkMarkdown(t, got)
-	if !strings.Contains(got, "left out here") || !strings.Contains(got, "all 27 hubs, staging and prod") {
+	if !strings.Contains(got, "left out to keep this comment within its limit") || !strings.Contains(got, "all 27 hubs, staging and prod") {
 		t.Error("nothing is said of what is left out")
 	}
 	if n := utf8.RuneCountInString(got); n < markdownLimit/2 {

@@ -148,7 +148,7 @@ func (t *text) problems() {
 		t.hint(p)
 	}
 	if len(old) > 0 {
-		t.head("Not new: what the base has, too")
+		t.head("Not from this change: the base also has these problems")
 	}
 	for i, p := range old {
 		if i == textOld {
@@ -158,7 +158,7 @@ func (t *text) problems() {
 		t.problem(p)
 		if p.Check == "chart" {
 			// It is why there is nothing to read below, and the reader can
-			// mend it.
+			// fix it.
 			t.hint(p)
 		}
 	}
@@ -183,7 +183,7 @@ func (t *text) felt() {
 	if len(t.effects) == 0 {
 		return
 	}
-	t.head("What users feel")
+	t.head("What users will notice")
 	for i, e := range t.effects {
 		if i == textEffects {
 			t.more(2, len(t.effects)-i, "effect")
@@ -223,11 +223,11 @@ func (t *text) images() {
 		case img.Change == plan.Removed:
 			what = "no longer used"
 		case img.Build:
-			what = "is built"
+			what = "built"
 		case img.Change == plan.Added:
-			what = "is new"
+			what = "new"
 		}
-		text := img.Name + " " + what + ", for " + few(img.Hubs, 6)
+		text := img.Name + ": " + what + ", for " + few(img.Hubs, 6)
 		if img.Build && len(img.Hubs) == 0 {
 			text = img.Name + ": " + byHand
 		}
@@ -290,14 +290,14 @@ func submoduleText(s plan.Submodule) string {
 	text := s.Path
 	switch {
 	case s.Before == "":
-		text += " is added at " + short(s.After)
+		text += ": added at " + short(s.After)
 	case s.After == "":
-		text += " is removed, was at " + short(s.Before)
+		text += ": removed, was at " + short(s.Before)
 	default:
 		text += ": " + short(s.Before) + " → " + short(s.After)
 	}
 	if s.Back {
-		text += ", which is OLDER than before"
+		text += ", which is OLDER"
 	}
 	if s.Note != "" {
 		text += " (" + s.Note + ")"
@@ -337,7 +337,7 @@ func (t *text) objects() {
 	if n := countBlocks(blocks, block.built); n > textTags {
 		// Which images are built stands above.
 		blocks = slices.DeleteFunc(slices.Clone(blocks), block.built)
-		t.put("  ", 2, "", fmt.Sprintf("the tags of the images that are built: %d groups of releases get another one each", n))
+		t.put("  ", 2, "", fmt.Sprintf("the tags of the newly built images: %d groups of releases each get a new one", n))
 	}
 	for i, b := range blocks {
 		if i == textBlocks {
@@ -346,7 +346,7 @@ func (t *text) objects() {
 		}
 		if quiet(b) == 1 && i > 0 {
 			// They stand last.
-			t.put("  ", 2, dim, "elsewhere objects differ only in what follows from that, the chart's version and checksums")
+			t.put("  ", 2, dim, "elsewhere, objects differ only as a result of that, and in the chart's version and checksums")
 			break
 		}
 		t.block(b)
@@ -385,7 +385,7 @@ func (t *text) block(b block) {
 }
 
 func labels(n int) string {
-	return fmt.Sprintf("%s %s only in what follows from the settings, the chart's version and checksums", count(n, "object"), verb(n, "differs", "differ"))
+	return fmt.Sprintf("%s %s only as a result of the settings, and in the chart's version and checksums", count(n, "object"), verb(n, "differs", "differ"))
 }
 
 func (t *text) change(c plan.Change) {

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -19,8 +18,7 @@ type fact struct {
 	Class string // "bad", "warn", "good" or empty
 }
 
-// verdict says in one line whether the change may be deployed.
-// Verdict is what the plan comes to, in one line.
+// Verdict says in one line whether the change may be deployed.
 func Verdict(p plan.Plan) string { return newView(p, Options{}).verdict().Text }
 
 func (v *view) verdict() fact {
@@ -42,21 +40,21 @@ func (v *view) verdict() fact {
 			text += ", " + count(n[plan.Warning], "warning")
 		}
 	case destroys:
-		text, class = "destroys something: read what, before you merge", "warn"
+		text, class = "destroys something: check what before you merge", "warn"
 	case n[plan.Warning] > 0:
-		text, class = "can be deployed when somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
+		text, class = "can be deployed once somebody has looked at "+count(n[plan.Warning], "warning"), "warn"
 	case len(v.plan.Releases) == 0 && len(v.plan.Images) == 0:
 		text, class = "this change affects no hub", "good"
 	default:
 		text, class = "no problems found", "good"
 	}
 	if old > 0 && class == "good" {
-		text += "; " + count(old, "error") + " existed before"
+		text += "; " + count(old, "error") + " not from this change"
 	}
 	if len(v.plan.Releases) > 0 && class != "bad" {
 		switch {
 		case !v.plan.Rendered:
-			text += ", as far as can be said without rendering"
+			text += ", as far as can be told without rendering"
 		case len(v.dark) > 0:
 			text += ", as far as could be rendered"
 		}
@@ -86,10 +84,10 @@ func (v *view) facts() []fact {
 		}
 	}
 	if files := v.placeholders(); len(files) > 0 {
-		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: made-up values stand in, the same on both sides", count(len(files), "encrypted file"))})
+		out = append(out, fact{Label: "Secrets", Text: fmt.Sprintf("%s not opened: placeholders stand in for the values, the same on both sides", count(len(files), "encrypted file"))})
 	}
 	if !v.plan.Rendered && len(v.plan.Releases) > 0 {
-		out = append(out, fact{"Rendering", "not rendered: which objects change is not known", "warn"})
+		out = append(out, fact{"Rendering", "not rendered, so it is unknown which objects change", "warn"})
 	}
 	return out
 }
@@ -209,7 +207,7 @@ func (v *view) calm() string {
 	if len(v.plan.Releases) > 0 && !slices.ContainsFunc(v.plan.Releases, func(r plan.Release) bool { return r.Impact.Summary != v.plan.Releases[0].Impact.Summary }) {
 		return v.plan.Releases[0].Impact.Summary
 	}
-	return "nothing that users meet"
+	return "nothing that users notice"
 }
 
 func levelClass(l plan.Level) string {
@@ -259,15 +257,15 @@ func (v *view) built() string {
 	}
 	var parts []string
 	if len(built) > 0 {
-		parts = append(parts, fmt.Sprintf("%s built: %s", isAre(len(built)), few(built, 4)))
+		parts = append(parts, fmt.Sprintf("%d built: %s", len(built), few(built, 4)))
 	} else {
-		parts = append(parts, "none is built")
+		parts = append(parts, "none built")
 	}
 	if len(others) > 0 {
-		parts = append(parts, fmt.Sprintf("%s made elsewhere %s: %s", count(len(others), "image"), verb(len(others), "changes", "change"), few(others, 4)))
+		parts = append(parts, fmt.Sprintf("%s %s: %s", count(len(others), "external image"), verb(len(others), "changes", "change"), few(others, 4)))
 	}
 	if len(manual) > 0 {
-		parts = append(parts, "to be built by hand: "+few(manual, 4))
+		parts = append(parts, "to build by hand: "+few(manual, 4))
 	}
 	if len(gone) > 0 {
 		parts = append(parts, "no longer used: "+few(gone, 4))
@@ -276,14 +274,7 @@ func (v *view) built() string {
 }
 
 // byHand says of an image that no release takes it from a build.
-const byHand = "its files change; it is built by hand, and runs where its tag is written into the values"
-
-func isAre(n int) string {
-	if n == 1 {
-		return "1 is"
-	}
-	return fmt.Sprintf("%d are", n)
-}
+const byHand = "its files change; people build it by hand, and it runs where the values name its tag"
 
 func verb(n int, one, many string) string {
 	if n == 1 {
@@ -343,87 +334,9 @@ func (v *view) commits() string {
 	}
 	text := base + " → " + short(v.plan.Head)
 	if v.plan.Merged != "" {
-		text += " (merged into the base)"
+		text += " (test merge)"
 	}
 	return text
-}
-
-// fieldText is what differs in a field, without its path: old → new. It is
-// empty where the lines say it.
-func fieldText(f plan.Field, n int) string {
-	switch {
-	case f.Sealed:
-		return "encrypted value changes"
-	case f.Masked:
-		return "changes (secret)"
-	case f.Digest:
-		return "changes (a checksum)"
-	case f.Lines != nil:
-		return ""
-	case f.Before == nil && f.After == nil:
-		return "changes"
-	case f.Before == nil:
-		return "added: " + value(f.After, n)
-	case f.After == nil:
-		return "removed: " + value(f.Before, n)
-	}
-	before, after := pair(f.Before, f.After, n)
-	return before + " → " + after
-}
-
-// pair writes two values, each in at most n characters, so that what differs
-// between them is seen.
-func pair(a, b any, n int) (string, string) {
-	const around = 12
-	x, y := []rune(oneLine(a)), []rune(oneLine(b))
-	same := 0
-	for same < len(x) && same < len(y) && x[same] == y[same] {
-		same++
-	}
-	if max(len(x), len(y)) > n && same > n-around {
-		lead := []rune("…")
-		x, y = append(lead[:1:1], x[same-around:]...), append(lead[:1:1], y[same-around:]...)
-	}
-	return cut(x, n), cut(y, n)
-}
-
-// value writes a value in one line of at most n characters.
-func value(v any, n int) string { return cut([]rune(oneLine(v)), n) }
-
-func cut(r []rune, n int) string {
-	if len(r) > n {
-		return string(r[:n]) + "…"
-	}
-	return string(r)
-}
-
-// oneLine writes a value in one line.
-func oneLine(v any) string {
-	var text string
-	switch v := v.(type) {
-	case string:
-		text = v
-		if v == "" || strings.TrimSpace(v) != v || looksOther(v) {
-			text = strconv.Quote(v)
-		}
-	case float64:
-		text = strconv.FormatFloat(v, 'f', -1, 64)
-	case map[string]any, []any:
-		raw, err := json.Marshal(v)
-		if err != nil {
-			raw = fmt.Append(nil, v)
-		}
-		text = string(raw)
-	default:
-		text = fmt.Sprint(v)
-	}
-	return strings.ReplaceAll(text, "\n", "⏎")
-}
-
-// looksOther says that a text would be taken for a number or a switch.
-func looksOther(s string) bool {
-	_, err := strconv.ParseFloat(s, 64)
-	return err == nil || s == "true" || s == "false" // "null" is how a plan tells a null
 }
 
 // place is where a problem is.
@@ -435,43 +348,6 @@ func place(p plan.Problem) string {
 		return p.File + ":" + strconv.Itoa(p.Line)
 	}
 	return p.File
-}
-
-// packageText is a package's change in words: its ecosystem, its name, and the
-// specification before and after.
-func packageText(p plan.Package) string {
-	spec := func(s string) string {
-		if s == "" || strings.HasPrefix(s, p.Name) {
-			return s
-		}
-		return p.Name + " " + s
-	}
-	text := p.Ecosystem + " "
-	switch before, after := spec(p.Before), spec(p.After); {
-	case before+after == "":
-		text += p.Name
-	case p.Change == plan.Added, before == "":
-		text += after
-	case p.Change == plan.Removed, after == "":
-		text += before
-	default:
-		text += before + " → " + p.After // the name stands before the arrow
-	}
-	return text
-}
-
-// looseText marks a package whose new specification leaves the version open.
-func looseText(p plan.Package) string {
-	if loose(p) {
-		return packageText(p) + " (not pinned)"
-	}
-	return packageText(p)
-}
-
-// loose says that a package's new specification names no version, where people
-// name one: Debian's packages are held by the release of the base image.
-func loose(p plan.Package) bool {
-	return !p.Pinned && p.Change != plan.Removed && p.Ecosystem != "apt"
 }
 
 // sign is the mark before something that came, went or changes.

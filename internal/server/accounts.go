@@ -47,7 +47,7 @@ func (s *Server) hasAccounts(*http.Request) error {
 		return nil
 	}
 	return model.Usage(errors.New("the accounts are GitHub's: this installation has no embedded forge"),
-		"add people to the repository at GitHub, under Settings, Collaborators and teams")
+		"add people to the repository on GitHub, under Settings, Collaborators and teams")
 }
 
 // noteAccount keeps in the server's log who changed what about an account.

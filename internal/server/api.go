@@ -45,7 +45,7 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	at("POST "+p+"/pulls/{number}/revert", access.Revert, s.revert)
 	s.routeAccounts(mux)
 	at(p+"/", access.SeeStatus, func(_ http.ResponseWriter, r *http.Request) error {
-		return &statusError{http.StatusNotFound, fmt.Errorf("there is nothing to %s at %s", r.Method, r.URL.Path)}
+		return &statusError{http.StatusNotFound, fmt.Errorf("%s %s: not found", r.Method, r.URL.Path)}
 	})
 }
 
@@ -105,17 +105,17 @@ func writeError(w http.ResponseWriter, err error, promotion *model.Promotion) {
 // readBody decodes a request's body strictly.
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return &statusError{http.StatusUnsupportedMediaType, fmt.Errorf("the request has content type %.60q, application/json is expected", kind)}
+		return &statusError{http.StatusUnsupportedMediaType, fmt.Errorf("the request has content type %.60q, but application/json is expected", kind)}
 	}
 	// Not every writer has deadlines; those of tests do not.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestLimit))
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return model.Usage(fmt.Errorf("read the request: %w", err), "the command line and the server may be of different versions: run hubship up again")
+		return model.Usage(fmt.Errorf("read the request: %w", err), "the command line and the server may have different versions: run hubship up again")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return model.Usage(errors.New("read the request: something follows the JSON value"), "send one JSON value")
+		return model.Usage(errors.New("read the request: there is something after the JSON value"), "send one JSON value")
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return nil
@@ -234,7 +234,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req.Environment == "" || req.Hub == "" {
-		return model.Usage(errors.New("resume names an environment and a hub"), "use hubship resume --env ENV --hub HUB")
+		return model.Usage(errors.New("resume needs an environment and a hub"), "use hubship resume --env ENV --hub HUB")
 	}
 	if req.By == "" {
 		req.By = peerName(r.Context())

@@ -46,7 +46,7 @@ func (s *Server) entering(h func(http.ResponseWriter, *http.Request) error) http
 			return
 		}
 		s.log.Error("signing in or out failed", "path", r.URL.Path, "error", err)
-		s.site.Message(w, r, http.StatusServiceUnavailable, errors.New("the forge or hubship's database does not answer; try again in a while"))
+		s.site.Message(w, r, http.StatusServiceUnavailable, errors.New("the forge or hubship's database does not answer; try again later"))
 	})
 }
 

@@ -82,7 +82,7 @@ func (s *Server) guard(action access.Action, next http.Handler) http.Handler {
 				v.who = session.Who()
 			}
 			if !safe(r.Method) && v.who.SignedIn && !s.sameForm(w, r, session) {
-				s.refuse(w, r, http.StatusForbidden, model.WithHint(errors.New("this form is out of date"), "load the page anew and send it again"))
+				s.refuse(w, r, http.StatusForbidden, model.WithHint(errors.New("this form is out of date"), "reload the page and send it again"))
 				return
 			}
 		}
@@ -173,7 +173,7 @@ func (s *Server) findSession(r *http.Request) (signin.Session, error) {
 func viewerOf(v visitor) web.Viewer {
 	out := web.Viewer{Login: v.session.Person.Login, Form: v.session.Form}
 	if v.session.Age > access.Fresh+time.Minute {
-		out.Note = fmt.Sprintf("The forge does not answer. What you may do was last known %d minutes ago; after %d it is not known any more.",
+		out.Note = fmt.Sprintf("The forge does not answer. Your permissions were last checked %d minutes ago; after %d minutes they no longer count.",
 			int(v.session.Age.Minutes()), int(access.Patience.Minutes()))
 	}
 	return out
@@ -185,7 +185,7 @@ func (s *Server) refuseSession(w http.ResponseWriter, r *http.Request, err error
 	switch {
 	case errors.As(err, &none):
 		s.opts.SignIn.Clear(w)
-		s.refuse(w, r, http.StatusForbidden, model.WithHint(none, "ask the maintainers of the repository for one, then sign in again"))
+		s.refuse(w, r, http.StatusForbidden, model.WithHint(none, "ask the repository's maintainers for one, then sign in again"))
 	case errors.Is(err, signin.ErrNone):
 		s.refuseVerdict(w, r, visitor{}, access.SeeStatus, access.SignFirst)
 	default:
@@ -205,13 +205,13 @@ func (s *Server) refuseVerdict(w http.ResponseWriter, r *http.Request, v visitor
 		}
 		s.refuse(w, r, http.StatusUnauthorized, model.WithHint(errors.New("sign in first"), "open hubship in a browser, or use the command line on its machine"))
 	case access.HereOnly:
-		s.refuse(w, r, http.StatusForbidden, model.WithHint(errors.New("this is accepted over the Unix socket only"), "use the command line on hubship's machine: hubship --help"))
+		s.refuse(w, r, http.StatusForbidden, model.WithHint(errors.New("this is accepted only over the Unix socket"), "use the command line on hubship's machine: hubship --help"))
 	case access.NotKnown:
 		w.Header().Set("Retry-After", "30")
 		s.refuse(w, r, http.StatusServiceUnavailable, model.WithHint(errors.New("the forge does not say what your account may do"), "try again when it answers"))
 	default:
 		row, _ := access.Find(action)
-		s.refuse(w, r, http.StatusForbidden, model.WithHint(fmt.Errorf("your account may not %s", action), fmt.Sprintf("it needs %s on the deployment repository, and has %s", row.Least, v.who.Permission)))
+		s.refuse(w, r, http.StatusForbidden, model.WithHint(fmt.Errorf("your account may not %s", action), fmt.Sprintf("it needs the permission %s on the deployment repository, but has %s", row.Least, v.who.Permission)))
 	}
 }
 

@@ -27,10 +27,10 @@ func seeing(r model.Run) access.Action {
 	return access.SeeDeploys
 }
 
-// withheld is the error for a part of a run that is for others.
+// withheld is the error for a part of a run that the reader may not see.
 func withheld(a access.Action) error {
 	row, _ := access.Find(a)
-	return &statusError{http.StatusForbidden, model.WithHint(fmt.Errorf("%w: to %s needs %s on the deployment repository", web.ErrWithheld, a, row.Least),
+	return &statusError{http.StatusForbidden, model.WithHint(fmt.Errorf("%w: to %s, you need the permission %s on the deployment repository", web.ErrWithheld, a, row.Least),
 		"ask its maintainers")}
 }
 

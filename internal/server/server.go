@@ -237,7 +237,7 @@ func (s *Server) listenTCP() error {
 // portTaken is the error for an address that another program has.
 func portTaken(addr string) error {
 	return model.WithHint(fmt.Errorf("open the HTTP port: another program listens on %s", addr),
-		"end it (ss -ltnp names it), or choose another port with --port")
+		"stop it (ss -ltnp shows it), or choose another port with --port")
 }
 
 // Addr is the address of the HTTP port after Listen, "" without one.

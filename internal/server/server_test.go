@@ -447,7 +447,7 @@ func TestListenConflicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := third.Listen(); err == nil || !strings.Contains(err.Error(), "a hubship server answers there") {
+	if err := third.Listen(); err == nil || !strings.Contains(err.Error(), "a hubship server is already listening there") {
 		t.Errorf("a socket that is in use: %v", err)
 	}
 	if _, err := r.client.Health(t.Context()); err != nil {

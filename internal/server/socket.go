@@ -17,12 +17,12 @@ import (
 // killed server left is replaced; one that a server answers is not.
 func listenSocket(path string) (net.Listener, error) {
 	if len(path) > 90 { // the kernel takes 107 bytes, and the name made first is longer
-		return nil, model.Usage(fmt.Errorf("open the socket %s: its path has %d bytes, 90 are possible", path, len(path)),
-			"choose a data folder with a shorter path")
+		return nil, model.Usage(fmt.Errorf("open the socket %s: its path has %d bytes, but at most 90 are possible", path, len(path)),
+			"choose a data directory with a shorter path")
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = conn.Close()
-		return nil, model.WithHint(fmt.Errorf("open the socket %s: a hubship server answers there", path),
+		return nil, model.WithHint(fmt.Errorf("open the socket %s: a hubship server is already listening there", path),
 			"stop it first with hubship down, or use it as it is")
 	}
 	// It gets its mode before it gets its name, so that nobody else can ever
@@ -31,7 +31,7 @@ func listenSocket(path string) (net.Listener, error) {
 	_ = os.Remove(fresh)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
 	if err != nil {
-		return nil, model.WithHint(fmt.Errorf("open the socket %s: %w", path, err), "check that its folder exists and can be written")
+		return nil, model.WithHint(fmt.Errorf("open the socket %s: %w", path, err), "check that its folder exists and is writable")
 	}
 	l.SetUnlinkOnClose(false)
 	if err := errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, path)); err != nil {

@@ -15,21 +15,26 @@ import (
 	"github.com/hubship/hubship/internal/repo"
 )
 
+// What the process branch says, and what other branches say of themselves.
+const (
+	content = "version: 1\nhubs: {path: deployments/*, chart: hub, values: [config/common.yaml]}\n"
+	truth   = "environments:\n  stage: {branch: stage, cluster: local}\n  live: {branch: production, cluster: local, after: stage}\n"
+)
+
+var lies = []string{
+	"environments:\n  live: {branch: x, cluster: local}\n",
+	"environments:\n  live: {branch: production, cluster: local}\n",
+	"environments:\n  live: {branch: stage, cluster: local, namespace: '{hub}'}\n",
+	"environments:\n  stage: {branch: x, cluster: evil, push: true}\nreview: {approvals: 0}\n",
+	"environments: nonsense\n",
+	truth,
+}
+
 // TestLyingCommits pushes commits whose own hubship.yaml lies about the process,
 // on random branches of a real repository: no branch that the process does not
 // name causes a run, and nothing enters the environment with a gate without
 // evidence from the one before.
 func TestLyingCommits(t *testing.T) {
-	const content = "version: 1\nhubs: {path: deployments/*, chart: hub, values: [config/common.yaml]}\n"
-	const truth = "environments:\n  stage: {branch: stage, cluster: local}\n  live: {branch: production, cluster: local, after: stage}\n"
-	lies := []string{
-		"environments:\n  live: {branch: x, cluster: local}\n",
-		"environments:\n  live: {branch: production, cluster: local}\n",
-		"environments:\n  live: {branch: stage, cluster: local, namespace: '{hub}'}\n",
-		"environments:\n  stage: {branch: x, cluster: evil, push: true}\nreview: {approvals: 0}\n",
-		"environments: nonsense\n",
-		truth,
-	}
 	random := rand.New(rand.NewPCG(3, 14))
 	g, err := git.Init(t.Context(), filepath.Join(t.TempDir(), "r.git"), git.InitOptions{Bare: true, DefaultBranch: "main"})
 	if err != nil {
@@ -75,19 +80,7 @@ func TestLyingCommits(t *testing.T) {
 				t.Fatalf("run %s was judged by %s", r.ID, r.Process)
 			}
 		}
-		w.set(func() {
-			for key := range w.releases {
-				if !strings.HasSuffix(key, "@stage") && !strings.HasSuffix(key, "@live") {
-					t.Fatalf("a release %s", key)
-				}
-			}
-			for _, rec := range w.releases["data@live"] {
-				shared := w.shared[rec.commit]
-				if !slices.ContainsFunc(w.evidence["data@stage"], func(ev model.Evidence) bool { return ev.Shared == shared && ev.Process == heads["main"] }) {
-					t.Fatalf("%s runs live, and stage never verified it", rec.commit)
-				}
-			}
-		})
+		onlyProvenRuns(t, w, heads["main"])
 	}
 	// What stage has verified goes live, whatever its commit says.
 	id := commit("stage", lies[1])
@@ -116,4 +109,23 @@ func TestLyingCommits(t *testing.T) {
 	if len(e.Reconcile(t.Context())) != 1 {
 		t.Error("a reconcile pass without a process says nothing")
 	}
+}
+
+// onlyProvenRuns holds that there are releases where the process has them alone,
+// and that what runs live was verified on stage under that process.
+func onlyProvenRuns(t *testing.T, w *world, process string) {
+	t.Helper()
+	w.set(func() {
+		for key := range w.releases {
+			if !strings.HasSuffix(key, "@stage") && !strings.HasSuffix(key, "@live") {
+				t.Fatalf("a release %s", key)
+			}
+		}
+		for _, rec := range w.releases["data@live"] {
+			shared := w.shared[rec.commit]
+			if !slices.ContainsFunc(w.evidence["data@stage"], func(ev model.Evidence) bool { return ev.Shared == shared && ev.Process == process }) {
+				t.Fatalf("%s runs live, and stage never verified it", rec.commit)
+			}
+		}
+	})
 }

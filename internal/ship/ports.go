@@ -1,6 +1,7 @@
-// Package ship runs the workflows that bring releases to commits. It owns the
-// interfaces of what it needs; adapters implement them and internal/app wires
-// the two.
+// Package ship is the front of the workflows that bring releases to commits: it
+// takes requests, and assembles the parts that do the work, each in a package
+// below. It owns the interfaces of what they need; adapters implement them and
+// internal/app wires the two.
 package ship
 
 import (
@@ -10,6 +11,23 @@ import (
 
 	"github.com/hubship/hubship/internal/model"
 )
+
+// Ports are the adapters that the engine works through.
+type Ports struct {
+	Repository Repository
+	Clusters   Clusters
+	Images     Images
+	Releases   Releases
+	Ledger     Ledger
+	Verifier   Verifier
+	History    History
+	Previewer  Preview // may be nil: runs then do not say what changes
+
+	// For checks of pull requests; nil where there are none.
+	Assessor Assessor
+	Sandbox  Sandbox
+	Results  Results
+}
 
 // Repository is the deployment repository.
 type Repository interface {
@@ -130,6 +148,14 @@ type Verifier interface {
 	Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error)
 }
 
+// Preview words what a change does before a run does it.
+type Preview interface {
+	// Preview compares what a release runs with what it should: the lines say
+	// what changes in the hubs' releases in the environment and what users
+	// will feel, without any secret.
+	Preview(ctx context.Context, q model.PreviewRequest) ([]string, error)
+}
+
 // History keeps runs and their logs for people to look at. Losing it loses no
 // safety.
 type History interface {
@@ -150,31 +176,7 @@ type Assessor interface {
 	// Assess plans what merging head into base does, and keeps the plan under
 	// the run's id for the pages and for reports. What is wrong with the
 	// change is in the Assessment, and no error.
-	Assess(ctx context.Context, q AssessRequest) (Assessment, error)
-}
-
-// AssessRequest is what to plan.
-type AssessRequest struct {
-	Run        string
-	Base, Head string // full commit ids
-	Branch     string // that the change goes to
-	// Environments whose releases are looked at; nil means all.
-	Environments []string
-}
-
-// Assessment is the part of a plan that a check decides by.
-type Assessment struct {
-	Merged   string          // commit that the merge makes; empty when the two conflict
-	Process  *model.Proposal // what the change proposes for the process; nil when nothing
-	Errors   int             // problems that the change brings and that forbid to deploy it
-	Warnings int             // that the change brings
-	Conflict bool            // the two do not go together
-	Summary  string          // one line, at most 140 characters
-	Changed  []string        // paths that differ between base and Merged
-	Lines    []string        // the plan in words, for the run's log
-	// Packages are the distributions of Python that the change adds or alters
-	// in an image, by the image's ID.
-	Packages map[string][]model.Package
+	Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error)
 }
 
 // Sandbox runs what a change brings, in isolation and without credentials.

@@ -23,15 +23,6 @@ func (w *world) ran(key string) model.Resolved {
 // it first.
 func arrived(r model.Run) bool { return r.State == model.Done || r.State == model.Unchanged }
 
-func digestIn(r model.Resolved, ref string) string {
-	for _, i := range r.Images {
-		if i.Ref == ref {
-			return i.Digest
-		}
-	}
-	return ""
-}
-
 // A tag is resolved once, in the first environment; prod runs that digest, also
 // when the tag has moved in between, and a revert runs what was proven.
 func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
@@ -42,14 +33,14 @@ func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
 		t.Fatalf("%s: %s", r.State, r.Reason)
 	}
 	ev := w.evidence["data@staging"]
-	if got := digestIn(ev[len(ev)-1].Resolved, "quay.io/x:1"); got != "sha256:one" {
+	if got := ev[len(ev)-1].Resolved.Digest("quay.io/x:1"); got != "sha256:one" {
 		t.Fatalf("evidence has %q", got)
 	}
 	w.set(func() { w.elsewhere["quay.io/x:1"] = "sha256:moved" })
 	if r := push(t, e, "prod", w.merge("prod", "staging")); !arrived(r) {
 		t.Fatalf("prod: %s: %s", r.State, r.Reason)
 	}
-	if got := digestIn(w.ran("data@prod"), "quay.io/x:1"); got != "sha256:one" {
+	if got := w.ran("data@prod").Digest("quay.io/x:1"); got != "sha256:one" {
 		t.Errorf("prod runs %q", got)
 	}
 	for _, u := range w.upgraded {
@@ -65,7 +56,7 @@ func TestAnImageMadeElsewhereIsResolvedOnce(t *testing.T) {
 	}
 	push(t, e, "staging", w.commit("staging", "name y", map[string]string{"names/all": "quay.io/y:1"}))
 	push(t, e, "staging", w.commit("staging", "revert", map[string]string{"names/all": "quay.io/x:1"}))
-	if got := digestIn(w.ran("data@staging"), "quay.io/x:1"); got != "sha256:one" {
+	if got := w.ran("data@staging").Digest("quay.io/x:1"); got != "sha256:one" {
 		t.Errorf("after the revert staging runs %q, want what was proven", got)
 	}
 }
@@ -90,13 +81,11 @@ func TestProdsOwnValuesNameNothingOfTheirOwn(t *testing.T) {
 		t.Fatalf("staging: %s: %s", r.State, r.Reason)
 	}
 	r = push(t, e, "prod", w.merge("prod", "staging"))
-	if got := digestIn(w.ran("data@prod"), "quay.io/x:2"); got != "sha256:two" {
+	if got := w.ran("data@prod").Digest("quay.io/x:2"); got != "sha256:two" {
 		t.Errorf("prod: %s: %s, runs %q", r.State, r.Reason, got)
 	}
 }
 
-// A registry that has no such image convicts the change; one that does not
-// answer convicts nobody.
 // A registry that does not answer has neither lost what was proven, which would
 // be refused or built anew, nor is the change at fault.
 func TestASilentRegistryLosesNothing(t *testing.T) {
@@ -118,6 +107,8 @@ func TestASilentRegistryLosesNothing(t *testing.T) {
 	}
 }
 
+// A registry that has no such image convicts the change; one that does not
+// answer convicts nobody.
 func TestAbsentAndUnknownImages(t *testing.T) {
 	w, e := live(t, t.TempDir())
 	w.set(func() { w.elsewhere = map[string]string{"quay.io/away:1": "?"} })
@@ -136,7 +127,7 @@ func TestAbsentAndUnknownImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, e)
-	if got := digestIn(w.ran("data@staging"), "quay.io/away:1"); got != "sha256:back" {
+	if got := w.ran("data@staging").Digest("quay.io/away:1"); got != "sha256:back" {
 		t.Errorf("it was not tried again: %q", got)
 	}
 	r = push(t, e, "staging", w.commit("staging", "none", map[string]string{"names/all": "quay.io/none:1"}))

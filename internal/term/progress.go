@@ -15,7 +15,8 @@ type Phase struct {
 	term    *Term
 	name    string
 	detail  string
-	done    int64 // of total; total 0 means not known
+	told    string // the last detail that was a plain line
+	done    int64  // of total; total 0 means not known
 	total   int64
 	started time.Time
 	said    time.Time // of the last plain line
@@ -50,20 +51,34 @@ func (t *Term) PhaseSince(name string, started time.Time) *Phase {
 }
 
 // Detail says what the phase is at. Plain output repeats no detail and is
-// limited to one line in five seconds and phase.
+// limited to one line in five seconds and phase; the first may come after one
+// second.
 func (p *Phase) Detail(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	p.term.mu.Lock()
 	defer p.term.mu.Unlock()
-	if p.over || text == p.detail {
+	if p.over {
 		return
 	}
 	p.detail = text
-	if now := p.term.opts.Now(); !p.term.live && !p.term.opts.Quiet && now.Sub(p.said) >= 5*time.Second {
-		p.said = now
+	if p.term.live || p.term.opts.Quiet || text == p.told {
+		return
+	}
+	patience := detailEvery
+	if p.told == "" {
+		patience = firstDetail
+	}
+	if now := p.term.opts.Now(); now.Sub(p.said) >= patience {
+		p.said, p.told = now, text
 		p.term.lineLocked(p.name + ": " + text)
 	}
 }
+
+// How long plain output waits after a line of a phase before it tells a detail.
+const (
+	firstDetail = time.Second
+	detailEvery = 5 * time.Second
+)
 
 // Progress says how far the phase is; a total of 0 means that it is not known.
 func (p *Phase) Progress(done, total int64) {

@@ -30,15 +30,18 @@ func plain(o Options) (*Term, *bytes.Buffer, *bytes.Buffer, *clock) {
 func TestPlainPhase(t *testing.T) {
 	term, out, err, clock := plain(Options{})
 	p := term.Phase("node")
-	clock.now = clock.now.Add(time.Second)
 	p.Detail("too early to say")
-	clock.now = clock.now.Add(5 * time.Second)
+	clock.now = clock.now.Add(time.Second)
+	p.Detail("etcd")
+	clock.now = clock.now.Add(time.Second)
+	p.Detail("control plane") // too early again, and told when it is said again
+	clock.now = clock.now.Add(4 * time.Second)
 	p.Detail("control plane")
 	p.Detail("control plane")
 	clock.now = clock.now.Add(84 * time.Second)
 	p.Done("8 components")
 	p.Fail("only the first end counts")
-	want := "10:00:00 node ...\n10:00:06 node: control plane\n10:01:30 node: done in 1m30s (8 components)\n"
+	want := "10:00:00 node ...\n10:00:01 node: etcd\n10:00:06 node: control plane\n10:01:30 node: done in 1m30s (8 components)\n"
 	if err.String() != want {
 		t.Fatalf("got\n%swant\n%s", err, want)
 	}

@@ -20,7 +20,10 @@ import (
 // could not be renewed or somebody else took it.
 var ErrLockLost = errors.New("the release's lock was lost")
 
-// lease is one release's Lease as one holder sees it.
+// lease is one release's Lease as one holder sees it. It is not client-go's
+// leaderelection: an elector writes to its own log why it cannot lead, and goes
+// on, so that a cluster that does not answer could not be told from a release
+// that another run holds.
 type lease struct {
 	client coordinationclient.LeaseInterface
 	target model.Target

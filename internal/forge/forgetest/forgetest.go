@@ -15,18 +15,18 @@ import (
 // that has a commit and a branch prod at the same one. None is protected.
 type Setup struct {
 	// Maintainer may write to the repository, merge and protect branches.
-	Maintainer forge.Forge
+	Maintainer forge.Participant
 	// Elsewhere is the same account at the same repository, through another
 	// connection, for what happens at once.
-	Elsewhere forge.Forge
+	Elsewhere forge.Participant
 	// Contributor is another account at the same repository, that may only
 	// read it and propose changes.
-	Contributor forge.Forge
+	Contributor forge.Participant
 	// Reviewer is another account at the same repository, that may write to it
 	// and merge, and neither protect branches nor set webhooks.
-	Reviewer forge.Forge
+	Reviewer forge.Participant
 	// Fork is Contributor's own fork of it, where they push.
-	Fork forge.Forge
+	Fork forge.Participant
 	// Hook sets up a webhook of the repository that tells everything to a URL,
 	// signed with a secret.
 	Hook func(t *testing.T, url, secret string)
@@ -88,7 +88,7 @@ func Run(t *testing.T, open func(t *testing.T) Setup) {
 }
 
 // capability returns a forge's capability; the test ends when it is not there.
-func capability[C any](t *testing.T, w *world, f forge.Forge, name string) C {
+func capability[C any](t *testing.T, w *world, f forge.Participant, name string) C {
 	t.Helper()
 	if slices.Contains(w.Lacks, name) {
 		t.Skipf("this forge has no %s", name)

@@ -53,7 +53,7 @@ func TestEmbeddedForge(t *testing.T) {
 }
 
 // seed pushes the first commit to staging and prod.
-func seed(t *testing.T, as forge.Forge) {
+func seed(t *testing.T, as forge.Participant) {
 	t.Helper()
 	remote, err := as.Remote(t.Context())
 	if err != nil {

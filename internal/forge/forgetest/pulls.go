@@ -47,7 +47,7 @@ func testAccounts(t *testing.T, w *world) {
 func testPermissions(t *testing.T, w *world) {
 	for _, who := range []struct {
 		name                string
-		as                  forge.Forge
+		as                  forge.Participant
 		maintains, mayWrite bool
 	}{
 		{"maintainer", w.Maintainer, true, true},
@@ -228,7 +228,7 @@ func testMergesAtOnce(t *testing.T, w *world) {
 	for i := range results {
 		group.Go(func() {
 			p := []forge.PullRequest{one, two}[i%2]
-			from := []forge.Forge{w.Maintainer, w.Elsewhere}[i/2%2]
+			from := []forge.Participant{w.Maintainer, w.Elsewhere}[i/2%2]
 			_, results[i] = from.Merge(t.Context(), p.Number, forge.Merge{Head: p.Head.Commit})
 		})
 	}

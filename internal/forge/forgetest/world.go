@@ -31,7 +31,7 @@ func newWorld(t *testing.T, s Setup) *world {
 	return w
 }
 
-func (w *world) remote(f forge.Forge) forge.Remote {
+func (w *world) remote(f forge.Participant) forge.Remote {
 	w.t.Helper()
 	r, err := f.Remote(w.t.Context())
 	ok(w.t, err)
@@ -39,7 +39,7 @@ func (w *world) remote(f forge.Forge) forge.Remote {
 }
 
 // try runs git as the account of a forge.
-func (w *world) try(as forge.Forge, dir string, args ...string) (string, error) {
+func (w *world) try(as forge.Participant, dir string, args ...string) (string, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
@@ -53,7 +53,7 @@ func (w *world) try(as forge.Forge, dir string, args ...string) (string, error) 
 	return strings.TrimSpace(string(out)), err
 }
 
-func (w *world) git(as forge.Forge, dir string, args ...string) string {
+func (w *world) git(as forge.Participant, dir string, args ...string) string {
 	w.t.Helper()
 	out, err := w.try(as, dir, args...)
 	if err != nil {
@@ -128,7 +128,7 @@ func (w *world) mergeable(number int) forge.PullRequest {
 }
 
 // login is the name of an account.
-func (w *world) login(f forge.Forge) string {
+func (w *world) login(f forge.Participant) string {
 	w.t.Helper()
 	l, err := f.Login(w.t.Context())
 	ok(w.t, err)

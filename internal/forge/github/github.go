@@ -123,6 +123,7 @@ type Client struct {
 
 var (
 	_ forge.Forge       = (*Client)(nil)
+	_ forge.Participant = (*Client)(nil)
 	_ forge.Checks      = (*Client)(nil)
 	_ forge.Protections = (*Client)(nil)
 	_ forge.Deployments = (*Client)(nil)

@@ -76,7 +76,7 @@ func (c *Client) Commits(ctx context.Context, number int) ([]forge.Commit, error
 	return converted(items, commit), nil
 }
 
-// Files implements forge.Forge.
+// Files implements forge.Participant.
 func (c *Client) Files(ctx context.Context, number int) ([]forge.File, error) {
 	items, err := list(ctx, c, c.pull("list the files of", number), forge.MaxFiles, func(ctx context.Context, page gh.ListOptions) ([]*gh.CommitFile, *gh.Response, error) {
 		return c.api.PullRequests.ListFiles(ctx, c.repo.Owner, c.repo.Name, number, &page)

@@ -31,7 +31,7 @@ func (c *Client) SetStatus(ctx context.Context, commit string, status forge.Stat
 	return err
 }
 
-// Statuses implements forge.Forge.
+// Statuses implements forge.Participant.
 func (c *Client) Statuses(ctx context.Context, commit string) ([]forge.Status, error) {
 	what := fmt.Sprintf("list the statuses of commit %.12s of %s", commit, c.repo)
 	if err := forge.CheckCommit(commit); err != nil {
@@ -111,7 +111,7 @@ func (c *Client) Reviews(ctx context.Context, number int) ([]forge.Review, error
 // events are what GitHub calls the states of a review that is submitted.
 var events = map[string]string{forge.Approved: "APPROVE", forge.ChangesRequested: "REQUEST_CHANGES", forge.Commented: "COMMENT"}
 
-// Review implements forge.Forge.
+// Review implements forge.Participant.
 func (c *Client) Review(ctx context.Context, number int, r forge.NewReview) (forge.Review, error) {
 	what := c.pull("review", number)
 	event, ok := events[r.State]
@@ -131,7 +131,7 @@ func (c *Client) Review(ctx context.Context, number int, r forge.NewReview) (for
 	return review(done), nil
 }
 
-// RequestReview implements forge.Forge.
+// RequestReview implements forge.Participant.
 func (c *Client) RequestReview(ctx context.Context, number int, logins ...string) error {
 	what := c.pull("ask for reviews of", number)
 	for _, l := range logins {

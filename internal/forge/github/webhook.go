@@ -35,6 +35,9 @@ type DeliveryError struct {
 
 func (e *DeliveryError) Error() string { return "webhook: " + e.Err.Error() }
 
+// HTTPStatus is what to answer with.
+func (e *DeliveryError) HTTPStatus() int { return e.Status }
+
 // Unwrap returns the cause.
 func (e *DeliveryError) Unwrap() error { return e.Err }
 

@@ -33,6 +33,15 @@ type Allowed struct {
 	ExternalIPs []string
 }
 
+// PodSecurity is the Pod Security Standard that the namespaces of releases are held
+// to. Kubernetes knows no baseline with one capability more.
+func (a Allowed) PodSecurity() string {
+	if a.Privileged || len(a.Capabilities) > 0 {
+		return "privileged"
+	}
+	return "baseline"
+}
+
 // Scope says whether an object lies in a namespace.
 type Scope int
 

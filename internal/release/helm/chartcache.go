@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 
+	"github.com/hubship/hubship/internal/cache"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/release"
 )
@@ -24,17 +24,12 @@ const keptCharts = 8
 // chartCache loads charts once for each commit.
 type chartCache struct {
 	sources *sources
-
-	mu    sync.Mutex
-	seen  map[string]*cachedChart
-	order []string // of use, newest last
+	kept    *cache.Cache[cachedChart]
 }
 
 type cachedChart struct {
-	once   sync.Once
 	chart  *chart.Chart
 	charts []model.ResolvedChart
-	err    error
 }
 
 // deployFetchTimeout bounds what is fetched for a chart that is about to be
@@ -47,7 +42,7 @@ func newChartCache(dir string, via http.RoundTripper) *chartCache {
 	muteValues()
 	s := newSources(Charts{CacheDir: dir, Timeout: deployFetchTimeout, Transport: via})
 	s.remember = false // each attempt to deploy asks again
-	return &chartCache{sources: s, seen: map[string]*cachedChart{}}
+	return &chartCache{sources: s, kept: cache.New[cachedChart](keptCharts)}
 }
 
 // load returns a copy of the chart that the caller may change, and the charts
@@ -58,51 +53,21 @@ func (c *chartCache) load(ctx context.Context, tree fs.FS, commit, dir string, w
 	if tree == nil {
 		return nil, nil, fmt.Errorf("load chart %s: no tree was given", dir)
 	}
-	read := func() (*chart.Chart, []model.ResolvedChart, error) {
+	read := func(ctx context.Context) (cachedChart, error) {
 		lock := &chartLock{want: want, strict: strict}
 		l := newChartLoader(tree, c.sources.fetcher(ctx, lock))
 		ch, err := l.load(dir, 0)
-		return ch, lock.sorted(), err
+		return cachedChart{ch, lock.sorted()}, err
 	}
 	if commit == "" {
-		return read()
+		own, err := read(ctx)
+		return own.chart, own.charts, err
 	}
-	key := fmt.Sprintf("%s:%s %v %q", commit, dir, strict, want)
-	entry := c.entry(key)
-	entry.once.Do(func() { entry.chart, entry.charts, entry.err = read() })
-	if entry.err != nil {
-		// A repository that did not answer may answer the next time.
-		c.forget(key, entry)
-		return nil, nil, entry.err
+	shared, err := c.kept.Get(ctx, fmt.Sprintf("%s:%s %v %q", commit, dir, strict, want), read)
+	if err != nil {
+		return nil, nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	return copyChart(entry.chart), slices.Clone(entry.charts), nil
-}
-
-func (c *chartCache) entry(key string) *cachedChart {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.order = append(slices.DeleteFunc(c.order, func(k string) bool { return k == key }), key)
-	if e := c.seen[key]; e != nil {
-		return e
-	}
-	if len(c.order) > keptCharts {
-		delete(c.seen, c.order[0])
-		c.order = c.order[1:]
-	}
-	e := &cachedChart{}
-	c.seen[key] = e
-	return e
-}
-
-func (c *chartCache) forget(key string, e *cachedChart) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.seen[key] == e {
-		delete(c.seen, key)
-	}
+	return copyChart(shared.chart), slices.Clone(shared.charts), nil
 }
 
 // fileName makes a file's name of any text.

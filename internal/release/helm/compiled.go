@@ -24,9 +24,6 @@ const keptSets = 16
 // compiled is what all releases of a chart share. Nothing in it changes while
 // releases are rendered, but for what is guarded by mu.
 type compiled struct {
-	once sync.Once
-	err  error
-
 	chart *chart.Chart   // with all dependencies
 	own   map[string]any // the top chart's own values.yaml
 	// plain says that no value can change which subcharts there are, nor what

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 
+	"github.com/hubship/hubship/internal/cache"
 	"github.com/hubship/hubship/internal/release"
 )
 
@@ -32,6 +34,26 @@ type Charts struct {
 	// change names; nil reaches whatever this machine does, which is right for
 	// a person's own machine alone.
 	Transport http.RoundTripper
+}
+
+// ChartDirs returns the folders that charts are looked for in on a person's machine:
+// those that are named, which have to exist, and those that `helm dependency update`
+// left in a work tree. root is the folder of the work tree; "" for none.
+func ChartDirs(named []string, root string) ([]string, error) {
+	dirs := slices.Clone(named)
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("--charts %s: there is no such folder", dir)
+		}
+	}
+	if root == "" {
+		return dirs, nil
+	}
+	left, err := filepath.Glob(filepath.Join(root, "*", "charts"))
+	if err != nil {
+		return dirs, nil //nolint:nilerr // a folder whose name is a bad pattern is done without
+	}
+	return append(dirs, left...), nil
 }
 
 // RendererOptions of a Renderer. The zero value renders charts whose
@@ -56,9 +78,7 @@ type Renderer struct {
 	caps    *common.Capabilities
 	capsErr error
 
-	mu    sync.Mutex
-	kept  map[string]*compiled
-	order []string // of use, newest last
+	kept *cache.Cache[*compiled]
 }
 
 // NewRenderer returns a Renderer.
@@ -74,7 +94,7 @@ func NewRenderer(o RendererOptions) *Renderer {
 	return &Renderer{
 		caps: caps, capsErr: err,
 		sources: newSources(o.Charts), timeout: o.Timeout, turns: make(chan struct{}, o.Workers),
-		kept: map[string]*compiled{},
+		kept: cache.New[*compiled](keptCharts),
 	}
 }
 
@@ -180,41 +200,18 @@ func (r *Renderer) compiled(ctx context.Context, tree fs.FS, dir, key string) (*
 		c := &compiled{}
 		return c, c.load(ctx, r.sources, tree, dir)
 	}
-	c := r.entry(key + "\x00" + dir)
-	c.once.Do(func() { c.err = c.load(context.WithoutCancel(ctx), r.sources, tree, dir) })
-	if c.err != nil {
-		// What could not be had now may be there the next time.
-		r.forget(key+"\x00"+dir, c)
-		return nil, c.err
+	// Others wait for the same chart: it is loaded to the end, whoever leaves.
+	c, err := r.kept.Get(context.WithoutCancel(ctx), key+"\x00"+dir, func(ctx context.Context) (*compiled, error) {
+		c := &compiled{}
+		return c, c.load(ctx, r.sources, tree, dir)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return c, nil
-}
-
-func (r *Renderer) entry(key string) *compiled {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.order = append(slices.DeleteFunc(r.order, func(k string) bool { return k == key }), key)
-	if c := r.kept[key]; c != nil {
-		return c
-	}
-	if len(r.order) > keptCharts {
-		delete(r.kept, r.order[0])
-		r.order = r.order[1:]
-	}
-	c := &compiled{}
-	r.kept[key] = c
-	return c
-}
-
-func (r *Renderer) forget(key string, c *compiled) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.kept[key] == c {
-		delete(r.kept, key)
-	}
 }
 
 // releaseValues are the parts of a template's data that name the release.

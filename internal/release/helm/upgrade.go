@@ -27,7 +27,7 @@ import (
 // is recovered. It is applied also where the newest record claims these inputs:
 // whoever may write Secrets in the namespace can write records. When the
 // upgrade fails after something was applied, the release is rolled back to
-// its last good revision and the error is a *ship.UpgradeError. When the
+// its last good revision and the error is a *model.UpgradeError. When the
 // context ends, waiting stops at once and nothing is rolled back: the next
 // call goes on.
 func (r *Releases) Upgrade(ctx context.Context, c model.Cluster, u model.Upgrade) (model.Observed, error) {

@@ -14,9 +14,9 @@ type Action string
 
 // The actions. A route has exactly one of them.
 const (
-	Public     Action = "see that hubship is there"
+	Public     Action = "see that hubship is running"
 	Enter      Action = "sign in or out"
-	Foreign    Action = "what has its own authority"
+	Foreign    Action = "use what has its own sign-in"
 	SeeStatus  Action = "see the dashboard"
 	SeeChecks  Action = "see checks of pull requests"
 	SeeDeploys Action = "see plans and logs of deploys"
@@ -43,8 +43,8 @@ type Row struct {
 // Table is the whole rule. Who comes over the Unix socket is the operator of
 // this machine, and may do everything.
 var Table = []Row{
-	{Action: Public, What: "health without a word about the installation, styles and icons", Everybody: true},
-	{Action: Enter, What: "the pages of signing in and out", Everybody: true},
+	{Action: Public, What: "health without details of the installation, styles and icons", Everybody: true},
+	{Action: Enter, What: "the pages for signing in and out", Everybody: true},
 	{Action: Foreign, What: "the embedded forge (`/forge/`, `/api/v3/`, `/git/`), signed webhooks, hubs under their own names", Everybody: true},
 	{Action: SeeStatus, What: "environments, hubs, evidence, halts, the list of runs, a run without its logs", Least: forge.Read},
 	{Action: SeeChecks, What: "plans, logs and tests of pull requests' checks", Least: forge.Read},
@@ -56,7 +56,7 @@ var Table = []Row{
 	{Action: Resume, What: "`hubship resume`"},
 	{Action: Cancel, What: "`hubship cancel`"},
 	{Action: Revert, What: "`hubship revert`"},
-	{Action: Accounts, What: "`hubship account`: list, add, change, lock"},
+	{Action: Accounts, What: "`hubship account`: list, add, change, disable"},
 }
 
 // Find returns the row of an action; ok is false when there is none.

@@ -96,7 +96,7 @@ func (s *Sessions) Callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if many {
-		return &Refusal{http.StatusTooManyRequests, "Too many attempts to sign in failed from your address.", "wait ten minutes"}
+		return &Refusal{http.StatusTooManyRequests, "Too many sign-in attempts from your address have failed.", "wait ten minutes"}
 	}
 	sealed := s.only(r, "signin")
 	http.SetCookie(w, s.cookie("signin", "", 0))
@@ -132,14 +132,14 @@ func (s *Sessions) back(ctx context.Context, sealed string, answer url.Values) (
 	now := s.o.Now()
 	if err != nil || now.Sub(f.Began) > flowLife || now.Before(f.Began) ||
 		subtle.ConstantTimeCompare([]byte(answer.Get("state")), []byte(f.State)) != 1 {
-		return Session{}, until, "", &Refusal{http.StatusBadRequest, "This browser did not ask to sign in, or it took too long.", again}
+		return Session{}, until, "", &Refusal{http.StatusBadRequest, "This browser did not start the sign-in, or it took too long.", again}
 	}
 	if answer.Get("error") != "" {
 		return Session{}, until, "", &Refusal{http.StatusForbidden, "The forge did not let you sign in.", again}
 	}
 	token, err := s.o.Forge.Exchange(ctx, s.redirect(), answer.Get("code"), f.Verifier)
 	if errors.Is(err, forge.ErrForbidden) {
-		return Session{}, until, "", &Refusal{http.StatusForbidden, "The forge does not take its own answer back: it was used, or is too old.", again}
+		return Session{}, until, "", &Refusal{http.StatusForbidden, "The forge rejected this sign-in: it was already used, or is too old.", again}
 	}
 	if err != nil {
 		return Session{}, until, "", s.troubled(err)
@@ -154,7 +154,7 @@ func (s *Sessions) back(ctx context.Context, sealed string, answer url.Values) (
 		return Session{}, until, "", &Refusal{http.StatusForbidden, "The account " + none.Login + " has no permission on the deployment repository.",
 			"ask its maintainers for one, or sign in at the forge with another account"}
 	case errors.Is(err, forge.ErrSignedOut):
-		return Session{}, until, "", &Refusal{http.StatusForbidden, "The forge has signed you out meanwhile.", again}
+		return Session{}, until, "", &Refusal{http.StatusForbidden, "The forge has signed you out in the meantime.", again}
 	case err != nil:
 		return Session{}, until, "", s.troubled(err)
 	}

@@ -43,7 +43,7 @@ type Source interface {
 }
 
 // ErrWithheld is matched by the errors of a Source for what is not for who asks.
-var ErrWithheld = errors.New("this is for others")
+var ErrWithheld = errors.New("you do not have permission for this")
 
 // Viewer is who looks at a page. The zero value is somebody who has not signed
 // in, or does not need to.
@@ -337,7 +337,7 @@ type runData struct {
 	Before int64  // lines that are not shown
 	After  int64  // Seq of the last line shown
 	Plan   bool   // it has a page that says what it changes
-	Others string // why the log is not shown: it is for others
+	Others string // why the log is not shown: who reads may not see it
 }
 
 func (s *Site) run(r *http.Request) (view, error) {
@@ -451,7 +451,7 @@ func (s *Site) wholeLog(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil && r.Context().Err() == nil {
 		s.log.Warn("a log broke off", "run", run.ID, "error", err)
-		_, _ = fmt.Fprintln(w, "… the log breaks off here: it could not be read any further")
+		_, _ = fmt.Fprintln(w, "… the log ends here, because the rest could not be read")
 	}
 }
 

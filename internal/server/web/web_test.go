@@ -143,14 +143,14 @@ func text(t *testing.T, page string) string {
 
 func TestPages(t *testing.T) {
 	for path, want := range map[string][]string{
-		"/": {"staging", "prod", "takes only what staging has proved", "3f2a91c07b", "halted", "hubship resume --env staging --hub datahub", "passed", "unknown", "This status is not complete",
+		"/": {"staging", "prod", "accepts only what staging has verified", "3f2a91c07b", "halted", "hubship resume --env staging --hub datahub", "passed", "unknown", "This status is incomplete",
 			"http://localhost:8080/git/deployment.git", "Deploy to prod", "3 open in hubs/deployment read 10 min ago", "no route: ", "datahub-staging on local", "does not exist yet"},
 		"/runs": {"Deploy to staging", "Deploy to prod", "broken: " + nasty, "1 min 30 s", "10 min ago"},
 		"/runs/r1": {"Deploy to staging", "failed", "datahub in staging", "cluster local, namespace datahub-staging, release datahub-staging, revision 8, rolled back to revision 7",
-			"import emoji", "Traceback second line", "built by this run", "found, nothing to build", "500 MiB", "plan 1.0 s, build 59 s, deploy 20 s, verify 10 s", "Collecting emoji", "skipped"},
+			"import emoji", "Traceback second line", "built by this run", "already built", "500 MiB", "plan 1.0 s, build 59 s, deploy 20 s, verify 10 s", "Collecting emoji", "skipped"},
 		"/runs/r2": {"Deploy to prod", "running", "Environmentprod"},
-		"/runs/r3": {"Check of #12", "#12 Add", "by carl", "carl:add-emoji a fork into staging at bbbbbbbbbb, which makes cccccccccc", "an approval", "failed policy a credential", "line 7: ", "take it out", "about all",
-			"running tests 1 of 2", "waiting images", "lint on the same content before", "exit status 1", "FAILED", "touches no docs", "600 MiB (+100 MiB), took 1 min 00 s", "import emoji 2.15.0", "broken "},
+		"/runs/r3": {"Check of #12", "#12 Add", "by carl", "carl:add-emoji a fork into staging at bbbbbbbbbb, test merge cccccccccc", "an approval", "failed policy a credential", "line 7: ", "take it out", "about all",
+			"running tests 1 of 2", "waiting images", "lint passed before on the same content", "exit status 1", "FAILED", "touches no docs", "600 MiB (+100 MiB), took 1 min 00 s", "import emoji 2.15.0", "broken "},
 	} {
 		res, body := open(t, installation(), path)
 		if res.StatusCode != http.StatusOK {

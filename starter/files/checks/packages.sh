@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every package in the lists of the users' images has one version, and stands in
-# a list once. Runs on pull requests (see `checks` in hubship.yaml), and by hand:
-# sh checks/packages.sh
+# Checks that every package in the lists of the users' images has one version, and
+# is listed once. Runs on pull requests (see `checks` in hubship.yaml), and by
+# hand: sh checks/packages.sh
 set -eu
 find deployments -name '*requirements.txt' -exec awk '
 FNR == 1 { split("", first) }
@@ -14,7 +14,7 @@ $0 == "" || /^[-.\/]/ { next }
 {
   name = tolower($0); sub(/[^a-z0-9._-].*/, "", name); gsub(/[._-]+/, "-", name)
   # A package may be listed for several platforms.
-  if (name in first && !/;/) { print FILENAME ":" FNR ": " name " is in line " first[name] " already"; bad = 1 }
+  if (name in first && !/;/) { print FILENAME ":" FNR ": " name " is already in line " first[name]; bad = 1 }
   first[name] = FNR
 }
 END { exit bad }' {} +

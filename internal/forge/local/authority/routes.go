@@ -47,8 +47,9 @@ func (r Rule) Refuses(a Asker) string {
 }
 
 const (
-	r  = "/repos/{owner}/{repo}"
-	pr = r + "/pulls/{number}"
+	r     = "/repos/{owner}/{repo}"
+	pr    = r + "/pulls/{number}"
+	issue = r + "/issues/{number}"
 )
 
 var (
@@ -69,10 +70,9 @@ func then(rule Rule, what Action) Rule {
 
 // Routes are the rules of the API's routes: one without a rule is not served.
 var Routes = map[string]Rule{
-	"GET /{$}": reads, "GET /meta": reads, "GET /rate_limit": reads, "GET /user": reads, "GET /users/{login}": reads,
-	"GET /user/repos": reads, "GET /users/{login}/repos": reads, "GET /orgs/{login}/repos": reads,
+	"GET /user": reads,
 
-	"GET " + r: reads, "GET " + r + "/collaborators": reads, "GET " + r + "/collaborators/{login}/permission": reads, "GET " + r + "/forks": reads,
+	"GET " + r: reads, "GET " + r + "/collaborators/{login}/permission": reads,
 	"DELETE " + r:                      {Scope: ScopeRepo, Role: Maintainer, NoFork: false, Then: "forks only, and by their owner"},
 	"POST " + r + "/forks":             proposes,
 	"POST " + r + "/merge-upstream":    moves,
@@ -80,41 +80,29 @@ var Routes = map[string]Rule{
 	"GET " + r + "/branches/{rest...}": then(reads, ReadProtection),
 	"PUT " + r + "/branches/{rest...}": maintains, "DELETE " + r + "/branches/{rest...}": maintains,
 
-	"GET " + r + "/git/ref/{ref...}": reads, "GET " + r + "/git/matching-refs/{ref...}": reads, "GET " + r + "/git/refs": reads,
-	"GET " + r + "/git/commits/{sha}": reads, "GET " + r + "/git/trees/{sha...}": reads, "GET " + r + "/git/blobs/{sha}": reads, "GET " + r + "/tags": reads,
 	"GET " + r + "/commits": reads, "GET " + r + "/commits/{rest...}": reads, "GET " + r + "/compare/{basehead...}": reads,
-	"GET " + r + "/contents/{path...}": reads, "GET " + r + "/readme": reads,
-	"POST " + r + "/git/refs": moves, "PATCH " + r + "/git/refs/{ref...}": moves, "DELETE " + r + "/git/refs/{ref...}": moves,
-	"PUT " + r + "/contents/{path...}": moves, "DELETE " + r + "/contents/{path...}": moves,
+	"GET " + r + "/contents/{path...}": reads, "PUT " + r + "/contents/{path...}": moves, "POST " + r + "/git/refs": moves,
 
 	"GET " + r + "/pulls": reads, "POST " + r + "/pulls": proposes, "GET " + pr: reads, "PATCH " + pr: then(proposes, ChangePull),
-	"GET " + pr + "/files": reads, "GET " + pr + "/commits": reads, "GET " + pr + "/merge": reads,
+	"GET " + pr + "/files": reads, "GET " + pr + "/commits": reads,
 	"PUT " + pr + "/merge":         {Scope: ScopeRepo, Role: Reviewer, Then: "the door"},
 	"PUT " + pr + "/update-branch": moves,
 
-	"GET " + pr + "/reviews": reads, "GET " + pr + "/reviews/{id}": reads, "GET " + pr + "/reviews/{id}/comments": reads, "GET " + pr + "/requested_reviewers": reads,
-	"POST " + pr + "/reviews": {Scope: ScopeRepo, Role: Contributor, Then: "which approvals count"}, "PUT " + pr + "/reviews/{id}": {Scope: ScopeRepo, Role: Contributor, Then: "one's own"},
-	"DELETE " + pr + "/reviews/{id}": {Scope: ScopeRepo, Role: Contributor, Then: "one's own"}, "POST " + pr + "/reviews/{id}/events": {Scope: ScopeRepo, Role: Contributor, Then: "one's own"},
-	"PUT " + pr + "/reviews/{id}/dismissals": maintains,
-	"POST " + pr + "/requested_reviewers":    then(proposes, AskForReview), "DELETE " + pr + "/requested_reviewers": then(proposes, AskForReview),
-	"GET " + r + "/pulls/{a}/{b}": reads, "PATCH " + r + "/pulls/{a}/{b}": then(proposes, ChangeComment), "DELETE " + r + "/pulls/{a}/{b}": then(proposes, ChangeComment),
-	"POST " + pr + "/comments": proposes, "POST " + pr + "/comments/{id}/replies": proposes,
+	"GET " + pr + "/reviews": reads, "POST " + pr + "/reviews": {Scope: ScopeRepo, Role: Contributor, Then: "which approvals count"},
+	"PUT " + pr + "/reviews/{id}/dismissals": maintains, "POST " + pr + "/requested_reviewers": then(proposes, AskForReview),
+	"GET " + pr + "/comments": reads, "POST " + pr + "/comments": proposes, "PATCH " + r + "/pulls/comments/{id}": then(proposes, ChangeComment),
 
-	"GET " + r + "/issues": reads, "GET " + r + "/issues/{number}": reads, "GET " + r + "/issues/{a}/{b}": reads,
-	"PATCH " + r + "/issues/{number}": then(proposes, ChangePull), "DELETE " + r + "/issues/{a}/{b}": then(proposes, ChangeComment),
-	"POST " + r + "/issues/{number}/comments": proposes, "PATCH " + r + "/issues/comments/{id}": then(proposes, ChangeComment),
-	"POST " + r + "/issues/{number}/labels": reviews, "PUT " + r + "/issues/{number}/labels": reviews, "DELETE " + r + "/issues/{number}/labels/{name...}": reviews,
-	"GET " + r + "/labels": reads, "GET " + r + "/labels/{name...}": reads, "POST " + r + "/labels": reviews,
+	"GET " + issue + "/comments": reads, "POST " + issue + "/comments": proposes, "PATCH " + r + "/issues/comments/{id}": then(proposes, ChangeComment),
+	"POST " + issue + "/labels": reviews, "DELETE " + issue + "/labels/{name...}": reviews,
 
-	"POST " + r + "/statuses/{sha}": says, "GET " + r + "/statuses/{ref...}": reads,
-	"POST " + r + "/check-runs": says, "PATCH " + r + "/check-runs/{id}": {Scope: ScopeStatus, Role: Reviewer, Then: "one's own"}, "POST " + r + "/check-runs/{id}/rerequest": {Scope: ScopeStatus, Role: Reviewer},
-	"GET " + r + "/check-runs/{id}": reads, "GET " + r + "/check-runs/{id}/annotations": reads,
+	"POST " + r + "/statuses/{sha}": says, "POST " + r + "/check-runs": says,
+	"PATCH " + r + "/check-runs/{id}": {Scope: ScopeStatus, Role: Reviewer, Then: "one's own"}, "GET " + r + "/check-runs/{id}/annotations": reads,
 
-	"GET " + r + "/deployments": reads, "GET " + r + "/deployments/{id}": reads, "GET " + r + "/deployments/{id}/statuses": reads, "GET " + r + "/deployments/{id}/statuses/{status}": reads,
-	"POST " + r + "/deployments": deploys, "POST " + r + "/deployments/{id}/statuses": deploys,
+	"GET " + r + "/deployments": reads, "POST " + r + "/deployments": deploys,
+	"GET " + r + "/deployments/{id}/statuses": reads, "POST " + r + "/deployments/{id}/statuses": deploys,
 
-	"GET " + r + "/hooks": hooks, "POST " + r + "/hooks": hooks, "GET " + r + "/hooks/{id}": hooks, "PATCH " + r + "/hooks/{id}": hooks, "DELETE " + r + "/hooks/{id}": hooks,
-	"POST " + r + "/hooks/{id}/pings": hooks, "GET " + r + "/hooks/{id}/deliveries": hooks, "GET " + r + "/hooks/{id}/deliveries/{delivery}": hooks,
+	"GET " + r + "/hooks": hooks, "POST " + r + "/hooks": hooks, "DELETE " + r + "/hooks/{id}": hooks, "POST " + r + "/hooks/{id}/pings": hooks,
+	"GET " + r + "/hooks/{id}/deliveries": hooks, "GET " + r + "/hooks/{id}/deliveries/{delivery}": hooks,
 	"POST " + r + "/hooks/{id}/deliveries/{delivery}/attempts": hooks,
 }
 
@@ -126,7 +114,6 @@ const (
 	ReadProtection Action = "read what protects a branch"
 	ChangePull     Action = "change a pull request"
 	ChangeComment  Action = "change a comment"
-	ChangeLabels   Action = "change labels"
 	AskForReview   Action = "ask for a review"
 	Revert         Action = "have hubship take back a merged pull request"
 )
@@ -136,7 +123,6 @@ var Actions = map[Action]Rule{
 	ReadProtection: {Role: Reviewer, Hidden: true},
 	ChangePull:     {Role: Reviewer, Theirs: true},
 	ChangeComment:  {Role: Maintainer, Theirs: true},
-	ChangeLabels:   {Role: Reviewer},
 	AskForReview:   {Role: Reviewer, Theirs: true},
 	Revert:         {Role: Reviewer, NoFork: true},
 }

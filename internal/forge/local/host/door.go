@@ -198,25 +198,14 @@ func (h *Host) Push(ctx context.Context, repo store.Repository, by store.Account
 	return reasons, err
 }
 
-// MoveRef moves, makes or deletes a branch or a tag by the rules of a push. An
-// empty Old in the move makes the reference; a zero New deletes it from where it
-// is.
-func (h *Host) MoveRef(ctx context.Context, repo store.Repository, by store.Account, m RefMove, force bool) error {
-	if blank(m.New) == "" && m.Old == "" {
-		g, err := h.Git(repo)
-		if err != nil {
-			return err
-		}
-		ref, err := g.Ref(ctx, m.Ref)
-		if err != nil {
-			return err
-		}
-		m.Old = ref.ID
-	}
-	if err := h.moveOne(ctx, repo, asked{door: authority.DoorRefs, by: by.ID, force: force}, m); err != nil {
+// MakeRef makes a branch or a tag of a commit by the rules of a push. The error
+// is ErrConflict when it is there already.
+func (h *Host) MakeRef(ctx context.Context, repo store.Repository, by store.Account, name, commit string) error {
+	m := RefMove{Ref: name, New: commit}
+	if err := h.moveOne(ctx, repo, asked{door: authority.DoorRefs, by: by.ID}, m); err != nil {
 		return err
 	}
-	if branch, ok := strings.CutPrefix(m.Ref, heads); ok {
+	if branch, ok := strings.CutPrefix(name, heads); ok {
 		h.pushedHere(ctx, repo, by, updateOf(branch, m))
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 type NewCommit struct {
 	Branch  string            // made now if Head is empty
 	Head    string            // where the branch has to be
-	Files   map[string][]byte // by path; nil removes the file
+	Files   map[string][]byte // by path
 	Message string
 	Author  git.Identity // empty for the account itself
 }

@@ -35,20 +35,6 @@ func (v *Verdict) block(state, format string, args ...any) {
 	v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
 }
 
-// Green says how all statuses and check runs of a commit stand, by context: true
-// is success, false anything else. The newest of a context counts.
-func (h *Host) Green(ctx context.Context, repo store.Repository, sha string) (map[string]bool, error) {
-	states, err := h.checkStates(ctx, repo, sha, func(int64) bool { return true })
-	if err != nil {
-		return nil, err
-	}
-	green := make(map[string]bool, len(states))
-	for name, s := range states {
-		green[name] = s == passing
-	}
-	return green, nil
-}
-
 // checkState is how a status or check run of a name stands; the worse is the
 // greater.
 type checkState int
@@ -140,7 +126,7 @@ func (h *Host) Opinions(ctx context.Context, repo store.Repository, p store.Pull
 	}
 	opinions := map[int64]store.Review{}
 	for _, r := range list {
-		if r.State == store.Pending || r.State == store.Commented || r.Author == p.Author {
+		if r.State == store.Commented || r.Author == p.Author {
 			continue
 		}
 		a, err := h.Store.Account(ctx, r.Author)
@@ -152,7 +138,7 @@ func (h *Host) Opinions(ctx context.Context, repo store.Repository, p store.Pull
 		} else if !role.Writes() {
 			continue
 		}
-		// The order is that of the submission, not of the first draft.
+		// An older forge kept drafts: these count from when they were submitted.
 		if old, ok := opinions[r.Author]; !ok || !r.Submitted.Before(old.Submitted.Time) {
 			opinions[r.Author] = r
 		}
@@ -238,12 +224,12 @@ func (h *Host) Judge(ctx context.Context, repo store.Repository, p store.Pull) (
 	if v.State != "clean" {
 		return v, nil
 	}
-	green, err := h.Green(ctx, repo, p.HeadSHA)
+	states, err := h.checkStates(ctx, repo, p.HeadSHA, func(int64) bool { return true })
 	if err != nil {
 		return v, err
 	}
-	for _, success := range green {
-		if !success {
+	for _, s := range states {
+		if s != passing {
 			v.State = "unstable"
 		}
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
-	nethtml "golang.org/x/net/html"
 )
 
 // maxMarkdown bounds the text that is rendered, in bytes; the rest is left out.
@@ -67,19 +66,6 @@ var (
 	tags  = regexp.MustCompile(`<[^>]*>`)
 	names = regexp.MustCompile(` (?:id|name)="[^"]*"`)
 )
-
-// Text is what rendered Markdown says without its markup.
-func Text(rendered template.HTML) string {
-	var b strings.Builder
-	for z := nethtml.NewTokenizer(strings.NewReader(string(rendered))); ; {
-		switch z.Next() {
-		case nethtml.ErrorToken: // the end
-			return strings.TrimSpace(b.String())
-		case nethtml.TextToken:
-			b.Write(z.Text())
-		}
-	}
-}
 
 // pictures are shown as links to them.
 var pictures = regexp.MustCompile(`<img[^>]*>`)

@@ -64,9 +64,3 @@ func TestHostileMarkdown(t *testing.T) {
 		}
 	}
 }
-
-func TestText(t *testing.T) {
-	if got := Text(HTML("/f", "/f", "Say **this** & `that` <b>now</b>\n\n- one\n- two")); got != "Say this & that now\n\none\ntwo" {
-		t.Errorf("%q", got)
-	}
-}

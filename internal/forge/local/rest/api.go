@@ -317,9 +317,6 @@ func write(w http.ResponseWriter, status int, body any) {
 // answer sends a body. What is read carries an ETag, and is not sent to whom
 // has it already.
 func (c *call) answer(status int, body any) error {
-	if err := c.represent(body); err != nil {
-		return err
-	}
 	if (c.r.Method != http.MethodGet && c.r.Method != http.MethodHead) || status != http.StatusOK {
 		write(c.w, status, body)
 		return nil

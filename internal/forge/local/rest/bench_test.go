@@ -54,7 +54,7 @@ func newBench(b *testing.B) *world {
 		b.Fatalf("git fast-import: %v\n%s", err, out)
 	}
 	w.want(http.StatusAccepted, "ada", http.MethodPost, base+"/forks", obj{})
-	head := w.want(http.StatusOK, "ada", http.MethodGet, base+"/git/ref/heads/staging", nil).object(b)["object"].(map[string]any)["sha"].(string)
+	head := w.head("staging")
 	for i := range benchPulls {
 		branch := fmt.Sprintf("change-%d", i)
 		w.want(http.StatusCreated, "ada", http.MethodPost, "/repos/ada/deployment/git/refs", obj{"ref": "refs/heads/" + branch, "sha": head})
@@ -101,7 +101,7 @@ func (w *world) ask(b *testing.B, method, path, body string) {
 // BenchmarkStatus times a status that is new, and one that is not.
 func BenchmarkStatus(b *testing.B) {
 	w := newBench(b)
-	head := w.want(http.StatusOK, "ada", http.MethodGet, base+"/git/ref/heads/staging", nil).object(b)["object"].(map[string]any)["sha"].(string)
+	head := w.head("staging")
 	for name, state := range map[string]func(i int) string{
 		"new":   func(i int) string { return []string{"pending", "success"}[i%2] },
 		"again": func(int) string { return "success" },

@@ -2,28 +2,37 @@ package rest
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/hubship/hubship/internal/git"
 )
 
 func (c *call) listBranches() error {
-	only := c.r.URL.Query().Get("protected")
-	list, err := c.branches(func(_ git.Ref, protected bool) bool { return only == "" || (only == "true") == protected })
+	g, err := c.git()
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, cut(c, list))
+	refs, err := g.Refs(c.ctx, "refs/heads/")
+	if err != nil {
+		return err
+	}
+	rules, err := c.store.Protections(c.ctx, c.repo.ID)
+	if err != nil {
+		return err
+	}
+	protected := map[string]bool{}
+	for _, p := range rules {
+		protected[p.Branch] = true
+	}
+	return showPage(c, refs, func(at string, ref git.Ref) (obj, error) {
+		name := strings.TrimPrefix(ref.Name, "refs/heads/")
+		return obj{"name": name, "commit": obj{"sha": ref.ID, "url": at + "/commits/" + ref.ID}, "protected": protected[name]}, nil
+	})
 }
 
 // branchPath answers what is about one branch.
 func (c *call) branchPath() error {
-	rest, part := c.r.PathValue("rest"), ""
-	if name, after, ok := strings.Cut(rest, "/protection/"); ok && c.r.Method == http.MethodGet && slices.Contains(protectionParts, after) {
-		rest, part = name+"/protection", after
-	}
-	name, isProtection := strings.CutSuffix(rest, "/protection")
+	name, isProtection := strings.CutSuffix(c.r.PathValue("rest"), "/protection")
 	if git.CheckBranchName(name) != nil {
 		return notFound()
 	}
@@ -40,7 +49,7 @@ func (c *call) branchPath() error {
 	}
 	switch {
 	case isProtection && c.r.Method == http.MethodGet:
-		return c.getProtection(name, part)
+		return c.getProtection(name)
 	case isProtection && c.r.Method == http.MethodPut:
 		return c.putProtection(name)
 	case isProtection && c.r.Method == http.MethodDelete:
@@ -65,12 +74,8 @@ func (c *call) branchPath() error {
 		return err
 	}
 	at += "/branches/" + escape(name)
-	shown := obj{"enabled": p != nil}
-	if p != nil {
-		shown = c.protection(at+"/protection", name, p)
-	}
 	return c.answer(http.StatusOK, obj{
-		"name": name, "commit": commit, "protected": p != nil, "protection": shown, "protection_url": at + "/protection",
+		"name": name, "commit": commit, "protected": p != nil, "protection": obj{"enabled": p != nil}, "protection_url": at + "/protection",
 		"_links": obj{"self": at, "html": c.htmlOf(at)},
 	})
 }

@@ -80,9 +80,6 @@ func TestGoGitHub(t *testing.T) {
 	if err != nil || hook.GetID() == 0 {
 		t.Errorf("hook: %v", err)
 	}
-	if _, _, err := ada.RateLimit.Get(ctx); err != nil {
-		t.Error(err)
-	}
 }
 
 // So does GitHub's own, and its code that verifies webhooks.

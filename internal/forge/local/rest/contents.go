@@ -20,48 +20,23 @@ import (
 // maxContent bounds a file that contents shows, in bytes, as GitHub does.
 const maxContent = 1 << 20
 
-// treeAsked is the tree of the commit that the query's ref names, or of the
-// default branch.
-func (c *call) treeAsked() (g *git.Repo, tree *git.Tree, rev string, err error) {
-	rev = cmp.Or(c.r.URL.Query().Get("ref"), c.repo.DefaultBranch)
-	if g, err = c.git(); err != nil {
-		return nil, nil, "", err
+// contents answers with a file or a folder of the commit that the query's ref
+// names, or else of the default branch.
+func (c *call) contents() error {
+	rev := cmp.Or(c.r.URL.Query().Get("ref"), c.repo.DefaultBranch)
+	g, err := c.git()
+	if err != nil {
+		return err
 	}
 	id, err := c.resolve(g, rev)
 	if err != nil {
-		return nil, nil, "", err
+		return err
 	}
-	tree, err = g.Tree(c.ctx, id)
-	return g, tree, rev, err
-}
-
-func (c *call) contents() error {
-	g, tree, rev, err := c.treeAsked()
+	tree, err := g.Tree(c.ctx, id)
 	if err != nil {
 		return err
 	}
-	return c.answerContents(g, tree, rev, strings.Trim(c.r.PathValue("path"), "/"))
-}
-
-// readme answers with the file that introduces the repository.
-func (c *call) readme() error {
-	g, tree, rev, err := c.treeAsked()
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{"README.md", "readme.md", "README.rst", "README.txt", "README"} {
-		if _, ok := tree.Lookup(name); ok {
-			return c.answerContents(g, tree, rev, name)
-		}
-	}
-	return notFound()
-}
-
-func (c *call) answerContents(g *git.Repo, tree *git.Tree, rev, name string) error {
-	e, ok := tree.Lookup(name)
-	if name == "" {
-		e, ok = tree.Lookup(".")
-	}
+	e, ok := tree.Lookup(cmp.Or(strings.Trim(c.r.PathValue("path"), "/"), "."))
 	if !ok {
 		return notFound()
 	}
@@ -221,28 +196,15 @@ func (c *call) putContents() error {
 	if err != nil {
 		return plain("content is not valid Base64")
 	}
-	status := http.StatusOK
-	if f.blob == "" {
-		status = http.StatusCreated
-	}
-	return c.commitFile(g, f, status, append([]byte{}, data...))
-}
-
-func (c *call) deleteContents() error {
-	g, err := c.git()
+	author, err := f.in.author()
 	if err != nil {
 		return err
 	}
-	f, err := c.fileToChange(g)
-	switch {
-	case err != nil:
+	id, err := c.host.Commit(c.ctx, c.repo, c.who, host.NewCommit{Branch: f.in.Branch, Head: f.head, Files: map[string][]byte{f.name: append([]byte{}, data...)}, Message: f.in.Message, Author: author})
+	if err != nil {
 		return err
-	case f.blob == "":
-		return notFound()
-	case f.in.SHA == "":
-		return plain("Invalid request.\n\n\"sha\" wasn't supplied.")
 	}
-	return c.commitFile(g, f, http.StatusOK, nil)
+	return c.answerCommit(g, f, id, len(data))
 }
 
 // isGitFolder says whether a name in a tree is Git's own folder to some machine
@@ -259,37 +221,40 @@ func isGitFolder(name string) bool {
 	return name == ".git" || name == "git~1"
 }
 
-// commitFile records the change of a file, nil removes it, and answers.
-func (c *call) commitFile(g *git.Repo, f file, status int, data []byte) error {
-	author, err := f.in.author()
-	if err != nil {
-		return err
-	}
-	id, err := c.host.Commit(c.ctx, c.repo, c.who, host.NewCommit{Branch: f.in.Branch, Head: f.head, Files: map[string][]byte{f.name: data}, Message: f.in.Message, Author: author})
-	if err != nil {
-		return err
-	}
+// answerCommit answers with a commit that wrote a file of so many bytes.
+func (c *call) answerCommit(g *git.Repo, f file, id string, size int) error {
 	d, err := one(c.ctx, g, id)
 	if err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
+	tree, err := g.Tree(c.ctx, id)
 	if err != nil {
 		return err
 	}
-	o := obj{"content": nil, "commit": c.gitCommit(at, d)}
-	if data != nil {
-		tree, err := g.Tree(c.ctx, id)
-		if err != nil {
-			return err
-		}
-		e, ok := tree.Lookup(f.name)
-		if !ok {
-			return fmt.Errorf("commit %s does not have the file that it adds", id)
-		}
-		content := c.entry(at, f.in.Branch, e)
-		content["size"], content["download_url"] = len(data), c.htmlOf(at)+"/raw/"+escape(f.in.Branch)+"/"+escape(f.name)
-		o["content"] = content
+	e, ok := tree.Lookup(f.name)
+	if !ok {
+		return fmt.Errorf("commit %s does not have the file that it adds", id)
 	}
-	return c.answer(status, o)
+	status := http.StatusOK
+	if f.blob == "" {
+		status = http.StatusCreated
+	}
+	return c.show(status, func(at string) (obj, error) {
+		content := c.entry(at, f.in.Branch, e)
+		content["size"], content["download_url"] = size, c.htmlOf(at)+"/raw/"+escape(f.in.Branch)+"/"+escape(f.name)
+		return obj{"content": content, "commit": c.gitCommit(at, d)}, nil
+	})
+}
+
+// gitCommit renders a commit as Git has it.
+func (a *API) gitCommit(at string, d git.Detail) obj {
+	parents := []obj{}
+	for _, p := range d.Parents {
+		parents = append(parents, obj{"sha": p, "url": at + "/git/commits/" + p, "html_url": a.htmlOf(at) + "/commit/" + p})
+	}
+	return obj{
+		"sha": d.ID, "node_id": nodeID("Commit", d.ID), "url": at + "/git/commits/" + d.ID, "html_url": a.htmlOf(at) + "/commit/" + d.ID,
+		"author": signature(d.Author), "committer": signature(d.Committer), "message": d.Message, "parents": parents,
+		"tree": obj{"sha": d.Tree, "url": at + "/git/trees/" + d.Tree}, "verification": unsigned(),
+	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
-	"github.com/hubship/hubship/internal/git"
 )
 
 // maxPayload bounds what a deployment carries for its tools, in bytes of JSON.
@@ -22,10 +21,8 @@ func (a *API) deploymentRoutes() {
 	const deployments = " /repos/{owner}/{repo}/deployments"
 	a.handle("GET"+deployments, (*call).listDeployments)
 	a.handle("POST"+deployments, (*call).createDeployment)
-	a.handle("GET"+deployments+"/{id}", (*call).getDeployment)
 	a.handle("GET"+deployments+"/{id}/statuses", (*call).listDeploymentStatuses)
 	a.handle("POST"+deployments+"/{id}/statuses", (*call).createDeploymentStatus)
-	a.handle("GET"+deployments+"/{id}/statuses/{status}", (*call).getDeploymentStatus)
 }
 
 func (a *API) deployment(ctx context.Context, at string, d store.Deployment) (obj, error) {
@@ -86,6 +83,10 @@ func (in deploymentInput) deployment() (store.Deployment, error) {
 	switch {
 	case in.Ref == "":
 		return d, invalid("Deployment", "ref", "missing_field", "")
+	case in.AutoMerge == nil || *in.AutoMerge:
+		return d, invalid("Deployment", "auto_merge", "custom", "nothing is merged here: send auto_merge false")
+	case in.Contexts == nil || len(*in.Contexts) > 0:
+		return d, invalid("Deployment", "required_contexts", "custom", "no status is asked for here: send required_contexts []")
 	case badName(d.Environment):
 		return d, invalid("Deployment", "environment", "invalid", "")
 	case badName(d.Task):
@@ -117,68 +118,12 @@ func (c *call) createDeployment() error {
 	if d.SHA, err = c.resolve(g, d.Ref); err != nil {
 		return invalid("Deployment", "ref", "custom", "No ref found for: "+d.Ref)
 	}
-	if in.AutoMerge == nil || *in.AutoMerge {
-		if err := c.nothingToMerge(g, d); err != nil {
-			return err
-		}
-	}
-	if err := c.contextsGreen(d, in.Contexts); err != nil {
-		return err
-	}
 	d.Repository, d.Creator = c.repo.ID, c.who.ID
 	if err := c.store.AddDeployment(c.ctx, &d); err != nil {
 		return err
 	}
 	c.host.Publish(c.ctx, host.Event{Name: "deployment", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d})
-	return c.answerDeployment(http.StatusCreated, d)
-}
-
-// nothingToMerge refuses what GitHub would do by itself: merge the default
-// branch into a branch that is behind it before it is deployed.
-func (c *call) nothingToMerge(g *git.Repo, d store.Deployment) error {
-	branch, err := g.Head(c.ctx, c.repo.DefaultBranch)
-	if err != nil || branch == "" {
-		return err
-	}
-	contained, err := g.IsAncestor(c.ctx, branch, d.SHA)
-	if err != nil || contained {
-		return err
-	}
-	if own, err := g.Refs(c.ctx, "refs/heads/"+strings.TrimPrefix(d.Ref, "heads/")); err != nil || len(own) == 0 {
-		return err // a tag or a commit: nothing can be merged into it
-	}
-	return &httpError{status: http.StatusConflict, message: "Conflict: " + d.Ref + " is behind " + c.repo.DefaultBranch + ". This forge does not merge them by itself: update the branch, or send auto_merge false"}
-}
-
-// contextsGreen holds back a deployment of a commit whose checks are missing:
-// those that are named, or all that there are.
-func (c *call) contextsGreen(d store.Deployment, names *[]string) error {
-	green, err := c.host.Green(c.ctx, c.repo, d.SHA)
-	if err != nil {
-		return err
-	}
-	var missing []obj
-	wanted := green
-	if names != nil {
-		wanted = map[string]bool{}
-		for _, name := range *names {
-			wanted[name] = green[name]
-		}
-	}
-	for name, ok := range wanted {
-		if !ok {
-			missing = append(missing, obj{"context": name, "state": "expected", "resource": "Deployment", "field": "required_contexts", "code": "invalid"})
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	slices.SortFunc(missing, func(a, b obj) int { return strings.Compare(a["context"].(string), b["context"].(string)) })
-	return &httpError{status: http.StatusConflict, message: "Conflict: Commit status checks failed for " + d.Ref + ".", errors: missing}
-}
-
-func (c *call) answerDeployment(status int, d store.Deployment) error {
-	return c.show(status, func(at string) (obj, error) { return c.deployment(c.ctx, at, d) })
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.deployment(c.ctx, at, d) })
 }
 
 func (c *call) deploymentOf() (store.Deployment, error) {
@@ -187,14 +132,6 @@ func (c *call) deploymentOf() (store.Deployment, error) {
 		return store.Deployment{}, err
 	}
 	return c.store.Deployment(c.ctx, c.repo.ID, id)
-}
-
-func (c *call) getDeployment() error {
-	d, err := c.deploymentOf()
-	if err != nil {
-		return err
-	}
-	return c.answerDeployment(http.StatusOK, d)
 }
 
 func (c *call) listDeploymentStatuses() error {
@@ -250,30 +187,5 @@ func (c *call) createDeploymentStatus() error {
 	if s.State != store.Inactive { // of which GitHub tells nobody
 		c.host.Publish(c.ctx, host.Event{Name: "deployment_status", Action: "created", Repo: c.repo, Sender: c.who, Deployment: &d, DeploymentStatus: &s})
 	}
-	return c.answerDeploymentStatus(http.StatusCreated, s)
-}
-
-func (c *call) answerDeploymentStatus(status int, s store.DeploymentStatus) error {
-	return c.show(status, func(at string) (obj, error) { return c.deploymentStatus(c.ctx, at, s) })
-}
-
-func (c *call) getDeploymentStatus() error {
-	d, err := c.deploymentOf()
-	if err != nil {
-		return err
-	}
-	id, err := c.number("status")
-	if err != nil {
-		return err
-	}
-	all, err := c.store.DeploymentStatuses(c.ctx, d.ID)
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
-		if s.ID == id {
-			return c.answerDeploymentStatus(http.StatusOK, s)
-		}
-	}
-	return notFound()
+	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.deploymentStatus(c.ctx, at, s) })
 }

@@ -32,7 +32,6 @@ func TestErrors(t *testing.T) {
 		{404, "ada", "GET", base + "/compare/staging...nothing", nil},
 		{404, "ada", "GET", base + "/compare/staging...nobody:x", nil},
 		{404, "ada", "GET", base + "/contents/nothing", nil},
-		{404, "ada", "GET", base + "/git/ref/hubship/x", nil},
 		{404, "ben", "GET", base + "/branches/staging/protection", nil},
 		{422, "ada", "GET", base + "/commits/nothing", nil},
 		{403, "reader", "POST", base + "/statuses/" + sha, obj{"state": "success"}},
@@ -80,21 +79,16 @@ func TestErrors(t *testing.T) {
 
 func TestRefs(t *testing.T) {
 	w := newWorld(t)
-	head := w.want(200, "ben", "GET", base+"/git/ref/heads/staging", nil).object(t)["object"].(map[string]any)["sha"].(string)
+	head := w.head("staging")
 	w.want(201, "ben", "POST", base+"/git/refs", obj{"ref": "refs/heads/feature/a", "sha": head})
-	w.want(200, "ben", "GET", base+"/git/ref/heads/feature/a", nil)
-	w.want(200, "ben", "GET", base+"/commits/feature/a", nil)
-	if list := w.want(200, "ben", "GET", base+"/git/matching-refs/heads/feat", nil).list(t); len(list) != 1 {
-		t.Errorf("matching: %v", list)
+	w.want(201, "ben", "POST", base+"/git/refs", obj{"ref": "refs/tags/v1", "sha": head})
+	if got := w.head("feature/a"); got != head {
+		t.Errorf("the branch is at %s, want %s", got, head)
 	}
-	clone := w.clone("ben", "hub/deployment")
-	sha := w.commit(clone, "a", "a")
-	w.git("ben", clone, "push", "--quiet", "origin", "HEAD:other")
-	w.want(200, "ben", "PATCH", base+"/git/refs/heads/feature/a", obj{"sha": sha})
-	w.want(422, "ben", "PATCH", base+"/git/refs/heads/feature/a", obj{"sha": head})
-	w.want(200, "ben", "PATCH", base+"/git/refs/heads/feature/a", obj{"sha": head, "force": true})
-	w.want(204, "ben", "DELETE", base+"/git/refs/heads/feature/a", nil)
-	w.want(422, "ben", "DELETE", base+"/git/refs/heads/feature/a", nil)
+	w.want(200, "ben", "GET", base+"/commits/feature/a", nil)
+	w.want(200, "ben", "GET", base+"/commits/tags/v1", nil)
+	w.want(422, "ben", "POST", base+"/git/refs", obj{"ref": "refs/heads/feature/a", "sha": head})
+	w.want(422, "ben", "POST", base+"/git/refs", obj{"ref": "refs/heads/feature/b", "sha": strings.Repeat("1", 40)})
 }
 
 func TestPagesAndTags(t *testing.T) {

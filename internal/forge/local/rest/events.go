@@ -192,9 +192,6 @@ func (a *API) reviewPayload(ctx context.Context, e host.Event, o obj) (err error
 	}
 	review["state"] = strings.ToLower(e.Review.State)
 	o["review"] = review
-	if e.Action == "edited" {
-		o["changes"] = obj{}
-	}
 	return nil
 }
 

@@ -226,6 +226,12 @@ func (w *world) want(status int, who, method, path string, body any, headers ...
 
 const base = "/repos/hub/deployment"
 
+// head is the commit that a branch of the deployment repository is at.
+func (w *world) head(branch string) string {
+	w.t.Helper()
+	return w.want(http.StatusOK, "ada", http.MethodGet, base+"/branches/"+url.PathEscape(branch), nil).object(w.t)["commit"].(map[string]any)["sha"].(string)
+}
+
 // proposal makes ada's fork with a branch of one commit, and a pull request.
 func (w *world) proposal(branch string) (clone, sha string, number string) {
 	w.t.Helper()

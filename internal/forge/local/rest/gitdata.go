@@ -26,23 +26,12 @@ func (a *API) gitRoutes() {
 	a.handle("GET"+repo+"/branches/{rest...}", (*call).branchPath)
 	a.handle("PUT"+repo+"/branches/{rest...}", (*call).branchPath)
 	a.handle("DELETE"+repo+"/branches/{rest...}", (*call).branchPath)
-	a.handle("GET"+repo+"/git/ref/{ref...}", (*call).getRef)
-	a.handle("GET"+repo+"/git/matching-refs/{ref...}", (*call).matchingRefs)
-	a.handle("GET"+repo+"/git/refs", (*call).matchingRefs) // the older name of matching-refs
 	a.handle("POST"+repo+"/git/refs", (*call).createRef)
-	a.handle("PATCH"+repo+"/git/refs/{ref...}", (*call).updateRef)
-	a.handle("DELETE"+repo+"/git/refs/{ref...}", (*call).deleteRef)
 	a.handle("GET"+repo+"/commits", (*call).listCommits)
 	a.handle("GET"+repo+"/commits/{rest...}", (*call).commitPath)
 	a.handle("GET"+repo+"/compare/{basehead...}", (*call).compare)
 	a.handle("GET"+repo+"/contents/{path...}", (*call).contents)
-	a.handle("GET"+repo+"/readme", (*call).readme)
 	a.handle("PUT"+repo+"/contents/{path...}", (*call).putContents)
-	a.handle("DELETE"+repo+"/contents/{path...}", (*call).deleteContents)
-	a.handle("GET"+repo+"/git/commits/{sha}", (*call).getGitCommit)
-	a.handle("GET"+repo+"/git/trees/{sha...}", (*call).getTree)
-	a.handle("GET"+repo+"/git/blobs/{sha}", (*call).getBlob)
-	a.handle("GET"+repo+"/tags", (*call).listTags)
 }
 
 func (c *call) git() (*git.Repo, error) { return c.host.Git(c.repo) }
@@ -183,8 +172,7 @@ func (c *call) commitPath() error {
 		return err
 	}
 	for suffix, fn := range map[string]func(*call, string) error{
-		"/statuses": (*call).listStatuses, "/status": (*call).combinedStatus, "/check-runs": (*call).listChecks,
-		"/pulls": (*call).commitPulls, "/branches-where-head": (*call).branchesWhereHead,
+		"/status": (*call).combinedStatus, "/check-runs": (*call).listChecks,
 	} {
 		if rev, ok := strings.CutSuffix(rest, suffix); ok {
 			id, err := c.resolve(g, rev)

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ func (a *API) hookRoutes() {
 	const hooks = " /repos/{owner}/{repo}/hooks"
 	for pattern, fn := range map[string]func(*call) error{
 		"GET" + hooks: (*call).listHooks, "POST" + hooks: (*call).createHook,
-		"GET" + hooks + "/{id}": (*call).getHook, "PATCH" + hooks + "/{id}": (*call).updateHook, "DELETE" + hooks + "/{id}": (*call).deleteHook,
+		"DELETE" + hooks + "/{id}":                              (*call).deleteHook,
 		"POST" + hooks + "/{id}/pings":                          (*call).pingHook,
 		"GET" + hooks + "/{id}/deliveries":                      (*call).listDeliveries,
 		"GET" + hooks + "/{id}/deliveries/{delivery}":           (*call).getDelivery,
@@ -64,14 +65,6 @@ func (c *call) renderHook(h store.Hook) (obj, error) {
 	return c.hook(at, h, last), err
 }
 
-func (c *call) answerHook(status int, h store.Hook) error {
-	o, err := c.renderHook(h)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, o)
-}
-
 func (c *call) listHooks() error {
 	all, err := c.store.Hooks(c.ctx, c.repo.ID)
 	if err != nil {
@@ -85,48 +78,42 @@ func (c *call) listHooks() error {
 }
 
 type hookInput struct {
-	Name   *string   `json:"name"`
-	Active *bool     `json:"active"`
-	Events *[]string `json:"events"`
-	Config *struct {
-		URL         *string `json:"url"`
-		ContentType *string `json:"content_type"`
-		Secret      *string `json:"secret"`
-		Insecure    any     `json:"insecure_ssl"` // "0", "1", 0 or 1
+	Name   string   `json:"name"`
+	Active *bool    `json:"active"`
+	Events []string `json:"events"`
+	Config struct {
+		URL         string `json:"url"`
+		ContentType string `json:"content_type"`
+		Secret      string `json:"secret"`
+		Insecure    any    `json:"insecure_ssl"` // "0", "1", 0 or 1
 	} `json:"config"`
 }
 
-func (in hookInput) apply(h *store.Hook) error {
+// hook is the webhook that is asked for.
+func (in hookInput) hook() (store.Hook, error) {
+	h := store.Hook{URL: in.Config.URL, ContentType: cmp.Or(in.Config.ContentType, "form"), Secret: in.Config.Secret, Insecure: fmt.Sprint(in.Config.Insecure) == "1", Events: "push", Active: true}
 	set(&h.Active, in.Active)
 	if in.Events != nil {
-		for _, e := range *in.Events {
-			if !slices.Contains(events, e) {
-				return invalid("Hook", "events", "custom", "This forge has no event "+strconv.Quote(e)+".")
-			}
-		}
-		h.Events = strings.Join(*in.Events, ",")
+		h.Events = strings.Join(in.Events, ",")
 	}
-	if in.Config != nil {
-		set(&h.URL, in.Config.URL)
-		set(&h.ContentType, in.Config.ContentType)
-		set(&h.Secret, in.Config.Secret)
-		if in.Config.Insecure != nil {
-			h.Insecure = fmt.Sprint(in.Config.Insecure) == "1"
+	for _, e := range in.Events {
+		if !slices.Contains(events, e) {
+			return h, invalid("Hook", "events", "custom", "This forge has no event "+strconv.Quote(e)+".")
 		}
 	}
 	switch {
-	case in.Name != nil && *in.Name != "web":
-		return invalid("Hook", "name", "invalid", "")
+	case in.Name != "" && in.Name != "web":
+		return h, invalid("Hook", "name", "invalid", "")
 	case h.URL == "":
-		return invalid("Hook", "url", "missing_field", "")
+		return h, invalid("Hook", "url", "missing_field", "")
 	case !webAddress(h.URL):
-		return invalid("Hook", "url", "invalid", "")
+		return h, invalid("Hook", "url", "invalid", "")
 	case h.ContentType != "json" && h.ContentType != "form":
-		return invalid("Hook", "content_type", "invalid", "")
+		return h, invalid("Hook", "content_type", "invalid", "")
 	case h.Events == "":
-		return invalid("Hook", "events", "missing_field", "")
+		return h, invalid("Hook", "events", "missing_field", "")
 	}
-	return nil
+	return h, nil
 }
 
 func (c *call) createHook() error {
@@ -134,10 +121,11 @@ func (c *call) createHook() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	h := store.Hook{Repository: c.repo.ID, ContentType: "form", Events: "push", Active: true}
-	if err := in.apply(&h); err != nil {
+	h, err := in.hook()
+	if err != nil {
 		return err
 	}
+	h.Repository = c.repo.ID
 	if err := c.store.AddHook(c.ctx, &h); errors.Is(err, store.ErrTooManyHooks) {
 		return invalid("Hook", "base", "custom", err.Error())
 	} else if err != nil {
@@ -146,33 +134,11 @@ func (c *call) createHook() error {
 	if err := c.ping(c.ctx, c.repo, h, c.who); err != nil {
 		return err
 	}
-	return c.answerHook(http.StatusCreated, h)
-}
-
-func (c *call) getHook() error {
-	h, err := c.hookOf()
+	o, err := c.renderHook(h)
 	if err != nil {
 		return err
 	}
-	return c.answerHook(http.StatusOK, h)
-}
-
-func (c *call) updateHook() error {
-	var in hookInput
-	if err := c.read(&in); err != nil {
-		return err
-	}
-	h, err := c.hookOf()
-	if err != nil {
-		return err
-	}
-	if err := in.apply(&h); err != nil {
-		return err
-	}
-	if err := c.store.PutHook(c.ctx, &h); err != nil {
-		return err
-	}
-	return c.answerHook(http.StatusOK, h)
+	return c.answer(http.StatusCreated, o)
 }
 
 func (c *call) deleteHook() error {

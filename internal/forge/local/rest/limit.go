@@ -22,22 +22,16 @@ type window struct {
 
 func newLimiter(limit int) *limiter { return &limiter{max: limit, seen: map[int64]*window{}} }
 
-// look returns an account's window of now. The caller holds mu. There are as
+// take counts a request, and says in the header how many are left. There are as
 // many windows as accounts that asked: a bounded number.
-func (l *limiter) look(account int64) *window {
-	w, ok := l.seen[account]
-	if !ok || !time.Now().Before(w.reset) {
-		w = &window{reset: time.Now().Add(time.Hour).Truncate(time.Second)}
-		l.seen[account] = w
-	}
-	return w
-}
-
-// take counts a request, and says in the header how many are left.
 func (l *limiter) take(h http.Header, account int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := l.look(account)
+	w, found := l.seen[account]
+	if !found || !time.Now().Before(w.reset) {
+		w = &window{reset: time.Now().Add(time.Hour).Truncate(time.Second)}
+		l.seen[account] = w
+	}
 	ok := w.used < l.max
 	if ok {
 		w.used++
@@ -48,11 +42,4 @@ func (l *limiter) take(h http.Header, account int64) bool {
 	h.Set("X-RateLimit-Reset", strconv.FormatInt(w.reset.Unix(), 10))
 	h.Set("X-RateLimit-Resource", "core")
 	return ok
-}
-
-func (l *limiter) object(account int64) obj {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w := l.look(account)
-	return obj{"limit": l.max, "used": w.used, "remaining": l.max - w.used, "reset": w.reset.Unix()}
 }

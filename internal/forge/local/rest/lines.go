@@ -19,37 +19,9 @@ const maxLineComments = 200
 
 func (a *API) lineRoutes() {
 	const pulls = " /repos/{owner}/{repo}/pulls"
-	a.handle("GET"+pulls+"/{a}/{b}", (*call).pullPath)
-	a.handle("PATCH"+pulls+"/{a}/{b}", (*call).pullPath)
-	a.handle("DELETE"+pulls+"/{a}/{b}", (*call).pullPath)
+	a.handle("GET"+pulls+"/{number}/comments", (*call).listLineComments)
 	a.handle("POST"+pulls+"/{number}/comments", (*call).createLineComment)
-	a.handle("POST"+pulls+"/{number}/comments/{id}/replies", (*call).createLineComment)
-	a.handle("GET"+pulls+"/{number}/reviews/{id}/comments", (*call).reviewComments)
-}
-
-// pullPath tells pulls/NUMBER/comments from pulls/comments/ID, which the
-// patterns of a mux cannot.
-func (c *call) pullPath() error {
-	first, second := c.r.PathValue("a"), c.r.PathValue("b")
-	if first != "comments" {
-		c.r.SetPathValue("number", first)
-		if second == "comments" && c.r.Method == http.MethodGet {
-			return c.listLineComments()
-		}
-		return notFound()
-	}
-	c.r.SetPathValue("id", second)
-	switch c.r.Method {
-	case http.MethodPatch:
-		return c.editLineComment()
-	case http.MethodDelete:
-		return c.deleteLineComment()
-	}
-	m, p, err := c.lineCommentOf()
-	if err != nil {
-		return err
-	}
-	return c.answerLineComment(http.StatusOK, p, m)
+	a.handle("PATCH"+pulls+"/comments/{id}", (*call).editLineComment)
 }
 
 // numberOn is the number of a line on a side of the diff; 0 where it is not.
@@ -191,7 +163,7 @@ func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput)
 }
 
 // createLineComment adds a comment on a line, as a review of its own, or a reply
-// to one that the body or the path names.
+// to one.
 func (c *call) createLineComment() error {
 	var in lineInput
 	if err := c.read(&in); err != nil {
@@ -200,11 +172,6 @@ func (c *call) createLineComment() error {
 	p, err := c.lookAt()
 	if err != nil {
 		return err
-	}
-	if c.r.PathValue("id") != "" {
-		if in.ReplyTo, err = c.number("id"); err != nil {
-			return err
-		}
 	}
 	if in.ReplyTo != 0 {
 		return c.reply(p, in.ReplyTo, in.Body)
@@ -229,7 +196,7 @@ func (c *call) reply(p store.Pull, to int64, body string) error {
 	if err := (lineInput{Body: body}).check(); err != nil {
 		return err
 	}
-	m, of, err := c.store.LineComment(c.ctx, c.repo.ID, to, c.who.ID)
+	m, of, err := c.store.LineComment(c.ctx, c.repo.ID, to)
 	if err != nil {
 		return err
 	}
@@ -257,25 +224,6 @@ func (c *call) tellLine(action string, p store.Pull, m store.LineComment, before
 	c.host.Publish(c.ctx, host.Event{Name: "pull_request_review_comment", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Line: &m, Before: before})
 }
 
-// lineCommentOf returns the comment of the path and its pull request.
-func (c *call) lineCommentOf() (store.LineComment, store.Pull, error) {
-	id, err := c.number("id")
-	if err != nil {
-		return store.LineComment{}, store.Pull{}, err
-	}
-	return c.store.LineComment(c.ctx, c.repo.ID, id, c.who.ID)
-}
-
-// ownLineComment is lineCommentOf for those who may change it: its author, and
-// maintainers.
-func (c *call) ownLineComment() (store.LineComment, store.Pull, error) {
-	m, p, err := c.lineCommentOf()
-	if err == nil {
-		err = c.may(authority.ChangeComment, m.Author)
-	}
-	return m, p, err
-}
-
 func (c *call) editLineComment() error {
 	var in lineInput
 	if err := c.read(&in); err != nil {
@@ -284,8 +232,15 @@ func (c *call) editLineComment() error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	m, p, err := c.ownLineComment()
+	id, err := c.number("id")
 	if err != nil {
+		return err
+	}
+	m, p, err := c.store.LineComment(c.ctx, c.repo.ID, id)
+	if err != nil {
+		return err
+	}
+	if err := c.may(authority.ChangeComment, m.Author); err != nil {
 		return err
 	}
 	before := m.Body
@@ -298,24 +253,12 @@ func (c *call) editLineComment() error {
 	return c.answerLineComment(http.StatusOK, p, m)
 }
 
-func (c *call) deleteLineComment() error {
-	m, p, err := c.ownLineComment()
-	if err != nil {
-		return err
-	}
-	if err := c.store.DeleteLineComment(c.ctx, m); err != nil {
-		return err
-	}
-	c.tellLine("deleted", p, m, "")
-	return c.none()
-}
-
 func (c *call) listLineComments() error {
 	p, err := c.lookAt()
 	if err != nil {
 		return err
 	}
-	all, err := c.store.LineComments(c.ctx, p.ID, c.who.ID)
+	all, err := c.store.LineComments(c.ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -331,24 +274,6 @@ func (c *call) listLineComments() error {
 		slices.Reverse(all)
 	}
 	return c.answerLines(p, all)
-}
-
-func (c *call) reviewComments() error {
-	p, r, err := c.lookAtReview()
-	if err != nil {
-		return err
-	}
-	all, err := c.linesOf(p, r)
-	if err != nil {
-		return err
-	}
-	return c.answerLines(p, all)
-}
-
-// linesOf are the comments on lines of a review.
-func (c *call) linesOf(p store.Pull, r store.Review) ([]store.LineComment, error) {
-	all, err := c.store.LineComments(c.ctx, p.ID, c.who.ID)
-	return slices.DeleteFunc(all, func(m store.LineComment) bool { return m.Review != r.ID }), err
 }
 
 func (c *call) answerLines(p store.Pull, all []store.LineComment) error {

@@ -50,51 +50,31 @@ func TestLineComments(t *testing.T) {
 	if root["line"] != 3.0 || root["start_line"] != 2.0 || root["position"] != 3.0 || root["diff_hunk"] != "@@ -0,0 +1,4 @@\n+1\n+2\n+3" || root["in_reply_to_id"] != nil {
 		t.Errorf("a comment on a line: %v", root)
 	}
-	id := jsonNumber(root["id"])
 	gone := w.want(201, "mia", "POST", lines, obj{"body": "keep it", "path": "README.md", "position": 1, "commit_id": sha2}).object(t)
 	if gone["side"] != "LEFT" || gone["line"] != 1.0 {
 		t.Errorf("on a line that is removed: %v", gone)
 	}
 	// Replies have one thread, whichever of its comments they are to.
-	reply := w.want(201, "ada", "POST", lines+"/"+id+"/replies", obj{"body": "because"}).object(t)
+	reply := w.want(201, "ada", "POST", lines, obj{"body": "because", "in_reply_to": root["id"]}).object(t)
 	again := w.want(201, "ben", "POST", lines, obj{"body": "I see", "in_reply_to": reply["id"]}).object(t)
 	for _, r := range []obj{reply, again} {
 		if r["in_reply_to_id"] != root["id"] || r["path"] != "long.txt" || r["line"] != 3.0 {
 			t.Errorf("a reply: %v", r)
 		}
 	}
-	w.want(404, "ada", "POST", lines+"/99/replies", obj{"body": "x"})
-
-	// What is pending is seen by its author alone, until it is submitted.
-	w.want(422, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 9, "body": "x"}}})
-	pending := w.want(200, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 1, "body": "one"}, {"path": "numpy.txt", "line": 1, "body": "two"}}}).object(t)
-	review := pull + "/reviews/" + jsonNumber(pending["id"])
+	// A review says something of several lines at once.
+	w.want(422, "ben", "POST", pull+"/reviews", obj{"event": "COMMENT", "comments": []obj{{"path": "long.txt", "line": 9, "body": "x"}}})
+	w.want(422, "ben", "POST", pull+"/reviews", obj{"comments": []obj{{"path": "long.txt", "line": 1, "body": "x"}}}) // there are no drafts
+	// Asking for changes needs no more words.
+	w.want(200, "ben", "POST", pull+"/reviews", obj{"event": "REQUEST_CHANGES",
+		"comments": []obj{{"path": "long.txt", "line": 1, "body": "one"}, {"path": "numpy.txt", "line": 1, "body": "two"}}})
 	count := func(who, path string) int { t.Helper(); return len(w.want(200, who, "GET", path, nil).list(t)) }
-	if a, b := count("ben", lines), count("ada", lines); a != 6 || b != 4 {
-		t.Errorf("with a pending review its author sees %d and others %d", a, b)
-	}
-	hidden := jsonNumber(w.want(200, "ben", "GET", review+"/comments", nil).list(t)[0]["id"])
-	w.want(404, "ada", "GET", review+"/comments", nil)
-	w.want(404, "ada", "GET", base+"/pulls/comments/"+hidden, nil)
-	w.want(404, "ada", "POST", lines+"/"+hidden+"/replies", obj{"body": "x"})
-	w.want(200, "ben", "POST", review+"/events", obj{"event": "REQUEST_CHANGES"}) // which needs no more words
-	if a, b := count("ada", lines), count("ada", review+"/comments"); a != 6 || b != 2 {
-		t.Errorf("submitted: %d, of the review %d", a, b)
+	if n := count("ada", lines); n != 6 {
+		t.Errorf("%d comments", n)
 	}
 	if o := w.want(200, "ada", "GET", pull, nil).object(t); o["review_comments"] != 6.0 {
 		t.Errorf("review_comments is %v", o["review_comments"])
 	}
-
-	// Whose they are may change them, and maintainers.
-	one := base + "/pulls/comments/" + id
-	w.want(403, "ada", "PATCH", one, obj{"body": "mine"})
-	w.want(403, "ada", "DELETE", one, nil)
-	w.want(422, "ben", "PATCH", one, obj{"body": ""})
-	if o := w.want(200, "ben", "PATCH", one, obj{"body": "why three?"}).object(t); o["body"] != "why three?" {
-		t.Errorf("edited: %v", o)
-	}
-	w.want(404, "ben", "GET", "/repos/ada/deployment/pulls/comments/"+id, nil)
-	w.want(404, "ben", "GET", base+"/pulls/comments/0", nil)
 	if list := w.want(200, "ada", "GET", lines+"?sort=created&direction=desc&per_page=2", nil).list(t); len(list) != 2 || list[0]["body"] != "two" {
 		t.Errorf("newest first: %v", list)
 	}
@@ -113,21 +93,24 @@ func TestLineComments(t *testing.T) {
 	if want := []string{"long.txt <nil> 3", "README.md 1 1", "long.txt <nil> 3", "long.txt <nil> 3", "long.txt <nil> 1", "numpy.txt 1 1"}; !reflect.DeepEqual(now, want) {
 		t.Errorf("after the push: %q", now)
 	}
+}
 
-	// Without its first comment a thread begins with the second; a review that
-	// said nothing else goes with its comment.
-	reviews := count("ada", pull+"/reviews")
-	w.want(204, "mia", "DELETE", one, nil)
-	w.want(404, "ada", "GET", one, nil)
-	if c := count("ada", pull+"/reviews"); c != reviews-1 {
-		t.Errorf("%d reviews of %d", c, reviews)
+// Comments on lines are changed by whoever wrote them, and by maintainers.
+func TestWhoChangesLineComments(t *testing.T) {
+	w := newWorld(t)
+	_, _, n := w.proposal("numpy")
+	id := jsonNumber(w.want(201, "ben", "POST", base+"/pulls/"+n+"/comments", obj{"body": "why?", "path": "numpy.txt", "line": 1}).object(t)["id"])
+	one := base + "/pulls/comments/" + id
+	w.want(403, "ada", "PATCH", one, obj{"body": "mine"})
+	w.want(422, "ben", "PATCH", one, obj{"body": ""})
+	if o := w.want(200, "ben", "PATCH", one, obj{"body": "why three?"}).object(t); o["body"] != "why three?" {
+		t.Errorf("edited: %v", o)
 	}
-	if o := w.want(200, "ada", "GET", base+"/pulls/comments/"+jsonNumber(reply["id"]), nil).object(t); o["in_reply_to_id"] != nil {
-		t.Errorf("the second comment: %v", o)
+	if o := w.want(200, "mia", "PATCH", one, obj{"body": "(removed)"}).object(t); o["body"] != "(removed)" {
+		t.Errorf("by a maintainer: %v", o)
 	}
-	if o := w.want(200, "ada", "GET", base+"/pulls/comments/"+jsonNumber(again["id"]), nil).object(t); o["in_reply_to_id"] != reply["id"] {
-		t.Errorf("the third comment: %v", o)
-	}
+	w.want(404, "ben", "PATCH", "/repos/ada/deployment/pulls/comments/"+id, obj{"body": "x"})
+	w.want(404, "ben", "PATCH", base+"/pulls/comments/0", obj{"body": "x"})
 }
 
 // Every line of a patch has the number that it has in its file.

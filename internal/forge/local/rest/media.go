@@ -2,16 +2,10 @@ package rest
 
 import (
 	"net/http"
-	"net/url"
 	"regexp"
 
-	"github.com/hubship/hubship/internal/forge/local/markdown"
 	"github.com/hubship/hubship/internal/git"
 )
-
-// media are GitHub's representations of what people write: beside the source,
-// which stays, without markup, rendered, or both.
-var media = regexp.MustCompile(`application/vnd\.github\.(?:v3\.)?(text|html|full)\+json`)
 
 // maxDiffText bounds a difference that is sent as text, in bytes.
 const maxDiffText = 16 << 20
@@ -41,47 +35,4 @@ func (c *call) answerDiff(g *git.Repo, from, base, head string) error {
 	c.w.Header().Set("Content-Type", "application/vnd.github."+how+"; charset=utf-8")
 	_, _ = c.w.Write(text)
 	return nil
-}
-
-// represent adds what the Accept header asks for to everything with a body.
-func (c *call) represent(v any) error {
-	m := media.FindStringSubmatch(c.r.Header.Get("Accept"))
-	if m == nil || c.repo.ID == 0 {
-		return nil
-	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	page, err := url.Parse(c.htmlOf(at))
-	if err != nil {
-		return err
-	}
-	c.representAll(v, m[1], page.Path)
-	return nil
-}
-
-func (c *call) representAll(v any, how, page string) {
-	switch v := v.(type) {
-	case []obj:
-		for _, o := range v {
-			c.representAll(o, how, page)
-		}
-	case obj:
-		for _, below := range v {
-			c.representAll(below, how, page)
-		}
-		body, ok := v["body"]
-		if _, written := v["html_url"]; !ok || !written {
-			return
-		}
-		source, _ := body.(string)
-		rendered := markdown.HTML(page, page+"/blob/"+escape(c.repo.DefaultBranch), source)
-		if how != "html" {
-			v["body_text"] = markdown.Text(rendered)
-		}
-		if how != "text" {
-			v["body_html"] = string(rendered)
-		}
-	}
 }

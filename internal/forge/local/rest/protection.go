@@ -9,11 +9,8 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/host"
 )
 
-// protectionParts are those that are read by themselves, too.
-var protectionParts = []string{"required_status_checks", "required_pull_request_reviews", "enforce_admins", "restrictions"}
-
-// getProtection answers with what holds for a branch, or a part of it.
-func (c *call) getProtection(branch, part string) error {
+// getProtection answers with what holds for a branch.
+func (c *call) getProtection(branch string) error {
 	if err := c.may(authority.ReadProtection, 0); err != nil {
 		return notFound() // as on GitHub: rules are shown to those who write
 	}
@@ -24,21 +21,16 @@ func (c *call) getProtection(branch, part string) error {
 	if p == nil {
 		return &httpError{status: http.StatusNotFound, message: "Branch not protected"}
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	whole := c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p)
-	if part == "" {
-		return c.answer(http.StatusOK, whole)
-	}
-	if whole[part] == nil {
-		return &httpError{status: http.StatusNotFound, message: "The branch has no such protection"}
-	}
-	return c.answer(http.StatusOK, whole[part])
+	return c.answerProtection(branch, p)
 }
 
-func (c *call) protection(at, branch string, p *host.Protection) obj {
+func (c *call) answerProtection(branch string, p *host.Protection) error {
+	return c.show(http.StatusOK, func(at string) (obj, error) {
+		return c.protection(at+"/branches/"+escape(branch)+"/protection", p), nil
+	})
+}
+
+func (c *call) protection(at string, p *host.Protection) obj {
 	enabled := func(on bool) obj { return obj{"enabled": on} }
 	o := obj{
 		"url": at, "enforce_admins": obj{"url": at + "/enforce_admins", "enabled": p.EnforceAdmins},
@@ -172,11 +164,7 @@ func (c *call) putProtection(branch string) error {
 	if err := c.host.SetProtection(c.ctx, c.repo, branch, p); err != nil {
 		return err
 	}
-	at, err := c.placeOf(c.ctx, c.repo)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, c.protection(at+"/branches/"+escape(branch)+"/protection", branch, p))
+	return c.answerProtection(branch, p)
 }
 
 func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {

@@ -22,7 +22,6 @@ func (a *API) pullRoutes() {
 	a.handle("PATCH"+pulls+"/{number}", (*call).updatePull)
 	a.handle("GET"+pulls+"/{number}/files", (*call).pullFiles)
 	a.handle("GET"+pulls+"/{number}/commits", (*call).pullCommits)
-	a.handle("GET"+pulls+"/{number}/merge", (*call).pullMerged)
 	a.handle("PUT"+pulls+"/{number}/merge", (*call).mergePull)
 	a.handle("PUT"+pulls+"/{number}/update-branch", (*call).updateBranch)
 }
@@ -112,10 +111,6 @@ func (a *API) simplePull(ctx context.Context, repo store.Repository, p store.Pul
 			"review_comment": link(at + "/pulls/comments{/number}"), "commits": link(self + "/commits"), "statuses": link(statuses),
 		},
 	}, nil
-}
-
-func label(at string, l store.Label) obj {
-	return obj{"id": l.ID, "node_id": nodeID("Label", l.ID), "url": at + "/labels/" + escape(l.Name), "name": l.Name, "color": l.Color, "default": false, "description": orNull(l.Description)}
 }
 
 // pull renders one pull request.
@@ -417,17 +412,6 @@ func (c *call) pullCommits() error {
 		return err
 	}
 	return c.answer(http.StatusOK, list)
-}
-
-func (c *call) pullMerged() error {
-	p, err := c.lookAt()
-	if err != nil {
-		return err
-	}
-	if p.Merged.IsZero() {
-		return notFound()
-	}
-	return c.none()
 }
 
 func (c *call) mergePull() error {

@@ -17,14 +17,8 @@ func (a *API) reviewRoutes() {
 	const pull = " /repos/{owner}/{repo}/pulls/{number}"
 	a.handle("GET"+pull+"/reviews", (*call).listReviews)
 	a.handle("POST"+pull+"/reviews", (*call).createReview)
-	a.handle("GET"+pull+"/reviews/{id}", (*call).getReview)
-	a.handle("PUT"+pull+"/reviews/{id}", (*call).editReview)
-	a.handle("DELETE"+pull+"/reviews/{id}", (*call).deleteReview)
-	a.handle("POST"+pull+"/reviews/{id}/events", (*call).submitReview)
 	a.handle("PUT"+pull+"/reviews/{id}/dismissals", (*call).dismissReview)
-	a.handle("GET"+pull+"/requested_reviewers", (*call).listRequested)
 	a.handle("POST"+pull+"/requested_reviewers", (*call).request)
-	a.handle("DELETE"+pull+"/requested_reviewers", (*call).request)
 }
 
 func (a *API) review(ctx context.Context, repo store.Repository, p store.Pull, r store.Review) (obj, error) {
@@ -42,37 +36,11 @@ func (a *API) review(ctx context.Context, repo store.Repository, p store.Pull, r
 	}
 	pull := fmt.Sprintf("%s/pulls/%d", at, p.Number)
 	html := fmt.Sprintf("%s/pull/%d#pullrequestreview-%d", a.htmlOf(at), p.Number, r.ID)
-	o := obj{
+	return obj{
 		"id": r.ID, "node_id": nodeID("PullRequestReview", r.ID), "user": a.user(author), "body": r.Body, "state": r.State, "commit_id": r.SHA,
-		"html_url": html, "pull_request_url": pull, "author_association": association,
+		"html_url": html, "pull_request_url": pull, "author_association": association, "submitted_at": stamp(r.Submitted),
 		"_links": obj{"html": obj{"href": html}, "pull_request": obj{"href": pull}},
-	}
-	if !r.Submitted.IsZero() {
-		o["submitted_at"] = stamp(r.Submitted)
-	}
-	return o, nil
-}
-
-// lookAtReview returns the pull request and the review of the path. A review
-// that is pending exists for its author alone.
-func (c *call) lookAtReview() (p store.Pull, r store.Review, err error) {
-	if p, err = c.lookAt(); err != nil {
-		return p, r, err
-	}
-	id, err := c.number("id")
-	if err != nil {
-		return p, r, err
-	}
-	list, err := c.store.Reviews(c.ctx, p.ID)
-	if err != nil {
-		return p, r, err
-	}
-	for _, r := range list {
-		if r.ID == id && (r.State != store.Pending || r.Author == c.who.ID) {
-			return p, r, nil
-		}
-	}
-	return p, r, notFound()
+	}, nil
 }
 
 func (c *call) answerReview(p store.Pull, r store.Review) error {
@@ -92,25 +60,11 @@ func (c *call) listReviews() error {
 	if err != nil {
 		return err
 	}
-	var shown []store.Review
-	for _, r := range all {
-		if r.State != store.Pending || r.Author == c.who.ID {
-			shown = append(shown, r)
-		}
-	}
-	list, err := each(cut(c, shown), func(r store.Review) (obj, error) { return c.review(c.ctx, c.repo, p, r) })
+	list, err := each(cut(c, all), func(r store.Review) (obj, error) { return c.review(c.ctx, c.repo, p, r) })
 	if err != nil {
 		return err
 	}
 	return c.answer(http.StatusOK, list)
-}
-
-func (c *call) getReview() error {
-	p, r, err := c.lookAtReview()
-	if err != nil {
-		return err
-	}
-	return c.answerReview(p, r)
 }
 
 // verdict checks what a review says and returns its state. One with comments on
@@ -121,8 +75,6 @@ func (c *call) verdict(p store.Pull, event, body string, lines bool) (string, er
 		return "", plain("body is too long")
 	}
 	switch event {
-	case "":
-		return store.Pending, nil
 	case "APPROVE", "REQUEST_CHANGES":
 		if p.Author == c.who.ID {
 			return "", plain("Review Can not " + strings.ToLower(strings.ReplaceAll(event, "_", " ")) + " your own pull request")
@@ -182,123 +134,19 @@ func (c *call) createReview() error {
 	if err != nil {
 		return err
 	}
-	if state == store.Pending {
-		all, err := c.store.Reviews(c.ctx, p.ID)
-		if err != nil {
-			return err
-		}
-		for _, r := range all {
-			if r.State == store.Pending && r.Author == c.who.ID {
-				return plain("User can only have one pending review per pull request")
-			}
-		}
-	}
-	r := store.Review{Pull: p.ID, Author: c.who.ID, State: state, Body: in.Body, SHA: in.SHA}
-	if state != store.Pending {
-		r.Submitted = store.Now()
-	}
+	r := store.Review{Pull: p.ID, Author: c.who.ID, State: state, Body: in.Body, SHA: in.SHA, Submitted: store.Now()}
 	if err := c.store.AddReview(c.ctx, &r, placed...); err != nil {
 		return err
 	}
 	c.tellReview("submitted", p, r)
 	for _, m := range placed {
-		if state != store.Pending {
-			c.tellLine("created", p, *m, "")
-		}
+		c.tellLine("created", p, *m, "")
 	}
 	return c.answerReview(p, r)
 }
 
 func (c *call) tellReview(action string, p store.Pull, r store.Review) {
-	if r.State != store.Pending {
-		c.host.Publish(c.ctx, host.Event{Name: "pull_request_review", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Review: &r})
-	}
-}
-
-func (c *call) editReview() error {
-	var in struct {
-		Body *string `json:"body"`
-	}
-	if err := c.read(&in); err != nil {
-		return err
-	}
-	if in.Body == nil || len([]rune(*in.Body)) > host.MaxBody {
-		return plain("body is missing or too long")
-	}
-	return c.changeReview("edited", func(_ store.Pull, r *store.Review) error {
-		if r.Author != c.who.ID {
-			return &httpError{status: http.StatusForbidden, message: "The review is somebody else's."}
-		}
-		r.Body = *in.Body
-		return nil
-	})
-}
-
-// changeReview edits the review of the path and answers with it.
-func (c *call) changeReview(action string, edit func(store.Pull, *store.Review) error) error {
-	p, r, err := c.lookAtReview()
-	if err != nil {
-		return err
-	}
-	if r, err = c.store.EditReview(c.ctx, p.ID, r.ID, func(r *store.Review) error { return edit(p, r) }); err != nil {
-		return err
-	}
-	c.tellReview(action, p, r)
-	return c.answerReview(p, r)
-}
-
-func (c *call) deleteReview() error {
-	p, r, err := c.lookAtReview()
-	if err != nil {
-		return err
-	}
-	if r.State != store.Pending {
-		return plain("Can not delete a non-pending pull request review")
-	}
-	if err := c.store.DeleteReview(c.ctx, p.ID, r.ID); err != nil {
-		return err
-	}
-	return c.answerReview(p, r)
-}
-
-func (c *call) submitReview() error {
-	var in struct {
-		Body  *string `json:"body"`
-		Event string  `json:"event"`
-	}
-	if err := c.read(&in); err != nil {
-		return err
-	}
-	if in.Event == "" {
-		return plain("event is missing")
-	}
-	at, mine, err := c.lookAtReview()
-	if err != nil {
-		return err
-	}
-	lines, err := c.linesOf(at, mine)
-	if err != nil {
-		return err
-	}
-	err = c.changeReview("submitted", func(p store.Pull, r *store.Review) error {
-		if r.Author != c.who.ID || r.State != store.Pending {
-			return plain("Could not submit: the review is not a pending one of yours")
-		}
-		set(&r.Body, in.Body)
-		state, err := c.verdict(p, in.Event, r.Body, len(lines) > 0)
-		if err != nil {
-			return err
-		}
-		r.State, r.Submitted = state, store.Now()
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, m := range lines {
-		c.tellLine("created", at, m, "")
-	}
-	return nil
+	c.host.Publish(c.ctx, host.Event{Name: "pull_request_review", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Review: &r})
 }
 
 func (c *call) dismissReview() error {
@@ -311,29 +159,29 @@ func (c *call) dismissReview() error {
 	if strings.TrimSpace(in.Message) == "" {
 		return plain("message is missing")
 	}
-	return c.changeReview("dismissed", func(_ store.Pull, r *store.Review) error {
+	p, err := c.lookAt()
+	if err != nil {
+		return err
+	}
+	id, err := c.number("id")
+	if err != nil {
+		return err
+	}
+	r, err := c.store.EditReview(c.ctx, p.ID, id, func(r *store.Review) error {
 		if r.State != store.Approved && r.State != store.ChangesRequested {
 			return plain("Can not dismiss a review that neither approves nor requests changes")
 		}
 		r.State = store.Dismissed
 		return nil
 	})
-}
-
-func (c *call) listRequested() error {
-	p, err := c.lookAt()
 	if err != nil {
 		return err
 	}
-	asked, err := c.store.RequestedReviewers(c.ctx, p.ID)
-	if err != nil {
-		return err
-	}
-	users, _ := each(asked, func(u store.Account) (obj, error) { return c.user(u), nil })
-	return c.answer(http.StatusOK, obj{"users": users, "teams": []obj{}})
+	c.tellReview("dismissed", p, r)
+	return c.answerReview(p, r)
 }
 
-// request asks for reviews, or takes that back.
+// request asks for reviews.
 func (c *call) request() error {
 	var in struct {
 		Reviewers []string `json:"reviewers"`
@@ -365,19 +213,15 @@ func (c *call) request() error {
 		}
 		users = append(users, u)
 	}
-	status, action, change := http.StatusCreated, "review_requested", c.store.RequestReview
-	if c.r.Method == http.MethodDelete {
-		status, action, change = http.StatusOK, "review_request_removed", c.store.UnrequestReview
-	}
 	for _, u := range users {
-		if err := change(c.ctx, p.ID, u.ID); err != nil {
+		if err := c.store.RequestReview(c.ctx, p.ID, u.ID); err != nil {
 			return err
 		}
-		c.host.Publish(c.ctx, host.Event{Name: "pull_request", Action: action, Repo: c.repo, Sender: c.who, Pull: &p, Asked: &u})
+		c.host.Publish(c.ctx, host.Event{Name: "pull_request", Action: "review_requested", Repo: c.repo, Sender: c.who, Pull: &p, Asked: &u})
 	}
 	o, err := c.simplePull(c.ctx, c.repo, p)
 	if err != nil {
 		return err
 	}
-	return c.answer(status, o)
+	return c.answer(http.StatusCreated, o)
 }

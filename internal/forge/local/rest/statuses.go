@@ -18,15 +18,9 @@ import (
 func (a *API) statusRoutes() {
 	const repo = " /repos/{owner}/{repo}"
 	a.handle("POST"+repo+"/statuses/{sha}", (*call).createStatus)
-	a.handle("GET"+repo+"/statuses/{ref...}", func(c *call) error { // the older name of commits/REF/statuses
-		c.r.SetPathValue("rest", c.r.PathValue("ref")+"/statuses")
-		return c.commitPath()
-	})
 	a.handle("POST"+repo+"/check-runs", (*call).createCheck)
-	a.handle("GET"+repo+"/check-runs/{id}", (*call).getCheck)
 	a.handle("PATCH"+repo+"/check-runs/{id}", (*call).updateCheck)
 	a.handle("GET"+repo+"/check-runs/{id}/annotations", (*call).annotations)
-	a.handle("POST"+repo+"/check-runs/{id}/rerequest", (*call).rerequest)
 }
 
 func (a *API) status(at string, s store.Status) obj {
@@ -102,14 +96,6 @@ func (c *call) createStatus() error {
 		c.host.Publish(c.ctx, host.Event{Name: "status", Repo: c.repo, Sender: c.who, Status: &s})
 	}
 	return c.show(http.StatusCreated, func(at string) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
-}
-
-func (c *call) listStatuses(sha string) error {
-	all, err := c.store.Statuses(c.ctx, c.repo.ID, sha)
-	if err != nil {
-		return err
-	}
-	return showPage(c, all, func(at string, s store.Status) (obj, error) { return c.statusWithCreator(c.ctx, at, s) })
 }
 
 // combinedStatus answers with the newest status of each context, and what they
@@ -341,34 +327,12 @@ func (c *call) tellCheck(action string, k store.Check) {
 	c.host.Publish(c.ctx, host.Event{Name: "check_run", Action: action, Repo: c.repo, Sender: c.who, Check: &k})
 }
 
-// rerequest tells whoever made a check run that somebody wants it again.
-func (c *call) rerequest() error {
-	k, err := c.checkOf()
-	if err != nil {
-		return err
-	}
-	c.tellCheck("rerequested", k)
-	return c.answer(http.StatusCreated, obj{})
-}
-
-func (c *call) checkOf() (store.Check, error) {
+func (c *call) annotations() error {
 	id, err := c.number("id")
 	if err != nil {
-		return store.Check{}, err
-	}
-	return c.store.Check(c.ctx, c.repo.ID, id)
-}
-
-func (c *call) getCheck() error {
-	k, err := c.checkOf()
-	if err != nil {
 		return err
 	}
-	return c.answerCheck(http.StatusOK, k)
-}
-
-func (c *call) annotations() error {
-	k, err := c.checkOf()
+	k, err := c.store.Check(c.ctx, c.repo.ID, id)
 	if err != nil {
 		return err
 	}

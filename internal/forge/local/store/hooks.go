@@ -152,20 +152,8 @@ func (s *Store) AddPullLabel(ctx context.Context, pull, label int64) error {
 	return explain("label pull request", s.change(ctx, pull, "INSERT OR IGNORE INTO pull_labels (pull, label) VALUES (?, ?)", pull, label))
 }
 
-// RemovePullLabel takes a label, or all of them if the name is empty, off a
-// pull request.
+// RemovePullLabel takes a label off a pull request.
 func (s *Store) RemovePullLabel(ctx context.Context, pull int64, name string) error {
 	return explain("unlabel pull request", s.change(ctx, pull,
-		"DELETE FROM pull_labels WHERE pull = ? AND (? = '' OR label IN (SELECT id FROM labels WHERE name = ?))", pull, name, name))
-}
-
-// Labels returns those of a repository, by name.
-func (s *Store) Labels(ctx context.Context, repository int64) ([]Label, error) {
-	list, err := labels.list(ctx, s.db, "WHERE repository = ? ORDER BY name", repository)
-	return list, explain("list labels", err)
-}
-
-// AddLabel makes a label. The error is ErrExists when the name is taken.
-func (s *Store) AddLabel(ctx context.Context, l *Label) error {
-	return add(ctx, s, labels, "make label", l)
+		"DELETE FROM pull_labels WHERE pull = ? AND label IN (SELECT id FROM labels WHERE name = ?)", pull, name))
 }

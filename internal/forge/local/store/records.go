@@ -108,7 +108,6 @@ type PullFilter struct {
 	HeadOwner  int64
 	HeadRef    string
 	HeadSHA    string
-	Commit     string // head, or commit of the merge
 	BaseRef    string
 	State      string // open, closed, or all
 	Sort       string // created or updated
@@ -132,9 +131,6 @@ func (s *Store) Pulls(ctx context.Context, f PullFilter) ([]Pull, int, error) {
 	is("head_owner", f.HeadOwner, f.HeadOwner != 0)
 	is("head_ref", f.HeadRef, f.HeadRef != "")
 	is("head_sha", f.HeadSHA, f.HeadSHA != "")
-	if f.Commit != "" {
-		where, args = append(where, "(head_sha = ? OR (merge_sha = ? AND merged > 0))"), append(args, f.Commit, f.Commit)
-	}
 	is("base_ref", f.BaseRef, f.BaseRef != "")
 	switch f.State {
 	case "open":
@@ -193,13 +189,8 @@ func (s *Store) RequestReview(ctx context.Context, pull, account int64) error {
 	return explain("request a review", s.change(ctx, pull, "INSERT OR IGNORE INTO review_requests (pull, account) VALUES (?, ?)", pull, account))
 }
 
-// UnrequestReview takes the request back.
-func (s *Store) UnrequestReview(ctx context.Context, pull, account int64) error {
-	return explain("take a request back", s.change(ctx, pull, "DELETE FROM review_requests WHERE pull = ? AND account = ?", pull, account))
-}
-
-// AddReview records a review with its comments on lines. One that is submitted
-// answers the request for it.
+// AddReview records a review with its comments on lines, and answers the request
+// for it.
 func (s *Store) AddReview(ctx context.Context, r *Review, on ...*LineComment) error {
 	return explain("record review", s.write(ctx, func(tx *sql.Tx) error {
 		if err := reviews.insert(ctx, tx, r); err != nil {
@@ -212,30 +203,28 @@ func (s *Store) AddReview(ctx context.Context, r *Review, on ...*LineComment) er
 				return err
 			}
 		}
-		return answerRequest(ctx, tx, r)
+		if _, err := tx.ExecContext(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", r.Pull, r.Author); err != nil {
+			return err
+		}
+		return touch(ctx, tx, "id = ?", r.Pull)
 	}))
 }
 
-// seen are comments on lines of reviews that were submitted.
-const seen = "review IN (SELECT id FROM reviews WHERE submitted > 0)"
-
-// LineComments returns those of a pull request that an account sees, oldest
-// first: its own, and those of reviews that were submitted.
-func (s *Store) LineComments(ctx context.Context, pull, viewer int64) ([]LineComment, error) {
-	list, err := lineComments.list(ctx, s.db, "WHERE pull = ? AND (author = ? OR "+seen+") ORDER BY id", pull, viewer)
+// LineComments returns those of a pull request, oldest first.
+func (s *Store) LineComments(ctx context.Context, pull int64) ([]LineComment, error) {
+	list, err := lineComments.list(ctx, s.db, "WHERE pull = ? ORDER BY id", pull)
 	return list, explain("list comments on lines", err)
 }
 
-// CountLineComments says how many of a pull request everybody sees.
+// CountLineComments says how many a pull request has.
 func (s *Store) CountLineComments(ctx context.Context, pull int64) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM line_comments WHERE pull = ? AND "+seen, pull).Scan(&n)
+	err = s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM line_comments WHERE pull = ?", pull).Scan(&n)
 	return n, explain("count comments on lines", err)
 }
 
-// LineComment returns one of a repository's that an account sees, and its pull
-// request.
-func (s *Store) LineComment(ctx context.Context, repository, id, viewer int64) (LineComment, Pull, error) {
-	c, err := lineComments.get(ctx, s.db, "id = ? AND (author = ? OR "+seen+")", id, viewer)
+// LineComment returns one of a repository's, and its pull request.
+func (s *Store) LineComment(ctx context.Context, repository, id int64) (LineComment, Pull, error) {
+	c, err := lineComments.get(ctx, s.db, "id = ?", id)
 	if err != nil {
 		return c, Pull{}, explain("find comment on a line", err)
 	}
@@ -247,38 +236,6 @@ func (s *Store) LineComment(ctx context.Context, repository, id, viewer int64) (
 func (s *Store) SetLineComment(ctx context.Context, c *LineComment, body string) error {
 	c.Body, c.Updated = body, Now()
 	return explain("change comment on a line", s.change(ctx, c.Pull, "UPDATE line_comments SET body = ?, updated = ? WHERE id = ?", c.Body, c.Updated, c.ID))
-}
-
-// DeleteLineComment removes a comment on a line, and its review if that said
-// nothing else. Replies stay; the oldest begins the thread then.
-func (s *Store) DeleteLineComment(ctx context.Context, c LineComment) error {
-	return explain("delete comment on a line", s.write(ctx, func(tx *sql.Tx) error {
-		for _, do := range []struct {
-			query string
-			args  []any
-		}{
-			{"DELETE FROM line_comments WHERE id = ?", []any{c.ID}},
-			{"UPDATE line_comments SET reply_to = (SELECT MIN(id) FROM line_comments WHERE reply_to = ?1) WHERE reply_to = ?1", []any{c.ID}},
-			{"UPDATE line_comments SET reply_to = 0 WHERE reply_to = id", nil},
-			{"DELETE FROM reviews WHERE id = ? AND state = ? AND body = '' AND NOT EXISTS (SELECT 1 FROM line_comments WHERE review = reviews.id)", []any{c.Review, Commented}},
-		} {
-			if _, err := tx.ExecContext(ctx, do.query, do.args...); err != nil {
-				return err
-			}
-		}
-		return touch(ctx, tx, "id = ?", c.Pull)
-	}))
-}
-
-// answerRequest notes that somebody gave the review that they were asked for.
-func answerRequest(ctx context.Context, tx *sql.Tx, r *Review) error {
-	if r.State == Pending {
-		return nil
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM review_requests WHERE pull = ? AND account = ?", r.Pull, r.Author); err != nil {
-		return err
-	}
-	return touch(ctx, tx, "id = ?", r.Pull)
 }
 
 // EditReview changes a review as it is now, like EditPull.
@@ -295,14 +252,9 @@ func (s *Store) EditReview(ctx context.Context, pull, id int64, edit func(*Revie
 		if err := reviews.update(ctx, tx, &r); err != nil {
 			return err
 		}
-		return answerRequest(ctx, tx, &r)
+		return touch(ctx, tx, "id = ?", pull)
 	})
 	return r, explain("change review", err)
-}
-
-// DeleteReview removes a review that is pending still.
-func (s *Store) DeleteReview(ctx context.Context, pull, id int64) error {
-	return explain("delete review", s.exec(ctx, "DELETE FROM reviews WHERE id = ? AND pull = ? AND state = ?", id, pull, Pending))
 }
 
 // Reviews returns those of a pull request, oldest first.
@@ -338,11 +290,6 @@ func (s *Store) PutComment(ctx context.Context, c *Comment) error {
 		}
 		return touch(ctx, tx, "repository = ? AND number = ?", c.Repository, c.Number)
 	}))
-}
-
-// DeleteComment removes a comment.
-func (s *Store) DeleteComment(ctx context.Context, repository, id int64) error {
-	return explain("delete comment", s.exec(ctx, "DELETE FROM comments WHERE id = ? AND repository = ?", id, repository))
 }
 
 // Comments returns those of a pull request since a time, oldest first.

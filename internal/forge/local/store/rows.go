@@ -123,7 +123,6 @@ func (p *Pull) Open() bool { return p.Closed.IsZero() }
 
 // Review states, as GitHub's REST API has them.
 const (
-	Pending          = "PENDING"
 	Approved         = "APPROVED"
 	ChangesRequested = "CHANGES_REQUESTED"
 	Commented        = "COMMENTED"
@@ -138,7 +137,7 @@ type Review struct {
 	State     string
 	Body      string
 	SHA       string
-	Submitted Time // zero while it is pending
+	Submitted Time
 }
 
 // Sides of a diff, as GitHub's REST API has them.
@@ -147,8 +146,7 @@ const (
 	Right = "RIGHT"
 )
 
-// LineComment is one on a line of a change. It is part of a review, and is seen
-// by others when that is submitted.
+// LineComment is one on a line of a change. It is part of a review.
 type LineComment struct {
 	ID        int64
 	Pull      int64

@@ -28,6 +28,19 @@ func open(t *testing.T) (*Store, string) {
 func TestMigrations(t *testing.T) {
 	s, path := open(t)
 	ada := account(t, s, NewAccount{Login: "ada"})
+	r := Repository{Owner: ada.ID, Name: "deployment", Dir: "deployment.git", DefaultBranch: "staging"}
+	if err := s.AddRepository(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	p := Pull{Repository: r.ID, Author: ada.ID, HeadRepo: &r.ID, HeadOwner: ada.ID}
+	if err := s.AddPull(t.Context(), &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"PENDING", Commented} {
+		if err := s.AddReview(t.Context(), &Review{Pull: p.ID, Author: ada.ID, State: state}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, back := range []string{"DROP TABLE line_comments", "DROP TABLE branch_pushers", "DROP TABLE pull_pushers", "DROP TABLE tries", "PRAGMA user_version = 1"} {
 		if _, err := s.db.ExecContext(t.Context(), back); err != nil {
 			t.Fatal(err)
@@ -43,8 +56,11 @@ func TestMigrations(t *testing.T) {
 	if had, err := s.Account(t.Context(), ada.ID); err != nil || had.Login != "ada" {
 		t.Errorf("the account is %+v, %v", had, err)
 	}
-	if list, err := s.LineComments(t.Context(), 1, ada.ID); err != nil || len(list) != 0 {
+	if list, err := s.LineComments(t.Context(), 1); err != nil || len(list) != 0 {
 		t.Errorf("comments on lines: %v, %v", list, err)
+	}
+	if list, err := s.Reviews(t.Context(), p.ID); err != nil || len(list) != 1 || list[0].State != Commented {
+		t.Errorf("reviews %+v, %v: a draft is left", list, err)
 	}
 	if _, err := s.db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)

@@ -50,8 +50,8 @@ then what egress lists.
     - ipBlock: {cidr: 192.168.0.0/16}
 {{- end }}
 {{- if .nonPrivateIPs }}
-# The Internet: not private and carriers' networks, what is local to a link
-# (a cloud's metadata), tests of networks, multicast and what is reserved.
+# The Internet: no private or carrier-grade NAT ranges, no link-local ones (a
+# cloud's metadata service), and no test, multicast or reserved ranges.
 - to:
     - ipBlock:
         cidr: 0.0.0.0/0
