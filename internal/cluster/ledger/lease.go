@@ -115,7 +115,7 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 		current, err := le.client.Get(ctx, leaseName(le.target), metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
-			_, err = le.client.Create(ctx, le.claim(nil), metav1.CreateOptions{FieldManager: cluster.ManagedBy})
+			_, err = le.client.Create(ctx, le.renewed(nil), metav1.CreateOptions{FieldManager: cluster.ManagedBy})
 			if err == nil {
 				return nil
 			}
@@ -131,7 +131,7 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 		}
 		other := holderOf(current)
 		if other == "" || other == le.holder || time.Since(since) >= le.durationOf(current) {
-			_, err := le.client.Update(ctx, le.claim(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
+			_, err := le.client.Update(ctx, le.renewed(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
 			if err == nil {
 				return nil
 			}
@@ -164,8 +164,8 @@ func (le *lease) durationOf(l *coordinationv1.Lease) time.Duration {
 	return time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second
 }
 
-// claim is the Lease with this holder, based on what is there.
-func (le *lease) claim(current *coordinationv1.Lease) *coordinationv1.Lease {
+// renewed is the Lease, held by this holder from now on, based on what is there.
+func (le *lease) renewed(current *coordinationv1.Lease) *coordinationv1.Lease {
 	now := metav1.NowMicro()
 	seconds := max(int32(le.timing.Duration/time.Second), 1)
 	if current == nil {
@@ -230,7 +230,7 @@ func (le *lease) renewOnce(ctx context.Context) error {
 	if other := holderOf(current); other != le.holder {
 		return fmt.Errorf("%w: %q", errTaken, other)
 	}
-	_, err = le.client.Update(ctx, le.claim(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
+	_, err = le.client.Update(ctx, le.renewed(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
 	return err
 }
 
