@@ -118,7 +118,7 @@ func (c *Client) Promote(ctx context.Context, req model.PromoteRequest) (model.P
 	return p, err
 }
 
-// Evidence lists what lies in the releases' ledgers, believed or not; an empty
+// Evidence lists the records about releases, believed or not; an empty
 // environment or hub means all.
 func (c *Client) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
 	q := url.Values{}

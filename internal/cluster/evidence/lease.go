@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"context"
@@ -36,7 +36,7 @@ type lease struct {
 // another waits until it is released or has not been renewed for its duration.
 // Within this process a second Lock of the release waits for the first unlock,
 // whoever holds it.
-func (l *Ledger) Lock(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(holder string)) (context.Context, func(), error) {
+func (l *Store) Lock(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(holder string)) (context.Context, func(), error) {
 	if waiting == nil {
 		waiting = func(string) {}
 	}
@@ -77,7 +77,7 @@ func (l *Ledger) Lock(ctx context.Context, c model.Cluster, t model.Target, hold
 }
 
 // enter waits until no other run of this process holds the lock.
-func (l *Ledger) enter(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(string)) (leave func(), err error) {
+func (l *Store) enter(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(string)) (leave func(), err error) {
 	key := c.Name + "\x00" + c.Kubeconfig + "\x00" + c.Context + "\x00" + t.Namespace + "\x00" + t.Release
 	l.mu.Lock()
 	token := l.held[key]
