@@ -172,7 +172,7 @@ func (c *Client) do(ctx context.Context, op, method, path string, q url.Values, 
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return model.WithHint(fmt.Errorf("%s: the server's answer is not understood: %w", op, err),
-			"the server may be of another version: run hubship up again")
+			"the server may have another version: run hubship up again")
 	}
 	return nil
 }
