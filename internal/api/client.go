@@ -118,7 +118,7 @@ func (c *Client) Promote(ctx context.Context, req model.PromoteRequest) (model.P
 	return p, err
 }
 
-// Evidence lists what lies in the releases' ledgers, believed or not; an empty
+// Evidence lists the records about releases, believed or not; an empty
 // environment or hub means all.
 func (c *Client) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
 	q := url.Values{}
@@ -172,7 +172,7 @@ func (c *Client) do(ctx context.Context, op, method, path string, q url.Values, 
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return model.WithHint(fmt.Errorf("%s: the server's answer is not understood: %w", op, err),
-			"the server may be of another version: run hubship up again")
+			"the server may have another version: run hubship up again")
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/cluster"
-	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/cluster/register"
 	"github.com/hubship/hubship/internal/image/buildkit"
 	"github.com/hubship/hubship/internal/install"
@@ -171,10 +171,11 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 		return nil, err
 	}
 	plans := runplan.Maker{Planner: made, Repository: repository, Folder: runplan.Folder(p.Plans), Log: o.Logger}
+	proofs := evidence.New(clusters, signing, history, evidence.Timing{})
 	return ship.New(ctx, ship.Ports{
 		Previewer: plans, Assessor: plans,
 		Repository: repository, Clusters: register.At(p.Clusters), Images: builder, Releases: releases,
-		Ledger: ledger.New(clusters, signing, history, ledger.Timing{}), Verifier: verifier, History: history,
+		Evidence: proofs, Locks: proofs, Verifier: verifier, History: history,
 		Sandbox: builder, Results: history,
 	}, ship.Options{
 		Database: "sqlite:" + p.Workflows, Replica: settings.Name, WorkDir: p.Work,

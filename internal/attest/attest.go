@@ -121,7 +121,7 @@ func decode[P any](payload []byte, predicateType string) (statement[P], error) {
 	}
 	again, err := json.Marshal(s)
 	if err != nil || !bytes.Equal(again, payload) {
-		return s, refuse(Malformed, "its statement has more, or other, than hubship writes")
+		return s, refuse(Malformed, "its statement has fields that hubship does not write")
 	}
 	return s, nil
 }
@@ -151,10 +151,10 @@ func open(envelope []byte, keys []Public) (payload []byte, keyID string, err err
 	}
 	var e dsse.Envelope
 	if err := json.Unmarshal(envelope, &e); err != nil {
-		return nil, "", refuse(Malformed, "it is no DSSE envelope: %v", err)
+		return nil, "", refuse(Malformed, "it is not a DSSE envelope: %v", err)
 	}
 	if again, err := json.Marshal(e); err != nil || !bytes.Equal(again, envelope) {
-		return nil, "", refuse(Malformed, "it is a DSSE envelope with more, or other, than hubship writes")
+		return nil, "", refuse(Malformed, "it is a DSSE envelope with fields that hubship does not write")
 	}
 	if e.PayloadType != PayloadType {
 		return nil, "", refuse(WrongType, "its payload is %.80q, not %q", e.PayloadType, PayloadType)
@@ -178,11 +178,11 @@ func open(envelope []byte, keys []Public) (payload []byte, keyID string, err err
 			return nil, "", fmt.Errorf("verify: %w", err)
 		}
 		if _, err := verifier.Verify(context.Background(), &e); err != nil {
-			return nil, "", refuse(BadSignature, "its signature does not fit what it says")
+			return nil, "", refuse(BadSignature, "its signature does not match its content")
 		}
 		return payload, keyID, nil
 	}
-	return nil, "", refuse(BadSignature, "it is signed with a key that is unknown here (%.16q)", keyID)
+	return nil, "", refuse(BadSignature, "it is signed with a key that is not trusted here (%.16q)", keyID)
 }
 
 // strictBase64 decodes the one spelling of standard base64 that encoding makes.

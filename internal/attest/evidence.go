@@ -133,7 +133,7 @@ func OpenEvidence(envelope []byte, keys []Public) (e Evidence, keyID string, err
 	d := s.Predicate.Hubship
 	e = Evidence{Evidence: d.Evidence, Namespace: d.Namespace, Release: d.Release, Sequence: d.Sequence, Recorded: d.Recorded}
 	if e.Hub == "" || e.Environment == "" || e.Cluster == "" || e.Shared == "" || e.Namespace == "" || e.Release == "" || e.Sequence < 1 {
-		return Evidence{}, keyID, refuse(Malformed, "it does not say what it is about")
+		return Evidence{}, keyID, refuse(Malformed, "it does not say which release it is about")
 	}
 	// Subjects, result and lists of tests all follow from the record: where
 	// they say anything else, neither is believed.

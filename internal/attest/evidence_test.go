@@ -74,7 +74,7 @@ func seal(t testing.TB, f attest.Keys, e attest.Evidence) []byte {
 	return envelope
 }
 
-// accepted is what the ledger asks: is the envelope genuine, and does it prove
+// accepted is what the store asks: is the envelope genuine, and does it prove
 // what is wanted.
 func accepted(envelope []byte, keys []attest.Public, w attest.Want, s attest.Standing) (attest.Evidence, error) {
 	e, _, err := attest.OpenEvidence(envelope, keys)

@@ -35,10 +35,10 @@ const (
 // none.
 func OpenFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, model.WithHint(fmt.Errorf("make the folder of signing keys: %w", err), "check that the data directory can be written")
+		return nil, model.WithHint(fmt.Errorf("create the folder for signing keys: %w", err), "check that the data directory is writable")
 	}
 	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs its x
-		return nil, fmt.Errorf("make the folder of signing keys private: %w", err)
+		return nil, fmt.Errorf("create the folder for signing keys private: %w", err)
 	}
 	f := &Folder{dir}
 	return f, f.alone(func() error {
@@ -54,7 +54,7 @@ func OpenFolder(dir string) (*Folder, error) {
 // FindFolder opens a folder that another process has made.
 func FindFolder(dir string) (*Folder, error) {
 	if _, err := os.Stat(dir); err != nil {
-		return nil, model.WithHint(fmt.Errorf("find the signing keys: %w", err), "the server makes the first one when it starts: `hubship up`")
+		return nil, model.WithHint(fmt.Errorf("find the signing keys: %w", err), "the server creates the first one when it starts: `hubship up`")
 	}
 	return &Folder{dir}, nil
 }
@@ -66,7 +66,7 @@ func (f *Folder) Newest() (Private, error) {
 		return Private{}, err
 	}
 	if len(keys) == 0 {
-		return Private{}, model.WithHint(fmt.Errorf("there is no signing key in %s", f.dir), "make one with `hubship key rotate`")
+		return Private{}, model.WithHint(fmt.Errorf("there is no signing key in %s", f.dir), "create one with `hubship key rotate`")
 	}
 	return keys[0].Private, nil
 }
@@ -107,7 +107,7 @@ func (f *Folder) Remove(id string) (gone Public, err error) {
 			return err
 		}
 		if i == 0 {
-			return model.Usage(fmt.Errorf("key %.16s is the newest, which signs", keys[0].ID), "make another one first: `hubship key rotate`")
+			return model.Usage(fmt.Errorf("key %.16s is the newest, which signs", keys[0].ID), "create another one first: `hubship key rotate`")
 		}
 		gone = keys[i].Public
 		if err := os.Remove(keys[i].file); err != nil {
@@ -146,7 +146,7 @@ func find(keys []stored, id string) (int, error) {
 			return i, nil
 		}
 		if found >= 0 {
-			return 0, model.Usage(fmt.Errorf("more than one key begins with %q", id), "give more of its id: `hubship key list -o json`")
+			return 0, model.Usage(fmt.Errorf("more than one key begins with %q", id), "give more of its ID: `hubship key list -o json`")
 		}
 		found = i
 	}

@@ -118,7 +118,7 @@ func (a *command) printDemo(res demo.Result) error {
 		rows = append(rows, []string{s.Name, fmt.Sprintf("%.1f", s.Seconds), part(s.Build), part(s.Deploy), part(s.Verify)})
 	}
 	a.term.Table(rows...)
-	a.term.Printf("%s on hub %s: %d claims checked in %.0f s\n", res.Package, res.Hub, len(res.Claims), res.Seconds)
+	a.term.Printf("%s on hub %s: %d assertions checked in %.0f s\n", res.Package, res.Hub, len(res.Assertions), res.Seconds)
 	return nil
 }
 

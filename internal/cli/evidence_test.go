@@ -39,7 +39,7 @@ func proved(t *testing.T) (data string, keys *attest.Folder) {
 	target := model.Target{Hub: "datahub", Environment: "staging"}
 	w.evidence = []model.EvidenceRecord{
 		{Target: target, Name: "ConfigMap x/1", Believed: true, Key: key.ID, Sequence: 4, Recorded: at, Evidence: &ev, Envelope: envelope},
-		{Target: target, Name: "ConfigMap x/2", Refused: "it is signed with a key that is unknown here", Reason: "signature"},
+		{Target: target, Name: "ConfigMap x/2", Refused: "it is signed with a key that is not trusted here", Reason: "signature"},
 	}
 	return data, keys
 }
@@ -47,7 +47,7 @@ func proved(t *testing.T) (data string, keys *attest.Folder) {
 func TestEvidence(t *testing.T) {
 	data, _ := proved(t)
 	code, out, errs := hubship(t, data, "evidence", "--env", "staging")
-	if code != 0 || !strings.Contains(out, "run-1") || !strings.Contains(out, "no: it is signed with a key that is unknown here (ConfigMap x/2)") {
+	if code != 0 || !strings.Contains(out, "run-1") || !strings.Contains(out, "no: it is signed with a key that is not trusted here (ConfigMap x/2)") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	var records []model.EvidenceRecord

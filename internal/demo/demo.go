@@ -57,14 +57,14 @@ type Reporter interface {
 
 // Result is what the demo did and how long it took.
 type Result struct {
-	Hub      string    `json:"hub"`
-	Package  string    `json:"package"` // "emoji==2.14.1"
-	Commit   string    `json:"commit"`  // that was proposed
-	Pulls    []int     `json:"pulls"`   // numbers of the pull requests that were opened
-	Steps    []Step    `json:"steps"`
-	Claims   []string  `json:"claims"` // everything that was checked and held
-	Finished time.Time `json:"finished"`
-	Seconds  float64   `json:"seconds"`
+	Hub        string    `json:"hub"`
+	Package    string    `json:"package"` // "emoji==2.14.1"
+	Commit     string    `json:"commit"`  // that was proposed
+	Pulls      []int     `json:"pulls"`   // numbers of the pull requests that were opened
+	Steps      []Step    `json:"steps"`
+	Assertions []string  `json:"assertions"` // everything that was checked and held
+	Finished   time.Time `json:"finished"`
+	Seconds    float64   `json:"seconds"`
 }
 
 // Step is one step and its wall-clock time.
@@ -98,7 +98,7 @@ func perform(ctx context.Context, o Options, acts func(context.Context, *scenari
 		return res, fmt.Errorf("create a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	p := &scenario{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Claims: []string{}, Pulls: []int{}}}
+	p := &scenario{Options: o, dir: dir, start: time.Now(), res: Result{Steps: []Step{}, Assertions: []string{}, Pulls: []int{}}}
 	if err := p.scene(ctx); err != nil {
 		return p.res, err
 	}
@@ -181,7 +181,7 @@ func (p *scenario) claim(holds bool, format string, args ...any) error {
 	if !holds {
 		return fmt.Errorf("this should be true but is not: %s", text)
 	}
-	p.res.Claims = append(p.res.Claims, text)
+	p.res.Assertions = append(p.res.Assertions, text)
 	p.Reporter.Say("✓ %s", text)
 	return nil
 }

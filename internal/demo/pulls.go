@@ -61,9 +61,9 @@ func (p *scenario) checked(ctx context.Context, number int, head string, s *Step
 		switch {
 		case r.State == model.Superseded:
 			continue // the base moved meanwhile
-		case r.State == model.Refused && r.Pull.Hold != "" && !trusted:
+		case r.State == model.Refused && r.Pull.AwaitingApproval != "" && !trusted:
 			trusted = true
-			p.Reporter.Say("%s", r.Pull.Hold)
+			p.Reporter.Say("%s", r.Pull.AwaitingApproval)
 			if err := p.claim(!r.Pull.Part(model.PartTests).State.Final() && !r.Pull.Part(model.PartImages).State.Final(),
 				"nothing in a first-time contributor's change runs"); err != nil {
 				return r, err

@@ -55,7 +55,7 @@ func TestAChangeReachesNothingInside(t *testing.T) {
 		leads.addr + "/moved/x:1", asks.addr + "/guarded/x:1",
 	} {
 		_, err := r.Base(t.Context(), ref)
-		if err == nil || !strings.Contains(err.Error(), "what a change names is fetched from the Internet only") || !strings.Contains(model.HintOf(err), "--allow-outbound") {
+		if err == nil || !strings.Contains(err.Error(), "hubship fetches what a change names only from the Internet") || !strings.Contains(model.HintOf(err), "--allow-outbound") {
 			t.Errorf("%s: %v, hint %q", ref, err, model.HintOf(err))
 		}
 	}

@@ -31,9 +31,9 @@ func (c *Cluster) guarded() []error {
 	for _, f := range c.files()[1:] {
 		switch {
 		case overNetwork && f.path == "":
-			errs = append(errs, fmt.Errorf("--%s is missing: BuildKit at %s has to take mutual TLS (buildkitd --tlscacert, --tlscert, --tlskey); otherwise use unix://", f.flag, c.BuildKit))
+			errs = append(errs, fmt.Errorf("--%s is missing: BuildKit at %s needs mutual TLS (buildkitd --tlscacert, --tlscert, --tlskey); otherwise use unix://", f.flag, c.BuildKit))
 		case !overNetwork && f.path != "":
-			errs = append(errs, fmt.Errorf("--%s is for BuildKit over tcp://, and it is at %q", f.flag, c.BuildKit))
+			errs = append(errs, fmt.Errorf("--%s is only for BuildKit over tcp://, but BuildKit is at %q", f.flag, c.BuildKit))
 		}
 	}
 	return errs

@@ -55,18 +55,18 @@ func (g *GitHub) problems() []error {
 		switch {
 		case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 			// It is not shown: somebody may have put a password into it.
-			bad("github-url: expected the base of the API without user and query, such as https://github.example.edu/api/v3/")
+			bad("github-url: expected the API's base URL without user and query, such as https://github.example.edu/api/v3/")
 		case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
 			bad("github-url %q: expected https, since the token is sent there", g.URL)
 		}
 	}
 	switch {
 	case g.TokenFile == "" && g.App == nil:
-		bad("who hubship is at GitHub is missing: give --github-token-file, or --github-app-id and --github-app-key-file")
+		bad("hubship has no identity on GitHub: give --github-token-file, or --github-app-id and --github-app-key-file")
 	case g.TokenFile != "" && g.App != nil:
 		bad("both a token and an App are set for GitHub: choose one")
 	case g.App != nil && (g.App.ID == "" || g.App.KeyFile == ""):
-		bad("an App at GitHub needs both --github-app-id and --github-app-key-file")
+		bad("a GitHub App needs both --github-app-id and --github-app-key-file")
 	}
 	if o := g.OAuth; o != nil && (o.ClientID == "" || o.ClientSecretFile == "") {
 		bad("signing in needs both --github-oauth-client-id and --github-oauth-client-secret-file")
@@ -123,15 +123,15 @@ func ReadSecret(file string) (string, error) {
 	}
 	switch {
 	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("read a secret: %s is no file", file)
+		return "", fmt.Errorf("read a secret: %s is not a file", file)
 	case info.Mode().Perm()&0o007 != 0:
 		return "", model.WithHint(fmt.Errorf("read a secret: everybody can read %s (mode %04o)", file, info.Mode().Perm()), "chmod 600 "+file)
 	case info.Size() > maxSecret:
-		return "", fmt.Errorf("read a secret: %s has %d bytes, which is no secret", file, info.Size())
+		return "", fmt.Errorf("read a secret: %s has %d bytes, which is too large for a secret", file, info.Size())
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", model.WithHint(fmt.Errorf("read a secret: %w", err), "hubship's user has to be able to read it")
+		return "", model.WithHint(fmt.Errorf("read a secret: %w", err), "hubship's user must be able to read it")
 	}
 	secret := strings.TrimSpace(string(raw))
 	if secret == "" {

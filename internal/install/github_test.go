@@ -108,9 +108,9 @@ func TestReadSecret(t *testing.T) {
 		"group":   {file("group", " hunter2 ", 0o640), "hunter2", ""},
 		"all":     {file("all", "hunter2\n", 0o644), "", "everybody can read"},
 		"empty":   {file("empty", "\n", 0o600), "", "is empty"},
-		"large":   {file("large", strings.Repeat("x", maxSecret+1), 0o600), "", "is no secret"},
+		"large":   {file("large", strings.Repeat("x", maxSecret+1), 0o600), "", "too large for a secret"},
 		"missing": {filepath.Join(dir, "missing"), "", "no such file"},
-		"folder":  {dir, "", "is no file"},
+		"folder":  {dir, "", "is not a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadSecret(c.path)

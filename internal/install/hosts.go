@@ -22,7 +22,7 @@ func SetHosts(file, installation string, names []string) error {
 	case errors.Is(err, fs.ErrNotExist) && len(names) == 0:
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("read the table of hosts: %w", err)
+		return fmt.Errorf("read the hosts file: %w", err)
 	}
 	begin := "# BEGIN hubship " + installation
 	end := "# END hubship " + installation
@@ -57,7 +57,7 @@ func SetHosts(file, installation string, names []string) error {
 		return nil
 	}
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("write the table of hosts: %w", err)
+		return fmt.Errorf("write the hosts file: %w", err)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func TestValidate(t *testing.T) {
 		"good":             {func(*Settings) {}, ""},
 		"name":             {func(s *Settings) { s.Name = "A b" }, "name"},
 		"port":             {func(s *Settings) { s.Port = 0 }, "port 0"},
-		"port within node": {func(s *Settings) { s.Port = 17410 }, "within the node's ports"},
+		"port within node": {func(s *Settings) { s.Port = 17410 }, "one of the node's ports"},
 		"bridge":           {func(s *Settings) { s.Node.Bridge = "a-very-long-name0" }, "bridge"},
 		"not a range":      {func(s *Settings) { s.Node.PodCIDR = "10.0.0.1/24" }, "pod-cidr"},
 		"overlap":          {func(s *Settings) { s.Node.ServiceCIDR = "10.201.0.0/16" }, "overlap"},

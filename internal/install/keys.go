@@ -40,11 +40,11 @@ func (k *Keys) problems() []error {
 			bad("services: credentials %q: expected the absolute path of a file", s.Credentials)
 		}
 		if len(s.Allow) == 0 {
-			bad("services: allow is empty: name the keys that may be asked for")
+			bad("services: allow is empty: name the keys that may be used")
 		}
 		for _, pattern := range s.Allow {
 			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-				bad("services: allow %q is no pattern", pattern)
+				bad("services: allow %q is not a pattern", pattern)
 			}
 		}
 	}

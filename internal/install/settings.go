@@ -114,7 +114,7 @@ func (s Settings) wellFormed() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if s.Version != 1 {
-		bad("version %d of the settings is not known to this hubship, which reads version 1", s.Version)
+		bad("this hubship reads version 1 of the settings, not version %d", s.Version)
 	}
 	if !label.MatchString(s.Name) {
 		bad("name %q: expected lower-case letters, digits and dashes, at most 32", s.Name)
@@ -137,7 +137,7 @@ func (s Settings) wellFormed() error {
 	case s.Node != nil:
 		errs = append(errs, s.Node.problems()...)
 		if s.Port >= s.Node.PortBase && s.Port < s.Node.PortBase+PortCount {
-			bad("port %d lies within the node's ports %d to %d", s.Port, s.Node.PortBase, s.Node.PortBase+PortCount-1)
+			bad("port %d is one of the node's ports %d to %d", s.Port, s.Node.PortBase, s.Node.PortBase+PortCount-1)
 		}
 	case s.Cluster != nil:
 		errs = append(errs, s.Cluster.problems()...)
@@ -165,7 +165,7 @@ func (n *Node) problems() []error {
 		errs = append(errs, fmt.Errorf("pod-cidr %s and service-cidr %s overlap", pods, services))
 	}
 	if n.PortBase < 1024 || n.PortBase+PortCount > 32768 {
-		errs = append(errs, fmt.Errorf("port-base %d: expected 1024 to %d, below the ports that the system gives out", n.PortBase, 32768-PortCount))
+		errs = append(errs, fmt.Errorf("port-base %d: expected 1024 to %d, below the system's ephemeral ports", n.PortBase, 32768-PortCount))
 	}
 	return errs
 }
@@ -250,7 +250,7 @@ func (s Settings) Changed(to Settings) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return model.Usage(fmt.Errorf("the installation exists with other settings:\n%w", err),
-			"leave these options out, or use another --data for a second installation, or start anew after `hubship down --purge`")
+			"omit these options, use another --data for a second installation, or start over after `hubship down --purge`")
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ var allowed = map[string][]string{
 	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
 	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
 	"internal/cluster":               {"internal/model"},
-	"internal/cluster/ledger":        {"internal/model", "internal/attest", "internal/cluster"},
+	"internal/cluster/evidence":      {"internal/model", "internal/attest", "internal/cluster"},
 	"internal/release":               {"internal/model", "internal/plan"},
 	"internal/release/helm":          {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
 	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// EvidenceRecord is a record in the ledger of a release, believed or not.
+// EvidenceRecord is a record about a release, believed or not.
 type EvidenceRecord struct {
 	Target   Target `json:"target"`
 	Name     string `json:"name"` // where it is: "ConfigMap hubship-system/evidence-…"
@@ -18,7 +18,7 @@ type EvidenceRecord struct {
 	Sequence int64     `json:"sequence,omitempty"` // which record of the release it is
 	Recorded time.Time `json:"recorded,omitzero"`
 	Evidence *Evidence `json:"evidence,omitempty"` // nil when it cannot be read, or is not genuine
-	// Error says why the ledger of the target could not be read; nothing else
+	// Error says why the records of the target could not be read; nothing else
 	// is known then.
 	Error string `json:"error,omitempty"`
 	// Envelope is the signed record itself: a DSSE envelope.

@@ -24,9 +24,9 @@ type PullRequest struct {
 	// about the process holds once it is merged.
 	Decides bool `json:"decides,omitempty"`
 	// Trusted says that what the change brings may be rendered and executed.
-	// Otherwise Hold says what it waits for, one line.
-	Trusted bool   `json:"trusted"`
-	Hold    string `json:"hold,omitempty"`
+	// Otherwise AwaitingApproval says what it waits for, one line.
+	Trusted          bool   `json:"trusted"`
+	AwaitingApproval string `json:"hold,omitempty"` // recorded by the name that it had at first
 }
 
 // PullCheck is what a run found out about a pull request.

@@ -126,7 +126,7 @@ func (l *Launcher) Wait(ctx context.Context, started *proc.Detached, seen func(S
 				return s, nil
 			}
 			if s.Phase == Failed {
-				return s, l.gaveUp("the embedded node does not come up: " + s.Error)
+				return s, l.gaveUp("the embedded node did not come up: " + s.Error)
 			}
 		case ctx.Err() == nil && time.Since(silent) > 30*time.Second:
 			return s, l.gaveUp(fmt.Sprintf("the embedded node's supervisor does not answer: %v", err))
@@ -147,7 +147,7 @@ func (l *Launcher) gaveUp(text string) error {
 	if tail := proc.Tail(log, 15); tail != "" {
 		text += "\nthe end of its log:\n" + tail
 	}
-	return model.WithHint(errors.New(text), "the whole log is "+log+"; each component has its own in "+filepath.Join(install.At(l.Data).NodeData, "logs"))
+	return model.WithHint(errors.New(text), "the whole log is in "+log+"; each component has its own in "+filepath.Join(install.At(l.Data).NodeData, "logs"))
 }
 
 // Stop ends the node in good order and waits until its supervisor is gone.
@@ -172,7 +172,7 @@ func (l *Launcher) Stop(ctx context.Context, seen func(Status)) error {
 	for rec.Alive() {
 		if time.Now().After(deadline) {
 			return model.WithHint(fmt.Errorf("the embedded node (process %d) does not stop", rec.PID),
-				"see "+install.At(l.Data).NodeLog+"; `hubship down --purge` removes it by force, data included")
+				"see "+install.At(l.Data).NodeLog+"; `hubship down --purge` removes it by force, including its data")
 		}
 		if s, err := client.Status(ctx); err == nil {
 			seen(s)
@@ -198,7 +198,7 @@ func (l *Launcher) Purge(ctx context.Context) error {
 	out, err := l.run(ctx, "purge", file)
 	if err != nil {
 		return model.WithHint(fmt.Errorf("remove the embedded node: %w\n%s", err, lastLines(out, 15)),
-			"it can be run again; it removes what is left")
+			"run it again to remove what is left")
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ type Component struct {
 }
 
 // ErrNotRunning is returned when no supervisor answers on the socket.
-var ErrNotRunning = errors.New("the embedded node does not run")
+var ErrNotRunning = errors.New("the embedded node is not running")
 
 // Client talks to the supervisor over its Unix socket.
 type Client struct {

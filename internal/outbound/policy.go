@@ -93,7 +93,7 @@ func ParseAllowed(text string) (Allowed, error) {
 	if i := strings.LastIndexByte(text, ':'); i >= 0 && errAddr != nil && errRange != nil {
 		n, err := strconv.ParseUint(text[i+1:], 10, 16)
 		if err != nil || n == 0 {
-			return bad("the port is none")
+			return bad("the port is not valid")
 		}
 		name, port = strings.TrimSuffix(strings.TrimPrefix(text[:i], "["), "]"), uint16(n)
 	}
@@ -108,9 +108,9 @@ func ParseAllowed(text string) (Allowed, error) {
 		case r.Masked() != r:
 			return bad("the range begins at " + r.Masked().Addr().String())
 		case r.Addr().Is4In6() || nat64.Overlaps(r) && r.Bits() >= nat64.Bits():
-			return bad("write the range of IPv4 that it stands for")
+			return bad("write the IPv4 range that it stands for")
 		case r.Bits() == 0:
-			return bad("it is everything, and narrower ranges are refused all the same")
+			return bad("it covers everything, and narrower ranges are still refused")
 		}
 		return Allowed{Range: r, Port: port}, nil
 	}

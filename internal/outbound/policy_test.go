@@ -31,10 +31,10 @@ func TestDecide(t *testing.T) {
 	}{
 		{"8.8.8.8", "", nil}, {"2606:4700::1111", "", nil}, {"64:ff9b::808:808", "", nil}, {"::ffff:8.8.8.8", "", nil},
 		{"127.0.0.1", "loopback", nil}, {"127.255.255.254", "loopback", nil}, {"::1", "loopback", nil}, {"::ffff:127.0.0.1", "loopback", nil},
-		{"0.0.0.0", "no network", nil}, {"::", "no network", nil}, {"0.1.2.3", "no network", nil},
+		{"0.0.0.0", "an unspecified address", nil}, {"::", "an unspecified address", nil}, {"0.1.2.3", "an unspecified address", nil},
 		{"10.0.0.1", "private", nil}, {"172.16.0.1", "private", nil}, {"172.31.255.255", "private", nil}, {"192.168.1.1", "private", nil}, {"fd12::1", "private", nil},
 		{"172.32.0.1", "", nil}, {"172.15.255.255", "", nil}, {"100.63.255.255", "", nil}, {"100.128.0.0", "", nil},
-		{"100.64.0.1", "shared", nil}, {"100.100.100.200", "shared", nil},
+		{"100.64.0.1", "carrier-grade NAT", nil}, {"100.100.100.200", "carrier-grade NAT", nil},
 		{"169.254.169.254", "cloud", nil}, {"168.63.129.16", "cloud", nil}, {"fd00:ec2::254", "cloud", nil}, {"169.254.1.1", "link-local", nil},
 		{"fe80::1", "link-local", nil}, {"fe80::1%eth0", "link-local", nil}, {"224.0.0.1", "multicast", nil}, {"ff02::1", "multicast", nil},
 		{"255.255.255.255", "reserved", nil}, {"240.0.0.1", "reserved", nil}, {"198.18.0.1", "benchmarks", nil}, {"203.0.113.9", "documentation", nil}, {"2001:db8::1", "documentation", nil}, {"3fff::1", "documentation", nil},

@@ -15,9 +15,9 @@ type Range struct {
 // that again what is not for hosts.
 var special = ranges(
 	"0.0.0.0/0", "",
-	"0.0.0.0/8", "an address of no network",
+	"0.0.0.0/8", "an unspecified address",
 	"10.0.0.0/8", "a private address",
-	"100.64.0.0/10", "a shared address of a carrier's network",
+	"100.64.0.0/10", "a carrier-grade NAT address",
 	"127.0.0.0/8", "a loopback address",
 	"168.63.129.16/32", "a cloud's service for its machines",
 	"169.254.0.0/16", "a link-local address",
@@ -37,12 +37,12 @@ var special = ranges(
 	"240.0.0.0/4", "a reserved address",
 
 	"::/0", "a reserved address",
-	"::/128", "an address of no network",
+	"::/128", "an unspecified address",
 	"::1/128", "a loopback address",
 	"2000::/3", "",
 	"2001::/23", "a reserved address", // Teredo, benchmarks, ORCHID
 	"2001:db8::/32", "an address for documentation",
-	"2002::/16", "an address of 6to4",
+	"2002::/16", "a 6to4 address",
 	"3fff::/20", "an address for documentation",
 	"64:ff9b:1::/48", "an address that is translated locally",
 	"fc00::/7", "a private address",

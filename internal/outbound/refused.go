@@ -18,9 +18,9 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string {
 	if e.Host == "" {
-		return e.What + " is not reached from here"
+		return e.What + " is not allowed from here"
 	}
-	return fmt.Sprintf("%s is %s, and what a change names is fetched from the Internet only", e.Host, e.What)
+	return fmt.Sprintf("%s is %s, and hubship fetches what a change names only from the Internet", e.Host, e.What)
 }
 
 // IsRefused says whether an error is that of something that is not asked.
@@ -35,5 +35,5 @@ func refuse(host string, err error) error {
 	if errors.As(err, &r) {
 		err = &RefusedError{Host: host, What: r.What}
 	}
-	return model.WithHint(err, "use one that everybody can reach; whoever operates this installation can let it be reached with `hubship up --allow-outbound "+host+"`")
+	return model.WithHint(err, "use a public one, or have the operator of this installation allow it with `hubship up --allow-outbound "+host+"`")
 }

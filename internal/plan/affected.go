@@ -11,9 +11,9 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Side is what a commit describes, as far as one side of a change matters. It
+// Revision is what a commit describes, as far as one side of a change matters. It
 // is known from Git trees alone.
-type Side struct {
+type Revision struct {
 	Commit   string
 	Layout   string
 	Hubs     []SideHub
@@ -66,7 +66,7 @@ const manyFiles = 20
 // Affected compares two sides: which images, releases and hubs have inputs that
 // differ, each with the paths that caused it. changed are the paths that differ
 // between the two trees; configuration is the file that settings stand in.
-func Affected(base, head Side, changed []string, configuration string) Plan {
+func Affected(base, head Revision, changed []string, configuration string) Plan {
 	a := &affected{changed: slices.Clone(changed), used: map[string]bool{}, configuration: configuration}
 	sort.Strings(a.changed)
 	p := Plan{
@@ -81,8 +81,8 @@ func Affected(base, head Side, changed []string, configuration string) Plan {
 	p.Images = append(p.Images, a.pinned(base, head)...)
 	p.Images = append(p.Images, images...)
 	p.Releases = append(p.Releases, a.releases(base, head, images)...)
-	a.claim(base)
-	a.claim(head)
+	a.mark(base)
+	a.mark(head)
 	for _, name := range a.changed {
 		if !a.used[name] {
 			p.Unrelated = append(p.Unrelated, name)
@@ -113,8 +113,8 @@ func (a *affected) below(dir string) []string {
 	return out
 }
 
-// claim marks the paths that something of a side is made of.
-func (a *affected) claim(s Side) {
+// mark marks the paths that something of a side is made of.
+func (a *affected) mark(s Revision) {
 	seen := map[string]bool{}
 	mark := func(inputs []Input) {
 		for _, in := range inputs {
@@ -176,7 +176,7 @@ func (a *affected) reason(in Input) []Reason {
 }
 
 // images compares what is built from the repository.
-func (a *affected) images(base, head Side) []Image {
+func (a *affected) images(base, head Revision) []Image {
 	before := map[string]SideImage{}
 	for _, i := range base.Images {
 		before[i.Image.ID] = i
@@ -206,8 +206,8 @@ func (a *affected) images(base, head Side) []Image {
 }
 
 // pinned finds references that change, each once for all hubs where it does.
-func (a *affected) pinned(base, head Side) []Image {
-	refs := func(s Side) map[string]map[string]model.Pinned {
+func (a *affected) pinned(base, head Revision) []Image {
+	refs := func(s Revision) map[string]map[string]model.Pinned {
 		out := map[string]map[string]model.Pinned{}
 		for _, r := range s.Releases {
 			if out[r.Target.Hub] == nil {
@@ -261,7 +261,7 @@ const HubSettingsRole = "settings of the hub"
 
 // releases compares the releases, in the order of the head, then those that
 // went.
-func (a *affected) releases(base, head Side, images []Image) []Release {
+func (a *affected) releases(base, head Revision, images []Image) []Release {
 	before := map[string]SideRelease{}
 	for _, r := range base.Releases {
 		before[r.Target.Key()] = r

@@ -11,8 +11,8 @@ import (
 
 // fleet makes a side with hubs in staging and prod, on one chart, with a user
 // image that two hubs share.
-func fleet(hubs ...string) Side {
-	s := Side{Commit: "c", Layout: model.LayoutHubploy}
+func fleet(hubs ...string) Revision {
+	s := Revision{Commit: "c", Layout: model.LayoutHubploy}
 	for _, h := range hubs {
 		dir := "deployments/" + h
 		s.Hubs = append(s.Hubs, SideHub{Name: h, Files: map[string]string{"config/common.yaml": h + "1", "config/prod.yaml": h + "2", "hubploy.yaml": h + "3"}})
@@ -37,7 +37,7 @@ func fleet(hubs ...string) Side {
 }
 
 // set changes an input wherever it is one.
-func (s Side) set(path, id string) Side {
+func (s Revision) set(path, id string) Revision {
 	for i := range s.Releases {
 		for j := range s.Releases[i].Inputs {
 			if s.Releases[i].Inputs[j].Path == path {
@@ -59,7 +59,7 @@ func affectedKeys(p Plan) string {
 func TestAffected(t *testing.T) {
 	all := "a@staging a@prod b@staging b@prod"
 	for name, tc := range map[string]struct {
-		head      Side
+		head      Revision
 		changed   []string
 		releases  string
 		reasons   string // of the first release
@@ -73,17 +73,17 @@ func TestAffected(t *testing.T) {
 		"secrets":     {fleet("a", "b").set("deployments/b/secrets/staging.yaml", "x"), []string{"deployments/b/secrets/staging.yaml"}, "b@staging", "deployments/b/secrets/staging.yaml (secrets of staging)", ""},
 		"a new hub":   {fleet("a", "b", "c"), nil, "c@staging c@prod", "", ""},
 		"a hub fewer": {fleet("a"), []string{"deployments/b/config/common.yaml"}, "b@staging b@prod", "deployments/b/config/common.yaml (values of every environment)", ""},
-		"settings": {func() Side {
+		"settings": {func() Revision {
 			s := fleet("a", "b")
 			s.Releases[1].Settings = "other"
 			return s
 		}(), []string{"hubship.yaml"}, "a@prod", "hubship.yaml (settings)", ""},
-		"the cluster": {func() Side {
+		"the cluster": {func() Revision {
 			s := fleet("a", "b")
 			s.Releases[0].Place = "gcloud"
 			return s
 		}(), nil, "a@staging", `hubship.yaml (the cluster changes from "" to "gcloud")`, ""},
-		"an image": {func() Side {
+		"an image": {func() Revision {
 			s := fleet("a", "b")
 			s.Images[0].Hash, s.Images[0].Inputs = "h2", []Input{{"images/user", "image context", "tree2"}}
 			return s

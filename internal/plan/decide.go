@@ -14,7 +14,7 @@ const (
 	None    Action = "unchanged" // it runs what is wanted, and that was verified
 	Upgrade Action = "upgrade"
 	Test    Action = "verify" // it runs what is wanted; only the verification is due
-	Hold    Action = "hold"   // it failed with these inputs before
+	Blocked Action = "hold"   // it failed with these inputs before; recorded by the word that it had at first
 	Refuse  Action = "refuse" // a gate does not let it in
 )
 
@@ -49,10 +49,10 @@ func Decide(f Facts) (Action, []string) {
 	if f.Halt != nil && !f.Force {
 		switch f.Halt.Inputs {
 		case f.GitInputs:
-			return Hold, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
+			return Blocked, []string{fmt.Sprintf("these inputs failed in run %s: %s", f.Halt.Run, f.Halt.Reason)}
 		case "":
 			// They may be the ones that are wanted: only a person can tell.
-			return Hold, []string{fmt.Sprintf("run %s failed, and it is unknown with which inputs: %s", f.Halt.Run, f.Halt.Reason)}
+			return Blocked, []string{fmt.Sprintf("run %s failed, and it is unknown with which inputs: %s", f.Halt.Run, f.Halt.Reason)}
 		}
 	}
 	if !f.Verdict.Allowed {

@@ -31,22 +31,22 @@ func TestDecide(t *testing.T) {
 		"same, verified, refused": {Facts{Observed: running(model.Deployed, wanted), Verified: true, Verdict: refused}, None, "already"},
 		"same, never verified":    {Facts{Observed: running(model.Deployed, wanted)}, Test, "not yet verified"},
 		"same after a revert":     {Facts{Observed: running(model.Deployed, wanted), Verified: true, Halt: halt(another)}, Test, "tested again"},
-		"same and halted":         {Facts{Observed: running(model.Deployed, wanted), Halt: halt(git)}, Hold, "these inputs failed in run r1: import broke"},
+		"same and halted":         {Facts{Observed: running(model.Deployed, wanted), Halt: halt(git)}, Blocked, "these inputs failed in run r1: import broke"},
 		"same but failed":         {Facts{Observed: running(model.Failed, wanted), Verified: true}, Upgrade, "its newest revision is failed"},
 		"absent":                  {Facts{Observed: model.Observed{Status: model.Absent}}, Upgrade, "it is not installed yet"},
 		"uninstalled":             {Facts{Observed: running(model.Uninstalled, wanted), Verified: true}, Upgrade, "it is not installed yet"},
 		"pending install":         {Facts{Observed: running(model.PendingInstall, wanted), Verified: true}, Upgrade, "never finished (pending-install)"},
 		"pending upgrade":         {Facts{Observed: running(model.PendingUpgrade, wanted), Verified: true}, Upgrade, "never finished (pending-upgrade)"},
 		"pending rollback":        {Facts{Observed: running(model.PendingRollback, another)}, Upgrade, "never finished (pending-rollback)"},
-		"pending and halted":      {Facts{Observed: running(model.PendingRollback, another), Halt: halt(git)}, Hold, "these inputs failed"},
+		"pending and halted":      {Facts{Observed: running(model.PendingRollback, another), Halt: halt(git)}, Blocked, "these inputs failed"},
 		"other inputs":            {Facts{Observed: running(model.Deployed, another)}, Upgrade, "its inputs differ from what it runs (0123456789ab)"},
 		"by somebody else":        {Facts{Observed: running(model.Deployed, "")}, Upgrade, "revision 7 was not deployed by hubship"},
 		"refused":                 {Facts{Observed: running(model.Deployed, another), Verdict: refused}, Refuse, "no evidence"},
 		"refused, forced":         {Facts{Observed: running(model.Deployed, another), Verdict: refused, Force: true}, Refuse, "no evidence"},
 		"gate not asked":          {Facts{Observed: running(model.Deployed, another), Verdict: model.HubVerdict{Hub: "h"}}, Refuse, "no gate allowed it in"},
-		"halted on these":         {Facts{Observed: running(model.Deployed, another), Halt: halt(git)}, Hold, "import broke"},
+		"halted on these":         {Facts{Observed: running(model.Deployed, another), Halt: halt(git)}, Blocked, "import broke"},
 		"halted on these, forced": {Facts{Observed: running(model.Deployed, another), Halt: halt(git), Force: true}, Upgrade, "differ"},
-		"halted on unknown":       {Facts{Observed: running(model.Deployed, another), Halt: halt("")}, Hold, "it is unknown with which inputs"},
+		"halted on unknown":       {Facts{Observed: running(model.Deployed, another), Halt: halt("")}, Blocked, "it is unknown with which inputs"},
 		"halted on others":        {Facts{Observed: running(model.Deployed, another), Halt: halt("x")}, Upgrade, "differ"},
 		"halted and refused":      {Facts{Observed: running(model.Deployed, another), Halt: halt("x"), Verdict: refused}, Refuse, "no evidence"},
 		"verify":                  {Facts{Kind: model.Verify, Observed: running(model.Deployed, another), Halt: halt(git), Verdict: refused}, Test, "requested"},
@@ -126,7 +126,7 @@ func check(t *testing.T, f Facts) {
 		t.Errorf("%+v: left alone", f)
 	case got == Test && (!same || heldBack || !f.Verdict.Allowed):
 		t.Errorf("%+v: tested", f)
-	case got == Hold && !heldBack:
+	case got == Blocked && !heldBack:
 		t.Errorf("%+v: held", f)
 	case got == Refuse && f.Verdict.Allowed:
 		t.Errorf("%+v: refused", f)

@@ -210,7 +210,7 @@ func (j *judge) changed(c Change) {
 	case "Secret", "ConfigMap":
 		j.settings(c)
 	case "PersistentVolumeClaim":
-		j.claim(c)
+		j.pvc(c)
 	case "Service":
 		j.service(c)
 	case "Ingress":
@@ -376,9 +376,9 @@ func (j *judge) fixed(c Change) {
 	}
 }
 
-// claim judges the change of a claim by the rules of the upgrade, which
+// pvc judges the change of a PersistentVolumeClaim by the rules of the upgrade, which
 // refuses to replace one.
-func (j *judge) claim(c Change) {
+func (j *judge) pvc(c Change) {
 	for _, f := range c.Fields {
 		for _, root := range []string{"accessModes", "dataSource", "dataSourceRef", "selector", "storageClassName", "volumeMode", "volumeName"} {
 			if under(f.Path, "spec."+root) {

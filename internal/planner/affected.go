@@ -17,10 +17,10 @@ import (
 
 // affected compares the sides.
 func (w *work) affected(ctx context.Context) error {
-	base, head := w.base.side, w.head.side
+	base, head := w.base.content, w.head.content
 	if w.head.cfg == nil {
 		// What is broken at the head says nothing about what would change.
-		base, head = plan.Side{}, plan.Side{}
+		base, head = plan.Revision{}, plan.Revision{}
 	}
 	p := plan.Affected(base, head, w.changed, config.FileName)
 	p.Base, p.Head, p.Merged, p.Process = w.plan.Base, w.plan.Head, w.merged, w.plan.Process
@@ -119,11 +119,11 @@ func nowhere(h model.Hub) bool { return h.Environments != nil && len(h.Environme
 // chartProblems reports charts of single hubs that cannot be read.
 func (w *work) chartProblems() {
 	old := map[string]bool{}
-	for _, r := range w.base.side.Releases {
+	for _, r := range w.base.content.Releases {
 		old[r.Invalid] = true
 	}
 	found := map[string]*plan.Problem{}
-	for _, r := range w.head.side.Releases {
+	for _, r := range w.head.content.Releases {
 		h, _ := w.head.cfg.Fleet.Hub(r.Target.Hub)
 		if r.Invalid == "" || r.Invalid == h.Problem(r.Target.Environment) {
 			continue

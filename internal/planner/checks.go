@@ -46,7 +46,7 @@ type role struct {
 	values   bool
 }
 
-func roles(s plan.Side) map[string]*role {
+func roles(s plan.Revision) map[string]*role {
 	out := map[string]*role{}
 	for _, r := range s.Releases {
 		for _, in := range r.Inputs {
@@ -64,7 +64,7 @@ func roles(s plan.Side) map[string]*role {
 // files checks the changed files that releases are made of. What the base has
 // too is said to be so.
 func (w *work) files() {
-	known := roles(w.head.side)
+	known := roles(w.head.content)
 	var charts []string
 	if w.head.cfg != nil {
 		charts = w.head.cfg.Fleet.Charts()
@@ -73,7 +73,7 @@ func (w *work) files() {
 		k := known[name]
 		settings := path.Base(name) == config.HubployFile || name == config.FileName
 		yamlFile := path.Ext(name) == ".yaml" || path.Ext(name) == ".yml"
-		var found func(s *side) []plan.Problem
+		var found func(s *revision) []plan.Problem
 		switch {
 		case k != nil && k.secret:
 			found = w.checker(name, check.Encryption)
@@ -103,8 +103,8 @@ func (w *work) files() {
 }
 
 // checker checks a file once for all commits that have it.
-func (w *work) checker(name string, judge func(name string, data []byte) []plan.Problem) func(s *side) []plan.Problem {
-	return func(s *side) []plan.Problem {
+func (w *work) checker(name string, judge func(name string, data []byte) []plan.Problem) func(s *revision) []plan.Problem {
+	return func(s *revision) []plan.Problem {
 		id := s.id(name)
 		if id == "" {
 			return nil
@@ -187,7 +187,7 @@ func (w *work) unpinned(img plan.Image, loose []plan.Package) {
 }
 
 // installs lists what an image installs on one side.
-func (w *work) installs(s *side, id string) ([]packages.Package, []plan.Problem) {
+func (w *work) installs(s *revision, id string) ([]packages.Package, []plan.Problem) {
 	if s.cfg == nil {
 		return nil, nil
 	}
@@ -210,7 +210,7 @@ type chartVersion struct {
 }
 
 // versions reads Chart.yaml and requirements.yaml.
-func versions(s *side) chartVersions {
+func versions(s *revision) chartVersions {
 	out := chartVersions{}
 	if s.cfg == nil {
 		return out
@@ -222,7 +222,7 @@ func versions(s *side) chartVersions {
 }
 
 // read adds the versions of one chart.
-func (out chartVersions) read(s *side, dir string) {
+func (out chartVersions) read(s *revision, dir string) {
 	for _, base := range []string{"Chart.yaml", "requirements.yaml"} {
 		name := path.Join(dir, base)
 		data, err := readTree(s.tree, name)
@@ -345,7 +345,7 @@ func (w *work) parity(ctx context.Context) error {
 
 // settingsOf returns the settings of hubs in an environment and the one before
 // it, as they stand in files in the clear; only nil means all hubs.
-func (w *work) settingsOf(ctx context.Context, s *side, e model.Environment, only map[string]bool) ([]check.HubSettings, error) {
+func (w *work) settingsOf(ctx context.Context, s *revision, e model.Environment, only map[string]bool) ([]check.HubSettings, error) {
 	if _, ok := s.cfg.Fleet.Environment(e.Name); !ok {
 		return nil, nil
 	}
@@ -389,7 +389,7 @@ func (w *work) settingsOf(ctx context.Context, s *side, e model.Environment, onl
 
 // filesMerged merges a release's files in the clear. False means that one
 // cannot be read.
-func (w *work) filesMerged(s *side, d model.Desired) (map[string]any, bool) {
+func (w *work) filesMerged(s *revision, d model.Desired) (map[string]any, bool) {
 	values := map[string]any{}
 	for _, name := range d.Values {
 		p := w.file(s, name)

@@ -14,7 +14,7 @@ import (
 // confined reports what reaches beyond the release. All objects of the head are
 // judged, not only those that change: what else a release is made of may
 // have moved it to another namespace.
-func (w *work) confined(r *plan.Release, sides [2]*side, wanted [2]*model.Desired, objects [2][]release.Object) []plan.Problem {
+func (w *work) confined(r *plan.Release, sides [2]*revision, wanted [2]*model.Desired, objects [2][]release.Object) []plan.Problem {
 	if wanted[1] == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (w *work) confined(r *plan.Release, sides [2]*side, wanted [2]*model.Desire
 
 // inRepository is a chart's file by its path in the repository, where it is in
 // it: that of the hubs' own chart.
-func inRepository(s *side, d model.Desired, file string) string {
+func inRepository(s *revision, d model.Desired, file string) string {
 	if rest, ok := strings.CutPrefix(file, path.Base(d.Chart)+"/"); ok && s.id(path.Join(d.Chart, rest)) != "" {
 		return path.Join(d.Chart, rest)
 	}

@@ -22,7 +22,7 @@ func (w *work) copies(ctx context.Context) error {
 		return err
 	}
 	var files [2][]secrets.File
-	for n, s := range []*side{&w.base, &w.head} {
+	for n, s := range []*revision{&w.base, &w.head} {
 		var err error
 		if files[n], err = w.secretFiles(ctx, s); err != nil {
 			return err
@@ -45,7 +45,7 @@ func (w *work) copies(ctx context.Context) error {
 // releases: most changes touch none.
 func (w *work) sameSecrets(ctx context.Context) (bool, error) {
 	var sides [2]map[string]string
-	for n, s := range []*side{&w.base, &w.head} {
+	for n, s := range []*revision{&w.base, &w.head} {
 		owners, err := w.owners(ctx, s)
 		if err != nil {
 			return false, err
@@ -59,7 +59,7 @@ func (w *work) sameSecrets(ctx context.Context) (bool, error) {
 }
 
 // owners are the releases that use each encrypted file of a side, sorted.
-func (w *work) owners(ctx context.Context, s *side) (map[string][]string, error) {
+func (w *work) owners(ctx context.Context, s *revision) (map[string][]string, error) {
 	all, err := w.all(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
@@ -75,7 +75,7 @@ func (w *work) owners(ctx context.Context, s *side) (map[string][]string, error)
 
 // secretFiles are the encrypted files of a side, with the releases that use
 // them.
-func (w *work) secretFiles(ctx context.Context, s *side) ([]secrets.File, error) {
+func (w *work) secretFiles(ctx context.Context, s *revision) ([]secrets.File, error) {
 	owners, err := w.owners(ctx, s)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (w *work) secretFiles(ctx context.Context, s *side) ([]secrets.File, error)
 }
 
 // all are the releases of a side, by their keys.
-func (w *work) all(ctx context.Context, s *side) (map[string]model.Desired, error) {
+func (w *work) all(ctx context.Context, s *revision) (map[string]model.Desired, error) {
 	if s.cfg == nil {
 		return nil, nil
 	}

@@ -20,7 +20,7 @@ func (p *Planner) Credentials(ctx context.Context, base, head string) ([]model.R
 		return nil, fmt.Errorf("search for credentials: %w", err)
 	}
 	w.base.commit, w.head.commit = fork, head
-	for _, s := range []*side{&w.base, &w.head} {
+	for _, s := range []*revision{&w.base, &w.head} {
 		if s.tree, err = p.o.Repository.Tree(ctx, s.commit); err != nil {
 			return nil, fmt.Errorf("search for credentials: %w", err)
 		}

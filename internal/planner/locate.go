@@ -12,7 +12,7 @@ import (
 
 // locate finds where a value of a release is set: in the file that wins, or
 // the nearest thing around it. It is looked for only to word a problem.
-func (w *work) locate(s *side, d model.Desired, at string) (file string, line int) {
+func (w *work) locate(s *revision, d model.Desired, at string) (file string, line int) {
 	keys := splitPath(at)
 	best := 0
 	for i := len(d.Values) - 1; i >= 0; i-- {
@@ -26,7 +26,7 @@ func (w *work) locate(s *side, d model.Desired, at string) (file string, line in
 
 // position returns how many of the keys a file has, and where the last of them
 // stands.
-func position(s *side, name string, keys []string) (depth, line int) {
+func position(s *revision, name string, keys []string) (depth, line int) {
 	data, err := readTree(s.tree, name)
 	if err != nil {
 		return 0, 0

@@ -47,7 +47,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	if d.Invalid != "" {
 		return fail(errors.New(d.Invalid))
 	}
-	w := &work{Planner: p, head: side{commit: commit}}
+	w := &work{Planner: p, head: revision{commit: commit}}
 	if _, err := w.holds(ctx); err != nil {
 		return fail(err)
 	}
@@ -64,7 +64,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	}
 	out := Manifest{Commit: commit, Target: d.Target}
 	if q.Open == nil {
-		out.Placeholders = placeholders([2]*model.Desired{nil, &d}, w, [2]*side{&w.base, &w.head})
+		out.Placeholders = placeholders([2]*model.Desired{nil, &d}, w, [2]*revision{&w.base, &w.head})
 	}
 	if q.Values {
 		text, err := yaml.Marshal(values)

@@ -131,7 +131,7 @@ type work struct {
 	*Planner
 	q          Request
 	plan       plan.Plan
-	base, head side
+	base, head revision
 	merged     string // commit of the merge that is planned; empty when head is
 	changed    []string
 	mu         sync.Mutex // guards what goroutines find
@@ -143,12 +143,12 @@ type work struct {
 	clusters map[string]model.Cluster // that may be asked, by name
 }
 
-// side is one of the two commits.
-type side struct {
-	commit string // that trees are read from
-	tree   *git.Tree
-	cfg    *config.Config // nil when the repository describes nothing here
-	side   plan.Side
+// revision is one of the two commits.
+type revision struct {
+	commit  string // that trees are read from
+	tree    *git.Tree
+	cfg     *config.Config // nil when the repository describes nothing here
+	content plan.Revision
 	// desired are all releases by their keys, found out when first asked for.
 	desired map[string]model.Desired
 }
@@ -229,13 +229,13 @@ func (w *work) merge(ctx context.Context, base, head string) error {
 
 // read reads what a side describes. A configuration that is wrong is a
 // problem.
-func (w *work) read(ctx context.Context, s *side, name string) error {
+func (w *work) read(ctx context.Context, s *revision, name string) error {
 	tree, err := w.o.Repository.Tree(ctx, s.commit)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}
 	s.tree = tree
-	s.side, err = w.o.Repository.Side(ctx, s.commit, w.under)
+	s.content, err = w.o.Repository.Revision(ctx, s.commit, w.under)
 	var wrong *config.Error
 	var found []plan.Problem
 	switch {
@@ -253,7 +253,7 @@ func (w *work) read(ctx context.Context, s *side, name string) error {
 	default:
 		found = append(found, plan.Problem{Severity: plan.Error, Check: "configuration", Message: err.Error(), Hint: model.HintOf(err)})
 	}
-	s.side = plan.Side{Commit: s.commit}
+	s.content = plan.Revision{Commit: s.commit}
 	if name == "head" {
 		w.problems = append(w.problems, found...)
 		return nil

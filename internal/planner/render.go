@@ -27,7 +27,7 @@ const renderers = 8
 func (w *work) render(ctx context.Context) error {
 	w.plan.Rendered = true
 	var keys [2]map[string]string // digests of charts, by folder
-	for n, s := range []*side{&w.base, &w.head} {
+	for n, s := range []*revision{&w.base, &w.head} {
 		if s.cfg == nil {
 			continue
 		}
@@ -64,7 +64,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 	if r.Unrendered != "" {
 		return nil, nil
 	}
-	sides := [2]*side{&w.base, &w.head}
+	sides := [2]*revision{&w.base, &w.head}
 	var wanted [2]*model.Desired
 	for n, s := range sides {
 		d, ok, err := w.desired(ctx, s, *r)
@@ -169,7 +169,7 @@ func (e *fileError) Unwrap() error { return e.err }
 // inputs is what a release is rendered with: its files, what stands in for its
 // secrets over them, and its images over all. With open the secrets themselves
 // are taken.
-func (w *work) inputs(s *side, d model.Desired, open Opener) (map[string]any, error) {
+func (w *work) inputs(s *revision, d model.Desired, open Opener) (map[string]any, error) {
 	values := map[string]any{}
 	for _, name := range d.Values {
 		p := w.file(s, name)
@@ -189,7 +189,7 @@ func (w *work) inputs(s *side, d model.Desired, open Opener) (map[string]any, er
 }
 
 // secrets are the values of an encrypted file, or what stands in for them.
-func (w *work) secrets(s *side, name string, open Opener) (map[string]any, error) {
+func (w *work) secrets(s *revision, name string, open Opener) (map[string]any, error) {
 	if open == nil {
 		o := w.encrypted(s, name)
 		return o.placeholders, o.err
@@ -203,7 +203,7 @@ func (w *work) secrets(s *side, name string, open Opener) (map[string]any, error
 
 // unreadable returns an encrypted file that differs between the sides, or is on
 // one alone, and of which nothing can be read; or "".
-func (w *work) unreadable(sides [2]*side, wanted [2]*model.Desired) string {
+func (w *work) unreadable(sides [2]*revision, wanted [2]*model.Desired) string {
 	if wanted[0] == nil || wanted[1] == nil {
 		return ""
 	}
@@ -221,7 +221,7 @@ func (w *work) unreadable(sides [2]*side, wanted [2]*model.Desired) string {
 }
 
 // placeholders are the encrypted files that a release has on either side.
-func placeholders(wanted [2]*model.Desired, w *work, sides [2]*side) []string {
+func placeholders(wanted [2]*model.Desired, w *work, sides [2]*revision) []string {
 	out := map[string]bool{}
 	for n, s := range sides {
 		if wanted[n] == nil {
@@ -237,7 +237,7 @@ func placeholders(wanted [2]*model.Desired, w *work, sides [2]*side) []string {
 }
 
 // renderProblems words why a release does not render.
-func (w *work) renderProblems(err error, s *side, d model.Desired, key string) []plan.Problem {
+func (w *work) renderProblems(err error, s *revision, d model.Desired, key string) []plan.Problem {
 	base := plan.Problem{Severity: plan.Error, Check: "render", Hint: model.HintOf(err), Releases: []string{key}}
 	// Which release it is stands beside the message.
 	base.Message = strings.TrimPrefix(err.Error(), "render "+d.Target.Release+": ")

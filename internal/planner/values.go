@@ -49,7 +49,7 @@ func readTree(t *git.Tree, name string) ([]byte, error) {
 }
 
 // id returns the object id of what a path leads to, or "".
-func (s *side) id(name string) string {
+func (s *revision) id(name string) string {
 	e, err := s.tree.Resolve(name)
 	if err != nil {
 		return ""
@@ -58,7 +58,7 @@ func (s *side) id(name string) string {
 }
 
 // file reads a values file once for all commits that have it.
-func (w *work) file(s *side, name string) *parsed {
+func (w *work) file(s *revision, name string) *parsed {
 	id := s.id(name)
 	if p, ok := w.values.Get(id); ok && id != "" {
 		return p
@@ -76,7 +76,7 @@ func (w *work) file(s *side, name string) *parsed {
 }
 
 // encrypted reads a file of secrets once, and stands in for its values.
-func (w *work) encrypted(s *side, name string) *sealed {
+func (w *work) encrypted(s *revision, name string) *sealed {
 	id := s.id(name)
 	if o, ok := w.secret.Get(id); ok && id != "" {
 		return o
@@ -101,7 +101,7 @@ func (w *work) encrypted(s *side, name string) *sealed {
 
 // clear is what a release is set to in the clear: the chart's own values, its
 // files, and its images.
-func (w *work) clear(s *side, d model.Desired) (map[string]any, error) {
+func (w *work) clear(s *revision, d model.Desired) (map[string]any, error) {
 	values := map[string]any{}
 	for _, name := range append([]string{path.Join(d.Chart, "values.yaml")}, d.Values...) {
 		p := w.file(s, name)
@@ -119,7 +119,7 @@ func (w *work) clear(s *side, d model.Desired) (map[string]any, error) {
 // setImages puts the images of a release into its values. One that is built
 // from the repository has a tag only once it is: until then its inputs stand
 // for it.
-func (w *work) setImages(s *side, values map[string]any, d model.Desired) error {
+func (w *work) setImages(s *revision, values map[string]any, d model.Desired) error {
 	for _, p := range d.Pinned {
 		if err := release.SetPinned(values, p); err != nil {
 			return err
@@ -140,7 +140,7 @@ func (w *work) setImages(s *side, values map[string]any, d model.Desired) error 
 func imageTag(s model.Source) string { return "inputs-" + s.Hash[:min(len(s.Hash), 12)] }
 
 // desired returns a release as a side wants it.
-func (w *work) desired(ctx context.Context, s *side, r plan.Release) (model.Desired, bool, error) {
+func (w *work) desired(ctx context.Context, s *revision, r plan.Release) (model.Desired, bool, error) {
 	if s.cfg == nil {
 		return model.Desired{}, false, nil
 	}
@@ -171,7 +171,7 @@ func (w *work) settings(ctx context.Context) error {
 			continue
 		}
 		var sides [2]map[string]any
-		for n, s := range []*side{&w.base, &w.head} {
+		for n, s := range []*revision{&w.base, &w.head} {
 			d, ok, err := w.desired(ctx, s, *r)
 			if err != nil {
 				return fmt.Errorf("plan: %w", err)
@@ -198,7 +198,7 @@ func (w *work) settings(ctx context.Context) error {
 // encrypted to: SOPS leaves the others as they were.
 func (w *work) sealedSettings(ctx context.Context, r *plan.Release) error {
 	var sides [2]map[string]any
-	for n, s := range []*side{&w.base, &w.head} {
+	for n, s := range []*revision{&w.base, &w.head} {
 		d, ok, err := w.desired(ctx, s, *r)
 		if err != nil {
 			return fmt.Errorf("plan: %w", err)

@@ -44,7 +44,7 @@ func Of(pid int) (Record, error) {
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return Record{}, fmt.Errorf("read the id of this boot: %w", err)
+		return Record{}, fmt.Errorf("read the ID of this boot: %w", err)
 	}
 	return Record{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, nil
 }

@@ -139,11 +139,11 @@ func (c *Controller) wanted(ctx context.Context, pr forge.PullRequest, base stri
 		Head: pr.Head.Commit, HeadOwner: pr.Head.Repository.Owner, HeadBranch: pr.Head.Branch, Fork: pr.FromFork(),
 		Base: pr.Base.Branch, BaseCommit: base, Decides: pr.Base.Branch == now.Branch,
 	}
-	hold, err := c.hold(ctx, pr)
+	waitsFor, err := c.awaitingApproval(ctx, pr)
 	if err != nil {
 		return want, err
 	}
-	want.Hold, want.Trusted = hold, hold == ""
+	want.AwaitingApproval, want.Trusted = waitsFor, waitsFor == ""
 	return want, nil
 }
 

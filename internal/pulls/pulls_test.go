@@ -145,11 +145,11 @@ func TestStranger(t *testing.T) {
 	}
 	pr := w.propose("add", "Add")
 	r := w.checked(pr.Number, pr.Head.Commit)
-	if r.Pull.Trusted || !strings.Contains(r.Pull.Hold, "carl") {
+	if r.Pull.Trusted || !strings.Contains(r.Pull.AwaitingApproval, "carl") {
 		t.Fatalf("%+v", r.Pull.PullRequest)
 	}
 	w.engine.change(r.ID, func(r *model.Run) {
-		r.State, r.Reason = model.Refused, r.Pull.Hold
+		r.State, r.Reason = model.Refused, r.Pull.AwaitingApproval
 		r.Pull.Parts[0].State = model.PartPassed
 	})
 	w.says(pr.Number, "Waiting for a maintainer", pulls.Approval(pr.Head.Commit))

@@ -38,11 +38,11 @@ func Approval(head string) string { return "/hubship approve " + head }
 // Again is the comment that has a check made once more.
 const Again = "/hubship check"
 
-// hold says what the check of a pull request waits for, or "" when it need not
+// awaitingApproval says what the check of a pull request waits for, or "" when it need not
 // wait: its head is a branch of the repository itself, or its author may write
 // there, or had a pull request merged before; or somebody who may write
 // approved just this head, by a comment or a review.
-func (c *Controller) hold(ctx context.Context, pr forge.PullRequest) (string, error) {
+func (c *Controller) awaitingApproval(ctx context.Context, pr forge.PullRequest) (string, error) {
 	if !pr.FromFork() {
 		return "", nil
 	}

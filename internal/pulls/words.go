@@ -129,7 +129,7 @@ func (w writer) check() string {
 
 // held says how a maintainer lets a check go on.
 func (w writer) held(b *strings.Builder) {
-	if w.run.State != model.Refused || w.run.Pull.Hold == "" {
+	if w.run.State != model.Refused || w.run.Pull.AwaitingApproval == "" {
 		return
 	}
 	fmt.Fprintf(b, "\nNothing in this change has been run. Once somebody with write access to this repository has read it, they can let hubship run it, only at this commit, by posting this comment:\n\n```\n%s\n```\n", Approval(w.run.Pull.Head))

@@ -6,7 +6,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// listEvidence answers with the records of the releases' ledgers.
+// listEvidence answers with the records about releases.
 func (s *Server) listEvidence(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	records, err := s.opts.Service.Evidence(r.Context(), q.Get("env"), q.Get("hub"))

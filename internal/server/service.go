@@ -28,7 +28,7 @@ type Service interface {
 	// Start enqueues a run and returns it at once.
 	Start(ctx context.Context, req model.RunRequest) (model.Run, error)
 	Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error)
-	// Evidence lists what lies in the releases' ledgers, believed or not; an
+	// Evidence lists the records about releases, believed or not; an
 	// empty environment or hub means all.
 	Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error)
 	// Resume clears the halt of a hub in an environment.

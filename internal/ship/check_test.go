@@ -113,7 +113,7 @@ func TestCheckStops(t *testing.T) {
 			parts: "failed failed failed failed failed", reason: "policy: prod takes only"},
 		{name: "another base", edit: func(_ *world, p *model.PullRequest) { p.Base = "work" }, state: model.Done, parts: "passed passed passed passed passed"},
 		{name: "a credential", files: map[string]string{"secret": "x"}, state: model.FailedRun, parts: "failed failed failed failed failed", reason: "policy: 1 credential"},
-		{name: "a stranger", edit: func(_ *world, p *model.PullRequest) { p.Trusted, p.Hold = false, "waits for a maintainer" }, state: model.Refused,
+		{name: "a stranger", edit: func(_ *world, p *model.PullRequest) { p.Trusted, p.AwaitingApproval = false, "waits for a maintainer" }, state: model.Refused,
 			parts: "passed waiting waiting waiting waiting", reason: "waits for a maintainer"},
 		{name: "a conflict", files: map[string]string{"conflict": "x"}, state: model.FailedRun, parts: "passed failed failed failed failed", reason: "plan: conflicts"},
 		{name: "an error in the plan", files: map[string]string{"wrong": "x"}, state: model.FailedRun, parts: "passed failed passed passed passed", reason: "plan: 1 error", ran: true},

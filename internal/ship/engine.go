@@ -71,7 +71,7 @@ func (o Options) withDefaults() Options {
 // concurrent use.
 type Engine struct {
 	repository Repository
-	ledger     Ledger
+	evidence   EvidenceStore
 	fleets     fleets.Reader
 	journal    *runs.Journal
 	builder    build.Builder
@@ -107,23 +107,23 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 // assemble gives each part what it needs.
 func assemble(ports Ports, opts Options, flow dbos.Context) *Engine {
 	e := &Engine{
-		repository: ports.Repository, ledger: ports.Ledger, flow: flow,
+		repository: ports.Repository, evidence: ports.Evidence, flow: flow,
 		fleets:  fleets.Reader{Repository: ports.Repository, Clusters: ports.Clusters},
 		journal: runs.NewJournal(ports.History, opts.Logger),
 	}
 	e.builder = build.Builder{Repository: ports.Repository, Images: ports.Images, Journal: e.journal, Dir: opts.WorkDir}
-	proofs := proof.Finder{Repository: ports.Repository, Releases: ports.Releases, Ledger: ports.Ledger, Fleets: e.fleets}
+	proofs := proof.Finder{Repository: ports.Repository, Releases: ports.Releases, Evidence: ports.Evidence, Fleets: e.fleets}
 	e.queries = query.New(query.Options{
-		Repository: ports.Repository, Releases: ports.Releases, Ledger: ports.Ledger, History: ports.History,
+		Repository: ports.Repository, Releases: ports.Releases, Evidence: ports.Evidence, History: ports.History,
 		Fleets: e.fleets, Proof: proofs, HubURL: opts.HubURL,
 		About: query.About{Version: opts.Version, Started: time.Now(), Dashboard: opts.Dashboard, CloneURL: opts.CloneURL},
 	})
 	e.deployer = deploy.New(deploy.Options{
-		Repository: ports.Repository, Images: ports.Images, Releases: ports.Releases, Ledger: ports.Ledger,
+		Repository: ports.Repository, Images: ports.Images, Releases: ports.Releases, Evidence: ports.Evidence, Locks: ports.Locks,
 		Verifier: ports.Verifier, Previewer: ports.Previewer,
 		Journal: e.journal, Fleets: e.fleets, Builder: e.builder, Flow: flow, Concurrent: opts.Concurrent,
 		Planner: planning.New(planning.Options{
-			Repository: ports.Repository, Images: ports.Images, Releases: ports.Releases, Ledger: ports.Ledger,
+			Repository: ports.Repository, Images: ports.Images, Releases: ports.Releases, Evidence: ports.Evidence,
 			Fleets: e.fleets, Proof: proofs,
 		}),
 		Finished: e.Kick,

@@ -13,7 +13,7 @@ import (
 
 	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
-	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
 	"github.com/hubship/hubship/internal/ship"
@@ -25,7 +25,7 @@ type one struct{ conn *cluster.Conn }
 
 func (o one) Conn(model.Cluster) (*cluster.Conn, error) { return o.conn, nil }
 
-// signing gives the world the real ledger.
+// signing gives the world the real store of evidence.
 func (w *world) signing(t *testing.T) *fake.Clientset {
 	t.Helper()
 	api := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: types.UID("uid")}})
@@ -38,7 +38,7 @@ func (w *world) signing(t *testing.T) *fake.Clientset {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	w.ledger = ledger.New(one{&cluster.Conn{Name: "local", Client: api}}, keys, db, ledger.Timing{})
+	w.kept = evidence.New(one{&cluster.Conn{Name: "local", Client: api}}, keys, db, evidence.Timing{})
 	return api
 }
 
@@ -75,7 +75,7 @@ func TestUnsignedEvidenceIsVerifiedAnew(t *testing.T) {
 	w := newWorld()
 	w.commit("staging", "first", map[string]string{"common": "1", "image/requirements.txt": "numpy==1\n"})
 	w.branches["prod"] = w.branches["staging"]
-	before := w.start(t, t.TempDir()) // its ledger is the world's: nothing of it is signed
+	before := w.start(t, t.TempDir()) // its evidence is the world's: nothing of it is signed
 	r, err := before.Start(t.Context(), model.RunRequest{Kind: model.Deploy, Environment: "staging"})
 	if err != nil {
 		t.Fatal(err)

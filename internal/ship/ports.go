@@ -18,7 +18,8 @@ type Ports struct {
 	Clusters   Clusters
 	Images     Images
 	Releases   Releases
-	Ledger     Ledger
+	Evidence   EvidenceStore
+	Locks      ReleaseLock
 	Verifier   Verifier
 	History    History
 	Previewer  Preview // may be nil: runs then do not say what changes
@@ -113,17 +114,17 @@ type Releases interface {
 	Rollback(ctx context.Context, cluster model.Cluster, target model.Target, revision int, run, reason string, log func(model.Level, string)) (model.Observed, error)
 }
 
-// Ledger keeps evidence, halts and the lock of each release in the release's
-// own cluster. An error of any method says that something could not be read or
+// EvidenceStore keeps evidence and halts of each release in the release's own
+// cluster. An error of any method says that something could not be read or
 // written, and nothing about the release.
-type Ledger interface {
+type EvidenceStore interface {
 	// Evidence returns the evidence that counts of the hub in the environment
 	// for the shared inputs: signed, and voided by no later halt of them; ok
 	// is false when there is none.
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	// Latest returns the newest evidence for any inputs.
 	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
-	// Records lists all that lies in the release's ledger, newest first, with
+	// Records lists all that lies in the release's store, newest first, with
 	// what is not believed and why.
 	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
 	// Record signs and stores evidence; the oldest beyond 20 of a release are
@@ -134,6 +135,10 @@ type Ledger interface {
 	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
 	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error
+}
+
+// ReleaseLock lets one run at a time change a release.
+type ReleaseLock interface {
 	// Lock takes the release's Lease and keeps it renewed until unlock. The
 	// returned context ends when the Lease is lost. It waits while another
 	// holder renews, and says so through waiting.

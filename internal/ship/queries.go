@@ -16,8 +16,8 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]query.Host, error) {
 	return e.queries.Hosts(ctx)
 }
 
-// Evidence lists the records of the releases' ledgers, believed or not. An
-// empty environment or hub means all. A ledger that cannot be read is a record
+// Evidence lists the records of the releases' evidence stores, believed or not. An
+// empty environment or hub means all. A store that cannot be read is a record
 // with an Error.
 func (e *Engine) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
 	return e.queries.Evidence(ctx, env, hub)

@@ -123,14 +123,14 @@ func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
 	if err != nil {
 		return err
 	}
-	halt, halted, err := e.ledger.Halted(ctx, cluster, target)
+	halt, halted, err := e.evidence.Halted(ctx, cluster, target)
 	if err != nil {
 		return err
 	}
 	if !halted {
 		return model.WithHint(fmt.Errorf("%s is not halted", target), "nothing to do")
 	}
-	if err := e.ledger.Clear(ctx, cluster, target); err != nil {
+	if err := e.evidence.Clear(ctx, cluster, target); err != nil {
 		return err
 	}
 	e.journal.Say(halt.Run, target.Key(), model.LevelInfo, "%s: halt cleared by %s", target, by)

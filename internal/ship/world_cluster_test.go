@@ -10,7 +10,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// The cluster: releases, their ledger, and what verifies them.
+// The cluster: releases, their evidence, and what verifies them.
 
 // Foreign: each word of a file names/ENV or names/all is an image.
 func (w *world) Foreign(_ context.Context, u model.Upgrade, _ bool) (model.Foreign, error) {

@@ -15,6 +15,12 @@ import (
 	"github.com/hubship/hubship/internal/store"
 )
 
+// kept is where evidence and locks are.
+type kept interface {
+	ship.EvidenceStore
+	ship.ReleaseLock
+}
+
 // world is everything outside the engine, small and in memory: a linear Git
 // history, a registry, a cluster with Helm-like records, and a verifier that
 // fails where a requirements file names a broken package. The history is the
@@ -31,7 +37,7 @@ type world struct {
 	halts    map[string]model.Halt
 	locks    map[string]string
 	verified []model.VerifyRequest
-	ledger   ship.Ledger // when set, it takes the place of the world's own
+	kept     kept // when set, it takes the place of the world's own
 
 	environments []model.Environment // of the process, which every commit is under
 	broken       bool                // no process holds
@@ -113,15 +119,15 @@ func (w *world) start(t *testing.T, dir string) *ship.Engine {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endContext = cancel
-	var kept ship.Ledger = w
-	if w.ledger != nil {
-		kept = w.ledger
+	var store kept = w
+	if w.kept != nil {
+		store = w.kept
 	}
 	var repository ship.Repository = w
 	if w.repository != nil {
 		repository = w.repository
 	}
-	e, err := ship.New(ctx, ship.Ports{Repository: repository, Clusters: w, Images: w, Releases: w, Ledger: kept, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
+	e, err := ship.New(ctx, ship.Ports{Repository: repository, Clusters: w, Images: w, Releases: w, Evidence: store, Locks: store, Verifier: w, History: history, Assessor: w, Sandbox: sandbox{w}, Results: history}, ship.Options{
 		Database: "sqlite:" + filepath.Join(dir, "workflows.db"), WorkDir: filepath.Join(dir, "work"), Reconcile: time.Hour,
 		Changed: w.changed,
 	})

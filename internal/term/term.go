@@ -226,7 +226,7 @@ func (t *Term) Error(program string, err error) int {
 }
 
 // ErrNoAnswer is returned by Confirm when nobody can be asked.
-var ErrNoAnswer = errors.New("nobody to ask: standard input is no terminal")
+var ErrNoAnswer = errors.New("nobody to ask: standard input is not a terminal")
 
 // Confirm asks a question that only "yes" answers.
 func (t *Term) Confirm(question string) (bool, error) {
@@ -235,7 +235,7 @@ func (t *Term) Confirm(question string) (bool, error) {
 	}
 	t.mu.Lock()
 	t.region.clear()
-	fmt.Fprintf(t.streams.Err, "%s Type yes to go on: ", t.redact(question))
+	fmt.Fprintf(t.streams.Err, "%s Type yes to continue: ", t.redact(question))
 	t.mu.Unlock()
 	var answer string
 	if _, err := fmt.Fscanln(t.streams.In, &answer); err != nil && answer == "" {

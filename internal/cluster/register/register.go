@@ -130,7 +130,7 @@ func (r Register) entry(of string) Entry {
 	e.Context = cfg.CurrentContext
 	at := cfg.Contexts[cfg.CurrentContext]
 	if at == nil || cfg.Clusters[at.Cluster] == nil {
-		e.Trouble = "its file has no context to go by"
+		e.Trouble = "its file has no usable context"
 		return e
 	}
 	e.Server = cfg.Clusters[at.Cluster].Server
@@ -157,10 +157,10 @@ func (r Register) Add(q New) (Entry, error) {
 	for _, e := range all {
 		switch {
 		case e.Name == q.Name && !q.Again:
-			return Entry{}, model.Usage(fmt.Errorf("cluster %s is registered already", q.Name), "`--replace` registers it anew; `hubship cluster list` shows what there is")
+			return Entry{}, model.Usage(fmt.Errorf("cluster %s is already registered", q.Name), "`--replace` replaces it; `hubship cluster list` shows the registered clusters")
 		case e.Name != q.Name && e.Server != "" && sameServer(e.Server, server):
-			return Entry{}, model.Usage(fmt.Errorf("the cluster at %s is registered already, as %s", server, e.Name),
-				"two names for one cluster would let two hubs meet in one namespace: use the name that there is")
+			return Entry{}, model.Usage(fmt.Errorf("the cluster at %s is already registered, as %s", server, e.Name),
+				"two names for one cluster could put two hubs into one namespace: use the existing name")
 		}
 	}
 	if err := r.write(r.file(q.Name, kubeconfigEnd), data); err != nil {
@@ -233,7 +233,7 @@ func (r Register) write(file string, data []byte) error {
 func minified(q New) ([]byte, string, error) {
 	cfg, err := clientcmd.LoadFromFile(q.Kubeconfig)
 	if err != nil {
-		return nil, "", model.WithHint(fmt.Errorf("read kubeconfig %s: %w", q.Kubeconfig, err), "check that the file is a kubeconfig and may be read")
+		return nil, "", model.WithHint(fmt.Errorf("read kubeconfig %s: %w", q.Kubeconfig, err), "check that the file is a readable kubeconfig")
 	}
 	if _, ok := cfg.Contexts[q.Context]; !ok {
 		return nil, "", model.Usage(fmt.Errorf("kubeconfig %s has no context %q", q.Kubeconfig, q.Context), "it has "+contexts(cfg))
@@ -248,8 +248,8 @@ func minified(q New) ([]byte, string, error) {
 		return nil, "", fmt.Errorf("context %q of kubeconfig %s names no API server", q.Context, q.Kubeconfig)
 	}
 	if user != nil && (user.Exec != nil || user.AuthProvider != nil) && !q.Exec {
-		return nil, "", model.Usage(fmt.Errorf("context %q of kubeconfig %s has a program run for its credentials", q.Context, q.Kubeconfig),
-			"give hubship a service account of its own; or, if the program is meant to run as hubship does, add --allow-exec")
+		return nil, "", model.Usage(fmt.Errorf("context %q of kubeconfig %s runs a program to get credentials", q.Context, q.Kubeconfig),
+			"give hubship its own service account or, if the program may run with hubship's permissions, add --allow-exec")
 	}
 	if user != nil && user.TokenFile != "" && user.Token == "" {
 		file := user.TokenFile

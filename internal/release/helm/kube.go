@@ -98,7 +98,7 @@ func (k *kubeClient) Update(originals, targets kube.ResourceList, options ...kub
 	}
 	var gone kube.ResourceList
 	for _, info := range k.confined.own(originals.Difference(targets), k.foreign) {
-		if info.Mapping.GroupVersionKind.Kind == claimKind && !k.mayDestroy(info.Name) {
+		if info.Mapping.GroupVersionKind.Kind == pvcKind && !k.mayDestroy(info.Name) {
 			k.spared(info.Namespace, info.Name)
 			continue
 		}

@@ -198,7 +198,7 @@ func TestLostClaims(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			lost, err := lostClaims(tt.before, tt.after)
+			lost, err := lostPVCs(tt.before, tt.after)
 			if err != nil {
 				t.Fatal(err)
 			}

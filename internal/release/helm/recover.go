@@ -136,7 +136,7 @@ func (up *upgrade) sweepRecord(ctx context.Context, old *rspb.Release, wanted ma
 	var errs []error
 	for _, o := range objects {
 		switch {
-		case wanted[o.Key()], o.Kind == claimKind, o.Kind == "Namespace", o.Kind == "CustomResourceDefinition":
+		case wanted[o.Key()], o.Kind == pvcKind, o.Kind == "Namespace", o.Kind == "CustomResourceDefinition":
 			continue
 		}
 		wanted[o.Key()] = true // an older attempt may have it too

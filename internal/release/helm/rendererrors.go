@@ -22,7 +22,7 @@ func (e *MissingChartError) Error() string {
 	if e.Repository != "" {
 		from = " from " + e.Repository
 	}
-	return fmt.Sprintf("dependency %s %s of chart %s%s cannot be had: %s", e.Name, e.Version, e.Chart, from, strings.Join(e.Tried, "; "))
+	return fmt.Sprintf("dependency %s %s of chart %s%s is not available: %s", e.Name, e.Version, e.Chart, from, strings.Join(e.Tried, "; "))
 }
 
 // SchemaError says that values violate the schema of a chart.

@@ -156,7 +156,7 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 		return nil
 	}
 	cfg.kube.spared = func(_, name string) {
-		rb.log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which revision %d does not have", t, claimKind, name, target.Version))
+		rb.log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which revision %d does not have", t, pvcKind, name, target.Version))
 	}
 	cfg.kube.foreign = func(kind, name string) {
 		rb.log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))

@@ -144,10 +144,10 @@ func (up *upgrade) prepare(ctx context.Context, found []head) (*rspb.Release, er
 // the refusal to destroy claims, and a wait that explains itself.
 func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.Release) {
 	t := up.Desired.Target
-	guard := &claimGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
+	guard := &pvcGuard{client: up.conn.Client, namespace: t.Namespace, allowed: map[string]bool{}}
 	if up.r.opts.AllowDestroy != nil {
 		for _, named := range up.r.opts.AllowDestroy(ctx, up.Passed, up.Desired.Commit) {
-			if name, ok := strings.CutPrefix(named, claimKind+"/"); ok {
+			if name, ok := strings.CutPrefix(named, pvcKind+"/"); ok {
 				guard.allowed[name] = true
 			}
 		}
@@ -175,7 +175,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 	}
 	cfg.kube.mayDestroy = func(name string) bool { return guard.allowed[name] }
 	cfg.kube.spared = func(_, name string) {
-		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, claimKind, name))
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, pvcKind, name))
 	}
 	cfg.kube.foreign = func(kind, name string) {
 		up.Log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))

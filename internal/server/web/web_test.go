@@ -82,7 +82,7 @@ func installation() *source {
 	check := model.Run{ID: "r3", Kind: model.CheckPull, State: model.Running, Commit: run.Commit, Cause: "opened by carl", Created: at, Started: at,
 		Pull: &model.PullCheck{
 			PullRequest: model.PullRequest{Number: 12, Title: "Add " + nasty, Author: "carl", URL: "http://localhost:8080/forge/hubs/deployment/pull/12", Head: run.Commit,
-				HeadOwner: "carl", HeadBranch: "add-emoji", Fork: true, Base: "staging", BaseCommit: strings.Repeat("b", 40), Hold: "an approval"},
+				HeadOwner: "carl", HeadBranch: "add-emoji", Fork: true, Base: "staging", BaseCommit: strings.Repeat("b", 40), AwaitingApproval: "an approval"},
 			Merged: strings.Repeat("c", 40),
 			Parts: []model.Part{
 				{Name: model.PartPolicy, State: model.PartFailed, Summary: "a credential " + nasty, Took: time.Second, Problems: []model.Remark{{Path: "a/" + nasty, Line: 7, Message: nasty, Hint: "take it out"}, {Message: "about all"}}},

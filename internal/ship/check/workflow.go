@@ -61,7 +61,7 @@ func (c *Checker) steps(ctx dbos.Context, r model.Run) (model.Run, error) {
 		return k.finish(ctx)
 	case !r.Pull.Trusted:
 		for _, name := range model.PartNames[1:] {
-			k.part(name, model.PartWaiting, r.Pull.Hold)
+			k.part(name, model.PartWaiting, r.Pull.AwaitingApproval)
 		}
 		return k.finish(ctx)
 	}
@@ -221,7 +221,7 @@ func conclude(r model.Run) (model.RunState, string) {
 		}
 	}
 	if !r.Pull.Trusted && !r.Pull.Part(model.PartPlan).State.Final() {
-		return model.Refused, r.Pull.Hold
+		return model.Refused, r.Pull.AwaitingApproval
 	}
 	return model.Done, ""
 }

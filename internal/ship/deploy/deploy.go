@@ -40,11 +40,15 @@ type Releases interface {
 	Rollback(ctx context.Context, cluster model.Cluster, target model.Target, revision int, run, reason string, log func(model.Level, string)) (model.Observed, error)
 }
 
-// Ledger keeps evidence, halts and the lock of each release.
-type Ledger interface {
+// EvidenceStore keeps evidence and halts of each release.
+type EvidenceStore interface {
 	Record(ctx context.Context, cluster model.Cluster, target model.Target, ev model.Evidence) error
 	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
 	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error
+}
+
+// ReleaseLock lets one run at a time change a release.
+type ReleaseLock interface {
 	Lock(ctx context.Context, cluster model.Cluster, target model.Target, holder string, waiting func(holder string)) (locked context.Context, unlock func(), err error)
 }
 
@@ -63,7 +67,8 @@ type Options struct {
 	Repository Repository
 	Images     Images
 	Releases   Releases
-	Ledger     Ledger
+	Evidence   EvidenceStore
+	Locks      ReleaseLock
 	Verifier   Verifier
 	Previewer  Previewer // may be nil: runs then do not say what changes
 

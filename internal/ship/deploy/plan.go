@@ -31,7 +31,7 @@ func (d *Deployer) plan(ctx context.Context, in runInput) (planning.Plan, error)
 			}
 		}
 		level := model.LevelInfo
-		if rel.Action == plan.Refuse || rel.Action == plan.Hold {
+		if rel.Action == plan.Refuse || rel.Action == plan.Blocked {
 			level = model.LevelWarn
 		}
 		d.o.Journal.Say(r.ID, "plan", level, "%s: %s: %s", rel.Desired.Target, rel.Action, strings.Join(rel.Reasons, "; "))

@@ -91,7 +91,7 @@ func (d *Deployer) prepare(ctx dbos.Context, in *releaseInput, m made, result *m
 	case plan.None:
 		result.State, result.Reason = model.Unchanged, ""
 		return false, nil
-	case plan.Refuse, plan.Hold:
+	case plan.Refuse, plan.Blocked:
 		result.State = model.Refused
 		return false, nil
 	case plan.Upgrade:

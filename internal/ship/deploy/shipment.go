@@ -58,7 +58,7 @@ func (s *shipment) say(level model.Level, format string, args ...any) {
 // lock takes the release's Lease.
 func (s *shipment) lock(ctx dbos.Context) (unlock func(), err error) {
 	target := s.Desired.Target
-	s.held, unlock, err = s.o.Ledger.Lock(ctx, s.Cluster, target, s.Run.ID, func(holder string) {
+	s.held, unlock, err = s.o.Locks.Lock(ctx, s.Cluster, target, s.Run.ID, func(holder string) {
 		s.say(model.LevelInfo, "%s: waiting for run %s, which holds the release's Lease", target, holder)
 	})
 	if err != nil {

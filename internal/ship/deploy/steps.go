@@ -141,11 +141,11 @@ func (s *shipment) record(ctx dbos.Context, v model.Verification) error {
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Commit: d.Commit,
 			Shared: d.Shared, Inputs: s.Inputs, Images: s.Images, Resolved: s.Resolved, Run: s.Run.ID, Process: s.Run.Process, Verified: v,
 		}
-		if err := s.o.Ledger.Record(ctx, s.Cluster, d.Target, ev); err != nil {
+		if err := s.o.Evidence.Record(ctx, s.Cluster, d.Target, ev); err != nil {
 			return false, fmt.Errorf("record evidence for %s: %w", d.Target, err)
 		}
 		if s.Halted {
-			if err := s.o.Ledger.Clear(ctx, s.Cluster, d.Target); err != nil {
+			if err := s.o.Evidence.Clear(ctx, s.Cluster, d.Target); err != nil {
 				return false, fmt.Errorf("clear the halt of %s: %w", d.Target, err)
 			}
 			s.say(model.LevelInfo, "%s: the halt is over: a newer change passed", d.Target)
@@ -161,7 +161,7 @@ func (s *shipment) record(ctx dbos.Context, v model.Verification) error {
 func (s *shipment) halt(ctx dbos.Context, reason string) error {
 	d := s.Desired
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
-		err := s.o.Ledger.Halt(ctx, s.Cluster, d.Target, model.Halt{
+		err := s.o.Evidence.Halt(ctx, s.Cluster, d.Target, model.Halt{
 			Hub: d.Target.Hub, Environment: d.Target.Environment, Reason: reason, Commit: d.Commit,
 			Inputs: plan.Inputs(d, nil, model.Resolved{}), Shared: d.Shared, Run: s.Run.ID, Since: time.Now(),
 		})

@@ -1,5 +1,5 @@
 // Package planning decides what a run does to each release of its environment, from
-// what Git, the cluster, the ledger and the registry say. It changes nothing.
+// what Git, the cluster, the evidence and the registry say. It changes nothing.
 package planning
 
 import (
@@ -32,8 +32,8 @@ type Releases interface {
 	Observe(ctx context.Context, cluster model.Cluster, target model.Target) (model.Observed, error)
 }
 
-// Ledger keeps evidence and halts.
-type Ledger interface {
+// EvidenceStore keeps evidence and halts.
+type EvidenceStore interface {
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
@@ -44,7 +44,7 @@ type Options struct {
 	Repository Repository
 	Images     Images
 	Releases   Releases
-	Ledger     Ledger
+	Evidence   EvidenceStore
 	Fleets     fleets.Reader
 	Proof      proof.Finder
 }

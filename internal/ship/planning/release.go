@@ -31,12 +31,12 @@ func (p *Planner) release(ctx context.Context, around surroundings, r model.Run,
 		return rel, err
 	}
 	rel.Before = before
-	halt, halted, err := p.o.Ledger.Halted(ctx, cluster, d.Target)
+	halt, halted, err := p.o.Evidence.Halted(ctx, cluster, d.Target)
 	if err != nil {
 		return rel, err
 	}
 	rel.Halted = halted
-	proof, proven, err := p.o.Ledger.Evidence(ctx, cluster, d.Target, d.Shared)
+	proof, proven, err := p.o.Evidence.Evidence(ctx, cluster, d.Target, d.Shared)
 	if err != nil {
 		return rel, err
 	}
@@ -106,7 +106,7 @@ func (p *Planner) chooseImages(ctx context.Context, around surroundings, d model
 // lastPassed is the commit of the newest evidence of a release that counts, or
 // "".
 func (p *Planner) lastPassed(ctx context.Context, cluster model.Cluster, t model.Target) (string, error) {
-	records, err := p.o.Ledger.Records(ctx, cluster, t)
+	records, err := p.o.Evidence.Records(ctx, cluster, t)
 	if err != nil {
 		return "", err
 	}

@@ -27,8 +27,8 @@ type Releases interface {
 	Foreign(ctx context.Context, u model.Upgrade, only bool) (model.Foreign, error)
 }
 
-// Ledger keeps evidence and halts.
-type Ledger interface {
+// EvidenceStore keeps evidence and halts.
+type EvidenceStore interface {
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
 	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
@@ -39,7 +39,7 @@ type Ledger interface {
 type Finder struct {
 	Repository Repository
 	Releases   Releases
-	Ledger     Ledger
+	Evidence   EvidenceStore
 	Fleets     fleets.Reader
 }
 
@@ -58,14 +58,14 @@ func (f Finder) Of(ctx context.Context, fleet *model.Fleet, env model.Environmen
 	if err != nil {
 		return proof, err
 	}
-	ev, ok, err := f.Ledger.Evidence(ctx, cluster, target, d.Shared)
+	ev, ok, err := f.Evidence.Evidence(ctx, cluster, target, d.Shared)
 	if err != nil {
 		return proof, err
 	}
 	if ok {
 		proof.Evidence = &ev
 	}
-	if latest, ok, err := f.Ledger.Latest(ctx, cluster, target); err != nil {
+	if latest, ok, err := f.Evidence.Latest(ctx, cluster, target); err != nil {
 		return proof, err
 	} else if ok {
 		proof.Latest = &latest
@@ -75,13 +75,13 @@ func (f Finder) Of(ctx context.Context, fleet *model.Fleet, env model.Environmen
 		}
 	}
 	if proof.Evidence == nil {
-		records, err := f.Ledger.Records(ctx, cluster, target)
+		records, err := f.Evidence.Records(ctx, cluster, target)
 		if err != nil {
 			return proof, err
 		}
 		proof.Refused = Refused(records)
 	}
-	halt, ok, err := f.Ledger.Halted(ctx, cluster, target)
+	halt, ok, err := f.Evidence.Halted(ctx, cluster, target)
 	if err != nil {
 		return proof, err
 	}

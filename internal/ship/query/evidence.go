@@ -7,8 +7,8 @@ import (
 	"github.com/hubship/hubship/internal/ship/runs"
 )
 
-// Evidence lists the records of the releases' ledgers, believed or not. An
-// empty environment or hub means all. A ledger that cannot be read is a record
+// Evidence lists the records of the releases' evidence stores, believed or not. An
+// empty environment or hub means all. A store that cannot be read is a record
 // with an Error.
 func (r *Reader) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
 	now, err := r.o.Repository.Now(ctx)
@@ -48,5 +48,5 @@ func (r *Reader) recordsOf(ctx context.Context, fleet *model.Fleet, hub, env str
 	if err != nil {
 		return nil, err
 	}
-	return r.o.Ledger.Records(ctx, cluster, target)
+	return r.o.Evidence.Records(ctx, cluster, target)
 }

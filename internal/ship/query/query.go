@@ -27,8 +27,8 @@ type Releases interface {
 	Observe(ctx context.Context, cluster model.Cluster, target model.Target) (model.Observed, error)
 }
 
-// Ledger keeps evidence and halts.
-type Ledger interface {
+// EvidenceStore keeps evidence and halts.
+type EvidenceStore interface {
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
@@ -45,7 +45,7 @@ type History interface {
 type Options struct {
 	Repository Repository
 	Releases   Releases
-	Ledger     Ledger
+	Evidence   EvidenceStore
 	History    History
 	Fleets     fleets.Reader
 	Proof      proof.Finder

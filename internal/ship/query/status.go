@@ -90,17 +90,17 @@ func (r *Reader) releaseStatus(ctx context.Context, d model.Desired) model.Relea
 	}
 	st.Observed = obs
 	st.InSync = obs.Status == model.Deployed && r.sameInputs(ctx, obs.Commit, d)
-	if ev, ok, err := r.o.Ledger.Evidence(ctx, cluster, d.Target, d.Shared); err != nil {
+	if ev, ok, err := r.o.Evidence.Evidence(ctx, cluster, d.Target, d.Shared); err != nil {
 		st.Error = runs.Describe(err)
 	} else if ok {
 		st.Evidence = &ev
 	}
-	if records, err := r.o.Ledger.Records(ctx, cluster, d.Target); err != nil {
+	if records, err := r.o.Evidence.Records(ctx, cluster, d.Target); err != nil {
 		st.Error = runs.Describe(err)
 	} else {
 		st.Refused = proof.Refused(records)
 	}
-	if halt, ok, err := r.o.Ledger.Halted(ctx, cluster, d.Target); err != nil {
+	if halt, ok, err := r.o.Evidence.Halted(ctx, cluster, d.Target); err != nil {
 		st.Error = runs.Describe(err)
 	} else if ok {
 		st.Halt = &halt

@@ -1,11 +1,11 @@
-// Package ledger keeps evidence, the standing and the lock of each release in
+// Package evidence keeps evidence, the standing and the lock of each release in
 // the release's own cluster, in hubship's own namespace.
 //
 // Nothing that it reads there is believed for being there: evidence and
 // standings are signed (package attest), and the standing is kept a second
 // time, in hubship's database. An error says that something could not be read:
 // it is never an answer.
-package ledger
+package evidence
 
 import (
 	"context"
@@ -73,9 +73,9 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// Ledger implements the workflows' ledger on ConfigMaps and Leases. It is safe
+// Store keeps evidence, standings and locks in ConfigMaps and Leases. It is safe
 // for concurrent use.
-type Ledger struct {
+type Store struct {
 	clusters Clusters
 	keys     attest.Keys
 	memory   Memory
@@ -86,10 +86,10 @@ type Ledger struct {
 	held map[string]chan struct{} // locks of this process; a token is in the channel while one is free
 }
 
-// New returns a ledger over the clusters, which signs with the newest of the
+// New returns a Store over the clusters, which signs with the newest of the
 // keys.
-func New(clusters Clusters, keys attest.Keys, memory Memory, timing Timing) *Ledger {
-	return &Ledger{
+func New(clusters Clusters, keys attest.Keys, memory Memory, timing Timing) *Store {
+	return &Store{
 		clusters: clusters, keys: keys, memory: memory, timing: timing.withDefaults(),
 		changing: keymutex.NewHashed(0), held: map[string]chan struct{}{},
 	}
@@ -120,10 +120,10 @@ func recordLabels(kind string, t model.Target) map[string]string {
 	}
 }
 
-func (l *Ledger) conn(c model.Cluster, t model.Target) (*cluster.Conn, error) {
+func (l *Store) conn(c model.Cluster, t model.Target) (*cluster.Conn, error) {
 	conn, err := l.clusters.Conn(c)
 	if err != nil {
-		return nil, fmt.Errorf("ledger of %s: %w", t.Key(), err)
+		return nil, fmt.Errorf("evidence of %s: %w", t.Key(), err)
 	}
 	return conn, nil
 }

@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
-	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -30,7 +30,7 @@ func passedEvidence(t model.Target, shared string) model.Evidence {
 // place is a release on an API server in memory, with somebody who may write
 // every ConfigMap there.
 type place struct {
-	*ledger.Ledger
+	*evidence.Store
 	t      *testing.T
 	all    clusters
 	db     memory
@@ -43,7 +43,7 @@ func newPlace(t *testing.T) place {
 	t.Helper()
 	p := place{t: t, all: newClusters("one", "two"), db: memory{}, keys: keysIn(t), c: model.Cluster{Name: "one"},
 		target: model.Target{Hub: "data8", Environment: "staging", Cluster: "one", Namespace: "data8-staging", Release: "data8-staging"}}
-	p.Ledger = ledger.New(p.all, p.keys, p.db, ledger.Timing{})
+	p.Store = evidence.New(p.all, p.keys, p.db, evidence.Timing{})
 	return p
 }
 
@@ -333,9 +333,9 @@ func TestUnknownIsNoAnswer(t *testing.T) {
 	}
 	p := newPlace(t)
 	p.record("1")
-	p.Ledger = ledger.New(p.all, p.keys, lost{}, ledger.Timing{})
+	p.Store = evidence.New(p.all, p.keys, lost{}, evidence.Timing{})
 	unknown(t, p, "the database")
-	p.Ledger = ledger.New(p.all, noKeys{}, p.db, ledger.Timing{})
+	p.Store = evidence.New(p.all, noKeys{}, p.db, evidence.Timing{})
 	unknown(t, p, "the keys")
 }
 

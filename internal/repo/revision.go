@@ -14,22 +14,22 @@ import (
 	"github.com/hubship/hubship/internal/plan"
 )
 
-// Side describes the repository at a commit, or at a tree, as one side of a
+// Revision describes the repository at a commit, or at a tree, as one side of a
 // plan. The error is config.ErrNoHubs when it describes no hubs, and a
 // *config.Error when the configuration is wrong.
 //
 // The commit is read under the process that another commit says; "" is what it
 // proposes itself.
-func (r *Repository) Side(ctx context.Context, commit, process string) (plan.Side, error) {
+func (r *Repository) Revision(ctx context.Context, commit, process string) (plan.Revision, error) {
 	s, err := r.at(ctx, commit, process)
 	if err != nil {
-		return plan.Side{}, err
+		return plan.Revision{}, err
 	}
 	cfg, err := r.config(s)
 	if err != nil {
-		return plan.Side{Commit: commit}, err
+		return plan.Revision{Commit: commit}, err
 	}
-	side := plan.Side{Commit: commit, Layout: cfg.Fleet.Layout}
+	side := plan.Revision{Commit: commit, Layout: cfg.Fleet.Layout}
 	users := map[string][]string{}
 	for _, h := range cfg.Fleet.Hubs {
 		files := map[string]string{}
@@ -118,7 +118,7 @@ func (r *Repository) ChartDigests(ctx context.Context, commit, process string) (
 	return out, nil
 }
 
-// Config is the content of the commit, under a process as in Side. The answer is
+// Config is the content of the commit, under a process as in Revision. The answer is
 // kept and must not be changed.
 func (r *Repository) Config(ctx context.Context, commit, process string) (*config.Config, error) {
 	s, err := r.at(ctx, commit, process)

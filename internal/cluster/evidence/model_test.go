@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/hubship/hubship/internal/attest"
 	"github.com/hubship/hubship/internal/cluster"
-	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/store"
 )
@@ -124,19 +124,19 @@ func (r release) halted() bool {
 	return false
 }
 
-// TestLedgerAgainstItsModel lets hubship, and somebody who may write every
+// TestStoreAgainstItsModel lets hubship, and somebody who may write every
 // ConfigMap of the clusters, or an operator who loses or restores the
 // database, do whatever they can in any order. Nothing that should not count is
 // ever believed, and no halt goes away; and as long as nobody but hubship
 // wrote, exactly what should count is believed.
-func TestLedgerAgainstItsModel(t *testing.T) {
+func TestStoreAgainstItsModel(t *testing.T) {
 	own := t
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := own.Context()
 		all := newClusters("one", "two")
 		db := memory{}
 		keys := keysIn(own)
-		l := ledger.New(all, keys, db, ledger.Timing{})
+		l := evidence.New(all, keys, db, evidence.Timing{})
 		releases := []*release{
 			{cluster: model.Cluster{Name: "one"}, target: model.Target{Hub: "data", Environment: "staging", Cluster: "one", Namespace: "data-staging", Release: "data"}},
 			{cluster: model.Cluster{Name: "one"}, target: model.Target{Hub: "data", Environment: "prod", Cluster: "one", Namespace: "data-prod", Release: "data"}},
@@ -292,4 +292,4 @@ func tamper(own *testing.T, t *rapid.T, all clusters, seen []corev1.ConfigMap) {
 }
 
 // The real database keeps a standing as the test's does.
-var _ ledger.Memory = (*store.Store)(nil)
+var _ evidence.Memory = (*store.Store)(nil)

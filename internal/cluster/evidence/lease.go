@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"context"
@@ -36,7 +36,7 @@ type lease struct {
 // another waits until it is released or has not been renewed for its duration.
 // Within this process a second Lock of the release waits for the first unlock,
 // whoever holds it.
-func (l *Ledger) Lock(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(holder string)) (context.Context, func(), error) {
+func (l *Store) Lock(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(holder string)) (context.Context, func(), error) {
 	if waiting == nil {
 		waiting = func(string) {}
 	}
@@ -77,7 +77,7 @@ func (l *Ledger) Lock(ctx context.Context, c model.Cluster, t model.Target, hold
 }
 
 // enter waits until no other run of this process holds the lock.
-func (l *Ledger) enter(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(string)) (leave func(), err error) {
+func (l *Store) enter(ctx context.Context, c model.Cluster, t model.Target, holder string, waiting func(string)) (leave func(), err error) {
 	key := c.Name + "\x00" + c.Kubeconfig + "\x00" + c.Context + "\x00" + t.Namespace + "\x00" + t.Release
 	l.mu.Lock()
 	token := l.held[key]
@@ -115,7 +115,7 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 		current, err := le.client.Get(ctx, leaseName(le.target), metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
-			_, err = le.client.Create(ctx, le.claim(nil), metav1.CreateOptions{FieldManager: cluster.ManagedBy})
+			_, err = le.client.Create(ctx, le.renewed(nil), metav1.CreateOptions{FieldManager: cluster.ManagedBy})
 			if err == nil {
 				return nil
 			}
@@ -131,7 +131,7 @@ func (le *lease) acquire(ctx context.Context, waiting func(string)) error {
 		}
 		other := holderOf(current)
 		if other == "" || other == le.holder || time.Since(since) >= le.durationOf(current) {
-			_, err := le.client.Update(ctx, le.claim(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
+			_, err := le.client.Update(ctx, le.renewed(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
 			if err == nil {
 				return nil
 			}
@@ -164,8 +164,8 @@ func (le *lease) durationOf(l *coordinationv1.Lease) time.Duration {
 	return time.Duration(*l.Spec.LeaseDurationSeconds) * time.Second
 }
 
-// claim is the Lease with this holder, based on what is there.
-func (le *lease) claim(current *coordinationv1.Lease) *coordinationv1.Lease {
+// renewed is the Lease, held by this holder from now on, based on what is there.
+func (le *lease) renewed(current *coordinationv1.Lease) *coordinationv1.Lease {
 	now := metav1.NowMicro()
 	seconds := max(int32(le.timing.Duration/time.Second), 1)
 	if current == nil {
@@ -230,7 +230,7 @@ func (le *lease) renewOnce(ctx context.Context) error {
 	if other := holderOf(current); other != le.holder {
 		return fmt.Errorf("%w: %q", errTaken, other)
 	}
-	_, err = le.client.Update(ctx, le.claim(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
+	_, err = le.client.Update(ctx, le.renewed(current), metav1.UpdateOptions{FieldManager: cluster.ManagedBy})
 	return err
 }
 

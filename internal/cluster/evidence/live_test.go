@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"context"
@@ -15,22 +15,22 @@ import (
 
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/clustertest"
-	"github.com/hubship/hubship/internal/cluster/ledger"
+	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/model"
 )
 
 // fast makes a Lease change hands in seconds.
-var fast = ledger.Timing{Duration: 3 * time.Second, Renew: 500 * time.Millisecond, Retry: 100 * time.Millisecond}
+var fast = evidence.Timing{Duration: 3 * time.Second, Renew: 500 * time.Millisecond, Retry: 100 * time.Millisecond}
 
-// other is the ledger of another process.
-func other(t *testing.T, timing ledger.Timing) *ledger.Ledger {
+// other is the Store of another process.
+func other(t *testing.T, timing evidence.Timing) *evidence.Store {
 	t.Helper()
-	return ledger.New(cluster.New(cluster.Options{}), keysIn(t), memory{}, timing)
+	return evidence.New(cluster.New(cluster.Options{}), keysIn(t), memory{}, timing)
 }
 
-// setup returns a ledger on a real cluster, and a release there that no other
+// setup returns a Store on a real cluster, and a release there that no other
 // test has.
-func setup(t *testing.T) (*ledger.Ledger, *cluster.Conn, model.Cluster, model.Target) {
+func setup(t *testing.T) (*evidence.Store, *cluster.Conn, model.Cluster, model.Target) {
 	t.Helper()
 	c := clustertest.Cluster(t)
 	set := cluster.New(cluster.Options{})
@@ -49,7 +49,7 @@ func setup(t *testing.T) (*ledger.Ledger, *cluster.Conn, model.Cluster, model.Ta
 			t.Errorf("clean up: %v", err)
 		}
 	})
-	return ledger.New(set, keysIn(t), memory{}, fast), conn, c, target
+	return evidence.New(set, keysIn(t), memory{}, fast), conn, c, target
 }
 
 func leaseOf(ctx context.Context, conn *cluster.Conn, t model.Target) (*coordinationv1.Lease, error) {
@@ -143,7 +143,7 @@ func TestOnACluster(t *testing.T) {
 
 func TestLockExcludes(t *testing.T) {
 	l, _, c, target := setup(t)
-	others := []*ledger.Ledger{l, other(t, fast)} // two processes
+	others := []*evidence.Store{l, other(t, fast)} // two processes
 	var inside, most atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 6 {
@@ -175,8 +175,8 @@ func TestLockExcludes(t *testing.T) {
 func TestLockTakeover(t *testing.T) {
 	_, conn, c, target := setup(t)
 	ctx := t.Context()
-	dead := func() *ledger.Ledger {
-		return other(t, ledger.Timing{Duration: 3 * time.Second, Renew: time.Hour})
+	dead := func() *evidence.Store {
+		return other(t, evidence.Timing{Duration: 3 * time.Second, Renew: time.Hour})
 	}
 	if _, _, err := dead().Lock(ctx, c, target, "run-1", nil); err != nil { // never renewed
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestLostLockEndsTheContext(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the context did not end")
 	}
-	if !errors.Is(context.Cause(locked), ledger.ErrLockLost) || !strings.Contains(context.Cause(locked).Error(), "thief") {
+	if !errors.Is(context.Cause(locked), evidence.ErrLockLost) || !strings.Contains(context.Cause(locked).Error(), "thief") {
 		t.Errorf("cause: %v", context.Cause(locked))
 	}
 }

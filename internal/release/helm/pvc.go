@@ -19,12 +19,12 @@ import (
 	"github.com/hubship/hubship/internal/release"
 )
 
-const claimKind = "PersistentVolumeClaim"
+const pvcKind = "PersistentVolumeClaim"
 
-// claimGuard refuses upgrades that would delete or replace a
+// pvcGuard refuses upgrades that would delete or replace a
 // PersistentVolumeClaim (incident I6): users' files and the hub's database are
 // in them.
-type claimGuard struct {
+type pvcGuard struct {
 	client    kubernetes.Interface
 	namespace string
 	allowed   map[string]bool // names of those that may go
@@ -33,24 +33,24 @@ type claimGuard struct {
 // admit compares the manifest that runs with the new one. A claim that never
 // got a volume holds nothing: it may go, and one that is replaced is removed
 // here, since the API server would not change it in place.
-func (g *claimGuard) admit(ctx context.Context, before, after string) error {
-	lost, err := lostClaims(before, after)
+func (g *pvcGuard) admit(ctx context.Context, before, after string) error {
+	lost, err := lostPVCs(before, after)
 	if err != nil {
 		return err
 	}
 	for _, l := range lost {
-		if g.allowed[l.claim.Name] {
+		if g.allowed[l.pvc.Name] {
 			if !l.replaced {
 				continue
 			}
-		} else if empty, err := g.empty(ctx, l.claim); err != nil {
+		} else if empty, err := g.empty(ctx, l.pvc); err != nil {
 			return err
 		} else if !empty {
 			return l.refusal()
 		}
-		g.allowed[l.claim.Name] = true
+		g.allowed[l.pvc.Name] = true
 		if l.replaced {
-			if err := g.remove(ctx, l.claim); err != nil {
+			if err := g.remove(ctx, l.pvc); err != nil {
 				return err
 			}
 		}
@@ -58,15 +58,15 @@ func (g *claimGuard) admit(ctx context.Context, before, after string) error {
 	return nil
 }
 
-// claims are those of the release's namespace, whatever a record says of
+// pvcs are those of the release's namespace, whatever a record says of
 // another.
-func (g *claimGuard) claims() corev1client.PersistentVolumeClaimInterface {
+func (g *pvcGuard) pvcs() corev1client.PersistentVolumeClaimInterface {
 	return g.client.CoreV1().PersistentVolumeClaims(g.namespace)
 }
 
 // empty says that the claim is not there, or has no volume.
-func (g *claimGuard) empty(ctx context.Context, o release.Object) (bool, error) {
-	live, err := g.claims().Get(ctx, o.Name, metav1.GetOptions{})
+func (g *pvcGuard) empty(ctx context.Context, o release.Object) (bool, error) {
+	live, err := g.pvcs().Get(ctx, o.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
@@ -79,9 +79,9 @@ func (g *claimGuard) empty(ctx context.Context, o release.Object) (bool, error) 
 // removal bounds how long a claim may take to go: a pod that uses it holds it.
 const removal = 30 * time.Second
 
-func (g *claimGuard) remove(ctx context.Context, o release.Object) error {
+func (g *pvcGuard) remove(ctx context.Context, o release.Object) error {
 	for deadline := time.Now().Add(removal); ; {
-		err := g.claims().Delete(ctx, o.Name, metav1.DeleteOptions{})
+		err := g.pvcs().Delete(ctx, o.Name, metav1.DeleteOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -99,58 +99,58 @@ func (g *claimGuard) remove(ctx context.Context, o release.Object) error {
 	}
 }
 
-// lostClaim is a claim that a new manifest would delete or replace.
-type lostClaim struct {
-	claim    release.Object
+// lostPVC is a claim that a new manifest would delete or replace.
+type lostPVC struct {
+	pvc      release.Object
 	replaced bool
 	why      string
 }
 
-// lostClaims compares two manifests.
-func lostClaims(before, after string) ([]lostClaim, error) {
-	old, err := claims(before)
+// lostPVCs compares two manifests.
+func lostPVCs(before, after string) ([]lostPVC, error) {
+	old, err := pvcsOf(before)
 	if err != nil {
 		return nil, fmt.Errorf("compare claims: manifest that runs: %w", err)
 	}
-	now, err := claims(after)
+	now, err := pvcsOf(after)
 	if err != nil {
 		return nil, fmt.Errorf("compare claims: new manifest: %w", err)
 	}
-	var out []lostClaim
+	var out []lostPVC
 	for _, key := range sortedKeys(old) {
 		o := old[key]
 		n, ok := now[key]
 		switch {
 		case !ok && keeps(o):
 		case !ok:
-			out = append(out, lostClaim{claim: o, why: "the new manifest does not have it any more"})
+			out = append(out, lostPVC{pvc: o, why: "the new manifest does not have it any more"})
 		default:
 			if field := replaced(o, n); field != "" {
-				out = append(out, lostClaim{claim: o, replaced: true, why: field + " of a claim cannot be changed in place"})
+				out = append(out, lostPVC{pvc: o, replaced: true, why: field + " of a claim cannot be changed in place"})
 			}
 		}
 	}
 	return out, nil
 }
 
-func (l lostClaim) refusal() error {
+func (l lostPVC) refusal() error {
 	what := "delete"
 	if l.replaced {
 		what = "replace"
 	}
 	return model.RefusedBy(
-		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, claimKind, l.claim.Name, l.why),
+		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, pvcKind, l.pvc.Name, l.why),
 		"undo that part of the change: keep the claim under its old name and with its old settings")
 }
 
-func claims(manifest string) (map[string]release.Object, error) {
+func pvcsOf(manifest string) (map[string]release.Object, error) {
 	objects, err := release.ParseManifest([]byte(manifest))
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]release.Object{}
 	for _, o := range objects {
-		if o.Kind == claimKind {
+		if o.Kind == pvcKind {
 			out[o.Key()] = o
 		}
 	}

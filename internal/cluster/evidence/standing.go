@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 // Halt stores a halt; one that is there already is replaced. Earlier evidence
 // of the inputs that failed does not count any more, also when the halt is
 // over.
-func (l *Ledger) Halt(ctx context.Context, c model.Cluster, t model.Target, h model.Halt) error {
+func (l *Store) Halt(ctx context.Context, c model.Cluster, t model.Target, h model.Halt) error {
 	if h.Hub != t.Hub || h.Environment != t.Environment {
 		return fmt.Errorf("halt %s: the halt is about %s@%s", t.Key(), h.Hub, h.Environment)
 	}
@@ -32,7 +32,7 @@ func (l *Ledger) Halt(ctx context.Context, c model.Cluster, t model.Target, h mo
 
 // Halted returns the release's halt. It stands if the cluster or hubship's
 // database says so.
-func (l *Ledger) Halted(ctx context.Context, c model.Cluster, t model.Target) (model.Halt, bool, error) {
+func (l *Store) Halted(ctx context.Context, c model.Cluster, t model.Target) (model.Halt, bool, error) {
 	v, err := l.look(ctx, c, t)
 	if err != nil || v.standing.Halt == nil {
 		return model.Halt{}, false, err
@@ -42,7 +42,7 @@ func (l *Ledger) Halted(ctx context.Context, c model.Cluster, t model.Target) (m
 
 // Clear ends the release's halt, in the cluster and in the database; none
 // there is fine.
-func (l *Ledger) Clear(ctx context.Context, c model.Cluster, t model.Target) error {
+func (l *Store) Clear(ctx context.Context, c model.Cluster, t model.Target) error {
 	v, err := l.look(ctx, c, t)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func retriable(err error) bool {
 // both places. The view that it returns has the new standing. Stopped between
 // the two places, the stricter one holds (attest.Merge), and changing again
 // brings both into line.
-func (l *Ledger) change(ctx context.Context, c model.Cluster, t model.Target, next func(attest.Standing) attest.Standing) (*view, error) {
+func (l *Store) change(ctx context.Context, c model.Cluster, t model.Target, next func(attest.Standing) attest.Standing) (*view, error) {
 	key := c.Name + "\x00" + releaseKey(t)
 	l.changing.LockKey(key)
 	defer func() { _ = l.changing.UnlockKey(key) }()

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"cmp"
@@ -40,7 +40,7 @@ type record struct {
 
 // look reads everything about a release. What is not genuine is in the view;
 // the error says that something could not be read.
-func (l *Ledger) look(ctx context.Context, c model.Cluster, t model.Target) (*view, error) {
+func (l *Store) look(ctx context.Context, c model.Cluster, t model.Target) (*view, error) {
 	conn, err := l.conn(c, t)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (l *Ledger) look(ctx context.Context, c model.Cluster, t model.Target) (*vi
 }
 
 // stand makes one standing of the two copies.
-func (l *Ledger) stand(ctx context.Context, v *view, keys []attest.Public) error {
+func (l *Store) stand(ctx context.Context, v *view, keys []attest.Public) error {
 	var database, there attest.Copy
 	envelope, ok, err := l.memory.Standing(ctx, l.memoryKey(v))
 	if err != nil {
@@ -117,7 +117,7 @@ func (l *Ledger) stand(ctx context.Context, v *view, keys []attest.Public) error
 }
 
 // memoryKey is what a release's standing is kept under in the database.
-func (l *Ledger) memoryKey(v *view) string { return v.want.Cluster + "/" + releaseKey(v.target) }
+func (l *Store) memoryKey(v *view) string { return v.want.Cluster + "/" + releaseKey(v.target) }
 
 func place(cm *corev1.ConfigMap) string { return "ConfigMap " + cm.Namespace + "/" + cm.Name }
 

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 // Evidence returns the evidence that counts for the shared inputs. A record
 // that is not believed is passed over, whatever stands in it.
-func (l *Ledger) Evidence(ctx context.Context, c model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
+func (l *Store) Evidence(ctx context.Context, c model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
 	if shared == "" {
 		return model.Evidence{}, false, fmt.Errorf("evidence of %s: for which inputs is not said", t.Key())
 	}
@@ -36,7 +36,7 @@ func (l *Ledger) Evidence(ctx context.Context, c model.Cluster, t model.Target, 
 
 // Latest returns the newest evidence for any inputs, also when a halt of those
 // has voided it since. It is for people: nothing rests on it.
-func (l *Ledger) Latest(ctx context.Context, c model.Cluster, t model.Target) (model.Evidence, bool, error) {
+func (l *Store) Latest(ctx context.Context, c model.Cluster, t model.Target) (model.Evidence, bool, error) {
 	v, err := l.look(ctx, c, t)
 	if err != nil {
 		return model.Evidence{}, false, err
@@ -49,9 +49,9 @@ func (l *Ledger) Latest(ctx context.Context, c model.Cluster, t model.Target) (m
 	return model.Evidence{}, false, nil
 }
 
-// Records lists everything that lies in the ledger of a release, believed or
+// Records lists everything that is kept of a release, believed or
 // not, newest first.
-func (l *Ledger) Records(ctx context.Context, c model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
+func (l *Store) Records(ctx context.Context, c model.Cluster, t model.Target) ([]model.EvidenceRecord, error) {
 	v, err := l.look(ctx, c, t)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (l *Ledger) Records(ctx context.Context, c model.Cluster, t model.Target) (
 // the one that counts for its inputs. Its cluster is the one that it is stored
 // in, whatever it says. Recording the same again replaces it. Records that
 // cannot count any more are removed.
-func (l *Ledger) Record(ctx context.Context, c model.Cluster, t model.Target, ev model.Evidence) error {
+func (l *Store) Record(ctx context.Context, c model.Cluster, t model.Target, ev model.Evidence) error {
 	switch {
 	case ev.Hub != t.Hub || ev.Environment != t.Environment || ev.Shared == "":
 		return fmt.Errorf("record evidence of %s: the evidence is about %s@%s, shared inputs %q", t.Key(), ev.Hub, ev.Environment, ev.Shared)
