@@ -258,7 +258,7 @@ func (e *embedded) ownToken(ctx context.Context, file string, own store.Account)
 }
 
 // hookEvents are those that the controller has a use for.
-const hookEvents = "push,pull_request,pull_request_review,issue_comment,check_run"
+const hookEvents = "push,pull_request,pull_request_review,issue_comment"
 
 // ensureHook has the forge deliver its events to hubship. The hook is known by
 // its secret; its address changes with the port.

@@ -29,11 +29,8 @@ const (
 // Options are the settings of a Server.
 type Options struct {
 	// Addr is the address of the HTTP port: "127.0.0.1:8080". It must be one
-	// of the loopback, unless AllowRemote is set.
+	// of the loopback.
 	Addr string
-	// AllowRemote permits an Addr that other machines can reach. Sessions then
-	// go over the network as they are.
-	AllowRemote bool
 	// PublicURL is where people reach hubship through a reverse proxy; empty
 	// for this machine alone. Its host is a name of hubship's own.
 	PublicURL string
@@ -86,7 +83,7 @@ func (o Options) Validate() error {
 	}
 	ip, err := netip.ParseAddr(host)
 	loopback := host == "localhost" || (err == nil && ip.IsLoopback())
-	if !loopback && !o.AllowRemote {
+	if !loopback {
 		return model.Usage(fmt.Errorf("server: address %q can be reached from other machines", o.Addr),
 			"use 127.0.0.1, and a reverse proxy with TLS in front of it")
 	}

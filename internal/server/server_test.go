@@ -164,7 +164,7 @@ func serve(t testing.TB, opts server.Options) *running {
 		opts.Socket = filepath.Join(dir, "server.sock")
 	}
 	opts.Version = "v1.2.3-test"
-	if svc, ok := opts.Service.(*service); ok && opts.SignIn == nil && !opts.AllowRemote {
+	if svc, ok := opts.Service.(*service); ok && opts.SignIn == nil {
 		opts.SignIn = door(t, everybody(), svc.Store, "localhost")
 	}
 	if opts.Log == nil {
@@ -389,7 +389,7 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%q was taken", o.Addr)
 		}
 	}
-	for _, o := range []server.Options{{Service: svc, Addr: "[::1]:0"}, {Service: svc, Addr: "localhost:0"}, {Service: svc, Addr: "0.0.0.0:0", AllowRemote: true}, {Service: svc, Socket: "/tmp/x"}} {
+	for _, o := range []server.Options{{Service: svc, Addr: "[::1]:0"}, {Service: svc, Addr: "localhost:0"}, {Service: svc, Socket: "/tmp/x"}} {
 		if _, err := server.New(o); err != nil {
 			t.Errorf("%q was refused: %v", o.Addr, err)
 		}
@@ -404,8 +404,8 @@ func TestNobodyElseIsLocalhost(t *testing.T) {
 		t.Skipf("skipped: the machine has no ::1: %v", err)
 	}
 	_, port, _ := net.SplitHostPort(other.Addr().String())
-	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0"} {
-		s, err := server.New(server.Options{Service: newService(t), Addr: net.JoinHostPort(host, port), AllowRemote: true, Log: slog.New(slog.DiscardHandler)})
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		s, err := server.New(server.Options{Service: newService(t), Addr: net.JoinHostPort(host, port), Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,112 @@
+package pulls_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/model"
+)
+
+// Somebody who pushes to the branch of a revert has nothing merged by itself.
+func TestRevertThatWasTouched(t *testing.T) {
+	w := start(t)
+	w.repo.auto = true
+	w.trusted()
+	pr := w.propose("broken", "Break")
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	merged := w.merge(pr.Number)
+	w.engine.deploy("staging", merged, model.FailedRun, "boom")
+	var revert forge.PullRequest
+	w.until("revert", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "staging", Head: fmt.Sprintf("hubs:revert-%d", pr.Number)})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		revert = list[0]
+		return ""
+	})
+	w.git(w.mia, w.tree, "fetch", "--quiet", w.remote(w.mia).URL, revert.Head.Branch)
+	w.git(w.mia, w.tree, "checkout", "--quiet", "-B", "sneaky", "FETCH_HEAD")
+	w.git(w.mia, w.tree, "commit", "--quiet", "--allow-empty", "-m", "More")
+	w.git(w.mia, w.tree, "push", "--quiet", w.remote(w.mia).URL, "sneaky:"+revert.Head.Branch)
+	head := w.git(w.fork, w.tree, "rev-parse", "HEAD")
+	w.engine.finish(w.checked(revert.Number, head).ID, model.Done, model.PartPassed, "fine")
+	w.wants(head, "hubship/images", "success")
+	p, err := w.hubship.PullRequest(t.Context(), revert.Number)
+	w.ok(err)
+	if p.Merged {
+		t.Error("what somebody pushed was merged without a review")
+	}
+}
+
+// Nobody reviews a revert that merges by itself: it goes where the change was
+// that it takes back, whatever somebody makes its base.
+func TestRevertThatWasSentElsewhere(t *testing.T) {
+	w := start(t)
+	w.repo.auto = true
+	w.repo.more = []model.Environment{{Name: "qa", Branch: "qa"}}
+	first, err := w.repo.Head(t.Context(), "staging")
+	w.ok(err)
+	w.ok(w.repo.git.SetBranch(t.Context(), "qa", first, ""))
+	w.trusted()
+	pr := w.propose("broken", "Break")
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.engine.deploy("staging", w.merge(pr.Number), model.FailedRun, "boom")
+	var revert forge.PullRequest
+	w.until("revert", func() string {
+		list, err := w.hubship.PullRequests(t.Context(), forge.Filter{Base: "staging", Head: fmt.Sprintf("hubs:revert-%d", pr.Number)})
+		if err != nil || len(list) != 1 {
+			return fmt.Sprint(len(list), err)
+		}
+		revert = list[0]
+		return ""
+	})
+	w.checked(revert.Number, revert.Head.Commit)
+	// As a reviewer may, at the forge.
+	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
+	w.ok(err)
+	const qa = "qa"
+	_, err = w.forge.Host.EditPull(t.Context(), stored, int64(revert.Number), func(p *store.Pull) error {
+		p.BaseRef = qa
+		return nil
+	})
+	w.ok(err)
+	_, err = w.forge.Host.Look(t.Context(), stored, int64(revert.Number))
+	w.ok(err)
+	w.control.Handle(forge.PullRequestEvent{Number: revert.Number})
+	var run model.Run
+	w.until("a check for qa", func() string {
+		if run = w.checked(revert.Number, revert.Head.Commit); run.Pull.Base != qa {
+			return "it is for " + run.Pull.Base
+		}
+		return ""
+	})
+	w.engine.finish(run.ID, model.Done, model.PartPassed, "fine")
+	w.says(revert.Number, "Ready")
+	time.Sleep(300 * time.Millisecond)
+	if p, err := w.hubship.PullRequest(t.Context(), revert.Number); err != nil || p.Merged {
+		t.Errorf("it was merged into %s without a review (%v)", p.Base.Branch, err)
+	}
+}
+
+func TestRevertByHand(t *testing.T) {
+	w := start(t)
+	w.trusted()
+	pr := w.propose("add", "Add")
+	if _, err := w.control.Revert(t.Context(), pr.Number, "mia"); model.ExitCodeOf(err) != model.ExitUsage {
+		t.Errorf("of an open one: %v", err)
+	}
+	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
+	w.merge(pr.Number)
+	n, err := w.control.Revert(t.Context(), pr.Number, "mia")
+	w.ok(err)
+	again, err := w.control.Revert(t.Context(), pr.Number, "mia")
+	w.ok(err)
+	if again != n {
+		t.Errorf("twice opens #%d and #%d", n, again)
+	}
+	w.says(pr.Number, fmt.Sprintf("#%d reverts this change", n))
+}
