@@ -193,13 +193,11 @@ func good(records []*rspb.Release, skip int) int {
 		if r.Version >= below || !wasGood(r) {
 			continue
 		}
-		if r.Version >= skip && skip > 0 {
+		if r.Version >= skip && skip > 0 || sameInputs(r, byRevision[skip]) {
 			// Everything since the origin of what is skipped was rolled away
-			// from, or is the same.
+			// from, or is the same. Helm counts what failed its verification as
+			// good: that it was rolled away from is all that tells.
 			below = min(below, origin(r, byRevision))
-			continue
-		}
-		if sameInputs(r, byRevision[skip]) {
 			continue
 		}
 		return r.Version

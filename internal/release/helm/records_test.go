@@ -81,6 +81,20 @@ func TestGoodBeforeTheSameAgain(t *testing.T) {
 	}
 }
 
+// TestGoodBeforeWhatFailedItsVerification goes on after a change that was ready
+// and failed its verification: rolled back, and reverted by a deploy of what ran
+// before. To Helm the change is as good as any.
+func TestGoodBeforeWhatFailedItsVerification(t *testing.T) {
+	records := revisions("superseded", "superseded", "superseded", "superseded>2", "deployed")
+	for _, r := range records {
+		inputs := map[int]string{1: "a", 2: "b", 3: "broken", 4: "b", 5: "b"}[r.Version]
+		r.Labels = map[string]string{labelRevision: strconv.Itoa(r.Version), labelInputs: inputs}
+	}
+	if got := good(records, 5); got != 1 {
+		t.Errorf("got revision %d, want the newest that nobody rolled away from and that is something else, 1", got)
+	}
+}
+
 // TestGoodProperty walks random histories of a release: what a rollback takes was
 // good, is older than what it goes back from, and has other contents.
 func TestGoodProperty(t *testing.T) {
