@@ -109,6 +109,9 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		return err
 	}
 	closers = append(closers, carried.close)
+	if err := carried.fill(ctx); err != nil {
+		o.Logger.Warn("the copy of the deployment repository is empty, and the forge cannot be read: what was under way may fail", "error", err)
+	}
 	return serveHTTP(ctx, p, settings, engine, carried, clusters, o)
 }
 
@@ -231,10 +234,15 @@ func (s service) Status(ctx context.Context) (model.Status, error) {
 	return st, err
 }
 
-// Start implements server.Service. Who asks may have pushed a moment ago, so the
+// Start implements server.Service. Who deploys may have pushed a moment ago, so the
 // forge is read first.
 func (s service) Start(ctx context.Context, req model.RunRequest) (model.Run, error) {
-	s.process.control.Refresh(ctx)
+	if req.Kind == model.Deploy {
+		if err := s.process.control.Refresh(ctx); err != nil {
+			// In need somebody deploys also while the forge is away.
+			req.Cause += fmt.Sprintf("; from hubship's copy, since the forge cannot be read: %v", err)
+		}
+	}
 	return s.Engine.Start(ctx, req)
 }
 

@@ -333,7 +333,13 @@ func (e *embedded) tellPusher(ctx context.Context, updates []forge.RefUpdate) []
 	}
 	var lines []string
 	for _, u := range updates {
-		if env, ok := now.EnvironmentOfBranch(u.Branch); ok && !u.Deleted() {
+		env, ok := now.EnvironmentOfBranch(u.Branch)
+		if !ok || u.Deleted() {
+			continue
+		}
+		if _, err := e.fleets.Fleet(ctx, u.New); err != nil {
+			lines = append(lines, "hubship: the push is kept, but nothing is deployed: "+err.Error())
+		} else {
 			lines = append(lines, fmt.Sprintf("hubship: %s deploys %.12s; follow it at %s/ or with `hubship history` and `hubship logs -f`", env.Name, u.New, e.base))
 		}
 	}

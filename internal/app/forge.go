@@ -30,7 +30,9 @@ type forgeRuntime struct {
 	local   *embedded       // nil: the forge is GitHub
 	pages   http.Handler    // of the embedded forge
 	signIn  *entrance
-	log     *slog.Logger
+	// repository is hubship's copy.
+	repository *repo.Repository
+	log        *slog.Logger
 }
 
 // deps are what a forgeRuntime works with.
@@ -46,10 +48,10 @@ type deps struct {
 	log   *slog.Logger
 }
 
-// newProcess opens the forge of the installation. The caller closes what it
+// newForgeRuntime opens the forge of the installation. The caller closes what it
 // returns.
 func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error) {
-	p := &forgeRuntime{url: with.settings.ForgeURL(), log: with.log}
+	p := &forgeRuntime{url: with.settings.ForgeURL(), repository: with.repository, log: with.log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -107,6 +109,19 @@ func (p *forgeRuntime) openGitHub(g install.GitHub) error {
 	}
 	p.hook, err = github.NewWebhook(name, secret)
 	return err
+}
+
+// fill brings the repository before the runs of an earlier process are taken up,
+// where the copy was lost. The embedded forge is not served yet, and its repository
+// was at hand (bootstrap.Open).
+func (p *forgeRuntime) fill(ctx context.Context) error {
+	if p.local != nil {
+		return nil
+	}
+	if branches, err := p.repository.Git().Branches(ctx); err != nil || len(branches) > 0 {
+		return err
+	}
+	return p.control.Refresh(ctx)
 }
 
 // close ends the embedded forge.

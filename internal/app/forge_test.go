@@ -275,9 +275,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 	t.Cleanup(func() { _ = g.Close() })
 	at := func(branch string) string { id, _ := g.Head(t.Context(), branch); return id }
 	here.until("a copy", func() bool { return at("staging") == head && at("prod") == head })
-	if !here.engine.kicked() {
-		t.Error("the engine was not asked to look at what came")
-	}
+	here.until("that the engine is asked to look at what came", here.engine.kicked)
 	if here.process.hook != nil {
 		t.Error("deliveries are taken without a secret")
 	}

@@ -128,7 +128,7 @@ func (w *world) until(what string, is func() bool) {
 func (w *world) moved() {
 	w.t.Helper()
 	w.process.local.protectAgain(w.t.Context())
-	w.process.control.Refresh(w.t.Context())
+	w.ok(w.process.control.Refresh(w.t.Context()))
 }
 
 // account makes an account and returns a client and a token of it.

@@ -24,24 +24,41 @@ import (
 // Open opens hubship's copy of the deployment repository at the forge, which is
 // made empty where there is none. The caller closes it.
 func Open(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
-	if s.GitHub != nil {
-		if err := moveCopy(p); err != nil {
-			return nil, err
-		}
+	if err := findCopy(p, s); err != nil {
+		return nil, model.WithHint(fmt.Errorf("find the copy of the deployment repository: %w", err), "check that the data directory is writable and has room")
 	}
 	return bare(ctx, p.Repository)
 }
 
-// moveCopy brings the copy of GitHub's repository from where older versions kept
-// it, beside the embedded forge's.
-func moveCopy(p install.Paths) error {
-	if _, err := os.Stat(p.Repository); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+// findCopy makes the copy that is missing from what there is on this machine. Runs
+// that an earlier process left are taken up before anything can be fetched, and
+// need what they are about. Older versions kept the copy of GitHub's repository
+// where the embedded forge has its own, and had none of the latter.
+func findCopy(p install.Paths, s install.Settings) error {
+	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	if err := os.Rename(p.ForgeRepository, p.Repository); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("move the copy of the deployment repository: %w", err)
+	if _, err := os.Stat(filepath.Join(p.ForgeRepository, "HEAD")); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	}
-	return nil
+	if err := os.RemoveAll(p.Repository); err != nil {
+		return err
+	}
+	if s.GitHub != nil {
+		return os.Rename(p.ForgeRepository, p.Repository)
+	}
+	// The forge is not open yet: nobody writes to its repository.
+	begun := p.Repository + ".new"
+	if err := errors.Join(os.RemoveAll(begun), os.Mkdir(begun, 0o700)); err != nil {
+		return err
+	}
+	if err := os.CopyFS(begun, os.DirFS(p.ForgeRepository)); err != nil {
+		return err
+	}
+	return os.Rename(begun, p.Repository)
 }
 
 // unborn is what HEAD names until the process branch is known: a branch that no

@@ -103,16 +103,28 @@ func TestOpenCopy(t *testing.T) {
 	}
 }
 
-// Older versions kept the copy where the embedded forge has its repository.
-func TestOpenMovesTheCopy(t *testing.T) {
-	p, s := install.At(t.TempDir()), install.Default()
-	s.GitHub = &install.GitHub{}
+// What a run needs that is taken up before the first fetch is there: older versions
+// kept the copy of GitHub's repository where the embedded forge has its own, and
+// had no copy of that.
+func TestOpenFindsTheCopy(t *testing.T) {
+	for name, github := range map[string]*install.GitHub{"GitHub": {}, "embedded forge": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := install.Default()
+			s.GitHub = github
+			testOpenFindsTheCopy(t, s)
+		})
+	}
+}
+
+func testOpenFindsTheCopy(t *testing.T, s install.Settings) {
+	p := install.At(t.TempDir())
 	old, err := bare(t.Context(), p.ForgeRepository)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want, err := old.CommitFiles(t.Context(), "staging", "", map[string][]byte{"a": nil}, nil, "Begin", git.Hubship)
-	if err := errors.Join(err, old.Close()); err != nil {
+	err = errors.Join(err, old.SetRef(t.Context(), "refs/pull/1/head", want, ""), old.SetDefaultBranch(t.Context(), "staging"), old.Close())
+	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -123,12 +135,18 @@ func TestOpenMovesTheCopy(t *testing.T) {
 		if head, err := g.Head(t.Context(), "staging"); err != nil || head != want {
 			t.Errorf("staging is at %q, %v; want %q", head, err, want)
 		}
+		if ref, err := g.Ref(t.Context(), "refs/pull/1/head"); err != nil || ref.ID != want {
+			t.Errorf("the pull request is at %q, %v", ref.ID, err)
+		}
+		if head, err := g.DefaultBranch(t.Context()); err != nil || head != "staging" {
+			t.Errorf("HEAD is %q, %v", head, err)
+		}
 		if err := g.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := os.Stat(p.ForgeRepository); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old one is still there: %v", err)
+	if _, err := os.Stat(p.ForgeRepository); (s.GitHub != nil) != errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old one: %v", err)
 	}
 }
 

@@ -40,17 +40,27 @@ func (c *Cache[V]) Get(ctx context.Context, key string, load func(context.Contex
 				return v, nil
 			}
 			v, err := load(ctx)
-			if err == nil {
+			switch {
+			case err == nil:
 				c.kept.Add(key, v)
+			case ctx.Err() != nil:
+				err = left{err}
 			}
 			return v, err
 		})
 		switch {
 		case err == nil:
 			return v.(V), nil
-		case mine, ctx.Err() != nil, !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
+		case mine, ctx.Err() != nil, !errors.As(err, new(left)):
 			var none V
 			return none, err
 		}
 	}
 }
+
+// left is why a load failed whose caller had gone. That something took too long
+// for others is no such error: it would take as long for the next.
+type left struct{ error }
+
+// Unwrap returns the cause.
+func (e left) Unwrap() error { return e.error }

@@ -3,10 +3,12 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestLoadsOnce(t *testing.T) {
@@ -93,5 +95,31 @@ func TestOthersGoOn(t *testing.T) {
 		synctest.Wait()
 		leave()
 		group.Wait()
+	})
+}
+
+// That something took too long for a server is no sign that a caller left: nobody
+// tries it again one after the other.
+func TestTimeoutsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[int](4)
+		var loads atomic.Int32
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				_, err := c.Get(t.Context(), "a", func(context.Context) (int, error) {
+					loads.Add(1)
+					time.Sleep(time.Second)
+					return 0, fmt.Errorf("get: %w", context.DeadlineExceeded)
+				})
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		group.Wait()
+		if n := loads.Load(); n != 1 {
+			t.Errorf("%d loads, want 1", n)
+		}
 	})
 }

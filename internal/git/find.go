@@ -32,7 +32,7 @@ func Find(ctx context.Context, dir string) (r *Repo, root string, err error) {
 	if len(lines) != 2 {
 		return nil, "", fmt.Errorf("find repository of %s: git rev-parse answered %q", dir, out)
 	}
-	r = &Repo{dir: lines[0], bare: lines[1] == "true"}
+	r = &Repo{dir: lines[0], bare: lines[1] == "true", fetch: make(chan struct{}, 1)}
 	r.objects.dir = r.dir
 	if top, err := runGit(ctx, command{args: []string{"-C", abs, "rev-parse", "--show-toplevel"}}); err == nil {
 		root = strings.TrimRight(string(top), "\n")

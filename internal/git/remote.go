@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/hubship/hubship/internal/model"
@@ -50,27 +53,39 @@ func (m Remote) settings() ([]string, error) {
 	return args, nil
 }
 
-// Fetch makes the branches here those of another repository, also those that
-// were rewritten there or are gone, and brings further references, given by
-// their full names, under the same names. The error is ErrUnreachable when the
-// other side does not answer, and ErrNotFound when it lacks a reference.
+// Fetch makes the branches and tags here those of another repository, also those
+// that were rewritten there or are gone, and brings further references, given by
+// their full names, under the same names. Nobody else may write to the references
+// of this repository meanwhile. The error is ErrUnreachable when the other side
+// does not answer, and ErrNotFound when it lacks a reference.
 func (r *Repo) Fetch(ctx context.Context, from Remote, refs ...string) error {
 	args, err := from.settings()
 	if err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}
 	args = append(args, "fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", "--no-recurse-submodules",
-		"--no-auto-maintenance", "--refmap=", "--end-of-options", from.URL, "+refs/heads/*:refs/heads/*")
+		"--no-auto-maintenance", "--refmap=", "--end-of-options", from.URL, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 	for _, ref := range refs {
 		if err := CheckRefName(ref); err != nil {
 			return fmt.Errorf("fetch: %w", err)
 		}
 		args = append(args, "+"+ref+":"+ref)
 	}
-	r.fetch.Lock()
-	defer r.fetch.Unlock()
+	select {
+	case r.fetch <- struct{}{}:
+		defer func() { <-r.fetch }()
+	case <-ctx.Done():
+		return fmt.Errorf("fetch from %s: %w", from.URL, context.Cause(ctx))
+	}
 	_, err = r.exec(ctx, command{args: args, env: from.Env})
 	var failed *exitError
+	if errors.As(err, &failed) && strings.Contains(failed.stderr, ".lock': File exists") {
+		// A git that was killed left it: without help no fetch would ever end well.
+		if err := r.dropLocks(); err != nil {
+			return fmt.Errorf("fetch from %s: %w", from.URL, err)
+		}
+		_, err = r.exec(ctx, command{args: args, env: from.Env})
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -81,6 +96,23 @@ func (r *Repo) Fetch(ctx context.Context, from Remote, refs ...string) error {
 	default:
 		return unreachable("fetch from", from, err)
 	}
+}
+
+// dropLocks removes the locks of references.
+func (r *Repo) dropLocks() error {
+	locks := []string{filepath.Join(r.dir, "packed-refs.lock")}
+	err := filepath.WalkDir(filepath.Join(r.dir, "refs"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".lock") {
+			locks = append(locks, path)
+		}
+		return err
+	})
+	for _, lock := range locks {
+		if gone := os.Remove(lock); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return err
 }
 
 func unreachable(what string, m Remote, err error) error {

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/cgi"
@@ -189,5 +190,55 @@ func TestRevertCommit(t *testing.T) {
 	}
 	if _, err := r.RevertCommit(t.Context(), "staging", before, after, "m", tester); err == nil {
 		t.Error("a name was taken for a commit")
+	}
+}
+
+// What a git that was killed leaves stops no fetch.
+func TestFetchPastLocks(t *testing.T) {
+	there, remote := elsewhere(t)
+	here := newRepo(t)
+	commit(t, there, "staging", "Begin", map[string]string{"a": "1\n"}, nil)
+	if err := here.Fetch(t.Context(), remote); err != nil {
+		t.Fatal(err)
+	}
+	want := commit(t, there, "staging", "Go on", map[string]string{"a": "2\n"}, nil)
+	for _, lock := range []string{"refs/heads/staging.lock", "packed-refs.lock"} {
+		if err := os.WriteFile(filepath.Join(here.Dir(), filepath.FromSlash(lock)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := here.Fetch(t.Context(), remote); err != nil {
+		t.Fatal(err)
+	}
+	if head, err := here.Head(t.Context(), "staging"); err != nil || head != want {
+		t.Errorf("staging is at %q, %v; want %q", head, err, want)
+	}
+}
+
+// Whoever waits for another fetch can leave.
+func TestFetchWaitsNoLongerThanItsContext(t *testing.T) {
+	_, remote := elsewhere(t)
+	here := newRepo(t)
+	here.fetch <- struct{}{}
+	defer func() { <-here.fetch }()
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if err := here.Fetch(ctx, remote); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFetchBringsTags(t *testing.T) {
+	there, remote := elsewhere(t)
+	here := newRepo(t)
+	first := commit(t, there, "staging", "Begin", map[string]string{"a": "1\n"}, nil)
+	if err := there.SetRef(t.Context(), "refs/tags/v1", first, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Fetch(t.Context(), remote); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := here.Resolve(t.Context(), "v1"); err != nil || id != first {
+		t.Errorf("v1 is %q, %v; want %q", id, err, first)
 	}
 }

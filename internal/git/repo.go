@@ -50,7 +50,7 @@ type Repo struct {
 	dir     string // absolute path of the git directory
 	bare    bool
 	objects objectReader
-	fetch   sync.Mutex // two at once would be in each other's way
+	fetch   chan struct{} // holds one while git fetch runs: two would be in each other's way
 
 	mu     sync.Mutex
 	closed bool
@@ -107,7 +107,7 @@ func Open(dir string) (*Repo, error) {
 	if len(lines) != 2 {
 		return nil, fmt.Errorf("open repository %s: git rev-parse answered %q", dir, out)
 	}
-	r := &Repo{dir: lines[0], bare: lines[1] == "true"}
+	r := &Repo{dir: lines[0], bare: lines[1] == "true", fetch: make(chan struct{}, 1)}
 	r.objects.dir = r.dir
 	return r, nil
 }

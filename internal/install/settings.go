@@ -228,8 +228,8 @@ func (s Settings) Changed(to Settings) error {
 		}
 	}
 	fixed("name", s.Name, to.Name)
-	// The repository on this machine is the forge's own, or a copy of GitHub's:
-	// what was pushed to the one would be lost in the other.
+	// The copy on this machine is that of one forge: what was pushed there would be
+	// lost at another.
 	fixed("the forge", s.forge(), to.forge())
 	switch {
 	case (s.Node == nil) != (to.Node == nil):

@@ -2,6 +2,7 @@ package pulls
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -23,7 +24,7 @@ func (c *Controller) poll(ctx context.Context) error {
 
 func (c *Controller) pollOnce(ctx context.Context) error {
 	c.mu.Lock()
-	since, known, before := c.since, maps.Clone(c.branches), c.sightings
+	since, known, before, leading := c.since, maps.Clone(c.branches), c.sightings, c.leading
 	c.mu.Unlock()
 	began := time.Now()
 	changes, err := c.o.Forge.Poll(ctx, since)
@@ -44,12 +45,13 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 			moved = append(moved, forge.RefUpdate{Branch: branch, Old: known[branch], New: commit})
 		}
 	}
-	other, err := c.o.Repository.Follow(ctx, changes.Default)
-	if err != nil {
-		return err
+	for _, branch := range slices.Sorted(maps.Keys(known)) {
+		if _, there := changes.Branches[branch]; !there {
+			moved = append(moved, forge.RefUpdate{Branch: branch, Old: known[branch], New: forge.ZeroID})
+		}
 	}
-	if len(moved) > 0 || other {
-		if err := c.branchesMoved(ctx, moved, len(known) > 0, other); err != nil {
+	if len(moved) > 0 || changes.Default != leading {
+		if err := c.branchesMoved(ctx, moved, len(known) > 0, leading, changes.Default); err != nil {
 			return err
 		}
 	}
@@ -63,7 +65,7 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 	}
 	// Last, so that what failed on the way is found once more.
 	c.mu.Lock()
-	c.since, c.branches, c.sightings = changes.Next, changes.Branches, sightings
+	c.since, c.branches, c.sightings, c.leading = changes.Next, changes.Branches, sightings, changes.Default
 	c.mu.Unlock()
 	return nil
 }
@@ -111,14 +113,21 @@ func (c *Controller) note(pr forge.PullRequest) {
 // branchesMoved brings branches here, has deployed what they ask for, and has
 // everything looked at that depends on them. known is false for the first look
 // after a start, when nobody can tell what moved: then a reconcile pass finds what
-// is to be deployed. other says that the default branch is another one than it
-// was.
-func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known, other bool) error {
+// is to be deployed. was and leading are the default branch as the last look saw
+// it, and as it is now: HEAD names it once it is here.
+func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known bool, was, leading string) error {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return err
 	}
+	other, err := c.o.Repository.Follow(ctx, leading)
+	if err != nil {
+		return err
+	}
+	other = other || known && was != leading
 	if known {
-		c.pushed(ctx, moved)
+		if err := c.pushed(ctx, moved); err != nil {
+			return err
+		}
 	}
 	if !known || other {
 		c.o.Engine.Kick()
@@ -144,30 +153,51 @@ func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate,
 	return nil
 }
 
-// pushed has deployed what moved branches ask for.
-func (c *Controller) pushed(ctx context.Context, moved []forge.RefUpdate) {
+// pushed has deployed what moved branches ask for. The error is that of the
+// context.
+func (c *Controller) pushed(ctx context.Context, moved []forge.RefUpdate) error {
 	for _, u := range moved {
 		if u.Old == "" {
 			u.Old = forge.ZeroID
 		}
-		by, ok := c.pushers.Get(u)
+		by, ok := c.pushers.Get(tip{u.Branch, u.New})
 		if !ok {
 			by = c.o.Forge.Repository().Owner // no delivery said who it was
 		}
 		if _, err := c.o.Engine.Pushed(ctx, []forge.RefUpdate{u}, by); err != nil {
-			// The next reconcile pass of the engine finds it too.
+			if ctx.Err() != nil {
+				return err // the next look finds it once more
+			}
+			// A reconcile pass of the engine finds it too.
 			c.o.Logger.Warn("pull requests: a push is not deployed yet", "branch", u.Branch, "error", err)
+			c.o.Engine.Kick()
+			continue
 		}
+		c.pushers.Remove(tip{u.Branch, u.New})
 	}
+	return nil
 }
 
-// Refresh reads the forge now. When the forge is away, what is here stays as it
-// is; the next poll tries again.
-func (c *Controller) Refresh(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, refreshLimit)
-	defer cancel()
-	if err := c.reconcile(ctx, key{kind: keyForge}); err != nil {
-		c.o.Logger.Warn("pull requests: the forge could not be read", "error", err)
+// tip is a commit that a branch was moved to.
+type tip struct{ branch, commit string }
+
+// Refresh reads the forge now, and returns when that is done, or takes longer than
+// 10 s: the look goes on, whoever leaves. After an error what is here stays as it
+// is, and the next poll tries again.
+func (c *Controller) Refresh(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconcileTimeout)
+		defer cancel()
+		done <- c.reconcile(inner, key{kind: keyForge})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(refreshLimit):
+		return errors.New("the forge has not answered yet")
 	}
 }
 

@@ -212,7 +212,9 @@ const promoteLimit = 3 * time.Minute
 // at the forge does, and returns the run that ships it. A refusal is part of
 // the Promotion and an error with the exit code of a gate.
 func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
-	c.Refresh(ctx)
+	if err := c.Refresh(ctx); err != nil {
+		return model.Promotion{}, fmt.Errorf("read the forge before the promotion: %w", err)
+	}
 	p, err := c.o.Engine.Promotion(ctx, req)
 	if err != nil || req.DryRun || p.Refused != "" {
 		return p, err

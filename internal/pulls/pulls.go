@@ -127,12 +127,13 @@ type Controller struct {
 	polled    time.Time                 // last poll that went well
 	trouble   error                     // of the last poll; nil when it went well
 	branches  map[string]string         // as last seen
+	leading   string                    // default branch, as last seen
 	open      map[int]forge.PullRequest // as last seen, those into environments' branches or not
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
 	login     string
 
-	pushers *lru.Cache[forge.RefUpdate, string] // logins, as deliveries said
+	pushers *lru.Cache[tip, string] // logins, as deliveries said
 }
 
 // Bounds of what is looked at.
@@ -158,7 +159,7 @@ func New(o Options) (*Controller, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	pushers, err := lru.New[forge.RefUpdate, string](keptPushers)
+	pushers, err := lru.New[tip, string](keptPushers)
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (c *Controller) Handle(e forge.Event) {
 	case forge.CommentEvent:
 		c.queue.Add(key{kind: keyPull, number: e.Number})
 	case forge.PushEvent:
-		c.pushers.Add(e.Update, e.Sender)
+		c.pushers.Add(tip{e.Update.Branch, e.Update.New}, e.Sender)
 		c.queue.Add(key{kind: keyForge})
 	case forge.CheckEvent:
 		go c.again(e)

@@ -18,7 +18,7 @@ import (
 const maxPushCommits = 100
 
 // Hear turns an event into the payload that GitHub would send, and queues it
-// for the webhooks that want it. Set it with Host.Hear.
+// for the webhooks that want it. Set it with Host.Subscribe.
 func (a *API) Hear(ctx context.Context, e host.Event) {
 	if err := a.hear(ctx, e); err != nil {
 		a.opts.Log.Error("embedded forge: webhooks do not hear of an event", "event", e.Name, "action", e.Action, "error", err)
