@@ -82,7 +82,7 @@ func TestAccounts(t *testing.T) {
 	secrets := []string{password}
 
 	// A given one is printed nowhere.
-	const given = "four words will do"
+	const given = "such as four words"
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(given+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -187,8 +187,8 @@ func TestAccountsRefuse(t *testing.T) {
 		want string
 	}{
 		{"add carl", model.ExitFailed, "there is an account carl already"},
-		{"add Carl", model.ExitUsage, `"Carl" is no login`},
-		{"add ../carl", model.ExitUsage, "is no login"},
+		{"add Carl", model.ExitUsage, `"Carl" is not a valid login`},
+		{"add ../carl", model.ExitUsage, "is not a valid login"},
 		{"add eve --role king", model.ExitUsage, `"king" is not a role`},
 		{"add eve --password-file " + short, model.ExitUsage, "a password has 10 to 1024 bytes"},
 		{"add eve --password-file -", model.ExitUsage, "the password file is empty"},

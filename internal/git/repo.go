@@ -119,7 +119,7 @@ func Init(ctx context.Context, dir string, opts InitOptions) (*Repo, error) {
 		branch = "main"
 	}
 	if err := CheckBranchName(branch); err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	args := []string{"init", "--quiet", "--template=", "--initial-branch=" + branch}
 	if opts.Bare {
@@ -127,10 +127,10 @@ func Init(ctx context.Context, dir string, opts InitOptions) (*Repo, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	if _, err := runGit(ctx, command{args: append(args, "--", abs)}); err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	return Open(abs)
 }

@@ -130,7 +130,7 @@ func TestProtectedBranches(t *testing.T) {
 	f.git(dir, "checkout", "--quiet", "-b", "mixed", before)
 	f.commit(dir, "b.txt", "b")
 	announced = len(f.pushed())
-	if out, err := f.try(dir, "push", "--force", "origin", rewritten+":refs/heads/staging", "HEAD:refs/heads/mixed"); err == nil || !strings.Contains(out, "another reference of this push is refused") {
+	if out, err := f.try(dir, "push", "--force", "origin", rewritten+":refs/heads/staging", "HEAD:refs/heads/mixed"); err == nil || !strings.Contains(out, "another reference in this push was refused") {
 		t.Errorf("went through: %v\n%s", err, out)
 	}
 	if f.head("staging") != before || f.head("mixed") != "" || len(f.pushed()) != announced {

@@ -171,7 +171,7 @@ func TestWalkInABrowser(t *testing.T) {
 				f.ok(err)
 				carl.sees("Said elsewhere.")
 			}
-			mia.press("Merge", "It was merged.")
+			mia.press("Merge", "This pull request was merged.")
 			mia.picture("merged")
 			mia.do("narrow", chromedp.EmulateViewport(360, 780))
 			var wide bool
