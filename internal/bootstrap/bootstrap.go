@@ -52,11 +52,11 @@ const unborn = "unborn/hubship-process"
 func bare(ctx context.Context, dir string) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
+			return nil, fmt.Errorf("create the folder for repositories: %w", err)
 		}
 		r, err := git.Init(ctx, dir, git.InitOptions{Bare: true, DefaultBranch: unborn})
 		if err != nil {
-			return nil, fmt.Errorf("make the deployment repository: %w", err)
+			return nil, fmt.Errorf("create the deployment repository: %w", err)
 		}
 		return r, nil
 	}
@@ -112,7 +112,7 @@ func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 			err = repo.SetBranch(ctx, env.Branch, commit, "")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lay down the starter repository: %w", err)
+			return nil, fmt.Errorf("create the starter repository: %w", err)
 		}
 	}
 	return repo, nil
@@ -125,10 +125,10 @@ func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 func Write(dir, keyFile, passwordFile string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look at %s: %w", dir, err)
+		return fmt.Errorf("inspect %s: %w", dir, err)
 	}
 	if len(entries) > 0 {
-		return model.Usage(fmt.Errorf("%s is not empty", dir), "name a new folder")
+		return model.Usage(fmt.Errorf("%s is not empty", dir), "name a new or empty folder")
 	}
 	files, modes, err := starterFiles(keyFile, passwordFile)
 	if err != nil {

@@ -42,7 +42,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	}
 	d, err := p.o.Repository.Release(ctx, commit, q.Hub, q.Environment)
 	if err != nil {
-		return fail(model.Usage(err, "`hubship plan` names the hubs; --hub and --env name one release"))
+		return fail(model.Usage(err, "`hubship plan` lists the hubs; --hub and --env select one release"))
 	}
 	if d.Invalid != "" {
 		return fail(errors.New(d.Invalid))

@@ -106,7 +106,7 @@ func (p *Planner) Plan(ctx context.Context, q Request) (plan.Plan, error) {
 	w.askRegistry(ctx, images, &background)
 	if q.Render {
 		if p.o.Renderer == nil {
-			return plan.Plan{}, errors.New("plan: nothing to render with")
+			return plan.Plan{}, errors.New("plan: no renderer is configured")
 		}
 		if err := w.render(ctx); err != nil {
 			return plan.Plan{}, err
@@ -265,7 +265,7 @@ func (w *work) read(ctx context.Context, s *revision, name string) error {
 			w.problems[i].Preexisting = true
 		} else if w.head.cfg != nil {
 			// The head may be what mends it.
-			p.Severity, p.Message = plan.Notice, "the base could not be read, so that everything counts as new: "+p.Message
+			p.Severity, p.Message = plan.Notice, "the base could not be read, so everything counts as new: "+p.Message
 			w.problem(p)
 		}
 	}

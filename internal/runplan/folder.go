@@ -71,10 +71,10 @@ func (f Folder) keep(run, title string, made plan.Plan) error {
 	}
 	data, err := json.Marshal(made)
 	if err != nil {
-		return fmt.Errorf("keep the plan of run %s: %w", run, err)
+		return fmt.Errorf("save the plan of run %s: %w", run, err)
 	}
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
-		return fmt.Errorf("keep the plan of run %s: %w", run, err)
+		return fmt.Errorf("save the plan of run %s: %w", run, err)
 	}
 	for kind, data := range map[string][]byte{planPage: page.Bytes(), planData: data} {
 		name, err := f.file(run, kind)
@@ -82,12 +82,12 @@ func (f Folder) keep(run, title string, made plan.Plan) error {
 			return err
 		}
 		if err := os.WriteFile(name, data, 0o600); err != nil {
-			return fmt.Errorf("keep the plan of run %s: %w", run, err)
+			return fmt.Errorf("save the plan of run %s: %w", run, err)
 		}
 	}
 	entries, err := os.ReadDir(string(f)) // sorted by name
 	if err != nil {
-		return fmt.Errorf("list kept plans: %w", err)
+		return fmt.Errorf("list saved plans: %w", err)
 	}
 	for _, e := range entries[:max(0, len(entries)-keptPlans)] {
 		if err := os.Remove(filepath.Join(string(f), e.Name())); err != nil {

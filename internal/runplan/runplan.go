@@ -89,7 +89,7 @@ func (m Maker) Preview(ctx context.Context, q model.PreviewRequest) ([]string, e
 // same.
 func (m Maker) keep(run string, made plan.Plan) {
 	if err := m.Folder.keep(run, "Run "+run, made); err != nil {
-		m.Log.Warn("keep a run's plan", "run", run, "error", err)
+		m.Log.Warn("save a run's plan", "run", run, "error", err)
 	}
 }
 

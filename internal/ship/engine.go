@@ -99,7 +99,7 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	})
 	if err != nil {
 		return nil, model.WithHint(fmt.Errorf("open the workflow database: %w", err),
-			"check that its folder is writable and that no other hubship serves from it; removing it loses history, no safety")
+			"check that its folder is writable and that no other hubship serves from it; removing it loses history, but compromises nothing")
 	}
 	return assemble(ports, opts, flow), nil
 }

@@ -27,7 +27,7 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 	fleet, commit := tip.Fleet, tip.Head
 	if req.Rev != "" {
 		if req.Kind != model.Deploy {
-			return model.Run{}, model.Usage(fmt.Errorf("a revision goes with deploy alone"), "leave it out")
+			return model.Run{}, model.Usage(fmt.Errorf("only deploy takes a revision"), "leave it out")
 		}
 		if commit, err = e.repository.Resolve(ctx, req.Rev); err != nil {
 			return model.Run{}, model.Usage(err, "name a commit, branch or tag of the deployment repository")
@@ -46,7 +46,7 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 		}
 	}
 	if req.Kind == model.Rollback && len(req.Hubs) != 1 {
-		return model.Run{}, model.Usage(errors.New("a rollback names exactly one hub"), "add --hub HUB")
+		return model.Run{}, model.Usage(errors.New("a rollback needs exactly one hub"), "add --hub HUB")
 	}
 	for _, h := range req.Hubs {
 		if _, err := fleet.Target(h, tip.Name); err != nil {
@@ -143,7 +143,7 @@ func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
 func (e *Engine) Cancel(ctx context.Context, id, by string) error {
 	r, err := e.journal.Get(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return model.Usage(fmt.Errorf("there is no run %q", id), "`hubship history` lists the runs")
+		return model.Usage(fmt.Errorf("run %q does not exist", id), "`hubship history` lists the runs")
 	}
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (b *Builder) Smoke(ctx context.Context, built model.Built, q model.SmokeReq
 		err = model.WithHint(err, "check that the registry still has the image, and that BuildKit reaches it")
 	}
 	if err != nil {
-		return model.SmokeResult{}, fmt.Errorf("try image %s: %w", built.ID, err)
+		return model.SmokeResult{}, fmt.Errorf("try out image %s: %w", built.ID, err)
 	}
 	return s.result, nil
 }

@@ -106,7 +106,7 @@ func (r Repository) Revert(ctx context.Context, q pulls.Revert) (string, error) 
 		case same && !over:
 			return there, nil
 		case !over:
-			return "", fmt.Errorf("the branch %s is there already, with something else: delete it first", q.Branch)
+			return "", fmt.Errorf("the branch %s already exists with different content: delete it first", q.Branch)
 		}
 		// It was merged; the change came again, and is taken back again.
 	}

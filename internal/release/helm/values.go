@@ -23,7 +23,7 @@ func (r *Releases) values(ctx context.Context, u model.Upgrade) (values map[stri
 		}
 		v, err := release.ParseValues(data)
 		if err != nil {
-			return nil, nil, model.WithHint(fmt.Errorf("%s: %w", name, err), "correct the YAML in "+name)
+			return nil, nil, model.WithHint(fmt.Errorf("%s: %w", name, err), "fix the YAML in "+name)
 		}
 		values = release.Merge(values, v)
 	}

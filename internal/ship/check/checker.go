@@ -99,7 +99,7 @@ func (c *Checker) OpenQueue() (err error) {
 // of the same pull request ends.
 func (c *Checker) Check(ctx context.Context, p model.PullRequest, cause string) (model.Run, error) {
 	if c.o.Assessor == nil || c.o.Sandbox == nil || c.o.Results == nil {
-		return model.Run{}, errors.New("check a pull request: a part of the engine's ports is missing")
+		return model.Run{}, errors.New("check a pull request: one of the engine's ports is missing")
 	}
 	older, err := c.o.Journal.List(ctx, model.RunFilter{Kind: model.CheckPull, Pull: p.Number, Active: true})
 	if err != nil {

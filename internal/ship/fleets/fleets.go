@@ -41,7 +41,7 @@ func (r Reader) At(ctx context.Context, commit string) (*model.Fleet, error) {
 		return nil, err
 	}
 	if fleet.Process == "" {
-		return nil, fmt.Errorf("what %.12s says is a proposal: no process holds for it", commit)
+		return nil, fmt.Errorf("what %.12s says is only a proposal: no process is in force", commit)
 	}
 	return fleet, nil
 }
@@ -62,7 +62,7 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 	}
 	env, ok := now.Environment(name)
 	if !ok {
-		return Tip{}, model.Usage(fmt.Errorf("there is no environment %q", name), "`hubship status` lists them")
+		return Tip{}, model.Usage(fmt.Errorf("environment %q does not exist", name), "`hubship status` lists the environments")
 	}
 	head, err := r.Repository.Head(ctx, env.Branch)
 	if err != nil {
@@ -76,7 +76,7 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 		return Tip{}, fmt.Errorf("read the deployment repository at %s (%.12s): %w", env.Branch, head, err)
 	}
 	if again, ok := fleet.Environment(name); !ok || again != env {
-		return Tip{}, model.WithHint(fmt.Errorf("what environment %s is has changed just now", name), "try again")
+		return Tip{}, model.WithHint(fmt.Errorf("the definition of environment %s has just changed", name), "try again")
 	}
 	return Tip{Environment: env, Head: head, Fleet: fleet}, nil
 }
@@ -86,8 +86,8 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 // when one of them does not.
 func (r Reader) Cluster(ctx context.Context, t model.Target) (model.Cluster, error) {
 	if t.Cluster == "" {
-		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not say which cluster %s is on: %w", t.Key(), model.ErrUnknownCluster),
-			"name it on the process branch: `cluster` of the environment in hubship.yaml, or of the hub in hubploy.yaml")
+		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not name the cluster of %s: %w", t.Key(), model.ErrUnknownCluster),
+			"set it on the process branch: `cluster` of the environment in hubship.yaml, or of the hub in hubploy.yaml")
 	}
 	c, err := r.Clusters.Cluster(ctx, t.Cluster)
 	if errors.Is(err, model.ErrUnknownCluster) {
@@ -116,7 +116,7 @@ func (r Reader) Astray(ctx context.Context, env model.Environment, commit string
 		return "", err
 	}
 	if err != nil || !on {
-		return fmt.Sprintf("%.12s is not on the branch %s, which is what %s gets", commit, env.Branch, env.Name), nil
+		return fmt.Sprintf("%.12s is not on the branch %s, from which %s is deployed", commit, env.Branch, env.Name), nil
 	}
 	return "", nil
 }

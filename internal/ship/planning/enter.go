@@ -52,7 +52,7 @@ func (p *Planner) RefusedNow(ctx context.Context, rel Release, resolved model.Re
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "whether it may still be deployed is not known: " + runs.Describe(err), nil
+		return "it is unknown whether it may still be deployed: " + runs.Describe(err), nil
 	}
 	return why, nil
 }
@@ -65,13 +65,13 @@ func (p *Planner) askAgain(ctx context.Context, rel Release, resolved model.Reso
 	}
 	env, ok := fleet.Environment(d.Target.Environment)
 	if !ok {
-		return fmt.Sprintf("the process has no environment %s any more", d.Target.Environment), nil
+		return fmt.Sprintf("the process no longer has an environment %s", d.Target.Environment), nil
 	}
 	if t, err := fleet.Target(d.Target.Hub, env.Name); err != nil || t != d.Target {
-		return "the process says by now that it lives elsewhere", err
+		return "the process now places it elsewhere", err
 	}
 	if cluster, err := p.o.Fleets.Cluster(ctx, d.Target); err != nil || cluster != rel.Cluster {
-		return fmt.Sprintf("the cluster %s is another one by now", d.Target.Cluster), err
+		return fmt.Sprintf("the name %s now stands for another cluster", d.Target.Cluster), err
 	}
 	astray, err := p.o.Fleets.Astray(ctx, env, d.Commit)
 	if err != nil || astray != "" {
