@@ -91,7 +91,7 @@ func TestPlanBadInput(t *testing.T) {
 		}, "art@staging art@prod", "x/art has a moving tag"},
 		"dots of a dependency": {false, func(d *deployment) {
 			d.write("hub/Chart.yaml", "apiVersion: v2\nname: hub\nversion: 1.0.0\ndependencies: [{name: x, version: 1.0.0, repository: 'file://../../..'}]\n")
-		}, "", "is outside of the repository"},
+		}, "", "is outside the repository"},
 		"a submodule for the chart": {false, func(d *deployment) { d.submodule("hub") }, "", "hubs.chart: there is no file hub/Chart.yaml: the folder is a submodule"},
 		"a submodule for a hub":     {false, func(d *deployment) { d.submodule("deployments/art") }, "art@staging! art@prod!", "art@prod has no file deployments/art/config/prod.yaml"},
 		"git-crypt":                 {false, func(d *deployment) { d.write("deployments/art/secrets/prod.yaml", "\x00GITCRYPT\x00abc") }, "art@prod!", "encrypted with git-crypt"},
@@ -158,11 +158,11 @@ func TestPlanRevisions(t *testing.T) {
 		"a tag":                 {[]string{"plan", "v1"}, 0, nil},
 		"a short id":            {[]string{"plan", first[:12] + "..HEAD"}, 0, nil},
 		"the first commit":      {[]string{"plan", first}, 0, nil},
-		"no such commit":        {[]string{"plan", strings.Repeat("ab", 20)}, 1, []string{"not found in the repository", "a branch, a tag or a commit"}},
+		"no such commit":        {[]string{"plan", strings.Repeat("ab", 20)}, 1, []string{"not found in the repository", "a branch, tag or commit"}},
 		"no such base":          {[]string{"plan", strings.Repeat("ab", 20) + "..HEAD"}, 1, []string{"not found in the repository"}},
 		"no such branch":        {[]string{"plan", "stagin..HEAD"}, 1, []string{`"stagin"`, "not found"}},
 		"no such parent":        {[]string{"plan", "HEAD~99"}, 1, []string{`"HEAD~99"`}},
-		"an ambiguous id":       {[]string{"plan", short}, 1, []string{"is ambiguous", "it may be " + short, "give more of the commit id"}},
+		"an ambiguous id":       {[]string{"plan", short}, 1, []string{"is ambiguous", "it may be " + short, "use more digits of the commit id"}},
 		"an option":             {[]string{"plan", "--upload-pack=x"}, 2, []string{"unknown flag"}},
 		"an option as revision": {[]string{"plan", "--", "--upload-pack=x"}, 2, []string{`"--upload-pack=x" is not a revision`}},
 		"an option as base":     {[]string{"plan", "--", "--output=/tmp/x..HEAD"}, 2, []string{"is not a revision"}},
@@ -232,16 +232,16 @@ func TestPlanRepositories(t *testing.T) {
 		code int
 		want string
 	}{
-		"no repository":         {func(*deployment) {}, []string{"plan"}, 1, "is in no Git repository"},
-		"an unborn branch":      {func(d *deployment) { d.git("init", "--quiet") }, []string{"plan"}, 1, "the repository has no commit yet"},
+		"no repository":         {func(*deployment) {}, []string{"plan"}, 1, "is not in a Git repository"},
+		"an unborn branch":      {func(d *deployment) { d.git("init", "--quiet") }, []string{"plan"}, 1, "the repository has no commits yet"},
 		"another unborn branch": {func(d *deployment) { clone()(d); d.git("checkout", "--quiet", "--orphan", "new") }, []string{"plan"}, 1, `revision "HEAD"`},
 		"a shallow base":        {clone("--depth", "1"), []string{"plan", deep + "..HEAD"}, 1, "git fetch --unshallow"},
 		"a shallow parent":      {clone("--depth", "1"), []string{"plan", "HEAD"}, 1, "git fetch --unshallow"},
 		"shallow, deep enough":  {clone("--depth", "2"), []string{"plan", "HEAD~1..HEAD"}, 0, ""},
 		"a bare one":            {clone("--bare"), []string{"plan", "HEAD~1..HEAD"}, 0, ""},
 		"nothing described":     {func(d *deployment) { d.git("init", "--quiet"); d.write("README.md", "x"); d.commit("x") }, []string{"plan", "HEAD"}, 0, ""},
-		"a broken one":          {func(d *deployment) { clone()(d); d.write(".git/HEAD", "what?") }, []string{"plan", "HEAD"}, 1, "is in no Git repository"},
-		"no such folder":        {func(d *deployment) { d.dir = filepath.Join(d.dir, "none") }, []string{"plan"}, 1, "there is no folder"},
+		"a broken one":          {func(d *deployment) { clone()(d); d.write(".git/HEAD", "what?") }, []string{"plan", "HEAD"}, 1, "is not in a Git repository"},
+		"no such folder":        {func(d *deployment) { d.dir = filepath.Join(d.dir, "none") }, []string{"plan"}, 1, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &deployment{t: t, dir: t.TempDir()}

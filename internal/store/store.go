@@ -85,7 +85,7 @@ func (s *Store) openPostgres(dsn string) error {
 func (s *Store) openSQLite(path string) error {
 	path = strings.TrimPrefix(path, "sqlite:")
 	if path == "" {
-		return model.Usage(fmt.Errorf("open history: no database file is named"), "name a file or a postgres:// address")
+		return model.Usage(fmt.Errorf("open history: no database file is given"), "give a file or a postgres:// address")
 	}
 	s.name, s.sqlite = path, true
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -106,7 +106,7 @@ func TestProtectedBranches(t *testing.T) {
 	announced := len(f.pushed())
 
 	for name, args := range map[string][]string{
-		"where pushes come in":   {"origin", "HEAD:refs/hubship/incoming/x"},
+		"a place for incoming pushes":   {"origin", "HEAD:refs/hubship/incoming/x"},
 		"forced":                 {"--force", "origin", "HEAD:staging"},
 		"deleted":                {"origin", ":staging"},
 		"forced beside another":  {"--force", "--atomic", "origin", "HEAD:staging", "HEAD:feature"},
