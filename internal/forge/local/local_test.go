@@ -106,12 +106,12 @@ func TestProtectedBranches(t *testing.T) {
 	announced := len(f.pushed())
 
 	for name, args := range map[string][]string{
-		"a place for incoming pushes":   {"origin", "HEAD:refs/hubship/incoming/x"},
-		"forced":                 {"--force", "origin", "HEAD:staging"},
-		"deleted":                {"origin", ":staging"},
-		"forced beside another":  {"--force", "--atomic", "origin", "HEAD:staging", "HEAD:feature"},
-		"an older commit":        {"--force", "origin", "HEAD~1:staging"},
-		"a name outside of refs": {"origin", "HEAD:refs/hubship/x"},
+		"a place for incoming pushes": {"origin", "HEAD:refs/hubship/incoming/x"},
+		"forced":                      {"--force", "origin", "HEAD:staging"},
+		"deleted":                     {"origin", ":staging"},
+		"forced beside another":       {"--force", "--atomic", "origin", "HEAD:staging", "HEAD:feature"},
+		"an older commit":             {"--force", "origin", "HEAD~1:staging"},
+		"a name outside of refs":      {"origin", "HEAD:refs/hubship/x"},
 	} {
 		out, err := f.try(dir, append([]string{"push"}, args...)...)
 		if err == nil || f.head("staging") != before || f.head("feature") != before {
