@@ -188,7 +188,7 @@ func (c *console) show(text string) {
 		return
 	}
 	if c.printed += len(text) + 1; c.printed > maxOutput {
-		text = fmt.Sprintf("more than %d MiB of output: the rest is omitted", maxOutput>>20)
+		text = fmt.Sprintf("more than %d MiB of output: the rest is left out", maxOutput>>20)
 	}
 	_, _ = fmt.Fprintln(c.log, text)
 }

@@ -84,7 +84,7 @@ func (p *progress) failure(src model.Source, err error) error {
 		return model.WithHint(be, "builds get neither the host network nor more privileges than a container: remove this")
 	}
 	if m := denied.FindStringSubmatch(err.Error()); m != nil {
-		be.Reason = oneLine(m[1]) + " is not available to an untrusted build"
+		be.Reason = oneLine(m[1]) + " is not given to an untrusted build"
 		return model.WithHint(be, untrustedHint)
 	}
 	if be.Instruction == "" {

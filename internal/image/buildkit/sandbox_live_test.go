@@ -40,7 +40,7 @@ func TestLiveTest(t *testing.T) {
 		"colours":     {model.Test{Command: shell(`printf '\033[31mred\033[0m\r\n'; exit 1`)}, "exit code 1", []string{"red"}},
 		"no image":    {model.Test{Image: "docker.io/library/no-such-image:1", Command: shell("true")}, "resolve base image", nil},
 		"bad image":   {model.Test{Image: "Bad Image", Command: shell("true")}, "Bad Image", nil},
-		"own image":   {model.Test{Image: b.o.Registry + "/library/debian:bookworm-slim", Command: shell("true")}, "not available to untrusted code", nil},
+		"own image":   {model.Test{Image: b.o.Registry + "/library/debian:bookworm-slim", Command: shell("true")}, "not given to untrusted code", nil},
 		"environment": {model.Test{Command: shell("env | grep -i -E 'proxy|token|secret|password|HUBSHIP' && exit 9; test ! -e /run/secrets")}, "", nil},
 	}
 	for name, tt := range tests {
@@ -105,7 +105,7 @@ func TestLiveTestStreamsAndIsBounded(t *testing.T) {
 	if err != nil || got.Passed || !strings.HasSuffix(got.Log, "end") || len(got.Log) > maxTail {
 		t.Errorf("%v, %v, %d bytes of log", got.Reason, err, len(got.Log))
 	}
-	if n := len(flood.String()); n > maxOutput+1<<16 || !strings.Contains(flood.String(), "the rest is omitted") {
+	if n := len(flood.String()); n > maxOutput+1<<16 || !strings.Contains(flood.String(), "the rest is left out") {
 		t.Errorf("%d bytes of log", n)
 	}
 }
@@ -353,15 +353,15 @@ func TestLiveUntrustedIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ dockerfile, want string }{
 		"own registry":         {"FROM " + own.Ref() + "\nRUN cat /private\n", "Dockerfile:1"},
 		"own registry, mirror": {"FROM docker.io/datahub/user:" + own.Tag + "\nRUN cat /private\n", "does not have it"},
-		"mirror by digest":     {"FROM datahub/user@" + own.Digest + "\nRUN cat /private\n", "this installation built it"},
+		"mirror by digest":     {"FROM datahub/user@" + own.Digest + "\nRUN cat /private\n", "the installation has built it"},
 		"copy":                 {"FROM debian:bookworm-slim\nCOPY --from=" + own.Ref() + " /private /p\nRUN cat /p\n", "Dockerfile:2"},
 		"secret":               {"FROM debian:bookworm-slim\nRUN --mount=type=secret,id=x,required=true cat /run/secrets/x\n", "Dockerfile:2"},
 		"host network":         {"FROM debian:bookworm-slim\nRUN --network=host true\n", "Dockerfile:2"},
 		"add":                  {"FROM debian:bookworm-slim\nADD http://deb.debian.org/debian/README /r\n", "Dockerfile:2"},
 		// What the build file does not show, BuildKit finds.
-		"add by variable":         {"FROM debian:bookworm-slim\nARG U=http://deb.debian.org/debian/README\nADD $U /r\nRUN cat /r\n", "Dockerfile: http://deb.debian.org/debian/README is not available to an untrusted build"},
-		"trigger of the base":     {"FROM " + trigger + "\nRUN cat /p\n", "is not available to an untrusted build"},
-		"trigger in a stage":      {"FROM " + trigger + " AS a\nFROM debian:bookworm-slim\nCOPY --from=a /p /p\n", "is not available to an untrusted build"},
+		"add by variable":         {"FROM debian:bookworm-slim\nARG U=http://deb.debian.org/debian/README\nADD $U /r\nRUN cat /r\n", "Dockerfile: http://deb.debian.org/debian/README is not given to an untrusted build"},
+		"trigger of the base":     {"FROM " + trigger + "\nRUN cat /p\n", "is not given to an untrusted build"},
+		"trigger in a stage":      {"FROM " + trigger + " AS a\nFROM debian:bookworm-slim\nCOPY --from=a /p /p\n", "is not given to an untrusted build"},
 		"secret type by variable": {"FROM debian:bookworm-slim\nARG T=secret\nRUN --mount=type=$T,id=x,required=true,uid=$T cat /run/secrets/x\n", "Dockerfile:3"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -184,7 +184,7 @@ func (o ownRegistry) refuses(written string) string {
 		return fmt.Sprintf("image %q: %v", written, err)
 	}
 	if strings.HasPrefix(ref.Context().Name(), o.repositories) {
-		return "images from this installation's registry are not available to untrusted code"
+		return "images from this installation's registry are not given to untrusted code"
 	}
 	if isInside(ref.Context().RegistryStr()) {
 		return "the registry " + ref.Context().RegistryStr() + " is not public"
@@ -252,7 +252,7 @@ func (b *Builder) readable(ctx context.Context, base image.Base) error {
 			return err
 		}
 		if built {
-			return model.WithHint(errors.New("this installation built it, and its images are not available to untrusted code"), untrustedHint)
+			return model.WithHint(errors.New("the installation has built it, and its images are not given to untrusted code"), untrustedHint)
 		}
 		places = []name.Repository{ours, ref.Context()}
 	}
