@@ -23,7 +23,7 @@ type accounts struct {
 }
 
 // NewAccounts returns the accounts of an embedded forge. own is the login that
-// hubship itself works with, which nobody is to touch.
+// hubship itself uses, which nobody may change.
 func NewAccounts(h *host.Host, own string) server.AccountService {
 	return &accounts{store: h.Store, own: own}
 }

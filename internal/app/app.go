@@ -231,8 +231,8 @@ func (s service) Status(ctx context.Context) (model.Status, error) {
 	return st, err
 }
 
-// Start implements server.Service. Who asks may have pushed a moment ago, so the
-// forge is read first.
+// Start implements server.Service. The caller may have pushed a moment ago, so
+// the forge is read first.
 func (s service) Start(ctx context.Context, req model.RunRequest) (model.Run, error) {
 	s.process.control.Refresh(ctx)
 	return s.Engine.Start(ctx, req)

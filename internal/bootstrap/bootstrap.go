@@ -1,5 +1,5 @@
 // Package bootstrap gives an installation its deployment repository, and a person a
-// folder to start one from: the starter, with secrets of their own.
+// folder to start one from: the starter, with newly generated secrets.
 package bootstrap
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/hubship/hubship/starter"
 )
 
-// Open opens hubship's copy of the deployment repository at the forge, which is
-// made empty where there is none. The caller closes it.
+// Open opens hubship's copy of the forge's deployment repository, and creates an
+// empty one if it does not exist. The caller closes it.
 func Open(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
 	if s.GitHub != nil {
 		if err := moveCopy(p); err != nil {
@@ -67,9 +67,9 @@ func bare(ctx context.Context, dir string) (*git.Repo, error) {
 	return r, nil
 }
 
-// WithStarter opens the deployment repository of the embedded forge, which is made
-// from the starter where there is none, with secrets that only this installation's
-// key opens. It does nothing where a repository exists, and finishes what a killed
+// WithStarter opens the deployment repository of the embedded forge. If there is
+// none, it creates one from the starter, with secrets that only this installation's
+// key opens. It leaves an existing repository alone, and finishes what a killed
 // process began. The caller closes it.
 func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	repo, err := bare(ctx, p.ForgeRepository)
@@ -119,9 +119,9 @@ func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 }
 
 // Write writes the starter repository to a folder that is empty or does not exist;
-// another one is an error of usage. Its secrets are encrypted for the age identity
-// in keyFile, which is made if it does not exist. The hubs' password is that in
-// passwordFile, which is made as well.
+// any other folder is a usage error. Its secrets are encrypted for the age identity
+// in keyFile, and the hubs' password is the one in passwordFile. Both files are
+// created if they do not exist.
 func Write(dir, keyFile, passwordFile string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -19,8 +19,8 @@ type RenderRequest struct {
 	Hub, Environment string
 	Rev              string // revision
 	Values           bool   // the values that the chart is given, rather than the manifests
-	// Open opens the encrypted files, for somebody who asks to see what is in
-	// them and has the key. nil lets stand-ins take the place of their values.
+	// Open decrypts the encrypted files, for somebody who asks to see their
+	// contents and has the key. If nil, placeholders stand in for their values.
 	Open Opener
 }
 

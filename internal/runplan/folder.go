@@ -14,8 +14,8 @@ import (
 	"github.com/hubship/hubship/internal/report"
 )
 
-// Folder is the path of the folder with what runs were about to change: a page of
-// each for people, and the plan itself. It is made when it is first needed.
+// Folder is the path of the folder with the plans of runs: for each, a page for
+// people and the plan itself. It is created when it is first needed.
 type Folder string
 
 const (
@@ -35,8 +35,8 @@ func (f Folder) file(run, kind string) (string, error) {
 	return filepath.Join(string(f), run+kind), nil
 }
 
-// Page is the page of a run's plan, as HTML. The error is fs.ErrNotExist when the
-// run has none.
+// Page returns the page of a run's plan, as HTML. The error is fs.ErrNotExist when
+// the run has none.
 func (f Folder) Page(run string) ([]byte, error) {
 	name, err := f.file(run, planPage)
 	if err != nil {
@@ -45,7 +45,7 @@ func (f Folder) Page(run string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Plan is the plan of a run. The error is fs.ErrNotExist when the run has none.
+// Plan returns the plan of a run. The error is fs.ErrNotExist when the run has none.
 func (f Folder) Plan(_ context.Context, run string) (plan.Plan, error) {
 	var made plan.Plan
 	name, err := f.file(run, planData)

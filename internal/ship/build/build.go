@@ -38,7 +38,7 @@ type Builder struct {
 // prefix begins the name of each folder that is made below Dir.
 const prefix = "build-"
 
-// Image checks the build context of an image out and builds it, and says so in
+// Image checks out the build context of an image and builds it, and reports this in
 // the run's log. An error that is model.ErrSource is the source's fault.
 func (b Builder) Image(ctx context.Context, run, commit string, src model.Source, opts model.BuildOptions) (model.Built, error) {
 	scope := "image " + src.ID
@@ -111,7 +111,7 @@ func (b Builder) Checkout(ctx context.Context, commit string, wanted func(name s
 	})
 }
 
-// Clear makes the work folder, and removes from it what a killed process left.
+// Clear creates the work folder, and removes what a killed process left in it.
 func (b Builder) Clear() error {
 	if b.Dir == "" {
 		return nil

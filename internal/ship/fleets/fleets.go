@@ -1,5 +1,5 @@
-// Package fleets reads what the deployment repository says under the process of
-// now, and where that puts releases.
+// Package fleets reads what the deployment repository says under the current
+// process, and where that places releases.
 package fleets
 
 import (
@@ -33,8 +33,8 @@ type Reader struct {
 	Clusters   Clusters
 }
 
-// At reads the content of a commit under the process of now. A fleet that is
-// under no process is a proposal: nothing is judged by it.
+// At reads the content of a commit under the current process. A fleet without a
+// process is a proposal: nothing is judged by it.
 func (r Reader) At(ctx context.Context, commit string) (*model.Fleet, error) {
 	fleet, err := r.Repository.Fleet(ctx, commit)
 	if err != nil {
@@ -54,7 +54,7 @@ type Tip struct {
 }
 
 // Tip returns an environment of the process at the head of its branch. An unknown
-// environment is a wrong use of a command.
+// environment is a usage error.
 func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 	now, err := r.Repository.Now(ctx)
 	if err != nil {
@@ -81,8 +81,8 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 	return Tip{Environment: env, Head: head, Fleet: fleet}, nil
 }
 
-// Cluster returns the cluster that a release is on. The process says its name,
-// and the installation how it is reached. The error is model.ErrUnknownCluster
+// Cluster returns the cluster that a release is on. The process gives its name,
+// and the installation says how to reach it. The error is model.ErrUnknownCluster
 // when one of them does not.
 func (r Reader) Cluster(ctx context.Context, t model.Target) (model.Cluster, error) {
 	if t.Cluster == "" {
@@ -100,9 +100,8 @@ func (r Reader) Cluster(ctx context.Context, t model.Target) (model.Cluster, err
 	return c, nil
 }
 
-// Astray says why a commit may not be deployed to an environment whatever is
-// proved of it, or "": it is not, and was not, what the environment's branch is
-// at.
+// Astray says why a commit may not be deployed to an environment, whatever has
+// been proved about it, or "": it must be on the environment's branch.
 func (r Reader) Astray(ctx context.Context, env model.Environment, commit string) (string, error) {
 	head, err := r.Repository.Head(ctx, env.Branch)
 	if err != nil {
@@ -121,10 +120,10 @@ func (r Reader) Astray(ctx context.Context, env model.Environment, commit string
 	return "", nil
 }
 
-// Taken are the places that other environments' releases have, as their own
-// branches are at: a hub whose name leads into one of them is held back. The
-// values are the keys of those releases. Where a branch cannot be read, the hubs
-// of the fleet stand for its hubs.
+// Taken returns the places of other environments' releases, as of the heads of
+// their branches: a hub whose name leads into one of them is held back. The
+// values are the keys of those releases. If a branch cannot be read, the hubs
+// of the fleet stand in for its hubs.
 func (r Reader) Taken(ctx context.Context, fleet *model.Fleet, env string) (map[Place]string, error) {
 	taken := map[Place]string{}
 	for _, other := range fleet.Environments {
@@ -154,5 +153,5 @@ func (r Reader) Taken(ctx context.Context, fleet *model.Fleet, env string) (map[
 // Place is a namespace of a cluster.
 type Place struct{ Cluster, Namespace string }
 
-// PlaceOf is where a release lives.
+// PlaceOf returns where a release lives.
 func PlaceOf(t model.Target) Place { return Place{t.Cluster, t.Namespace} }

@@ -41,11 +41,12 @@ func (p *Planner) enter(ctx context.Context, around surroundings, r model.Run, r
 	return gate.Enter(req), nil
 }
 
-// RefusedNow says why a release that a plan let in may not be deployed any more,
-// or "". resolved is what it names of things made elsewhere. Between the plan and now there may be hours: other hubs went first, the
-// Lease was somebody else's, or this process was not there. Meanwhile a halt may
-// have come, a key gone, or the process changed. What cannot be asked refuses;
-// only the end of the context is an error.
+// RefusedNow says why a release that a plan let in may no longer be deployed, or
+// "". resolved is what it names that was made elsewhere. Hours may have passed since
+// the plan: other hubs went first, somebody else held the Lease, or this process was
+// not running. In the meantime a halt may have been recorded, a key removed, or the
+// process changed. What cannot be checked is a refusal; only the end of the context
+// is an error.
 func (p *Planner) RefusedNow(ctx context.Context, rel Release, resolved model.Resolved) (string, error) {
 	why, err := p.askAgain(ctx, rel, resolved)
 	if ctx.Err() != nil {

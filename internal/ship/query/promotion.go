@@ -12,7 +12,7 @@ import (
 )
 
 // Promotion says what merging one environment's branch into the next one's
-// would bring there, and whether everything of it is proved. It changes
+// would bring there, and whether all of it is proved. It changes
 // nothing. A refusal is part of the Promotion and an error with the exit code
 // of a gate.
 func (r *Reader) Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
