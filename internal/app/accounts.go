@@ -23,7 +23,7 @@ type accounts struct {
 }
 
 // NewAccounts returns the accounts of an embedded forge. own is the login that
-// hubship itself works with, which nobody is to touch.
+// hubship itself uses, which nobody may change.
 func NewAccounts(h *host.Host, own string) server.AccountService {
 	return &accounts{store: h.Store, own: own}
 }
@@ -63,7 +63,7 @@ func accountOf(a store.Account) model.Account {
 func (s *accounts) AddAccount(ctx context.Context, n model.NewAccount) (model.Account, error) {
 	a, err := s.store.CreateAccount(ctx, store.NewAccount{Login: n.Login, Name: n.Name, Role: store.Role(n.Role), Password: n.Password})
 	if errors.Is(err, store.ErrExists) {
-		return model.Account{}, model.WithHint(&accountError{fmt.Sprintf("there is an account %s already", n.Login), fs.ErrExist},
+		return model.Account{}, model.WithHint(&accountError{fmt.Sprintf("account %s already exists", n.Login), fs.ErrExist},
 			fmt.Sprintf("change it with `hubship account role %s ROLE` or `hubship account password %s`", n.Login, n.Login))
 	}
 	if err != nil {
@@ -75,14 +75,14 @@ func (s *accounts) AddAccount(ctx context.Context, n model.NewAccount) (model.Ac
 // AccountToken implements server.AccountService.
 func (s *accounts) AccountToken(ctx context.Context, login string, t model.NewToken) (string, error) {
 	if t.Expires < 0 {
-		return "", model.Usage(fmt.Errorf("a token cannot have ended %s ago", -t.Expires), "name a time to come, or never")
+		return "", model.Usage(fmt.Errorf("a token cannot have expired %s ago", -t.Expires), "give a time in the future, or never")
 	}
 	a, err := s.person(ctx, login)
 	if err != nil {
 		return "", err
 	}
 	if a.Disabled {
-		return "", model.WithHint(fmt.Errorf("account %s is disabled: no token of it opens anything", a.Login), fmt.Sprintf("let it in again with `hubship account enable %s`", a.Login))
+		return "", model.WithHint(fmt.Errorf("account %s is disabled: its tokens do not work", a.Login), fmt.Sprintf("enable it with `hubship account enable %s`", a.Login))
 	}
 	_, secret, err := s.store.CreateToken(ctx, a.ID, tokenMadeHere, t.Scopes, t.Expires)
 	return secret, err
@@ -132,13 +132,13 @@ func (s *accounts) person(ctx context.Context, login string) (store.Account, err
 	a, err := s.store.AccountByLogin(ctx, login)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return a, model.WithHint(&accountError{fmt.Sprintf("there is no account %q", login), fs.ErrNotExist}, "`hubship account list` lists them")
+		return a, model.WithHint(&accountError{fmt.Sprintf("account %q does not exist", login), fs.ErrNotExist}, "`hubship account list` lists all accounts")
 	case err != nil:
 		return a, err
 	case a.Kind == store.Organization:
 		return a, model.Usage(fmt.Errorf("%s is an organization: nobody logs in as it", a.Login), "name a person's account")
 	case strings.EqualFold(a.Login, s.own):
-		return a, model.Usage(fmt.Errorf("account %s is hubship's own", a.Login), "name a person's account; `hubship account add` makes one")
+		return a, model.Usage(fmt.Errorf("account %s is hubship's own", a.Login), "name a person's account; `hubship account add` creates one")
 	}
 	return a, nil
 }

@@ -234,8 +234,8 @@ func (s service) Status(ctx context.Context) (model.Status, error) {
 	return st, err
 }
 
-// Start implements server.Service. Who deploys may have pushed a moment ago, so the
-// forge is read first.
+// Start implements server.Service. The caller may have pushed a moment ago, so
+// the forge is read before a deploy.
 func (s service) Start(ctx context.Context, req model.RunRequest) (model.Run, error) {
 	if req.Kind == model.Deploy {
 		if err := s.process.control.Refresh(ctx); err != nil {

@@ -28,5 +28,5 @@ func (e *embedded) unchecked(ctx context.Context, repository store.Repository, p
 		}
 		break
 	}
-	return fmt.Sprintf("hubship has not checked yet what %.12s makes of %s at %.12s", p.HeadSHA, p.BaseRef, p.TestBase), nil
+	return fmt.Sprintf("hubship has not yet checked the merge of %.12s into %s at %.12s", p.HeadSHA, p.BaseRef, p.TestBase), nil
 }

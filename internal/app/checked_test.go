@@ -57,7 +57,7 @@ func TestMergedAsChecked(t *testing.T) {
 		}
 		p, err := e.host.Store.Pull(t.Context(), e.repository.ID, int64(n))
 		w.ok(err)
-		if why, err := e.unchecked(t.Context(), e.repository, p); err != nil || !strings.Contains(why, "has not checked yet") {
+		if why, err := e.unchecked(t.Context(), e.repository, p); err != nil || !strings.Contains(why, "has not yet checked") {
 			t.Errorf("%s: unchecked says %q, %v", what, why, err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/hubship/hubship/internal/install"
 )
 
-// RegisterLocal registers the cluster that `hubship up` brings along, or was
-// given, under the name local.
+// RegisterLocal registers the cluster that `hubship up` starts, or was given,
+// under the name local.
 func RegisterLocal(data string, s install.Settings, allowExec bool) error {
 	r := register.At(install.At(data).Clusters)
 	if s.Cluster == nil {

@@ -279,7 +279,7 @@ func (e *embedded) ensureHook(ctx context.Context, url, secret string) error {
 	}
 	err = e.host.Store.AddHook(ctx, &store.Hook{Repository: e.repository.ID, URL: url, ContentType: "json", Secret: secret, Events: hookEvents, Active: true})
 	if errors.Is(err, store.ErrTooManyHooks) {
-		e.log.Warn("the embedded forge tells hubship of nothing by itself; what happens is found within a minute", "error", err)
+		e.log.Warn("the embedded forge does not notify hubship; changes are noticed within a minute", "error", err)
 		return nil
 	}
 	return err
@@ -320,7 +320,7 @@ func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, _
 // protectAgain has the protection of branches follow what they say now.
 func (e *embedded) protectAgain(ctx context.Context) {
 	if err := e.protect(ctx); err != nil {
-		e.log.Error("embedded forge: protect the branches of the process; what protected them before still does", "error", err)
+		e.log.Error("embedded forge: could not update branch protection; the previous protection still applies", "error", err)
 	}
 }
 
@@ -329,7 +329,7 @@ func (e *embedded) protectAgain(ctx context.Context) {
 func (e *embedded) tellPusher(ctx context.Context, updates []forge.RefUpdate) []string {
 	now, err := e.fleets.Now(ctx)
 	if err != nil {
-		return []string{"hubship: the push is kept, but nothing is deployed: " + err.Error()}
+		return []string{"hubship: the push was accepted, but nothing will be deployed: " + err.Error()}
 	}
 	var lines []string
 	for _, u := range updates {

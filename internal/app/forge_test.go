@@ -159,7 +159,7 @@ func TestProtectionFollowsTheBranch(t *testing.T) {
 	}
 	move := func(content string) {
 		t.Helper()
-		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change it", author)
+		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change password", author)
 		w.ok(err)
 		w.moved()
 		head = next

@@ -50,7 +50,7 @@ func (e *embedded) separatePasswords(ctx context.Context, p install.Paths, admin
 	if err != nil {
 		return err
 	}
-	e.log.Warn("the forge's admin had the password of the hubs, and has one of its own now", "file", p.ForgePassword)
+	e.log.Warn("the forge's admin had the hubs' password, and now has its own", "file", p.ForgePassword)
 	return e.host.Store.SetPassword(ctx, admin.ID, password)
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/secrets"
 )
 
-// PlannerOptions say what a plan outside of the server works with.
+// PlannerOptions configure a planner outside the server.
 type PlannerOptions struct {
 	Dir     string   // folder in a Git repository
 	Data    string   // data directory of the installation, whose key opens secrets
@@ -65,9 +65,9 @@ func NewPlanner(ctx context.Context, o PlannerOptions) (p *planner.Planner, r *r
 	return p, r, g.Close, nil
 }
 
-// Opener opens the encrypted files of a repository with the keys of the
-// installation in a data directory, or those in a file of age identities: for a
-// person who asks to see them, and for nothing that the server does.
+// Opener decrypts the encrypted files of a repository with the keys of the
+// installation in a data directory, or with those in a file of age identities.
+// It is for a person who asks to see them; the server never uses it.
 func Opener(data, ageKey string) (planner.Opener, error) {
 	keys := secrets.Keys{}
 	if ageKey != "" {

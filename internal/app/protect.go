@@ -84,15 +84,15 @@ func (e *embedded) alters(ctx context.Context, repository store.Repository, bran
 	case branch != now.Branch:
 		return false, "", nil
 	case old == forge.ZeroID || new == forge.ZeroID:
-		return true, "the branch that decides about the process comes or goes", nil
+		return true, "the process branch would be created or deleted", nil
 	}
 	before, err := e.fleets.ProcessAt(ctx, old)
 	if err != nil {
-		return true, fmt.Sprintf("what it is at %.12s cannot be read", old), ctx.Err()
+		return true, fmt.Sprintf("the process at %.12s cannot be read", old), ctx.Err()
 	}
 	after, err := e.fleets.ProcessAt(ctx, new)
 	if err != nil {
-		return true, fmt.Sprintf("what it would be at %.12s cannot be read", new), ctx.Err()
+		return true, fmt.Sprintf("the new process at %.12s cannot be read", new), ctx.Err()
 	}
 	var words []string
 	for _, c := range owner.Alters(before, after) {

@@ -61,7 +61,7 @@ func newEntrance(p *forgeRuntime, with deps) (*entrance, error) {
 func (e *entrance) throughGitHub(p *forgeRuntime, g install.GitHub, o *signin.Options) error {
 	o.Title = "GitHub"
 	if g.OAuth == nil {
-		o.SetUp = "give `hubship up` a client of GitHub with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
+		o.SetUp = "register an OAuth app on GitHub and pass it to `hubship up` with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
 		return nil
 	}
 	secret, err := install.ReadSecret(g.OAuth.ClientSecretFile)
@@ -70,7 +70,7 @@ func (e *entrance) throughGitHub(p *forgeRuntime, g install.GitHub, o *signin.Op
 	}
 	client, ok := p.forge.(*github.Client)
 	if !ok {
-		return errors.New("sign in: the forge has no web flow")
+		return errors.New("sign in: the forge does not support the OAuth web flow")
 	}
 	way, err := client.SignIn(github.OAuthOptions{Web: g.Web(), ClientID: g.OAuth.ClientID, ClientSecret: secret})
 	if err == nil {

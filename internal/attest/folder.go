@@ -259,7 +259,7 @@ func (f *Folder) make(had []stored) (Public, error) {
 		err = syncDir(f.dir)
 	}
 	if err != nil {
-		return Public{}, model.WithHint(fmt.Errorf("make a signing key: %w", err), "check space and permissions of the data directory")
+		return Public{}, model.WithHint(fmt.Errorf("make a signing key: %w", err), "check the free space and permissions of the data directory")
 	}
 	return made, nil
 }

@@ -1,5 +1,5 @@
 // Package bootstrap gives an installation its deployment repository, and a person a
-// folder to start one from: the starter, with secrets of their own.
+// folder to start one from: the starter, with newly generated secrets.
 package bootstrap
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/hubship/hubship/starter"
 )
 
-// Open opens hubship's copy of the deployment repository at the forge, which is
-// made empty where there is none. The caller closes it.
+// Open opens hubship's copy of the forge's deployment repository, and creates an
+// empty one if it does not exist. The caller closes it.
 func Open(ctx context.Context, p install.Paths, s install.Settings) (*git.Repo, error) {
 	if err := findCopy(p, s); err != nil {
 		return nil, model.WithHint(fmt.Errorf("find the copy of the deployment repository: %w", err), "check that the data directory is writable and has room")
@@ -69,11 +69,11 @@ const unborn = "unborn/hubship-process"
 func bare(ctx context.Context, dir string) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(dir, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, fmt.Errorf("make the folder of the repositories: %w", err)
+			return nil, fmt.Errorf("create the folder for repositories: %w", err)
 		}
 		r, err := git.Init(ctx, dir, git.InitOptions{Bare: true, DefaultBranch: unborn})
 		if err != nil {
-			return nil, fmt.Errorf("make the deployment repository: %w", err)
+			return nil, fmt.Errorf("create the deployment repository: %w", err)
 		}
 		return r, nil
 	}
@@ -84,9 +84,9 @@ func bare(ctx context.Context, dir string) (*git.Repo, error) {
 	return r, nil
 }
 
-// WithStarter opens the deployment repository of the embedded forge, which is made
-// from the starter where there is none, with secrets that only this installation's
-// key opens. It does nothing where a repository exists, and finishes what a killed
+// WithStarter opens the deployment repository of the embedded forge. If there is
+// none, it creates one from the starter, with secrets that only this installation's
+// key opens. It leaves an existing repository alone, and finishes what a killed
 // process began. The caller closes it.
 func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 	repo, err := bare(ctx, p.ForgeRepository)
@@ -129,23 +129,23 @@ func WithStarter(ctx context.Context, p install.Paths) (*git.Repo, error) {
 			err = repo.SetBranch(ctx, env.Branch, commit, "")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lay down the starter repository: %w", err)
+			return nil, fmt.Errorf("create the starter repository: %w", err)
 		}
 	}
 	return repo, nil
 }
 
 // Write writes the starter repository to a folder that is empty or does not exist;
-// another one is an error of usage. Its secrets are encrypted for the age identity
-// in keyFile, which is made if it does not exist. The hubs' password is that in
-// passwordFile, which is made as well.
+// any other folder is a usage error. Its secrets are encrypted for the age identity
+// in keyFile, and the hubs' password is the one in passwordFile. Both files are
+// created if they do not exist.
 func Write(dir, keyFile, passwordFile string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look at %s: %w", dir, err)
+		return fmt.Errorf("inspect %s: %w", dir, err)
 	}
 	if len(entries) > 0 {
-		return model.Usage(fmt.Errorf("%s is not empty", dir), "name a new folder")
+		return model.Usage(fmt.Errorf("%s is not empty", dir), "name a new or empty folder")
 	}
 	files, modes, err := starterFiles(keyFile, passwordFile)
 	if err != nil {

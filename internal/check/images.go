@@ -91,7 +91,7 @@ func images(ctx context.Context, refs []Ref, ask Registries, patience time.Durat
 				}
 				report.unasked(q.host, q.ref)
 			case !found:
-				report.add(plan.Error, q.ref, q.ref.Reference+" does not exist at "+q.host, "check name and tag, or push it first")
+				report.add(plan.Error, q.ref, q.ref.Reference+" does not exist at "+q.host, "check the name and tag, or push the image first")
 			}
 			return nil
 		})

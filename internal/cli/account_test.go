@@ -82,7 +82,7 @@ func TestAccounts(t *testing.T) {
 	secrets := []string{password}
 
 	// A given one is printed nowhere.
-	const given = "four words will do"
+	const given = "such as four words"
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(given+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -186,24 +186,24 @@ func TestAccountsRefuse(t *testing.T) {
 		code int
 		want string
 	}{
-		{"add carl", model.ExitFailed, "there is an account carl already"},
-		{"add Carl", model.ExitUsage, `"Carl" is no login`},
-		{"add ../carl", model.ExitUsage, "is no login"},
+		{"add carl", model.ExitFailed, "account carl already exists"},
+		{"add Carl", model.ExitUsage, `"Carl" is not a valid login`},
+		{"add ../carl", model.ExitUsage, "is not a valid login"},
 		{"add eve --role king", model.ExitUsage, `"king" is not a role`},
-		{"add eve --password-file " + short, model.ExitUsage, "a password has 10 to 1024 bytes"},
+		{"add eve --password-file " + short, model.ExitUsage, "a password must have 10 to 1024 bytes"},
 		{"add eve --password-file -", model.ExitUsage, "the password file is empty"},
 		{"add eve --password-file " + short + "er", model.ExitUsage, "no such file"},
 		{"add", model.ExitUsage, "accepts 1 arg"},
-		{"token eve", model.ExitFailed, `there is no account "eve"`},
+		{"token eve", model.ExitFailed, `account "eve" does not exist`},
 		{"token ..", model.ExitFailed, ""},
-		{"token carl --scope all", model.ExitUsage, `"all" is no scope`},
+		{"token carl --scope all", model.ExitUsage, `"all" is not a token scope`},
 		{"token carl --expires yesterday", model.ExitUsage, `"yesterday" is not a time`},
 		{"token carl --expires -5d", model.ExitUsage, `"-5d" is not a time`},
 		{"token carl --expires 99999999999d", model.ExitUsage, "is not a time"},
 		{"token hubs", model.ExitUsage, "hubs is an organization"},
 		{"token hubship", model.ExitUsage, "hubship's own"},
 		{"disable HUBSHIP", model.ExitUsage, "hubship's own"},
-		{"password eve", model.ExitFailed, `there is no account "eve"`},
+		{"password eve", model.ExitFailed, `account "eve" does not exist`},
 		{"role carl king", model.ExitUsage, `"king" is not a role`},
 		{"role carl", model.ExitUsage, "accepts 2 arg"},
 		{"fly", model.ExitUsage, `unknown command "fly"`},

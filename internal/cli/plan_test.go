@@ -48,11 +48,11 @@ func TestPlanBadInput(t *testing.T) {
 		"an image file that leads out": {false, func(d *deployment) { d.link("deployments/art/image/environment.yml", "../../../../outside.yaml") }, "art@staging art@prod", "is not in the image's folder"},
 		"a description that leads out": {false, func(d *deployment) { d.link("hubship.yaml", "../outside.yaml") }, "", "symbolic link leads out of the tree"},
 		"hubploy.yaml that leads out":  {true, func(d *deployment) { d.link("deployments/art/hubploy.yaml", "../../../outside.yaml") }, "art@staging! art@prod!", "symbolic link leads out of the tree"},
-		"large values":                 {false, func(d *deployment) { d.write("deployments/art/config/prod.yaml", large) }, "art@prod!", "at most 10485760 are read"},
+		"large values":                 {false, func(d *deployment) { d.write("deployments/art/config/prod.yaml", large) }, "art@prod!", "the limit is 10485760"},
 		"a large description":          {false, func(d *deployment) { d.write("hubship.yaml", large) }, "", "hubship.yaml:0 cannot be read: the file is larger than 1024 KiB"},
 		"a large hubploy.yaml":         {true, func(d *deployment) { d.write("deployments/art/hubploy.yaml", large) }, "art@staging! art@prod!", "the file is larger than 1024 KiB"},
 		"a large Chart.yaml":           {false, func(d *deployment) { d.write("hub/Chart.yaml", large) }, "", "chart hub: read hub/Chart.yaml: it has"},
-		"a large template":             {false, func(d *deployment) { d.write("hub/templates/config.yaml", large) }, bothNot, "more than the 10485760 that a chart's file may have"},
+		"a large template":             {false, func(d *deployment) { d.write("hub/templates/config.yaml", large) }, bothNot, "the limit for a file in a chart is 10485760"},
 		"a large file of an image":     {false, func(d *deployment) { d.write("deployments/art/image/environment.yml", large) }, "art@staging art@prod", "environment.yml"},
 		"a bomb in values":             {false, func(d *deployment) { d.write("deployments/art/config/prod.yaml", bomb) }, "art@prod!", "with its aliases expanded, the file has more than 1000000 values"},
 		"a bomb in a description":      {false, func(d *deployment) { d.write("hubship.yaml", bomb+describedBy) }, "", "hubship.yaml:1 a0: unknown key"},
@@ -71,7 +71,7 @@ func TestPlanBadInput(t *testing.T) {
 			loop(`{{ include "x" . }}`)(d)
 		}, bothNot, "hub/templates/"},
 		"recursion by tpl":      {false, loop(`{{ $_ := set .Values "me" "{{ tpl .Values.me . }}" }}{{ tpl .Values.me . }}`), bothNot, "hub/templates/"},
-		"until":                 {false, loop(`{{ until 2000000000 }}`), bothNot, "a template makes a list of more than 200000 items"},
+		"until":                 {false, loop(`{{ until 2000000000 }}`), bothNot, "a template creates a list of more than 200000 items"},
 		"repeat":                {false, loop(`{{ repeat 2000000000 "x" }}`), bothNot, "a template builds a text of more than 32 MiB"},
 		"range of ranges":       {false, loop(`{{ range until 100000 }}{{ range until 100000 }}{{ range until 100000 }}x{{ end }}{{ end }}{{ end }}`), bothNot, "it took longer than 20s; does a template loop?"},
 		"text that doubles":     {false, loop(`{{ $x := "xxxxxxxx" }}{{ range until 60 }}{{ $x = print $x $x }}{{ end }}{{ $x }}`), bothNot, "a template builds a text of more than 32 MiB"},
@@ -91,7 +91,7 @@ func TestPlanBadInput(t *testing.T) {
 		}, "art@staging art@prod", "x/art has a moving tag"},
 		"dots of a dependency": {false, func(d *deployment) {
 			d.write("hub/Chart.yaml", "apiVersion: v2\nname: hub\nversion: 1.0.0\ndependencies: [{name: x, version: 1.0.0, repository: 'file://../../..'}]\n")
-		}, "", "is outside of the repository"},
+		}, "", "is outside the repository"},
 		"a submodule for the chart": {false, func(d *deployment) { d.submodule("hub") }, "", "hubs.chart: there is no file hub/Chart.yaml: the folder is a submodule"},
 		"a submodule for a hub":     {false, func(d *deployment) { d.submodule("deployments/art") }, "art@staging! art@prod!", "art@prod has no file deployments/art/config/prod.yaml"},
 		"git-crypt":                 {false, func(d *deployment) { d.write("deployments/art/secrets/prod.yaml", "\x00GITCRYPT\x00abc") }, "art@prod!", "encrypted with git-crypt"},
@@ -158,11 +158,11 @@ func TestPlanRevisions(t *testing.T) {
 		"a tag":                 {[]string{"plan", "v1"}, 0, nil},
 		"a short id":            {[]string{"plan", first[:12] + "..HEAD"}, 0, nil},
 		"the first commit":      {[]string{"plan", first}, 0, nil},
-		"no such commit":        {[]string{"plan", strings.Repeat("ab", 20)}, 1, []string{"not found in the repository", "a branch, a tag or a commit"}},
+		"no such commit":        {[]string{"plan", strings.Repeat("ab", 20)}, 1, []string{"not found in the repository", "a branch, tag or commit"}},
 		"no such base":          {[]string{"plan", strings.Repeat("ab", 20) + "..HEAD"}, 1, []string{"not found in the repository"}},
 		"no such branch":        {[]string{"plan", "stagin..HEAD"}, 1, []string{`"stagin"`, "not found"}},
 		"no such parent":        {[]string{"plan", "HEAD~99"}, 1, []string{`"HEAD~99"`}},
-		"an ambiguous id":       {[]string{"plan", short}, 1, []string{"is ambiguous", "it may be " + short, "give more of the commit id"}},
+		"an ambiguous id":       {[]string{"plan", short}, 1, []string{"is ambiguous", "it may be " + short, "use more digits of the commit id"}},
 		"an option":             {[]string{"plan", "--upload-pack=x"}, 2, []string{"unknown flag"}},
 		"an option as revision": {[]string{"plan", "--", "--upload-pack=x"}, 2, []string{`"--upload-pack=x" is not a revision`}},
 		"an option as base":     {[]string{"plan", "--", "--output=/tmp/x..HEAD"}, 2, []string{"is not a revision"}},
@@ -172,7 +172,7 @@ func TestPlanRevisions(t *testing.T) {
 		"a blob":                {[]string{"plan", d.git("rev-parse", "HEAD:hubship.yaml")}, 1, []string{"not"}},
 		"two":                   {[]string{"plan", "HEAD", "HEAD~1"}, 2, []string{"accepts at most 1 arg"}},
 		"fail on what":          {[]string{"plan", "--fail-on", "everything"}, 2, []string{"neither error nor warning"}},
-		"a folder of charts":    {[]string{"plan", "--charts", filepath.Join(d.dir, "none")}, 1, []string{"there is no such folder"}},
+		"a folder of charts":    {[]string{"plan", "--charts", filepath.Join(d.dir, "none")}, 1, []string{"no such folder"}},
 		"render":                {[]string{"render", "--hub", "art", "--env", "prod", "HEAD"}, 0, nil},
 		"render an option":      {[]string{"render", "--hub", "art", "--env", "prod", "--", "--upload-pack=x"}, 2, []string{"is not a revision"}},
 		"render no such hub":    {[]string{"render", "--hub", "../../etc", "--env", "prod"}, 2, []string{`hub "../../etc" is not in`}},
@@ -232,16 +232,16 @@ func TestPlanRepositories(t *testing.T) {
 		code int
 		want string
 	}{
-		"no repository":         {func(*deployment) {}, []string{"plan"}, 1, "is in no Git repository"},
-		"an unborn branch":      {func(d *deployment) { d.git("init", "--quiet") }, []string{"plan"}, 1, "the repository has no commit yet"},
+		"no repository":         {func(*deployment) {}, []string{"plan"}, 1, "is not in a Git repository"},
+		"an unborn branch":      {func(d *deployment) { d.git("init", "--quiet") }, []string{"plan"}, 1, "the repository has no commits yet"},
 		"another unborn branch": {func(d *deployment) { clone()(d); d.git("checkout", "--quiet", "--orphan", "new") }, []string{"plan"}, 1, `revision "HEAD"`},
 		"a shallow base":        {clone("--depth", "1"), []string{"plan", deep + "..HEAD"}, 1, "git fetch --unshallow"},
 		"a shallow parent":      {clone("--depth", "1"), []string{"plan", "HEAD"}, 1, "git fetch --unshallow"},
 		"shallow, deep enough":  {clone("--depth", "2"), []string{"plan", "HEAD~1..HEAD"}, 0, ""},
 		"a bare one":            {clone("--bare"), []string{"plan", "HEAD~1..HEAD"}, 0, ""},
 		"nothing described":     {func(d *deployment) { d.git("init", "--quiet"); d.write("README.md", "x"); d.commit("x") }, []string{"plan", "HEAD"}, 0, ""},
-		"a broken one":          {func(d *deployment) { clone()(d); d.write(".git/HEAD", "what?") }, []string{"plan", "HEAD"}, 1, "is in no Git repository"},
-		"no such folder":        {func(d *deployment) { d.dir = filepath.Join(d.dir, "none") }, []string{"plan"}, 1, "there is no folder"},
+		"a broken one":          {func(d *deployment) { clone()(d); d.write(".git/HEAD", "what?") }, []string{"plan", "HEAD"}, 1, "is not in a Git repository"},
+		"no such folder":        {func(d *deployment) { d.dir = filepath.Join(d.dir, "none") }, []string{"plan"}, 1, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &deployment{t: t, dir: t.TempDir()}

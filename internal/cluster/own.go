@@ -47,7 +47,7 @@ func (c *Conn) EnsureOwnNamespace(ctx context.Context) error {
 		_, err = c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{FieldManager: ManagedBy})
 	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return model.WithHint(fmt.Errorf("cluster %s: make namespace %s: %w", c.Name, OwnNamespace, err),
+		return model.WithHint(fmt.Errorf("cluster %s: create namespace %s: %w", c.Name, OwnNamespace, err),
 			"create the namespace "+OwnNamespace+", and let hubship's account write ConfigMaps and Leases in it")
 	}
 	return nil

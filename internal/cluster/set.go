@@ -117,9 +117,9 @@ func (s *Set) Conn(c model.Cluster) (*Conn, error) {
 	}
 	info, err := os.Stat(key.kubeconfig)
 	if err != nil {
-		hint := "correct clusters." + c.Name + ".kubeconfig in hubship.yaml"
+		hint := "fix clusters." + c.Name + ".kubeconfig in hubship.yaml"
 		if key.embedded {
-			hint = "bring the embedded node up with `hubship up`"
+			hint = "start the embedded node with `hubship up`"
 		}
 		return nil, model.WithHint(fmt.Errorf("cluster %s: find kubeconfig: %w", c.Name, err), hint)
 	}
@@ -156,7 +156,7 @@ func (s *Set) resolve(c model.Cluster) (connKey, error) {
 		key = connKey{kubeconfig: s.opts.Embedded.Kubeconfig, context: s.opts.Embedded.Context, embedded: true}
 		if key.kubeconfig == "" || key.context == "" {
 			return connKey{}, model.WithHint(fmt.Errorf("cluster %s is the embedded one, and this installation has none", c.Name),
-				"bring it up with `hubship up`, or give the cluster a kubeconfig and a context in hubship.yaml")
+				"start it with `hubship up`, or give the cluster a kubeconfig and a context in hubship.yaml")
 		}
 		return key, nil
 	}
@@ -172,7 +172,7 @@ func (s *Set) resolve(c model.Cluster) (connKey, error) {
 func loadConfig(path, context string) (*rest.Config, error) {
 	raw, err := clientcmd.LoadFromFile(path)
 	if err != nil {
-		return nil, model.WithHint(fmt.Errorf("read kubeconfig %s: %w", path, err), "check that the file is a kubeconfig and may be read")
+		return nil, model.WithHint(fmt.Errorf("read kubeconfig %s: %w", path, err), "check that the file is a readable kubeconfig")
 	}
 	raw.CurrentContext = ""
 	if _, ok := raw.Contexts[context]; !ok {

@@ -36,7 +36,7 @@ func (r *Repo) Changes(ctx context.Context, base, head string) ([]FileChange, er
 	}
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
-			return nil, fmt.Errorf("compare: %q is no commit id", id)
+			return nil, fmt.Errorf("compare: %q is not a commit id", id)
 		}
 	}
 	common := []string{
@@ -96,7 +96,7 @@ func parseChanges(out string) ([]FileChange, error) {
 			f.Blob = meta[2]
 		case "renamed", "copied":
 			if len(fields) == 0 {
-				return nil, fmt.Errorf("git diff-tree gave no new name of %s", f.Path)
+				return nil, fmt.Errorf("git diff-tree gave no new name for %s", f.Path)
 			}
 			f.Previous, f.Path, fields = f.Path, fields[0], fields[1:]
 		}
@@ -177,7 +177,7 @@ func (r *Repo) Patches(ctx context.Context, base, head string, limit int) ([]byt
 func (r *Repo) difference(ctx context.Context, base, head string, limit int, args ...string) ([]byte, error) {
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
-			return nil, fmt.Errorf("compare: %q is no commit id", id)
+			return nil, fmt.Errorf("compare: %q is not a commit id", id)
 		}
 	}
 	out, err := r.exec(ctx, command{limit: limit, args: args})

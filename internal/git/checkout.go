@@ -109,13 +109,13 @@ func (t *Tree) checkable(root string) error {
 	return t.Below(root, func(e Entry) error {
 		name := e.Name()
 		if name == "." || name == ".." || name == "" || strings.EqualFold(name, ".git") || strings.ContainsRune(name, filepath.Separator) {
-			return fmt.Errorf("%s: a file of that name is refused", e.Path)
+			return fmt.Errorf("%s: a file with that name is not allowed", e.Path)
 		}
 		if !e.IsSymlink() {
 			return nil
 		}
 		if err := t.linkStays(root, e); err != nil {
-			return model.WithHint(err, "point the link to something inside of the folder, by a relative path")
+			return model.WithHint(err, "point the link to something inside the folder, with a relative path")
 		}
 		return nil
 	})

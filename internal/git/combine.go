@@ -38,7 +38,7 @@ func (r *Repo) SquashCommit(ctx context.Context, base, head, message string, aut
 func (r *Repo) combined(ctx context.Context, base, head string) (string, error) {
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
-			return "", fmt.Errorf("merge: %q is no commit id", id)
+			return "", fmt.Errorf("merge: %q is not a commit id", id)
 		}
 	}
 	if _, err := r.MergeBase(ctx, base, head); err != nil {
@@ -55,7 +55,7 @@ func (r *Repo) combined(ctx context.Context, base, head string) (string, error) 
 func (r *Repo) RebaseCommits(ctx context.Context, base, head string, committer Identity) (string, error) {
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
-			return "", fmt.Errorf("rebase: %q is no commit id", id)
+			return "", fmt.Errorf("rebase: %q is not a commit id", id)
 		}
 	}
 	commits, err := r.Details(ctx, head, DetailOptions{Base: base, Limit: 4*MaxRebase + 1})

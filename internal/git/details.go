@@ -112,7 +112,7 @@ func seconds(s string) time.Time {
 func (r *Repo) AheadBehind(ctx context.Context, base, head string) (ahead, behind int, err error) {
 	for _, id := range []string{base, head} {
 		if !isObjectID(id) {
-			return 0, 0, fmt.Errorf("compare: %q is no commit id", id)
+			return 0, 0, fmt.Errorf("compare: %q is not a commit id", id)
 		}
 	}
 	out, err := r.git(ctx, "rev-list", "--left-right", "--count", "--end-of-options", base+"..."+head, "--")
@@ -128,7 +128,7 @@ func (r *Repo) AheadBehind(ctx context.Context, base, head string) (ahead, behin
 // TreeOf returns the id of a commit's tree.
 func (r *Repo) TreeOf(ctx context.Context, commit string) (string, error) {
 	if !isObjectID(commit) {
-		return "", fmt.Errorf("%q is no commit id", commit)
+		return "", fmt.Errorf("%q is not a commit id", commit)
 	}
 	return r.root(ctx, commit)
 }

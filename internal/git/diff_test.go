@@ -117,7 +117,7 @@ func TestFind(t *testing.T) {
 	if err != nil || found.Dir() != r.Dir() || filepath.Base(root) != filepath.Base(dir) {
 		t.Errorf("found %+v, %q, %v", found, root, err)
 	}
-	if _, err := found.Resolve(ctx, "HEAD"); err == nil || !strings.Contains(err.Error(), "no commit yet") {
+	if _, err := found.Resolve(ctx, "HEAD"); err == nil || !strings.Contains(err.Error(), "no commits yet") {
 		t.Errorf("unborn branch: %v", err)
 	}
 	if err := found.Close(); err != nil {

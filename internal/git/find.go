@@ -22,11 +22,11 @@ func Find(ctx context.Context, dir string) (r *Repo, root string, err error) {
 		return nil, "", fmt.Errorf("find repository of %s: %w", dir, err)
 	}
 	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
-		return nil, "", model.WithHint(fmt.Errorf("there is no folder %s", dir), "name the folder of a Git repository with --repo")
+		return nil, "", model.WithHint(fmt.Errorf("folder %s does not exist", dir), "give the folder of a Git repository with --repo")
 	}
 	out, err := runGit(ctx, command{args: []string{"-C", abs, "rev-parse", "--absolute-git-dir", "--is-bare-repository"}})
 	if err != nil {
-		return nil, "", model.WithHint(fmt.Errorf("%s is in no Git repository", dir), "run it in a clone of the deployment repository, or name one with --repo")
+		return nil, "", model.WithHint(fmt.Errorf("%s is not in a Git repository", dir), "run it in a clone of the deployment repository, or give one with --repo")
 	}
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 	if len(lines) != 2 {

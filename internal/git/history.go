@@ -98,7 +98,7 @@ func (r *Repo) ambiguous(ctx context.Context, rev string) error {
 	if n := len(commits) - maxAmbiguous; n > 0 {
 		commits = append(commits[:maxAmbiguous], fmt.Sprintf("%d more", n))
 	}
-	return model.WithHint(fmt.Errorf("revision %q is ambiguous: %w: it may be %s", rev, ErrNotFound, strings.Join(commits, ", ")), "give more of the commit id")
+	return model.WithHint(fmt.Errorf("revision %q is ambiguous: %w: it may be %s", rev, ErrNotFound, strings.Join(commits, ", ")), "use more digits of the commit id")
 }
 
 // maxAmbiguous is how many of the commits are named that an abbreviation may
@@ -121,9 +121,9 @@ func (r *Repo) unknown(rev string) error {
 		return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "the clone is shallow: get the rest of its history with `git fetch --unshallow`")
 	}
 	if branches, err := r.Branches(context.Background()); err == nil && len(branches) == 0 && rev == "HEAD" {
-		return model.WithHint(fmt.Errorf("revision %q: the repository has no commit yet: %w", rev, ErrNotFound), "commit something first")
+		return model.WithHint(fmt.Errorf("revision %q: the repository has no commits yet: %w", rev, ErrNotFound), "commit something first")
 	}
-	return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "name a branch, a tag or a commit that was pushed to the deployment repository")
+	return model.WithHint(fmt.Errorf("revision %q: %w", rev, ErrNotFound), "use a branch, tag or commit that was pushed to the deployment repository")
 }
 
 // Head returns the commit of a branch, or "" if there is no such branch.

@@ -20,7 +20,7 @@ func (r *Repo) MoveRefs(ctx context.Context, moves ...RefMove) error {
 			return err
 		}
 		if (m.Old != "" && !isObjectID(m.Old)) || (m.New != "" && !isObjectID(m.New)) || m.Old+m.New == "" {
-			return fmt.Errorf("move reference %s: %q or %q is no object id", m.Name, m.Old, m.New)
+			return fmt.Errorf("move reference %s: %q or %q is not an object id", m.Name, m.Old, m.New)
 		}
 		switch {
 		case m.Old == "":
@@ -56,7 +56,7 @@ const Incoming = "refs/hubship/incoming/"
 // touches nothing else. Names are those that are likely to be there.
 func (r *Repo) DropIncoming(ctx context.Context, prefix string, names ...string) error {
 	if !strings.HasPrefix(prefix, Incoming) {
-		return fmt.Errorf("%q is not where pushes come in", prefix)
+		return fmt.Errorf("%q is not a place for incoming pushes", prefix)
 	}
 	if len(names) > 0 && r.dropRefs(ctx, prefix, names) == nil {
 		return nil
@@ -79,7 +79,7 @@ func (r *Repo) dropRefs(ctx context.Context, prefix string, names []string) erro
 	var list bytes.Buffer
 	for _, name := range names {
 		if !strings.HasPrefix(name, prefix) || CheckRefName(name) != nil {
-			return fmt.Errorf("%q is not what a push brought", name)
+			return fmt.Errorf("%q does not come from a push", name)
 		}
 		fmt.Fprintf(&list, "delete %s\x00\x00", name)
 	}

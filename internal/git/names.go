@@ -60,7 +60,7 @@ func checkRev(rev string) error {
 		bad = bad || unicode.IsSpace(c) || unicode.IsControl(c) || strings.ContainsRune(`:?*[\`, c)
 	}
 	if bad {
-		return model.Usage(fmt.Errorf("%q is not a revision", rev), "name a branch, a tag or a commit id")
+		return model.Usage(fmt.Errorf("%q is not a revision", rev), "use a branch, a tag or a commit id")
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (r *Repo) Blob(ctx context.Context, id string) ([]byte, error) {
 	var data []byte
 	err := r.objects.read(ctx, id, "blob", func(size int64, content io.Reader) error {
 		if size > maxBlob {
-			return model.WithHint(fmt.Errorf("object %s: %w: it has %d bytes, and a file that is read may have %d", short(id), ErrTooLarge, size, int64(maxBlob)),
+			return model.WithHint(fmt.Errorf("object %s: %w: it has %d bytes, and the limit for a file is %d", short(id), ErrTooLarge, size, int64(maxBlob)),
 				"keep large files out of the repository")
 		}
 		data = make([]byte, size)

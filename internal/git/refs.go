@@ -69,7 +69,7 @@ func (r *Repo) SetRef(ctx context.Context, name, id, expected string) error {
 		return err
 	}
 	if !isObjectID(id) || (expected != "" && !isObjectID(expected)) {
-		return fmt.Errorf("set reference %s: %q or %q is no object id", name, id, expected)
+		return fmt.Errorf("set reference %s: %q or %q is not an object id", name, id, expected)
 	}
 	old := expected
 	if old == "" {

@@ -36,7 +36,7 @@ func (m Remote) settings() ([]string, error) {
 	u, err := url.Parse(m.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		// It is not shown: somebody may have put a password into it.
-		return nil, errors.New("the URL of the other repository is none of HTTP without credentials")
+		return nil, errors.New("the URL of the other repository must be HTTP(S) without credentials")
 	}
 	args := []string{
 		// No helper that a URL could name is ever started.
@@ -129,7 +129,7 @@ func (r *Repo) Push(ctx context.Context, to Remote, branch, commit, expected str
 		err = CheckBranchName(branch)
 	}
 	if err == nil && (!isObjectID(commit) || expected != "" && !isObjectID(expected)) {
-		err = fmt.Errorf("%q or %q is no commit id", commit, expected)
+		err = fmt.Errorf("%q or %q is not a commit id", commit, expected)
 	}
 	if err != nil {
 		return fmt.Errorf("push branch %s: %w", branch, err)
@@ -173,12 +173,12 @@ func rejection(out string) (reason string, found bool) {
 // *ConflictError if later changes are in the way.
 func (r *Repo) RevertCommit(ctx context.Context, onto, before, after, message string, author Identity) (string, error) {
 	wrap := func(err error) error {
-		return fmt.Errorf("take back %s on top of %s: %w", short(after), short(onto), err)
+		return fmt.Errorf("revert %s on top of %s: %w", short(after), short(onto), err)
 	}
 	trees := map[string]string{}
 	for _, id := range []string{onto, before, after} {
 		if !isObjectID(id) {
-			return "", wrap(fmt.Errorf("%q is no commit id", id))
+			return "", wrap(fmt.Errorf("%q is not a commit id", id))
 		}
 		tree, err := r.root(ctx, id)
 		if err != nil {

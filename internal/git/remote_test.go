@@ -92,10 +92,10 @@ func TestFetchFails(t *testing.T) {
 		"redirected":          {from: redirected, want: ErrUnreachable},
 		"nobody there":        {from: Remote{URL: "http://127.0.0.1:1/x.git"}, want: ErrUnreachable},
 		"no such reference":   {from: remote, ref: "refs/pull/9/head", want: ErrNotFound},
-		"program":             {from: Remote{URL: "ext::sh -c touch% /tmp/x"}, text: "none of HTTP"},
-		"option":              {from: Remote{URL: "--upload-pack=x"}, text: "none of HTTP"},
-		"file":                {from: Remote{URL: "file:///etc"}, text: "none of HTTP"},
-		"password":            {from: Remote{URL: "https://u:secret@example.org/x.git"}, text: "none of HTTP"},
+		"program":             {from: Remote{URL: "ext::sh -c touch% /tmp/x"}, text: "must be HTTP"},
+		"option":              {from: Remote{URL: "--upload-pack=x"}, text: "must be HTTP"},
+		"file":                {from: Remote{URL: "file:///etc"}, text: "must be HTTP"},
+		"password":            {from: Remote{URL: "https://u:secret@example.org/x.git"}, text: "must be HTTP"},
 		"bad reference":       {from: remote, ref: "--x", text: "reference name"},
 	} {
 		t.Run(name, func(t *testing.T) {

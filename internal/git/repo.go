@@ -92,7 +92,7 @@ func Open(dir string) (*Repo, error) {
 		abs = real
 	}
 	if _, err := os.Stat(abs); err != nil {
-		return nil, model.WithHint(fmt.Errorf("open repository: %w", err), "name the folder of an existing Git repository")
+		return nil, model.WithHint(fmt.Errorf("open repository: %w", err), "give the folder of an existing Git repository")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
@@ -101,7 +101,7 @@ func Open(dir string) (*Repo, error) {
 		env:  []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(abs)},
 	})
 	if err != nil {
-		return nil, model.WithHint(fmt.Errorf("open repository %s: %w", dir, err), "name the folder of a Git repository, or make one with `hubship init`")
+		return nil, model.WithHint(fmt.Errorf("open repository %s: %w", dir, err), "give the folder of a Git repository, or create one with `hubship init`")
 	}
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 	if len(lines) != 2 {
@@ -119,7 +119,7 @@ func Init(ctx context.Context, dir string, opts InitOptions) (*Repo, error) {
 		branch = "main"
 	}
 	if err := CheckBranchName(branch); err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	args := []string{"init", "--quiet", "--template=", "--initial-branch=" + branch}
 	if opts.Bare {
@@ -127,10 +127,10 @@ func Init(ctx context.Context, dir string, opts InitOptions) (*Repo, error) {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	if _, err := runGit(ctx, command{args: append(args, "--", abs)}); err != nil {
-		return nil, fmt.Errorf("make repository %s: %w", dir, err)
+		return nil, fmt.Errorf("create repository %s: %w", dir, err)
 	}
 	return Open(abs)
 }

@@ -125,8 +125,8 @@ func runGit(ctx context.Context, c command) ([]byte, error) {
 	case stdout.more && c.limit > 0:
 		return stdout.buf.Bytes(), nil
 	case stdout.more:
-		return nil, model.WithHint(fmt.Errorf("git %s answers with more than %d MiB", subcommand(c.args), maxOutput>>20),
-			"something in the repository has far more files or longer texts than one of hubs needs")
+		return nil, model.WithHint(fmt.Errorf("git %s returned more than %d MiB", subcommand(c.args), maxOutput>>20),
+			"the repository has far more files or longer texts than a deployment repository needs")
 	case err == nil:
 		return stdout.buf.Bytes(), nil
 	case ctx.Err() != nil:

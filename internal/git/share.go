@@ -33,10 +33,10 @@ func (r *Repo) KeepObjects(ctx context.Context) error {
 func (r *Repo) Fork(ctx context.Context, dir string) (_ *Repo, err error) {
 	wrap := func(err error) error { return fmt.Errorf("fork %s to %s: %w", r.dir, dir, err) }
 	if _, err := os.Lstat(dir); err == nil {
-		return nil, wrap(errors.New("something is there already"))
+		return nil, wrap(errors.New("the target already exists"))
 	}
 	if depth := borrowDepth(r.dir, maxBorrow); depth >= maxBorrow {
-		return nil, wrap(model.WithHint(errors.New("it is a fork of a fork of a fork"), "fork one that is nearer to the first"))
+		return nil, wrap(model.WithHint(errors.New("it is a fork of a fork of a fork"), "fork one closer to the original"))
 	}
 	if err := r.KeepObjects(ctx); err != nil {
 		return nil, wrap(err)
@@ -119,7 +119,7 @@ func (r *Repo) DefaultBranch(ctx context.Context) (string, error) {
 	}
 	branch, ok := strings.CutPrefix(strings.TrimSpace(string(out)), "refs/heads/")
 	if !ok {
-		return "", fmt.Errorf("read HEAD: it names %q, which is no branch", out)
+		return "", fmt.Errorf("read HEAD: it names %q, which is not a branch", out)
 	}
 	return branch, nil
 }
@@ -130,7 +130,7 @@ func (r *Repo) SetDefaultBranch(ctx context.Context, branch string) error {
 		return err
 	}
 	if _, err := r.git(ctx, "symbolic-ref", "HEAD", "refs/heads/"+branch); err != nil {
-		return fmt.Errorf("make HEAD name %s: %w", branch, err)
+		return fmt.Errorf("point HEAD to %s: %w", branch, err)
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func (r *Repo) CopyObjects(ctx context.Context, from *Repo, commits ...string) e
 	var list bytes.Buffer
 	for _, id := range commits {
 		if !isObjectID(id) {
-			return fmt.Errorf("copy objects: %q is no commit id", id)
+			return fmt.Errorf("copy objects: %q is not a commit id", id)
 		}
 		// A pack becomes visible when it is complete: a commit that is here
 		// has all that it refers to.

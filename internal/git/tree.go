@@ -65,7 +65,7 @@ func (r *Repo) Tree(ctx context.Context, commit string) (*Tree, error) {
 	}
 	out, err := r.git(ctx, "ls-tree", "-r", "-t", "-z", "--full-tree", "--end-of-options", commit)
 	if err != nil {
-		return nil, model.WithHint(fmt.Errorf("read tree of %s: %w", short(commit), notFound(err)), "name a commit that was pushed to the deployment repository")
+		return nil, model.WithHint(fmt.Errorf("read tree of %s: %w", short(commit), notFound(err)), "use a commit that was pushed to the deployment repository")
 	}
 	root, err := r.root(ctx, commit)
 	if err != nil {

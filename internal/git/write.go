@@ -97,7 +97,7 @@ func moved(branch, expected, found string) error {
 		}
 		return "at " + short(id)
 	}
-	return model.WithHint(fmt.Errorf("branch %s was expected %s and is %s: %w", branch, at(expected), at(found), ErrMoved), "somebody pushed meanwhile: try again")
+	return model.WithHint(fmt.Errorf("branch %s was expected to be %s but is %s: %w", branch, at(expected), at(found), ErrMoved), "somebody has pushed in the meantime: try again")
 }
 
 // moveBranch sets a branch if it still is where it was expected.

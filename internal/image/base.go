@@ -89,9 +89,9 @@ func (r *Registry) resolve(ctx context.Context, tag name.Tag) (string, error) {
 	switch {
 	case hint != "":
 	case len(tried) == 1:
-		hint = fmt.Sprintf("check the name in the Dockerfile; %s has to have it and be reachable", tried[0])
+		hint = fmt.Sprintf("check the name in the Dockerfile; %s must have it and be reachable", tried[0])
 	default:
-		hint = fmt.Sprintf("check the name in the Dockerfile; otherwise push it to %s, or make %s reachable", tried[0], strings.Join(tried[1:], ", "))
+		hint = fmt.Sprintf("check the name in the Dockerfile; otherwise push the image to %s, or make %s reachable", tried[0], strings.Join(tried[1:], ", "))
 	}
 	return "", model.WithHint(err, hint)
 }
@@ -102,9 +102,9 @@ func describe(err error) string {
 	case isAbsent(err):
 		return "does not have it"
 	case isDenied(err):
-		return "does not have it, or not for this account"
+		return "does not have it, or does not show it to this account"
 	case outbound.IsRefused(err):
-		return "is not asked: " + plain(err).Error()
+		return "was not asked: " + plain(err).Error()
 	}
 	return fmt.Sprintf("does not answer: %v", err)
 }

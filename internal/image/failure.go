@@ -48,9 +48,9 @@ func (r *Registry) explain(operation, ref string, err error) error {
 	err = fmt.Errorf("%s %s in the registry: %w", operation, ref, err)
 	switch {
 	case isDenied(err):
-		return model.WithHint(err, fmt.Sprintf("log in to %s with an account that may read it, so that the docker configuration file of this user has its credentials", r.Host()))
+		return model.WithHint(err, fmt.Sprintf("log in to %s with an account that can read it, so that this user's docker configuration file has its credentials", r.Host()))
 	case isUnreachable(err):
-		return model.WithHint(err, fmt.Sprintf("check that the registry at %s runs: `hubship status` says so for the embedded one", r.Host()))
+		return model.WithHint(err, fmt.Sprintf("check that the registry at %s is running: `hubship status` shows it for the embedded one", r.Host()))
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func (f fileKeychain) Resolve(of authn.Resource) (authn.Authenticator, error) {
 	defer in.Close()
 	file, err := config.LoadFromReader(in)
 	if err != nil {
-		return nil, fmt.Errorf("read the registry's credentials: %s is no docker configuration", string(f))
+		return nil, fmt.Errorf("read the registry's credentials: %s is not a docker configuration file", string(f))
 	}
 	for _, key := range []string{of.String(), of.RegistryStr()} {
 		// Docker has Docker Hub under an address of its own.
@@ -41,7 +41,7 @@ func (f fileKeychain) Resolve(of authn.Resource) (authn.Authenticator, error) {
 		}
 		c, err := file.GetAuthConfig(key)
 		if err != nil {
-			return nil, fmt.Errorf("read the registry's credentials for %s from %s: its helper fails", of.RegistryStr(), string(f))
+			return nil, fmt.Errorf("read the registry's credentials for %s from %s: its helper failed", of.RegistryStr(), string(f))
 		}
 		if c.Username == "" && c.Password == "" && c.Auth == "" && c.IdentityToken == "" && c.RegistryToken == "" {
 			continue

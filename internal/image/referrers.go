@@ -45,7 +45,7 @@ func (r *Registry) Attach(ctx context.Context, repository, digest string, envelo
 		artifact = mutate.ConfigMediaType(artifact, MediaTypeEnvelope)
 		attached, ok := mutate.Subject(artifact, v1.Descriptor{MediaType: subject.MediaType, Size: subject.Size, Digest: subject.Digest}).(v1.Image)
 		if !ok {
-			return errors.New("the artifact is no image")
+			return errors.New("the artifact is not an image")
 		}
 		own, err := attached.Digest()
 		if err != nil {

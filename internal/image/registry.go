@@ -145,7 +145,7 @@ func dialOwn(registries []string) func(ctx context.Context, network, addr string
 		}
 		if err := loopback.Served(c); err != nil {
 			_ = c.Close()
-			return nil, model.WithHint(fmt.Errorf("registry %s: %w", addr, err), "end that program (ss -ltnp names it), or run the registry as root or as hubship's own user")
+			return nil, model.WithHint(fmt.Errorf("registry %s: %w", addr, err), "stop that program (ss -ltnp shows it), or run the registry as root or as hubship's user")
 		}
 		return c, nil
 	}

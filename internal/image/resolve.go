@@ -26,7 +26,7 @@ import (
 func (r *Registry) Resolve(ctx context.Context, written string) (string, error) {
 	ref, err := name.ParseReference(written)
 	if err != nil {
-		return "", model.WithHint(fmt.Errorf("%q is no reference to an image: %w", written, fs.ErrNotExist), "write it as registry/name:tag")
+		return "", model.WithHint(fmt.Errorf("%q is not an image reference: %w", written, fs.ErrNotExist), "write it as registry/name:tag")
 	}
 	if d, ok := ref.(name.Digest); ok {
 		return d.DigestStr(), nil
@@ -71,7 +71,7 @@ func (r *Registry) Resolve(ctx context.Context, written string) (string, error) 
 	case refused != nil:
 		return "", refused
 	}
-	return "", model.WithHint(absent, "check name and tag, or push it first")
+	return "", model.WithHint(absent, "check the name and tag, or push the image first")
 }
 
 // isAnswer says that a registry refused what was asked of it, for a reason that

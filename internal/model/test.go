@@ -23,7 +23,7 @@ type TestResult struct {
 	Name    string        `json:"name"`
 	Key     string        `json:"key"` // identifies what it ran on: the same key, the same outcome
 	Passed  bool          `json:"passed"`
-	Skipped string        `json:"skipped,omitempty"` // why it did not run: the change touches nothing that it sees
+	Skipped string        `json:"skipped,omitempty"` // why it did not run: the change does not touch any of its files
 	Cached  bool          `json:"cached,omitempty"`  // it passed on the same content before
 	Reason  string        `json:"reason,omitempty"`  // why it failed, one line
 	Took    time.Duration `json:"took"`              // nanoseconds

@@ -126,7 +126,7 @@ func (l *Launcher) Wait(ctx context.Context, started *proc.Detached, seen func(S
 				return s, nil
 			}
 			if s.Phase == Failed {
-				return s, l.gaveUp("the embedded node did not come up: " + s.Error)
+				return s, l.gaveUp("the embedded node did not start: " + s.Error)
 			}
 		case ctx.Err() == nil && time.Since(silent) > 30*time.Second:
 			return s, l.gaveUp(fmt.Sprintf("the embedded node's supervisor does not answer: %v", err))
@@ -135,7 +135,7 @@ func (l *Launcher) Wait(ctx context.Context, started *proc.Detached, seen func(S
 		case <-ctx.Done():
 			return s, fmt.Errorf("wait for the embedded node: %w", ctx.Err())
 		case <-ended:
-			return s, l.gaveUp(fmt.Sprintf("the embedded node's supervisor ended: %v", started.Err()))
+			return s, l.gaveUp(fmt.Sprintf("the embedded node's supervisor exited: %v", started.Err()))
 		case <-tick.C:
 		}
 	}
@@ -171,7 +171,7 @@ func (l *Launcher) Stop(ctx context.Context, seen func(Status)) error {
 	deadline := time.Now().Add(2 * time.Minute)
 	for rec.Alive() {
 		if time.Now().After(deadline) {
-			return model.WithHint(fmt.Errorf("the embedded node (process %d) does not stop", rec.PID),
+			return model.WithHint(fmt.Errorf("the embedded node (process %d) did not stop", rec.PID),
 				"see "+install.At(l.Data).NodeLog+"; `hubship down --purge` removes it by force, including its data")
 		}
 		if s, err := client.Status(ctx); err == nil {

@@ -32,7 +32,7 @@ func (b *build) dockerfile(name string) {
 	data, err := b.read(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = model.WithHint(fmt.Errorf("%s does not exist", name), "commit the build file, or correct `dockerfile` of the image")
+			err = model.WithHint(fmt.Errorf("%s does not exist", name), "commit the build file, or fix the image's `dockerfile`")
 		}
 		b.list(name, 0, err)
 		return

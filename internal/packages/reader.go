@@ -25,7 +25,7 @@ const (
 )
 
 // errOutside says that a path leads out of the repository.
-var errOutside = errors.New("is outside of the repository")
+var errOutside = errors.New("is outside the repository")
 
 // reader collects what files install. Everything that is read of one image
 // goes through one reader, which bounds it.

@@ -83,8 +83,8 @@ func TestRequirementErrors(t *testing.T) {
 		"two on a line":    {text: "a b", want: `r.txt:1: "a b" is not a requirement`, hint: true},
 		"empty address":    {text: "a @ ", want: `r.txt:1: "a @" is not a requirement`, hint: true},
 		"missing include":  {text: "a\n-r gone.txt", want: "r.txt:2: include gone.txt", is: fs.ErrNotExist, hint: true},
-		"include outside":  {text: "-r ../x.txt", want: `r.txt:1: "../x.txt" is outside of the repository`},
-		"absolute include": {text: "-r /etc/passwd", want: "is outside of the repository"},
+		"include outside":  {text: "-r ../x.txt", want: `r.txt:1: "../x.txt" is outside the repository`},
+		"absolute include": {text: "-r /etc/passwd", want: "is outside the repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Requirements(fstest.MapFS{"r.txt": {Data: []byte(tc.text)}}, "r.txt")

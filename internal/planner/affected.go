@@ -63,7 +63,7 @@ func (w *work) hubProblems() {
 		if nowhere(h) {
 			p := plan.Problem{
 				Severity: plan.Notice, Check: "configuration", File: h.Path,
-				Message: fmt.Sprintf("hub %s has no file of its own for any environment, and so no release", h.Name),
+				Message: fmt.Sprintf("hub %s has no file of its own for any environment, so it has no release", h.Name),
 				Hint:    "commit one, or add the folder to hubs.exclude in " + config.FileName,
 			}
 			if w.base.cfg != nil {
@@ -78,7 +78,7 @@ func (w *work) hubProblems() {
 			}
 			p := plan.Problem{
 				Severity: plan.Warning, Check: "staging", File: h.Path, Releases: []string{h.Name + "@" + e.Name},
-				Message: fmt.Sprintf("hub %s has a release in %s and none in %s: nothing is tested before it is live", h.Name, e.Name, e.After),
+				Message: fmt.Sprintf("hub %s has a release in %s but none in %s: nothing is tested before it goes live", h.Name, e.Name, e.After),
 				Hint:    fmt.Sprintf("give the hub settings for %s", e.After),
 			}
 			if w.base.cfg != nil {
@@ -98,8 +98,8 @@ func (w *work) renamed() {
 		}
 		p := plan.Problem{
 			Severity: plan.Warning, Check: "renamed",
-			Message: fmt.Sprintf("hub %s gets the name %s: a new hub is installed beside it, and neither its users nor what is stored in its volumes come along", h.From, h.Hub),
-			Hint:    "move users and data by hand, or keep the name of the folder",
+			Message: fmt.Sprintf("hub %s is renamed to %s: a new hub is installed beside it, without its users and the data in its volumes", h.From, h.Hub),
+			Hint:    "move users and data manually, or keep the folder name",
 		}
 		for _, e := range w.plan.Releases {
 			if e.Hub == h.Hub || e.Hub == h.From {
@@ -132,7 +132,7 @@ func (w *work) chartProblems() {
 		if p == nil {
 			p = &plan.Problem{
 				Severity: plan.Error, Check: "chart", Message: r.Invalid, File: path.Join(w.head.cfg.Fleet.ChartOf(h), "Chart.yaml"),
-				Hint: "correct the chart; its hubs are held back until then", Preexisting: old[r.Invalid],
+				Hint: "fix the chart; until then its hubs are held back", Preexisting: old[r.Invalid],
 			}
 			found[r.Invalid] = p
 		}
@@ -182,8 +182,8 @@ func (w *work) submodules(ctx context.Context) error {
 		if s.Back {
 			w.problem(plan.Problem{
 				Severity: plan.Warning, Check: "submodule", File: name,
-				Message: fmt.Sprintf("the submodule moves back, from %.10s to %.10s: it loses %d commits", s.Before, s.After, len(s.Commits)),
-				Hint:    "update it with `git submodule update --init " + name + "` and commit that, unless going back is what is meant",
+				Message: fmt.Sprintf("the submodule moves back from %.10s to %.10s and loses %d commits", s.Before, s.After, len(s.Commits)),
+				Hint:    "update it with `git submodule update --init " + name + "` and commit that, unless going back is intended",
 			})
 		}
 	}
@@ -194,13 +194,13 @@ func (w *work) submodules(ctx context.Context) error {
 func (w *work) moved(ctx context.Context, s *plan.Submodule) {
 	sub, err := w.submodule(s.Path)
 	if err != nil {
-		s.Note = "its repository is not here; `git submodule update --init " + s.Path + "` brings it"
+		s.Note = "its repository is missing; `git submodule update --init " + s.Path + "` fetches it"
 		return
 	}
 	defer func() { _ = sub.Close() }() // it was read only
 	back, err := sub.IsAncestor(ctx, s.After, s.Before)
 	if err != nil {
-		s.Note = "its repository does not have both commits; `git submodule update --init " + s.Path + "` brings them"
+		s.Note = "its repository does not have both commits; `git submodule update --init " + s.Path + "` fetches them"
 		return
 	}
 	from, to := s.Before, s.After

@@ -82,7 +82,7 @@ func TestWrongDescription(t *testing.T) {
 	for _, tc := range []struct{ base, head, want string }{
 		{good, bad, "error configuration hubship.yaml: "},
 		{bad, worse, "error configuration old hubship.yaml: "},
-		{bad, good, "notice configuration hubship.yaml: the base could not be read, so that everything counts as new: "},
+		{bad, good, "notice configuration hubship.yaml: the base could not be read, so everything counts as new: "},
 	} {
 		got := problemsOf(f.plan(Request{Base: tc.base, Head: tc.head}))
 		for _, line := range strings.Split(got, "\n") {
@@ -152,7 +152,7 @@ func TestNoFileOfItsOwn(t *testing.T) {
 	base := f.commit("described", map[string]string{"hubship.yaml": strings.Replace(twoCharts, "  charts: {art: other}\n", "", 1)})
 	f.commit("prepared", map[string]string{"deployments/math/config/common.yaml": "storage: 2Gi\n"})
 	p := f.plan(Request{Base: base, Render: true})
-	if got := problemsOf(p); got != "notice configuration deployments/math: hub math has no file of its own for any environment, and so no release " || releasesOfPlan(p) != "" {
+	if got := problemsOf(p); got != "notice configuration deployments/math: hub math has no file of its own for any environment, so it has no release " || releasesOfPlan(p) != "" {
 		t.Errorf("releases %q, problems %q", releasesOfPlan(p), got)
 	}
 	base = f.head

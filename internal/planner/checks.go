@@ -181,8 +181,8 @@ func (w *work) unpinned(img plan.Image, loose []plan.Package) {
 	}
 	w.problem(plan.Problem{
 		Severity: plan.Notice, Check: "packages", File: loose[0].File, Line: loose[0].Line, Releases: w.releasesOf(img.Hubs),
-		Message: fmt.Sprintf("image %s: not pinned to a version: %s; the next build may install another one", img.ID, text),
-		Hint:    "name the version that was tested",
+		Message: fmt.Sprintf("image %s: not pinned to a version: %s; the next build may install a different one", img.ID, text),
+		Hint:    "pin the version that was tested",
 	})
 }
 
@@ -268,7 +268,7 @@ func (w *work) charts() {
 		w.problem(plan.Problem{
 			Severity: plan.Warning, Check: "chart", File: now.file, Line: now.line,
 			Message: fmt.Sprintf("%s goes back from %s to %s", what, before[key].version, now.version),
-			Hint:    "bring the branch up to date with its base, unless going back is what is meant",
+			Hint:    "update the branch from its base, unless going back is intended",
 		})
 	}
 }

@@ -68,7 +68,7 @@ func (w *work) addedLines(ctx context.Context) ([]git.AddedFile, error) {
 			skip = append(skip, name)
 			w.problem(plan.Problem{
 				Severity: plan.Warning, Check: check.CheckCredential, File: name,
-				Message: "its contents are not in this copy of the repository, so that it was not searched for credentials",
+				Message: "this copy of the repository does not contain its contents, so it was not searched for credentials",
 				Hint:    "plan from a full clone, such as one without --filter",
 			})
 		}

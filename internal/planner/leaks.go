@@ -10,9 +10,9 @@ import (
 )
 
 // Credentials searches the lines that head adds to where it left base for
-// credentials, as Plan does, and reads nothing else of it. None is told in what
-// it returns. What may be one is a warning of Plan's, as is what could not be
-// searched.
+// credentials, as Plan does, and reads nothing else of it. What it returns contains
+// none of them. Possible credentials, and files that could not be searched, are left
+// to Plan, which warns about them.
 func (p *Planner) Credentials(ctx context.Context, base, head string) ([]model.Remark, error) {
 	w := &work{Planner: p, q: Request{Base: base, Head: head}}
 	fork, err := p.git.MergeBase(ctx, base, head)

@@ -11,14 +11,14 @@ import (
 	"github.com/hubship/hubship/internal/release"
 )
 
-// Live answers from clusters what Git does not know.
+// Live answers questions that only clusters can answer.
 type Live interface {
 	// Servers returns how many users' servers run on a hub now.
 	Servers(ctx context.Context, c model.Cluster, t model.Target) (int, error)
 	// Images returns the references of images that every node that can run a
 	// user's server has.
 	Images(ctx context.Context, c model.Cluster) (map[string]bool, error)
-	// DryRun has the cluster go through applying objects, without keeping
+	// DryRun lets the cluster go through applying objects, without keeping
 	// anything.
 	DryRun(ctx context.Context, c model.Cluster, t model.Target, objects []release.Object) []plan.Problem
 }

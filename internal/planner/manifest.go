@@ -19,8 +19,8 @@ type RenderRequest struct {
 	Hub, Environment string
 	Rev              string // revision
 	Values           bool   // the values that the chart is given, rather than the manifests
-	// Open opens the encrypted files, for somebody who asks to see what is in
-	// them and has the key. nil lets stand-ins take the place of their values.
+	// Open decrypts the encrypted files, for somebody who asks to see their
+	// contents and has the key. If nil, placeholders stand in for their values.
 	Open Opener
 }
 
@@ -42,7 +42,7 @@ func (p *Planner) Render(ctx context.Context, q RenderRequest) (Manifest, error)
 	}
 	d, err := p.o.Repository.Release(ctx, commit, q.Hub, q.Environment)
 	if err != nil {
-		return fail(model.Usage(err, "`hubship plan` names the hubs; --hub and --env name one release"))
+		return fail(model.Usage(err, "`hubship plan` lists the hubs; --hub and --env select one release"))
 	}
 	if d.Invalid != "" {
 		return fail(errors.New(d.Invalid))

@@ -1,7 +1,7 @@
 // Package planner makes a plan from a deployment repository: it reads both
-// sides of a change, renders what is affected, and gathers what is wrong. It
-// changes nothing, in the repository or in a cluster. It holds no key: in the
-// place of every encrypted value stands one that stands in for it.
+// sides of a change, renders what is affected, and collects problems. It changes
+// nothing, in the repository or in a cluster. It holds no key: a placeholder stands
+// in for every encrypted value.
 package planner
 
 import (
@@ -23,21 +23,21 @@ import (
 	"github.com/hubship/hubship/internal/repo"
 )
 
-// Options say what a Planner works with.
+// Options configure a Planner.
 type Options struct {
 	Repository *repo.Repository // required
 	// Renderer renders both sides; nil plans without rendering.
 	Renderer *helm.Renderer
-	// Charts is what charts may do beyond the usual.
+	// Charts says what charts may do beyond the default.
 	Charts confine.Allowed
 	// Registry answers whether images exist; nil asks nobody.
 	Registry check.Registries
-	// Layers tells what images are made of; nil asks nobody.
+	// Layers says what images are made of; nil asks nobody.
 	Layers check.Layers
 	// Live asks clusters; nil asks none.
 	Live Live
-	// Clusters returns a cluster of the installation by its name; nil knows
-	// none.
+	// Clusters returns a cluster of the installation by its name; nil means
+	// that there are none.
 	Clusters func(ctx context.Context, name string) (model.Cluster, error)
 }
 
@@ -45,21 +45,21 @@ type Options struct {
 type Request struct {
 	Base string // revision; empty: everything is new
 	Head string // revision
-	// Branch is where the change goes, if that is known: only what goes to the
-	// process branch decides about the process.
+	// Branch is the target of the change, if known: only a change to the process
+	// branch decides about the process.
 	Branch string
-	// Merge plans what merging head into base makes, as for a pull request.
+	// Merge plans the result of merging head into base, as for a pull request.
 	Merge bool
 	// Render compares the rendered objects of both sides.
 	Render bool
 	// Hubs and Environments restrict the releases; empty means all.
 	Hubs, Environments []string
-	// Progress is told what is under way; it may be nil.
+	// Progress is called with what is under way; it may be nil.
 	Progress func(format string, args ...any)
 }
 
-// Planner makes plans. It is safe for concurrent use, and keeps what it read:
-// the second plan is faster than the first.
+// Planner makes plans. It is safe for concurrent use, and caches what it read: the
+// second plan is faster than the first.
 type Planner struct {
 	o       Options
 	git     *git.Repo
@@ -106,7 +106,7 @@ func (p *Planner) Plan(ctx context.Context, q Request) (plan.Plan, error) {
 	w.askRegistry(ctx, images, &background)
 	if q.Render {
 		if p.o.Renderer == nil {
-			return plan.Plan{}, errors.New("plan: nothing to render with")
+			return plan.Plan{}, errors.New("plan: no renderer is configured")
 		}
 		if err := w.render(ctx); err != nil {
 			return plan.Plan{}, err
@@ -265,7 +265,7 @@ func (w *work) read(ctx context.Context, s *revision, name string) error {
 			w.problems[i].Preexisting = true
 		} else if w.head.cfg != nil {
 			// The head may be what mends it.
-			p.Severity, p.Message = plan.Notice, "the base could not be read, so that everything counts as new: "+p.Message
+			p.Severity, p.Message = plan.Notice, "the base could not be read, so everything counts as new: "+p.Message
 			w.problem(p)
 		}
 	}

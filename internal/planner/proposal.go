@@ -26,7 +26,7 @@ func (w *work) holds(ctx context.Context) (model.Process, error) {
 			return now, fmt.Errorf("plan: %w", err)
 		}
 		w.problem(plan.Problem{
-			Severity: plan.Notice, Check: "process", Message: "nothing is deployed: " + firstLine(err) + "; the change is planned as it says itself",
+			Severity: plan.Notice, Check: "process", Message: "nothing is deployed: " + firstLine(err) + "; the change is planned with the process that it proposes",
 			Hint: model.HintOf(err),
 		})
 		return model.Process{Branch: now.Branch}, nil
@@ -59,7 +59,7 @@ func (w *work) propose(ctx context.Context, now model.Process) error {
 	for _, t := range p.Tests {
 		w.problem(plan.Problem{
 			Severity: plan.Warning, Check: "tests", File: config.FileName, Message: t.Words,
-			Hint: "the check of the base runs as well; take away what it needs only once it is gone",
+			Hint: "the base's version of the check runs as well; remove what it needs only after the check itself is removed",
 		})
 	}
 	proposed, err := w.o.Repository.ProcessAt(ctx, w.head.commit)

@@ -79,7 +79,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		wanted[1] = nil
 	}
 	if name := w.unreadable(sides, wanted); name != "" {
-		r.Unrendered = name + " changes and cannot be read here: what that does is not known"
+		r.Unrendered = name + " changes and cannot be read here: its effect is unknown"
 		return nil, nil
 	}
 	r.Placeholders = placeholders(wanted, w, sides)
@@ -90,7 +90,7 @@ func (w *work) renderRelease(ctx context.Context, r *plan.Release, keys [2]map[s
 		// Which release it is stands beside the reason.
 		r.Unrendered = strings.TrimPrefix(err.Error(), "render "+r.Release+": ")
 		if n == 0 {
-			old, r.Unrendered = err, "the base does not render: "+r.Unrendered
+			old, r.Unrendered = err, "the base cannot be rendered: "+r.Unrendered
 			return
 		}
 		for _, p := range w.renderProblems(err, sides[n], *wanted[n], r.Key()) {
@@ -250,7 +250,7 @@ func (w *work) renderProblems(err error, s *revision, d model.Desired, key strin
 		if w.reported(file.name) {
 			return nil
 		}
-		base.Check, base.File, base.Hint = check.CheckYAML, file.name, "correct the YAML in "+file.name
+		base.Check, base.File, base.Hint = check.CheckYAML, file.name, "fix the YAML in "+file.name
 	case errors.As(err, &missing):
 		base.Check, base.File, base.Message = "chart", path.Join(d.Chart, "Chart.yaml"), missing.Error()
 	case errors.As(err, &schema):
@@ -262,7 +262,7 @@ func (w *work) renderProblems(err error, s *revision, d model.Desired, key strin
 				at = strings.TrimSuffix(v.Chart+"."+at, ".")
 			}
 			p.Check, p.Message = "schema", fmt.Sprintf("%s: %s", at, v.Message)
-			p.Hint = "the chart " + v.Chart + " has a schema for its values; correct the value, or its place"
+			p.Hint = "the chart " + v.Chart + " has a schema for its values; fix the value or its position"
 			p.File, p.Line = w.locate(s, d, at)
 			out = append(out, p)
 		}

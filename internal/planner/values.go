@@ -43,7 +43,7 @@ func readTree(t *git.Tree, name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, info.Size(), int64(maxFile))
+		return nil, fmt.Errorf("%s has %d bytes; the limit is %d", name, info.Size(), int64(maxFile))
 	}
 	return fs.ReadFile(f, name)
 }

@@ -166,7 +166,7 @@ func (c *comparison) add(f plan.Field) {
 	case len(c.fields) < maxFields:
 		c.fields = append(c.fields, f)
 	case len(c.fields) == maxFields:
-		c.fields = append(c.fields, plan.Field{Path: "…", Lines: []string{fmt.Sprintf(" … more than %d fields differ; the others are left out", maxFields)}})
+		c.fields = append(c.fields, plan.Field{Path: "…", Lines: []string{fmt.Sprintf(" … more than %d fields differ; the others are omitted", maxFields)}})
 	}
 }
 

@@ -228,7 +228,7 @@ func lines(a, b string) []string {
 		out = []string{" … only the end of the text or of its lines differs"}
 	}
 	if left > 0 {
-		out = append(out, fmt.Sprintf(" … and %d lines more", left))
+		out = append(out, fmt.Sprintf(" … and %d more lines", left))
 	}
 	if !slices.Equal(hiddenX, hiddenY) {
 		out = append(out, " … a secret in this text changes, too")

@@ -174,7 +174,7 @@ func put(values, merged any, path []any, text string) error {
 	case map[string]any:
 		key, ok := path[0].(string)
 		if !ok {
-			return fmt.Errorf("%v is no key", path[0])
+			return fmt.Errorf("%v is not a key", path[0])
 		}
 		if last {
 			at[key] = text
@@ -192,7 +192,7 @@ func put(values, merged any, path []any, text string) error {
 	case []any:
 		i, ok := path[0].(int)
 		if !ok || i < 0 || i >= len(at) {
-			return fmt.Errorf("there is no entry %v", path[0])
+			return fmt.Errorf("entry %v does not exist", path[0])
 		}
 		if last {
 			at[i] = text

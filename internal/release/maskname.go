@@ -77,7 +77,7 @@ func (c *comparison) tell(p place, v any) any {
 	case map[string]any, []any:
 		out := c.masked(p, v)
 		if raw, err := json.Marshal(out); err != nil || len(raw) > maxValue {
-			return "… too large to be told"
+			return "… too large to show"
 		}
 		return out
 	}
@@ -87,7 +87,7 @@ func (c *comparison) tell(p place, v any) any {
 // masked copies a map or list without its secrets.
 func (c *comparison) masked(p place, v any) any {
 	if p.depth > maxDepth {
-		return "… nested too deeply to be told"
+		return "… nested too deeply to show"
 	}
 	if p.secret && !switches(v, nil) {
 		return Masked

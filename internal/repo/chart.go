@@ -97,7 +97,7 @@ func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
 			return nil, err
 		}
 		if info.Size() > maxChartFile {
-			return nil, fmt.Errorf("read %s: it has %d bytes; at most %d are read", name, info.Size(), int64(maxChartFile))
+			return nil, fmt.Errorf("read %s: it has %d bytes; the limit is %d", name, info.Size(), int64(maxChartFile))
 		}
 		data, err := fs.ReadFile(tree, name)
 		if err != nil {
@@ -114,15 +114,15 @@ func (s *snapshot) fileDependencies(dir string) ([]dependency, error) {
 			}
 			target := path.Join(dir, rel)
 			if path.IsAbs(rel) || target == ".." || strings.HasPrefix(target, "../") {
-				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: %s is outside of the repository", name, d.Name, d.Repository),
-					"move the chart into the repository and name it by a relative path")
+				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: %s is outside the repository", name, d.Name, d.Repository),
+					"move the chart into the repository and refer to it with a relative path")
 			}
 			if _, ok := s.submoduleOf(target); ok {
 				out = append(out, dependency{d.Name, target})
 				continue
 			}
 			if e, err := s.tree.Resolve(target); err != nil || !e.IsDir() {
-				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: there is no folder %s", name, d.Name, target), "commit the chart, or correct its repository")
+				return nil, model.WithHint(fmt.Errorf("%s: dependency %s: folder %s does not exist", name, d.Name, target), "commit the chart, or fix its repository")
 			}
 			out = append(out, dependency{d.Name, target})
 		}
@@ -148,7 +148,7 @@ func (s *snapshot) resolveLink(link git.Entry) (git.Entry, error) {
 		return git.Entry{}, nil
 	}
 	if err != nil {
-		return git.Entry{}, model.WithHint(err, "point the link to something inside of the repository, by a relative path")
+		return git.Entry{}, model.WithHint(err, "point the link to something inside the repository, with a relative path")
 	}
 	return target, nil
 }

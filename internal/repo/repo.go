@@ -112,7 +112,7 @@ func (r *Repository) Judges() bool { return r.opts.Process != nil }
 // proposals has none.
 func (r *Repository) Now(ctx context.Context) (model.Process, error) {
 	if r.opts.Process == nil {
-		return model.Process{}, errors.New("this repository is read for proposals: no process holds here")
+		return model.Process{}, errors.New("this repository is read only for proposals: no process is in force here")
 	}
 	return r.opts.Process.Now(ctx)
 }
@@ -263,7 +263,7 @@ func (r *Repository) view(ctx context.Context, tree *git.Tree, process string) (
 	s := &snapshot{tree: tree, byEnv: map[string][]model.Desired{}}
 	if process != "" {
 		if r.opts.Process == nil {
-			return nil, errors.New("a fleet under a process is not of this repository, which is read for proposals")
+			return nil, errors.New("this repository is read only for proposals and cannot provide a fleet under a process")
 		}
 		p, err := r.opts.Process.At(ctx, process)
 		if err != nil {

@@ -309,9 +309,9 @@ func TestChartProblems(t *testing.T) {
 	for name, tc := range map[string]struct {
 		chart, want string
 	}{
-		"missing":  {"dependencies: [{name: x, repository: 'file://../charts/gone'}]", "hub/Chart.yaml: dependency x: there is no folder charts/gone"},
-		"outside":  {"dependencies: [{name: x, repository: 'file://../../x'}]", "hub/Chart.yaml: dependency x: file://../../x is outside of the repository"},
-		"absolute": {"dependencies: [{name: x, repository: 'file:///etc'}]", "hub/Chart.yaml: dependency x: file:///etc is outside of the repository"},
+		"missing":  {"dependencies: [{name: x, repository: 'file://../charts/gone'}]", "hub/Chart.yaml: dependency x: folder charts/gone does not exist"},
+		"outside":  {"dependencies: [{name: x, repository: 'file://../../x'}]", "hub/Chart.yaml: dependency x: file://../../x is outside the repository"},
+		"absolute": {"dependencies: [{name: x, repository: 'file:///etc'}]", "hub/Chart.yaml: dependency x: file:///etc is outside the repository"},
 		"no YAML":  {"dependencies: {", "read hub/Chart.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {

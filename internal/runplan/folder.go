@@ -14,8 +14,8 @@ import (
 	"github.com/hubship/hubship/internal/report"
 )
 
-// Folder is the path of the folder with what runs were about to change: a page of
-// each for people, and the plan itself. It is made when it is first needed.
+// Folder is the path of the folder with the plans of runs: for each, a page for
+// people and the plan itself. It is created when it is first needed.
 type Folder string
 
 const (
@@ -35,8 +35,8 @@ func (f Folder) file(run, kind string) (string, error) {
 	return filepath.Join(string(f), run+kind), nil
 }
 
-// Page is the page of a run's plan, as HTML. The error is fs.ErrNotExist when the
-// run has none.
+// Page returns the page of a run's plan, as HTML. The error is fs.ErrNotExist when
+// the run has none.
 func (f Folder) Page(run string) ([]byte, error) {
 	name, err := f.file(run, planPage)
 	if err != nil {
@@ -45,7 +45,7 @@ func (f Folder) Page(run string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// Plan is the plan of a run. The error is fs.ErrNotExist when the run has none.
+// Plan returns the plan of a run. The error is fs.ErrNotExist when the run has none.
 func (f Folder) Plan(_ context.Context, run string) (plan.Plan, error) {
 	var made plan.Plan
 	name, err := f.file(run, planData)
@@ -71,10 +71,10 @@ func (f Folder) keep(run, title string, made plan.Plan) error {
 	}
 	data, err := json.Marshal(made)
 	if err != nil {
-		return fmt.Errorf("keep the plan of run %s: %w", run, err)
+		return fmt.Errorf("save the plan of run %s: %w", run, err)
 	}
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
-		return fmt.Errorf("keep the plan of run %s: %w", run, err)
+		return fmt.Errorf("save the plan of run %s: %w", run, err)
 	}
 	for kind, data := range map[string][]byte{planPage: page.Bytes(), planData: data} {
 		name, err := f.file(run, kind)
@@ -82,12 +82,12 @@ func (f Folder) keep(run, title string, made plan.Plan) error {
 			return err
 		}
 		if err := os.WriteFile(name, data, 0o600); err != nil {
-			return fmt.Errorf("keep the plan of run %s: %w", run, err)
+			return fmt.Errorf("save the plan of run %s: %w", run, err)
 		}
 	}
 	entries, err := os.ReadDir(string(f)) // sorted by name
 	if err != nil {
-		return fmt.Errorf("list kept plans: %w", err)
+		return fmt.Errorf("list saved plans: %w", err)
 	}
 	for _, e := range entries[:max(0, len(entries)-keptPlans)] {
 		if err := os.Remove(filepath.Join(string(f), e.Name())); err != nil {

@@ -1,5 +1,5 @@
 // Package runplan makes the plans of runs: what a check decides by, and what a
-// deploy says in its log before it begins. It keeps each in a folder, for the
+// deploy says in its log before it begins. It saves each in a folder, for the
 // pages and for reports.
 package runplan
 
@@ -25,15 +25,15 @@ type Maker struct {
 	Log        *slog.Logger
 }
 
-// Credentials searches what head adds to base for credentials. None is told in
-// what it returns.
+// Credentials searches what head adds to base for credentials. What it returns
+// contains none of them.
 func (m Maker) Credentials(ctx context.Context, base, head string) ([]model.Remark, error) {
 	return m.Planner.Credentials(ctx, base, head)
 }
 
-// Assess plans what merging head into base does, and keeps the plan. What is
-// wrong with the change is in the Assessment. The error says that there is no
-// plan, or that what it changes could not be read.
+// Assess plans what merging head into base does, and saves the plan. Problems
+// with the change are in the Assessment. An error means that there is no plan, or
+// that what it changes could not be read.
 func (m Maker) Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error) {
 	made, err := m.Planner.Plan(ctx, planner.Request{Base: q.Base, Head: q.Head, Branch: q.Branch, Merge: true, Render: true, Environments: q.Environments})
 	if err != nil {
@@ -72,8 +72,8 @@ func (m Maker) Assess(ctx context.Context, q model.AssessRequest) (model.Assessm
 	return found, nil
 }
 
-// Preview compares what releases run with what they should, in words, and keeps
-// the plan. The error says that there is no plan.
+// Preview describes how what releases run differs from what they should run, and
+// saves the plan. An error means that there is no plan.
 func (m Maker) Preview(ctx context.Context, q model.PreviewRequest) ([]string, error) {
 	made, err := m.Planner.Plan(ctx, planner.Request{
 		Base: q.Base, Head: q.Head, Render: true, Hubs: q.Hubs, Environments: []string{q.Environment},
@@ -89,7 +89,7 @@ func (m Maker) Preview(ctx context.Context, q model.PreviewRequest) ([]string, e
 // same.
 func (m Maker) keep(run string, made plan.Plan) {
 	if err := m.Folder.keep(run, "Run "+run, made); err != nil {
-		m.Log.Warn("keep a run's plan", "run", run, "error", err)
+		m.Log.Warn("save a run's plan", "run", run, "error", err)
 	}
 }
 

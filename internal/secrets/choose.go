@@ -53,8 +53,8 @@ const keyPatience = time.Minute
 // first of its keys that is among those of the installation.
 func dataKeyOf(name string, tree *sops.Tree, installed Keys) ([]byte, error) {
 	if groups := tree.Metadata.KeyGroups; len(groups) > 1 {
-		return nil, model.WithHint(fmt.Errorf("decrypt %s: its key is split among %d groups, which is not read", name, len(groups)),
-			"encrypt it anew with one group of keys: one key is enough to open it then")
+		return nil, model.WithHint(fmt.Errorf("decrypt %s: its key is split among %d groups, which is not supported", name, len(groups)),
+			"encrypt it again with one group of keys, so that one key is enough to open it")
 	}
 	ids, err := identities(installed.AgeFiles)
 	if err != nil {
@@ -67,7 +67,7 @@ func dataKeyOf(name string, tree *sops.Tree, installed Keys) ([]byte, error) {
 		for _, key := range group {
 			plain, why := ask(ctx, key, ids, installed.Services)
 			if why == "" && len(plain) != dataBytes {
-				why = "what it holds is no key"
+				why = "it does not contain a key"
 			}
 			if why == "" {
 				return plain, nil
@@ -76,9 +76,9 @@ func dataKeyOf(name string, tree *sops.Tree, installed Keys) ([]byte, error) {
 		}
 	}
 	if len(refused) == 0 {
-		return nil, model.WithHint(fmt.Errorf("decrypt %s: it was encrypted for no key at all", name), "encrypt it anew with `sops encrypt`")
+		return nil, model.WithHint(fmt.Errorf("decrypt %s: it was not encrypted for any key", name), "encrypt it again with `sops encrypt`")
 	}
-	return nil, model.WithHint(fmt.Errorf("decrypt %s: none of its keys opens it here: %s", name, strings.Join(refused, "; ")), keyHint(installed))
+	return nil, model.WithHint(fmt.Errorf("decrypt %s: none of its keys can open it here: %s", name, strings.Join(refused, "; ")), keyHint(installed))
 }
 
 // shown is the name of a key as a file gives it, safe to print.
@@ -114,7 +114,7 @@ func ask(ctx context.Context, key keys.MasterKey, ids []age.Identity, services [
 	}
 	service := allowed(key, services)
 	if service == nil {
-		return nil, "it is not among the key services of this installation, and was not asked"
+		return nil, "it is not one of this installation's key services, and was not asked"
 	}
 	credentials, err := os.ReadFile(service.Credentials)
 	if err != nil {
@@ -133,13 +133,13 @@ func ask(ctx context.Context, key keys.MasterKey, ids []age.Identity, services [
 		hcvault.Token(token).ApplyToMasterKey(k)
 		plain, err = k.DecryptContext(ctx)
 	default:
-		return nil, "key services of this kind are not asked"
+		return nil, "key services of this kind are not supported"
 	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Sprintf("the service did not answer within %s", keyPatience)
 	case err != nil:
-		return nil, "the service did not open it"
+		return nil, "the service could not open it"
 	}
 	return plain, ""
 }

@@ -74,7 +74,7 @@ func TestNothingAmbientIsUsed(t *testing.T) {
 		}}} {
 			began := time.Now()
 			_, err := Decrypt("secrets/prod.yaml", data, keys)
-			if err == nil || !strings.Contains(err.Error(), "secrets/prod.yaml: none of its keys opens it here") || model.HintOf(err) == "" {
+			if err == nil || !strings.Contains(err.Error(), "secrets/prod.yaml: none of its keys can open it here") || model.HintOf(err) == "" {
 				t.Errorf("%s: %v", name, err)
 			}
 			if took := time.Since(began); took > 5*time.Second {
@@ -137,8 +137,8 @@ func TestBounds(t *testing.T) {
 		bomb += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 8), i-1)
 	}
 	for name, tt := range map[string]struct{ data, want string }{
-		"large":         {data + "\n# " + strings.Repeat("x", maxSize), "at most"},
-		"many keys":     {strings.Replace(data, key, strings.Repeat(key+"\n", maxKeys+1), 1), "keys: at most"},
+		"large":         {data + "\n# " + strings.Repeat("x", maxSize), "the limit is"},
+		"many keys":     {strings.Replace(data, key, strings.Repeat(key+"\n", maxKeys+1), 1), "keys: the limit is"},
 		"aliases":       {bomb + data, "anchor or an alias"},
 		"aliases later": {data + "---\n" + bomb, "anchor or an alias"},
 		"deep":          {"deep: " + strings.Repeat("[", 500) + strings.Repeat("]", 500) + "\n" + data, "deep"},

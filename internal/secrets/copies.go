@@ -130,7 +130,7 @@ type Copy struct {
 // Error names both.
 func (c Copy) Error() string {
 	if c.File.Name == c.Of.Name {
-		return fmt.Sprintf("secrets file %s is that of %s: %s did not use it", c.File.Name, strings.Join(c.Of.Owners, ", "), strings.Join(c.gained(), ", "))
+		return fmt.Sprintf("secrets file %s belongs to %s: %s did not use it", c.File.Name, strings.Join(c.Of.Owners, ", "), strings.Join(c.gained(), ", "))
 	}
 	return fmt.Sprintf("secrets file %s (of %s) carries the key of %s (of %s)", c.File.Name, strings.Join(c.File.Owners, ", "), c.Of.Name, strings.Join(c.Of.Owners, ", "))
 }
@@ -143,7 +143,7 @@ func (c Copy) gained() []string {
 
 // Hint says what to do.
 func (c Copy) Hint() string {
-	return "encrypt it anew, with a key of its own: `sops rotate --in-place " + c.File.Name + "`; and make sure that those secrets are meant for it"
+	return "encrypt it again with its own key: `sops rotate --in-place " + c.File.Name + "`, and make sure that those secrets are meant for it"
 }
 
 // From says whether the file carries the key, or a value, that another had

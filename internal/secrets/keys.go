@@ -19,14 +19,14 @@ import (
 
 func keyGroup(recipients []string) (sops.KeyGroup, error) {
 	if len(recipients) == 0 {
-		return nil, errors.New("no recipient is given: nobody could open the file")
+		return nil, errors.New("no recipient was given: nobody could open the file")
 	}
 	var group sops.KeyGroup
 	for _, r := range recipients {
 		key, err := sopsage.MasterKeyFromRecipient(r)
 		if err != nil {
 			if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(r)), "AGE-SECRET-KEY-") {
-				return nil, errors.New("a recipient is an age identity, which is secret: give its public key (age1…)")
+				return nil, errors.New("a recipient is an age identity, which is secret: use its public key (age1…)")
 			}
 			return nil, fmt.Errorf("recipient %q is not an age public key (age1…) or an ssh public key", r)
 		}
@@ -59,7 +59,7 @@ func identitiesIn(path string) (sopsage.ParsedIdentities, error) {
 		return nil, fmt.Errorf("read age identities: %w", err)
 	}
 	if len(ids) == 0 {
-		return nil, fmt.Errorf("read age identities: there is none in %s", path)
+		return nil, fmt.Errorf("read age identities: there are none in %s", path)
 	}
 	return ids, nil
 }
@@ -98,8 +98,8 @@ func recipientOfFile(path string) (string, error) {
 		return "", fmt.Errorf("read age identity: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return "", model.WithHint(fmt.Errorf("read age identity: %s may be read by others than its owner", path),
-			"run `chmod 600 "+path+"`; if others had access to the machine, make a new key and encrypt the secrets anew")
+		return "", model.WithHint(fmt.Errorf("read age identity: %s is readable by users other than its owner", path),
+			"run `chmod 600 "+path+"`; if others had access to the machine, create a new key and encrypt the secrets again")
 	}
 	ids, err := identitiesIn(path)
 	if err != nil {
@@ -111,7 +111,7 @@ func recipientOfFile(path string) (string, error) {
 	case *age.HybridIdentity:
 		return id.Recipient().String(), nil
 	}
-	return "", fmt.Errorf("read age identity: the first one in %s is of a plugin: its recipient is not known here", path)
+	return "", fmt.Errorf("read age identity: the first one in %s belongs to a plugin: its recipient is unknown", path)
 }
 
 // writeNew writes a file that is there in full or not at all, also after a

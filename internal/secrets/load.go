@@ -27,7 +27,7 @@ const (
 func load(name string, data []byte) (sops.Tree, error) {
 	silence()
 	if len(data) > maxSize {
-		return sops.Tree{}, model.WithHint(fmt.Errorf("the file has %d bytes: at most %d are read", len(data), maxSize), "encrypt secrets, not data")
+		return sops.Tree{}, model.WithHint(fmt.Errorf("the file has %d bytes: the limit is %d", len(data), maxSize), "encrypt secrets, not data")
 	}
 	if err := bounded(data); err != nil {
 		return sops.Tree{}, err
@@ -46,7 +46,7 @@ func load(name string, data []byte) (sops.Tree, error) {
 		keys += len(group)
 	}
 	if keys > maxKeys {
-		return sops.Tree{}, model.WithHint(fmt.Errorf("it is encrypted for %d keys: at most %d are looked at", keys, maxKeys), "take keys out with `sops updatekeys`")
+		return sops.Tree{}, model.WithHint(fmt.Errorf("it is encrypted for %d keys: the limit is %d", keys, maxKeys), "remove keys with `sops updatekeys`")
 	}
 	tree.FilePath = name
 	return tree, nil
@@ -60,7 +60,7 @@ func bounded(data []byte) error {
 	walk = func(n *yaml.Node, depth int) error {
 		switch nodes++; {
 		case n.Kind == yaml.AliasNode || n.Anchor != "":
-			return model.WithHint(fmt.Errorf("it has an anchor or an alias in line %d, which an encrypted file never needs", n.Line), "write the value out, with `sops edit`")
+			return model.WithHint(fmt.Errorf("it has an anchor or an alias in line %d, which an encrypted file never needs", n.Line), "write out the value, with `sops edit`")
 		case nodes > maxNodes || depth > maxDepth:
 			return fmt.Errorf("it has more than %d values, or maps and lists more than %d deep", maxNodes, maxDepth)
 		}

@@ -78,7 +78,7 @@ func Encrypt(plain []byte, recipients []string) ([]byte, error) {
 		return nil, errors.New("encrypt secrets: the text has no values")
 	}
 	if store.HasSopsTopLevelKey(branches[0]) {
-		return nil, errors.New("encrypt secrets: the text is encrypted already")
+		return nil, errors.New("encrypt secrets: the text is already encrypted")
 	}
 	tree := sops.Tree{
 		Branches: branches,
@@ -90,7 +90,7 @@ func Encrypt(plain []byte, recipients []string) ([]byte, error) {
 	}
 	dataKey, errs := tree.GenerateDataKey()
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("encrypt secrets: make a data key: %w", errors.Join(errs...))
+		return nil, fmt.Errorf("encrypt secrets: generate a data key: %w", errors.Join(errs...))
 	}
 	cipher := aes.NewCipher()
 	mac, err := tree.Encrypt(dataKey, cipher)

@@ -135,7 +135,7 @@ func TestDecryptRefuses(t *testing.T) {
 		"stranger's key":      {data, stranger, recipient},
 		"no such key file":    {data, file + ".none", "no such file"},
 		"garbled key file":    {data, broken, "broken.txt:2 is not an age identity"},
-		"empty key file":      {data, empty, "there is none"},
+		"empty key file":      {data, empty, "there are none"},
 	}
 	secrets := []string{"correct horse", "battery staple", "4711", "HUSHHUSH"}
 	for name, tt := range tests {
@@ -175,7 +175,7 @@ func TestEncryptRefuses(t *testing.T) {
 		"nothing":           {"", []string{recipient}},
 		"comment only":      {"# correct horse\n", []string{recipient}},
 		"not YAML":          {"a: [correct horse", []string{recipient}},
-		"encrypted already": {string(encrypt(t, plain, recipient)), []string{recipient}},
+		"already encrypted": {string(encrypt(t, plain, recipient)), []string{recipient}},
 	} {
 		out, err := Encrypt([]byte(tt.text), tt.recipients)
 		if err == nil {

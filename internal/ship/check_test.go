@@ -108,9 +108,9 @@ func TestCheckStops(t *testing.T) {
 		ran    bool // something of the change was executed
 	}{
 		{name: "base prod", edit: func(_ *world, p *model.PullRequest) { p.Base = "prod" }, state: model.FailedRun,
-			parts: "failed failed failed failed failed", reason: "policy: prod takes only what staging has proved: change the base"},
+			parts: "failed failed failed failed failed", reason: "policy: prod accepts only what staging has proved: change the base"},
 		{name: "base prod from a fork's staging", edit: func(_ *world, p *model.PullRequest) { p.Base, p.HeadBranch = "prod", "staging" }, state: model.FailedRun,
-			parts: "failed failed failed failed failed", reason: "policy: prod takes only"},
+			parts: "failed failed failed failed failed", reason: "policy: prod accepts only"},
 		{name: "another base", edit: func(_ *world, p *model.PullRequest) { p.Base = "work" }, state: model.Done, parts: "passed passed passed passed passed"},
 		{name: "a credential", files: map[string]string{"secret": "x"}, state: model.FailedRun, parts: "failed failed failed failed failed", reason: "policy: 1 credential"},
 		{name: "a stranger", edit: func(_ *world, p *model.PullRequest) { p.Trusted, p.AwaitingApproval = false, "waits for a maintainer" }, state: model.Refused,

@@ -67,7 +67,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Engine runs workflows, and answers what they know. Its methods are safe for
+// Engine runs workflows and answers questions about them. Its methods are safe for
 // concurrent use.
 type Engine struct {
 	repository Repository
@@ -82,7 +82,7 @@ type Engine struct {
 	flow       dbos.Context
 }
 
-// New prepares an engine. Launch must be called before runs are taken up.
+// New prepares an engine. Launch must be called before it executes runs.
 func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	opts = opts.withDefaults()
 	if opts.Changed != nil {
@@ -99,7 +99,7 @@ func New(ctx context.Context, ports Ports, opts Options) (*Engine, error) {
 	})
 	if err != nil {
 		return nil, model.WithHint(fmt.Errorf("open the workflow database: %w", err),
-			"check that its folder is writable and that no other hubship serves from it; removing it loses history, no safety")
+			"check that its folder is writable and that no other hubship serves from it; removing it loses history, but compromises nothing")
 	}
 	return assemble(ports, opts, flow), nil
 }
@@ -140,8 +140,8 @@ func assemble(ports Ports, opts Options, flow dbos.Context) *Engine {
 	return e
 }
 
-// Launch takes up unfinished runs and begins to reconcile. It returns at once;
-// Stop ends what it began.
+// Launch resumes unfinished runs and starts to reconcile. It returns at once;
+// Stop ends what it started.
 func (e *Engine) Launch(ctx context.Context) error {
 	if err := e.builder.Clear(); err != nil {
 		return err

@@ -41,16 +41,16 @@ type Repository interface {
 	// IsAncestor says whether old is new or one of its ancestors. The error
 	// is fs.ErrNotExist when the repository does not have one of them.
 	IsAncestor(ctx context.Context, old, new string) (bool, error)
-	// Log lists the commits that head has and base has not, newest first, as
+	// Log lists the commits that are in head but not in base, newest first, as
 	// "abc1234 subject (author)".
 	Log(ctx context.Context, base, head string) ([]string, error)
-	// Now is the process that holds at this moment. The error says why none
-	// does; then nothing may be deployed.
+	// Now returns the process that is in force. The error says why there is
+	// none; then nothing may be deployed.
 	Now(ctx context.Context) (model.Process, error)
-	// Fleet reads the content of the commit under the process of now.
+	// Fleet reads the content of the commit under the current process.
 	Fleet(ctx context.Context, commit string) (*model.Fleet, error)
-	// Desired returns the releases of the environment as the commit wants
-	// them, sorted by hub. It reads Git trees only.
+	// Desired returns the environment's releases as the commit describes
+	// them, sorted by hub. It reads only Git trees.
 	Desired(ctx context.Context, fleet *model.Fleet, env string) ([]model.Desired, error)
 	// Changed names the shared files of the hub that differ between two
 	// commits, for the wording of a refusal.
@@ -58,7 +58,7 @@ type Repository interface {
 	// Files names every file, symbolic link and submodule of the commit, with
 	// what identifies its mode and content.
 	Files(ctx context.Context, commit string) (map[string]string, error)
-	// FS is the tree of the commit, read-only. Symbolic links are not
+	// FS returns the tree of the commit, read-only. Symbolic links are not
 	// followed out of it.
 	FS(ctx context.Context, commit string) (fs.FS, error)
 	// Checkout writes the files below a folder of the commit's tree to dir,
@@ -76,20 +76,20 @@ type Clusters interface {
 // Images builds and finds images.
 type Images interface {
 	// Find returns the image in the registry that was built from the source
-	// and the present digests of its base images, and that may be deployed: its
+	// and the current digests of its base images, and that may be deployed: its
 	// provenance is signed and says so. ok is false when it has to be built.
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
 	// Exists says whether exactly this image is still in the registry, with a
-	// provenance that lets it be deployed. An error says that it is not known.
+	// provenance that allows its deployment. An error means that this is unknown.
 	Exists(ctx context.Context, built model.Built) (bool, error)
 	// Digest returns the digest of the manifest that a reference to an image
-	// made elsewhere names now. It is fs.ErrNotExist when its registry answers
-	// that there is none, and model.ErrUnknown when it does not answer.
+	// made elsewhere names now. The error is fs.ErrNotExist when its registry
+	// answers that there is none, and model.ErrUnknown when it does not answer.
 	Digest(ctx context.Context, ref string) (digest string, err error)
-	// Build builds the source from a context folder on disk and pushes it; a
-	// source that is in the registry already is found instead. An error that
-	// is model.ErrSource is the source's fault.
-	// Progress and the build's output go to log, one line at a time.
+	// Build builds the source from a context folder on disk and pushes the
+	// image, unless the registry already has it. An error that is
+	// model.ErrSource is the source's fault. Progress and the build's output go
+	// to log, one line at a time.
 	Build(ctx context.Context, dir string, src model.Source, opts model.BuildOptions, log io.Writer) (model.Built, error)
 }
 
@@ -97,17 +97,16 @@ type Images interface {
 type Releases interface {
 	// Observe reads the release's newest record and readiness.
 	Observe(ctx context.Context, cluster model.Cluster, target model.Target) (model.Observed, error)
-	// Foreign finds what of the release was made elsewhere: the images that it
-	// runs or that users' servers may run, and the charts that it depends on.
-	// Charts that u.Resolved has are taken by their digests. The others are
-	// resolved now, or, where the release may have none but those, are an error
-	// that is model.ErrNotProven. It is model.ErrUnknown when a repository does not answer.
+	// Foreign finds the parts of the release that were made elsewhere: the
+	// images that it runs or that users' servers may run, and the charts that it
+	// depends on. Charts in u.Resolved are taken by their digests. The others
+	// are resolved now; with only, they are an error that is model.ErrNotProven.
+	// The error is model.ErrUnknown when a repository does not answer.
 	Foreign(ctx context.Context, u model.Upgrade, only bool) (model.Foreign, error)
 	// Upgrade installs or upgrades the release, waits until it is ready and
 	// returns what runs then. It applies the release whatever Helm's records
-	// claim of it. A release left pending is recovered first. A
-	// failed upgrade is rolled back before it returns; the error is then an
-	// *model.UpgradeError.
+	// say. A release left pending is recovered first. A failed upgrade is rolled
+	// back before it returns; the error is then an *model.UpgradeError.
 	Upgrade(ctx context.Context, cluster model.Cluster, u model.Upgrade) (model.Observed, error)
 	// Rollback brings the release back to a revision and waits until it is
 	// ready; revision 0 means the last good one before the newest.
@@ -115,23 +114,23 @@ type Releases interface {
 }
 
 // EvidenceStore keeps evidence and halts of each release in the release's own
-// cluster. An error of any method says that something could not be read or
-// written, and nothing about the release.
+// cluster. An error from any method means that something could not be read or
+// written, and says nothing about the release.
 type EvidenceStore interface {
-	// Evidence returns the evidence that counts of the hub in the environment
-	// for the shared inputs: signed, and voided by no later halt of them; ok
-	// is false when there is none.
+	// Evidence returns the valid evidence of the hub in the environment for
+	// the shared inputs: signed, and not voided by a later halt; ok is false
+	// when there is none.
 	Evidence(ctx context.Context, cluster model.Cluster, target model.Target, shared string) (ev model.Evidence, ok bool, err error)
 	// Latest returns the newest evidence for any inputs.
 	Latest(ctx context.Context, cluster model.Cluster, target model.Target) (ev model.Evidence, ok bool, err error)
-	// Records lists all that lies in the release's store, newest first, with
-	// what is not believed and why.
+	// Records lists everything in the release's store, newest first, including
+	// what is not trusted and why.
 	Records(ctx context.Context, cluster model.Cluster, target model.Target) ([]model.EvidenceRecord, error)
-	// Record signs and stores evidence; the oldest beyond 20 of a release are
-	// removed.
+	// Record signs and stores evidence and keeps the newest 20 records of a
+	// release.
 	Record(ctx context.Context, cluster model.Cluster, target model.Target, ev model.Evidence) error
-	// Halt, Halted and Clear keep a release's halt. A halt voids the evidence
-	// that there is of the inputs that failed, for good.
+	// Halt, Halted and Clear set, read and remove a release's halt. A halt
+	// permanently voids the existing evidence for the inputs that failed.
 	Halt(ctx context.Context, cluster model.Cluster, target model.Target, h model.Halt) error
 	Halted(ctx context.Context, cluster model.Cluster, target model.Target) (h model.Halt, ok bool, err error)
 	Clear(ctx context.Context, cluster model.Cluster, target model.Target) error
@@ -148,21 +147,21 @@ type ReleaseLock interface {
 // Verifier tests a live release as a user.
 type Verifier interface {
 	// Verify runs the checks against the release. A failed check is not an
-	// error: it is in the Verification. An error means that nothing could be
-	// said.
+	// error: it is in the Verification. An error means that verification could
+	// not reach a verdict.
 	Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error)
 }
 
-// Preview words what a change does before a run does it.
+// Preview describes what a change does before a run does it.
 type Preview interface {
-	// Preview compares what a release runs with what it should: the lines say
-	// what changes in the hubs' releases in the environment and what users
-	// will feel, without any secret.
+	// Preview compares what releases run with what they should run: the lines
+	// say what changes in the hubs' releases in the environment and what users
+	// will notice, without any secret.
 	Preview(ctx context.Context, q model.PreviewRequest) ([]string, error)
 }
 
-// History keeps runs and their logs for people to look at. Losing it loses no
-// safety.
+// History keeps runs and their logs for people to look at. Losing it
+// compromises nothing.
 type History interface {
 	Put(ctx context.Context, run model.Run) error
 	Get(ctx context.Context, id string) (model.Run, error) // fs.ErrNotExist when unknown
@@ -173,31 +172,31 @@ type History interface {
 	Lines(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
 }
 
-// Assessor reads changes without running anything of theirs.
+// Assessor reads changes without running any of their code.
 type Assessor interface {
-	// Credentials searches what head adds to base for credentials. None is
-	// told in what it returns.
+	// Credentials searches what head adds to base for credentials. What it
+	// returns contains none of them.
 	Credentials(ctx context.Context, base, head string) ([]model.Remark, error)
-	// Assess plans what merging head into base does, and keeps the plan under
-	// the run's id for the pages and for reports. What is wrong with the
-	// change is in the Assessment, and no error.
+	// Assess plans what merging head into base does, and saves the plan under
+	// the run's id for the pages and for reports. Problems with the change are
+	// in the Assessment; they are not an error.
 	Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error)
 }
 
-// Sandbox runs what a change brings, in isolation and without credentials.
+// Sandbox runs the code of a change, in isolation and without credentials.
 type Sandbox interface {
-	// TestKey identifies the outcome of a test: the same key, the same
-	// outcome. files is a digest of what the test sees.
+	// TestKey identifies the outcome of a test: equal keys mean equal
+	// outcomes. files is a digest of the files that the test sees.
 	TestKey(ctx context.Context, test model.Test, files string) (string, error)
-	// Test runs a test on a folder. A test that fails is no error.
+	// Test runs a test on a folder. A test that fails is not an error.
 	Test(ctx context.Context, dir string, test model.Test, log io.Writer) (model.TestResult, error)
-	// Smoke tries an image that users' servers run. An image that fails is no
-	// error.
+	// Smoke tries out an image that users' servers run. An image that fails is
+	// not an error.
 	Smoke(ctx context.Context, built model.Built, q model.SmokeRequest, log io.Writer) (model.SmokeResult, error)
 }
 
-// Results remember which tests passed, by their keys. Losing them costs time
-// alone.
+// Results remember which tests passed, by their keys. Losing them only costs
+// time.
 type Results interface {
 	Passed(ctx context.Context, key string) (model.TestResult, bool, error)
 	SetPassed(ctx context.Context, key string, r model.TestResult) error

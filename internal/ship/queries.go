@@ -7,8 +7,8 @@ import (
 	"github.com/hubship/hubship/internal/ship/query"
 )
 
-// Status observes the whole installation. What cannot be seen is said in it;
-// it never fails as a whole.
+// Status observes the whole installation. It reports what could not be observed,
+// and never fails as a whole.
 func (e *Engine) Status(ctx context.Context) (model.Status, error) { return e.queries.Status(ctx) }
 
 // Hosts lists the hubs by the host name under which they are served.
@@ -16,7 +16,7 @@ func (e *Engine) Hosts(ctx context.Context) (map[string]query.Host, error) {
 	return e.queries.Hosts(ctx)
 }
 
-// Evidence lists the records of the releases' evidence stores, believed or not. An
+// Evidence lists the records of the releases' evidence stores, trusted or not. An
 // empty environment or hub means all. A store that cannot be read is a record
 // with an Error.
 func (e *Engine) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {
@@ -24,8 +24,8 @@ func (e *Engine) Evidence(ctx context.Context, env, hub string) ([]model.Evidenc
 }
 
 // Promotion says what merging one environment's branch into the next one's
-// would bring there, and whether everything of it is proved. A refusal is part
-// of the Promotion and an error with the exit code of a gate.
+// would bring there, and whether all of it is proved. A refusal is part of the
+// Promotion and an error with the exit code of a gate.
 func (e *Engine) Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
 	return e.queries.Promotion(ctx, req)
 }

@@ -27,7 +27,7 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 	fleet, commit := tip.Fleet, tip.Head
 	if req.Rev != "" {
 		if req.Kind != model.Deploy {
-			return model.Run{}, model.Usage(fmt.Errorf("a revision goes with deploy alone"), "leave it out")
+			return model.Run{}, model.Usage(fmt.Errorf("only deploy takes a revision"), "leave it out")
 		}
 		if commit, err = e.repository.Resolve(ctx, req.Rev); err != nil {
 			return model.Run{}, model.Usage(err, "name a commit, branch or tag of the deployment repository")
@@ -46,7 +46,7 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 		}
 	}
 	if req.Kind == model.Rollback && len(req.Hubs) != 1 {
-		return model.Run{}, model.Usage(errors.New("a rollback names exactly one hub"), "add --hub HUB")
+		return model.Run{}, model.Usage(errors.New("a rollback needs exactly one hub"), "add --hub HUB")
 	}
 	for _, h := range req.Hubs {
 		if _, err := fleet.Target(h, tip.Name); err != nil {
@@ -56,9 +56,9 @@ func (e *Engine) Start(ctx context.Context, req model.RunRequest) (model.Run, er
 	return e.deployer.Enqueue(ctx, req, commit)
 }
 
-// Pushed queues the runs that a push asks for and returns them. A branch that
-// the process does not name asks for none, whatever it says of itself. A push
-// that is never told is found by the next reconcile pass.
+// Pushed queues the runs that a push calls for and returns them. A branch that
+// the process does not name calls for none, whatever it says about itself. A push
+// that is never reported is found by the next reconcile pass.
 func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by string) ([]model.Run, error) {
 	now, err := e.repository.Now(ctx)
 	if err != nil {
@@ -89,14 +89,14 @@ func (e *Engine) Pushed(ctx context.Context, updates []forge.RefUpdate, by strin
 	return runs, errs
 }
 
-// Check queues a check of a pull request and returns it at once. An older one
-// of the same pull request ends.
+// Check queues a check of a pull request and returns it at once. An older check
+// of the same pull request is superseded.
 func (e *Engine) Check(ctx context.Context, p model.PullRequest, cause string) (model.Run, error) {
 	return e.checker.Check(ctx, p, cause)
 }
 
-// Supersede ends a check that is not needed any more: one that waits never
-// begins, one under way stops what it does. No error when it has ended.
+// Supersede ends a check that is no longer needed: a waiting one never starts,
+// a running one stops. It is not an error if the check has already ended.
 func (e *Engine) Supersede(ctx context.Context, id, reason string) error {
 	return e.checker.Supersede(ctx, id, reason)
 }
@@ -104,7 +104,8 @@ func (e *Engine) Supersede(ctx context.Context, id, reason string) error {
 // Kick asks for a reconcile pass soon.
 func (e *Engine) Kick() { e.reconciler.Kick() }
 
-// Reconcile makes a reconcile pass now. It returns what kept it from seeing.
+// Reconcile makes a reconcile pass now. It returns what it could not observe, and
+// why.
 func (e *Engine) Reconcile(ctx context.Context) []reconcile.Problem {
 	return e.reconciler.Reconcile(ctx)
 }
@@ -138,12 +139,12 @@ func (e *Engine) Resume(ctx context.Context, env, hub, by string) error {
 	return nil
 }
 
-// Cancel ends a run: a queued one never starts, one under way stops what it
-// does and halts the hubs that it worked on.
+// Cancel ends a run: a queued one never starts, a running one stops and halts
+// the hubs that it was working on.
 func (e *Engine) Cancel(ctx context.Context, id, by string) error {
 	r, err := e.journal.Get(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return model.Usage(fmt.Errorf("there is no run %q", id), "`hubship history` lists the runs")
+		return model.Usage(fmt.Errorf("run %q does not exist", id), "`hubship history` lists the runs")
 	}
 	if err != nil {
 		return err

@@ -30,9 +30,9 @@ func (s *Store) explain(op string, err error) error {
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return model.WithHint(wrapped, "check the rights of the database user and the server's log")
+		return model.WithHint(wrapped, "check the permissions of the database user and the server's log")
 	}
-	return model.WithHint(wrapped, "check that the PostgreSQL server runs and that its address, user and password are right")
+	return model.WithHint(wrapped, "check that the PostgreSQL server is running and that its address, user and password are correct")
 }
 
 func (s *Store) hintSQLite(err error) string {
@@ -42,11 +42,11 @@ func (s *Store) hintSQLite(err error) string {
 	}
 	switch e.Code() & 0xff { // the primary code; the rest says more
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return "another program holds the database: end it (fuser " + s.name + " names it) and try again"
+		return "another program is using the database: stop it (fuser " + s.name + " shows it) and try again"
 	case sqlite3.SQLITE_FULL:
 		return "the disk is full: free some space"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		return "check that the file and its folder can be written"
+		return "check that the file and its folder are writable"
 	}
 	return s.hintLost()
 }
@@ -54,7 +54,7 @@ func (s *Store) hintSQLite(err error) string {
 // hintLost is the advice for a database that cannot be read.
 func (s *Store) hintLost() string {
 	if !s.sqlite {
-		return "restore the database from a backup, or name an empty one: it holds history, and what the clusters remember too; losing it loses no safety"
+		return "restore the database from a backup, or use an empty one: it holds only history and copies of what the clusters keep, so losing it compromises nothing"
 	}
-	return "stop hubship and move " + s.name + "* away: it holds history, and what the clusters remember too; losing it loses no safety, and the next start makes a new one"
+	return "stop hubship and move " + s.name + "* away: it holds only history and copies of what the clusters keep, so losing it compromises nothing, and the next start creates a new one"
 }

@@ -106,7 +106,7 @@ func (s *Store) Get(ctx context.Context, id string) (model.Run, error) {
 }
 
 func unknownRun(id string) error {
-	return model.WithHint(fmt.Errorf("run %q is not known: %w", id, fs.ErrNotExist), "list the runs with: hubship history")
+	return model.WithHint(fmt.Errorf("run %q does not exist: %w", id, fs.ErrNotExist), "list the runs with: hubship history")
 }
 
 func (s *Store) decode(id, body string) (model.Run, error) {

@@ -62,8 +62,8 @@ func (s *Store) apply(ctx context.Context, version, newest int, text string) err
 			return err
 		}
 		if have.Int64 > int64(newest) {
-			return model.WithHint(fmt.Errorf("it has schema %d, this hubship knows up to %d", have.Int64, newest),
-				"use the newer hubship again, or move the database away: it holds history, and what the clusters have too")
+			return model.WithHint(fmt.Errorf("it has schema %d, but this hubship supports at most %d", have.Int64, newest),
+				"use the newer hubship again, or move the database away: it holds only history and copies of what the clusters keep")
 		}
 		if have.Int64 >= int64(version) {
 			return nil

@@ -85,16 +85,16 @@ func (s *Store) openPostgres(dsn string) error {
 func (s *Store) openSQLite(path string) error {
 	path = strings.TrimPrefix(path, "sqlite:")
 	if path == "" {
-		return model.Usage(fmt.Errorf("open history: no database file is named"), "name a file or a postgres:// address")
+		return model.Usage(fmt.Errorf("open history: no database file is given"), "give a file or a postgres:// address")
 	}
 	s.name, s.sqlite = path, true
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return model.WithHint(fmt.Errorf("open history: %w", err), "check that the folder of the database can be written")
+		return model.WithHint(fmt.Errorf("open history: %w", err), "check that the database folder is writable")
 	}
 	// SQLite gives its companions (-wal, -shm) the mode of the main file.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return model.WithHint(fmt.Errorf("open history: %w", err), "check that the file can be read and written")
+		return model.WithHint(fmt.Errorf("open history: %w", err), "check that the file is readable and writable")
 	}
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("open history: %w", err)

@@ -257,7 +257,7 @@ func TestBrokenDatabases(t *testing.T) {
 			if err == nil {
 				t.Fatal("the damage was not noticed")
 			}
-			if hint := model.HintOf(err); !strings.Contains(err.Error(), path) || !strings.Contains(hint, "loses no safety") {
+			if hint := model.HintOf(err); !strings.Contains(err.Error(), path) || !strings.Contains(hint, "compromises nothing") {
 				t.Errorf("error %q, hint %q", err, hint)
 			}
 		})
@@ -281,7 +281,7 @@ func TestLockedDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.Put(t.Context(), NewRun(1, nil))
-	if err == nil || !strings.Contains(model.HintOf(err), "another program holds the database") {
+	if err == nil || !strings.Contains(model.HintOf(err), "another program is using the database") {
 		t.Errorf("a locked database: %v (%s)", err, model.HintOf(err))
 	}
 	if _, err := other.Exec("ROLLBACK"); err != nil {

@@ -249,7 +249,7 @@ func TestServerStarts(t *testing.T) {
 		{"bare error", hubScript{start: status(500), progress: status(400)}, "start the server of u: 500 Internal Server Error", nil},
 		{"too many at a time", hubScript{start: inTurn(status(429), status(502), status(201)), progress: status(404)}, "", nil},
 		{"forbidden", hubScript{start: status(403), progress: status(404)}, "403", nil},
-		{"forgotten by a hub that restarted", hubScript{start: status(202), progress: inTurn(events(requested), status(400))}, "does not know any more", []string{"Server requested"}},
+		{"forgotten by a hub that restarted", hubScript{start: status(202), progress: inTurn(events(requested), status(400))}, "no longer knows", []string{"Server requested"}},
 		{"answered by none but ready", hubScript{start: status(400), progress: events(isReady)}, "", nil},
 	}
 	for _, tt := range tests {

@@ -220,7 +220,7 @@ func TestKernelAndPageThatDoNotStartFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := failed(t, v, verify.KernelStarts, "kernel python3 ended as it started")
+	c := failed(t, v, verify.KernelStarts, "kernel python3 exited on startup")
 	if c.Duration > 45*time.Second {
 		t.Errorf("it took %s to notice", c.Duration)
 	}

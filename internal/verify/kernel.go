@@ -59,10 +59,10 @@ func (s *session) kernelStarts(ctx context.Context) (finding, error) {
 		err = cause
 	}
 	if errors.Is(err, jupyter.ErrKernelDied) {
-		err = model.WithHint(fmt.Errorf("kernel %s ended as it started", name),
-			"Start it by hand in the user image: python -m ipykernel_launcher")
+		err = model.WithHint(fmt.Errorf("kernel %s exited on startup", name),
+			"Start it manually in the user image: python -m ipykernel_launcher")
 	}
-	return finding{detail: "kernel " + name + " was started, but does not answer"}, err
+	return finding{detail: "kernel " + name + " was started but does not answer"}, err
 }
 
 // watchKernel returns when the kernel's process ended, or with ctx.
@@ -118,16 +118,16 @@ func (s *session) imports(ctx context.Context, p model.Package, timeout time.Dur
 // kernelLost notes that the kernel cannot be used any more and says why.
 func (s *session) kernelLost(ctx context.Context, p model.Package, timeout time.Duration, err error) error {
 	if ctx.Err() != nil {
-		s.lost = "the check before was cut short"
+		s.lost = "the previous check was cut short"
 	}
 	switch {
 	case errors.Is(err, jupyter.ErrKernelDied):
 		s.lost = "the kernel died in \"import " + p.Name + "\""
 		err = model.WithHint(errors.New("the kernel died during the import"),
-			"The package ended the process or used more memory than the server has")
+			"The package terminated the process or used more memory than the server has")
 	case errors.Is(err, jupyter.ErrKernelBusy):
 		s.lost = "the kernel hangs in \"import " + p.Name + "\""
-		err = fmt.Errorf("import did not end within %s, and did not react to an interrupt", timeout)
+		err = fmt.Errorf("import did not end within %s and did not react to an interrupt", timeout)
 	case s.lost == "":
 		s.lost = "the connection to the kernel was lost in \"import " + p.Name + "\""
 	}

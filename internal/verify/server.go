@@ -206,8 +206,8 @@ func (s *session) follow(ctx context.Context, log *journal, accepted *atomic.Boo
 				forgotten = time.Now()
 			}
 			if time.Since(forgotten) > forgetTime {
-				return false, model.WithHint(errors.New("the hub does not know any more that the server is starting"),
-					"It was probably restarted meanwhile: see its log")
+				return false, model.WithHint(errors.New("the hub no longer knows that the server is starting"),
+					"It was probably restarted in the meantime: see its log")
 			}
 		default:
 			forgotten = time.Time{}

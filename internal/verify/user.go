@@ -110,7 +110,7 @@ func definite(err error) bool {
 func (s *session) userCreated(ctx context.Context) (finding, error) {
 	detail := s.user
 	if s.user == s.req.Settings.Service {
-		return finding{}, model.WithHint(fmt.Errorf("user and service are both named %s, and no hub lets an account remove its own name", s.user),
+		return finding{}, model.WithHint(fmt.Errorf("the user and the service are both named %s, and a hub does not let an account remove itself", s.user),
 			"Choose another name as verify.user in hubship.yaml")
 	}
 	found, err := s.lookUp(ctx)
@@ -119,7 +119,7 @@ func (s *session) userCreated(ctx context.Context) (finding, error) {
 	}
 	if found != nil {
 		if found.Admin {
-			return finding{}, model.WithHint(fmt.Errorf("user %s is an administrator of the hub and not verification's own", s.user),
+			return finding{}, model.WithHint(fmt.Errorf("user %s is an administrator of the hub and does not belong to verification", s.user),
 				"Choose another name as verify.user in hubship.yaml")
 		}
 		s.touched = true
@@ -145,7 +145,7 @@ func (s *session) removed(ctx context.Context) (finding, error) {
 		names, err := s.removing(ctx)
 		if err != nil && ctx.Err() == nil {
 			// Whether they may be listed says nothing about the hub.
-			s.progress("it is not known whether remains of an earlier verification are gone: " + err.Error())
+			s.progress("could not find out whether the remains of an earlier verification are gone: " + err.Error())
 			return nil
 		}
 		if err == nil && len(names) > 0 {

@@ -20,7 +20,7 @@ import (
 // that is not believed is passed over, whatever stands in it.
 func (l *Store) Evidence(ctx context.Context, c model.Cluster, t model.Target, shared string) (model.Evidence, bool, error) {
 	if shared == "" {
-		return model.Evidence{}, false, fmt.Errorf("evidence of %s: for which inputs is not said", t.Key())
+		return model.Evidence{}, false, fmt.Errorf("evidence of %s: no inputs are given", t.Key())
 	}
 	v, err := l.look(ctx, c, t)
 	if err != nil {

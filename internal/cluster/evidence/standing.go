@@ -62,7 +62,7 @@ func (l *Store) Clear(ctx context.Context, c model.Cluster, t model.Target) erro
 var contention = wait.Backoff{Steps: 15, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Cap: time.Second}
 
 // errStale says that another writer was faster.
-var errStale = errors.New("another hubship has changed what is remembered of the release")
+var errStale = errors.New("another hubship has changed the standing of the release")
 
 func retriable(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, errStale)

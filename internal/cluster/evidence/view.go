@@ -125,7 +125,7 @@ func (v *view) trouble(where string, c attest.Copy, envelope []byte) {
 	if c.Trouble == nil {
 		return
 	}
-	r := model.EvidenceRecord{Target: v.target, Name: where, Refused: "what is remembered of the release is not believed: " + c.Trouble.Error()}
+	r := model.EvidenceRecord{Target: v.target, Name: where, Refused: "the standing of the release is not trusted: " + c.Trouble.Error()}
 	var refusal *attest.Refusal
 	if errors.As(c.Trouble, &refusal) {
 		r.Reason = string(refusal.Reason)
@@ -163,7 +163,7 @@ func unsignedHalt(ctx context.Context, v *view) (*model.Halt, error) {
 	var h model.Halt
 	if err := json.Unmarshal([]byte(cm.Data[unsignedPayload]), &h); err != nil || h.Hub != v.target.Hub || h.Environment != v.target.Environment {
 		h = model.Halt{Hub: v.target.Hub, Environment: v.target.Environment, Since: cm.CreationTimestamp.Time,
-			Reason: place(cm) + " is a halt of an earlier hubship, and cannot be read"}
+			Reason: place(cm) + " is a halt of an earlier version of hubship, and cannot be read"}
 	}
 	return &h, nil
 }
@@ -186,7 +186,7 @@ func (v *view) unsigned(ctx context.Context) ([]model.EvidenceRecord, error) {
 	for i := range list.Items {
 		out = append(out, model.EvidenceRecord{
 			Target: v.target, Name: place(&list.Items[i]), Reason: string(attest.BadSignature),
-			Refused: "it is not signed, and lies where others may write",
+			Refused: "it is not signed, and others can write where it is kept",
 		})
 	}
 	return out, nil

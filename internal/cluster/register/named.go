@@ -54,16 +54,16 @@ func (c Clusters) Uses(ctx context.Context) ([]Use, error) {
 // same.
 func (c Clusters) Remove(ctx context.Context, name string, force bool) error {
 	if _, err := c.Cluster(ctx, name); errors.Is(err, model.ErrUnknownCluster) {
-		return model.Usage(fmt.Errorf("there is no cluster %q", name), "`hubship cluster list` shows what there is")
+		return model.Usage(fmt.Errorf("cluster %q does not exist", name), "`hubship cluster list` lists all clusters")
 	}
 	named, err := c.Named(ctx)
 	switch {
 	case force:
 	case err != nil:
-		return model.RefusedBy(fmt.Errorf("whether the process names cluster %s is not known: %w", name, err), "--force removes it all the same")
+		return model.RefusedBy(fmt.Errorf("could not find out whether the process names cluster %s: %w", name, err), "--force removes it anyway")
 	case slices.Contains(named, name):
-		return model.RefusedBy(fmt.Errorf("the process names cluster %s: its releases could not be deployed, verified or watched any more", name),
-			"take it out of the process first; --force removes it all the same")
+		return model.RefusedBy(fmt.Errorf("the process names cluster %s: without it, releases there can no longer be deployed, verified or watched", name),
+			"remove it from the process first; --force removes it anyway")
 	}
 	return c.Register.Remove(ctx, name)
 }
@@ -73,7 +73,7 @@ func (c Clusters) Remove(ctx context.Context, name string, force bool) error {
 func (c Clusters) Check(ctx context.Context, name string) (cluster.Access, error) {
 	k, err := c.Cluster(ctx, name)
 	if errors.Is(err, model.ErrUnknownCluster) {
-		return cluster.Access{}, model.Usage(fmt.Errorf("there is no cluster %q", name),
+		return cluster.Access{}, model.Usage(fmt.Errorf("cluster %q does not exist", name),
 			fmt.Sprintf("`hubship cluster add %s --kubeconfig FILE --context CONTEXT` registers it", name))
 	}
 	if err != nil {

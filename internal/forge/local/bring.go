@@ -60,7 +60,7 @@ func (s *Server) bring(ctx context.Context, r *http.Request, e endpoint, user st
 	s.backendFor(e, user, extra).ServeHTTP(answer, backendRequest(r, e, whole).WithContext(ctx))
 	unpack, reasons := answer.said()
 	if answer.status != 0 && answer.status != http.StatusOK || unpack == "" {
-		return nil, fmt.Errorf("git did not take the push in: its status is %d", answer.status)
+		return nil, fmt.Errorf("git did not accept the push: status %d", answer.status)
 	}
 	failed = map[string]string{}
 	for name, reason := range reasons {

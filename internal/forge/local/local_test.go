@@ -106,12 +106,12 @@ func TestProtectedBranches(t *testing.T) {
 	announced := len(f.pushed())
 
 	for name, args := range map[string][]string{
-		"where pushes come in":   {"origin", "HEAD:refs/hubship/incoming/x"},
-		"forced":                 {"--force", "origin", "HEAD:staging"},
-		"deleted":                {"origin", ":staging"},
-		"forced beside another":  {"--force", "--atomic", "origin", "HEAD:staging", "HEAD:feature"},
-		"an older commit":        {"--force", "origin", "HEAD~1:staging"},
-		"a name outside of refs": {"origin", "HEAD:refs/hubship/x"},
+		"a place for incoming pushes": {"origin", "HEAD:refs/hubship/incoming/x"},
+		"forced":                      {"--force", "origin", "HEAD:staging"},
+		"deleted":                     {"origin", ":staging"},
+		"forced beside another":       {"--force", "--atomic", "origin", "HEAD:staging", "HEAD:feature"},
+		"an older commit":             {"--force", "origin", "HEAD~1:staging"},
+		"a name outside of refs":      {"origin", "HEAD:refs/hubship/x"},
 	} {
 		out, err := f.try(dir, append([]string{"push"}, args...)...)
 		if err == nil || f.head("staging") != before || f.head("feature") != before {
@@ -130,7 +130,7 @@ func TestProtectedBranches(t *testing.T) {
 	f.git(dir, "checkout", "--quiet", "-b", "mixed", before)
 	f.commit(dir, "b.txt", "b")
 	announced = len(f.pushed())
-	if out, err := f.try(dir, "push", "--force", "origin", rewritten+":refs/heads/staging", "HEAD:refs/heads/mixed"); err == nil || !strings.Contains(out, "another reference of this push is refused") {
+	if out, err := f.try(dir, "push", "--force", "origin", rewritten+":refs/heads/staging", "HEAD:refs/heads/mixed"); err == nil || !strings.Contains(out, "another reference in this push was refused") {
 		t.Errorf("went through: %v\n%s", err, out)
 	}
 	if f.head("staging") != before || f.head("mixed") != "" || len(f.pushed()) != announced {

@@ -44,7 +44,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, use
 	}
 	q, err := readRequest(body)
 	if err != nil {
-		http.Error(w, "hubship: the push is not understood: "+err.Error(), http.StatusBadRequest)
+		http.Error(w, "hubship: malformed push: "+err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
@@ -52,7 +52,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, use
 		return // git probes with an empty request before a large push
 	}
 	if s.opts.Move == nil {
-		http.Error(w, "hubship: nothing can be pushed here", http.StatusForbidden)
+		http.Error(w, "hubship: this repository does not accept pushes", http.StatusForbidden)
 		return
 	}
 	// The push goes through even if the client goes away while git works: what
@@ -67,10 +67,10 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, use
 		failed, err = s.opts.Move(ctx, e.repository, login, q.moves())
 	}
 	if err != nil {
-		s.opts.Log.Error("embedded Git server: a push", "repository", e.repository, "error", err)
+		s.opts.Log.Error("embedded Git server: a push failed", "repository", e.repository, "error", err)
 		failed = map[string]string{}
 		for _, c := range q.commands {
-			failed[c.ref] = "it could not be done; the server's log says why"
+			failed[c.ref] = "the server failed; its log says why"
 		}
 	}
 	var lines []string

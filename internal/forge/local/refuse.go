@@ -19,7 +19,7 @@ func report(can map[string]bool, commands []command, failed map[string]string) [
 			packet(&report, "ok "+c.ref+"\n")
 			continue
 		case !ok:
-			reason = "another reference of this push is refused"
+			reason = "another reference in this push was refused"
 		}
 		packet(&report, "ng "+c.ref+" "+strings.ToValidUTF8(strings.Join(strings.Fields(reason), " "), "")+"\n")
 	}

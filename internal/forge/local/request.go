@@ -65,7 +65,7 @@ func openBody(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadClose
 		// A small body can inflate to a huge one: bounded once more.
 		return &boundBody{Reader: io.LimitReader(plain, limit), Closer: live}, nil
 	default:
-		return nil, fmt.Errorf("content encoding %.20q is not understood", encoding)
+		return nil, fmt.Errorf("content encoding %.20q is not supported", encoding)
 	}
 }
 

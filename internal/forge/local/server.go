@@ -71,7 +71,7 @@ type Move struct{ Ref, Old, New string }
 func (o Options) Validate() error {
 	switch {
 	case !filepath.IsAbs(o.Root):
-		return fmt.Errorf("embedded Git server: the folder %q of the repositories is not absolute", o.Root)
+		return fmt.Errorf("embedded Git server: the repository folder %q is not an absolute path", o.Root)
 	case len(o.Token) < 16:
 		return errors.New("embedded Git server: the token is missing or too short")
 	case o.MaxPush < 0:
@@ -157,7 +157,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Browsers keep passwords of Basic: what another site has one send moves
 	// nothing.
 	if err := s.cross.Check(r); err != nil {
-		http.Error(w, "hubship: this was sent from another site", http.StatusForbidden)
+		http.Error(w, "hubship: this request was sent from another site", http.StatusForbidden)
 		return
 	}
 	// Who asks comes before what exists: without the token nothing is told.
@@ -171,7 +171,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !known {
 		w.Header().Set("WWW-Authenticate", `Basic realm="hubship", charset="UTF-8"`)
-		http.Error(w, "hubship: a token is needed as the password, with any user name; hubship status says where it is", http.StatusUnauthorized)
+		http.Error(w, "hubship: use a token as the password, with any user name; hubship status says where it is", http.StatusUnauthorized)
 		return
 	}
 	if ok && e.owner != "" {
@@ -181,13 +181,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !ok {
-		http.Error(w, "hubship: there is no such repository or service here", http.StatusNotFound)
+		http.Error(w, "hubship: no such repository or service", http.StatusNotFound)
 		return
 	}
 	// A link could point out of Root.
 	dir := filepath.Join(s.opts.Root, filepath.FromSlash(e.repository)+".git")
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
-		http.Error(w, "hubship: there is no such repository here", http.StatusNotFound)
+		http.Error(w, "hubship: no such repository", http.StatusNotFound)
 		return
 	}
 	select {

@@ -20,13 +20,13 @@ import (
 func NewToken(path string) (string, error) {
 	raw := make([]byte, 32)
 	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make a Git token: %w", err)
+		return "", fmt.Errorf("create a Git token: %w", err)
 	}
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	// CreateTemp makes the file 0600; the rename never shows half a token.
 	f, err := os.CreateTemp(filepath.Dir(path), ".token-*")
 	if err != nil {
-		return "", model.WithHint(fmt.Errorf("make a Git token: %w", err), "check that the data folder exists and can be written")
+		return "", model.WithHint(fmt.Errorf("create a Git token: %w", err), "check that the data folder exists and is writable")
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // a no-op after the rename
 	_, err = f.WriteString(token + "\n")
@@ -49,7 +49,7 @@ func ReadToken(path string) (string, error) {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", model.WithHint(fmt.Errorf("read the Git token: %s can be read by others (mode %04o)", path, info.Mode().Perm()),
-			"remove the file: the next start makes a new token")
+			"remove the file: the next start creates a new token")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -57,7 +57,7 @@ func ReadToken(path string) (string, error) {
 	}
 	token := strings.TrimSpace(string(data))
 	if len(token) < 32 {
-		return "", model.WithHint(fmt.Errorf("read the Git token: %s holds none", path), "remove the file: the next start makes a new token")
+		return "", model.WithHint(fmt.Errorf("read the Git token: %s does not contain one", path), "remove the file: the next start creates a new token")
 	}
 	return token, nil
 }

@@ -33,7 +33,7 @@ func New(o Options) (*Builder, error) {
 	if err := o.Validate(); err != nil {
 		hint := model.HintOf(err)
 		if hint == "" {
-			hint = "correct the registry's or BuildKit's address"
+			hint = "fix the address of the registry or of BuildKit"
 		}
 		return nil, model.Usage(fmt.Errorf("set up image builds: %w", err), hint)
 	}
@@ -90,7 +90,7 @@ func (b *Builder) Find(ctx context.Context, tree fs.FS, src model.Source) (model
 	dockerfile, err := fs.ReadFile(tree, src.Dockerfile)
 	if err != nil {
 		return model.Built{}, false, model.WithHint(fmt.Errorf("find image %s: read its build file: %w", src.ID, err),
-			"commit the build file, or correct `dockerfile` of the image in hubship.yaml")
+			"commit the build file, or fix the image's `dockerfile` in hubship.yaml")
 	}
 	w, err := b.wanted(ctx, dockerfile, src, model.BuildOptions{Origin: model.Origin{Approved: true}})
 	if err != nil {
@@ -183,7 +183,7 @@ type pin struct {
 func (b *Builder) wanted(ctx context.Context, dockerfile []byte, src model.Source, opts model.BuildOptions) (want, error) {
 	refs, err := baseRefs(dockerfile, b.o.Platform)
 	if err != nil {
-		return want{}, model.WithHint(fmt.Errorf("%s: %w", src.Dockerfile, err), "correct the build file")
+		return want{}, model.WithHint(fmt.Errorf("%s: %w", src.Dockerfile, err), "fix the build file")
 	}
 	if err := refuseUnapproved(src, refs); err != nil {
 		return want{}, err
@@ -231,7 +231,7 @@ func (b *Builder) lookUp(ctx context.Context, w want) (model.Built, bool, error)
 // build runs once for all callers of the same image.
 func (b *Builder) build(ctx context.Context, at files, w want, log io.Writer) (model.Built, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.o.Timeout, model.WithHint(
-		fmt.Errorf("not done after %s", b.o.Timeout), "make the build shorter; its log shows which instruction takes the time"))
+		fmt.Errorf("not finished after %s", b.o.Timeout), "make the build shorter; its log shows which instruction takes so long"))
 	defer cancel()
 	select {
 	case b.slots <- struct{}{}:
@@ -263,7 +263,7 @@ func (b *Builder) build(ctx context.Context, at files, w want, log io.Writer) (m
 		return model.Built{}, err
 	case !ok || built.Digest != digest:
 		return model.Built{}, model.WithHint(
-			fmt.Errorf("pushed %s as %s, but the registry does not show it", w.built.Ref(), digest),
+			fmt.Errorf("pushed %s as %s, but the registry does not have it", w.built.Ref(), digest),
 			"check that BuildKit and hubship reach the same registry under the name "+b.o.Registry)
 	}
 	if err := b.sign(ctx, w, built, provenanceOf(w, started)); err != nil {

@@ -42,7 +42,7 @@ func (f *buildGroup) do(ctx context.Context, key string, untrusted bool, log io.
 			f.end(key, fl)
 			return fl.built, fl.err
 		}
-		_, _ = io.WriteString(log, "the same image is being built already: following that build\n")
+		_, _ = io.WriteString(log, "the same image is already being built: following that build\n")
 		select {
 		case <-fl.done:
 			fl.log.remove(log)

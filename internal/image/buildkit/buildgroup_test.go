@@ -43,7 +43,7 @@ func TestFlightIsShared(t *testing.T) {
 		for i := range logs {
 			switch logs[i].String() {
 			case "half\n":
-			case "the same image is being built already: following that build\nhalf\n":
+			case "the same image is already being built: following that build\nhalf\n":
 				following++
 			default:
 				t.Errorf("log %d: %q", i, logs[i].String())

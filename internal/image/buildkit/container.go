@@ -75,11 +75,11 @@ type outcome struct {
 func (o outcome) failure(timeout time.Duration) error {
 	switch {
 	case o.unable != nil:
-		return model.WithHint(fmt.Errorf("it could not be started: %s", reason(o.unable)), "check its command, and the user that its image names")
+		return model.WithHint(fmt.Errorf("it could not be started: %s", reason(o.unable)), "check its command and the user set in its image")
 	case o.timedOut:
-		return fmt.Errorf("not done after %s", timeout)
+		return fmt.Errorf("not finished after %s", timeout)
 	case o.code == 137:
-		return model.WithHint(errors.New("exit code 137"), "it was killed, most likely for want of memory")
+		return model.WithHint(errors.New("exit code 137"), "it was killed, most likely because it ran out of memory")
 	case o.code != 0:
 		return fmt.Errorf("exit code %d", o.code)
 	}

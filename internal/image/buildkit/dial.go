@@ -36,7 +36,7 @@ func (o Options) reachable() error {
 	}
 	if u.Scheme == "unix" {
 		if o.TLS != (TLS{}) {
-			return fmt.Errorf("BuildKit address %q: certificates are for tcp:// alone", o.Address)
+			return fmt.Errorf("BuildKit address %q: certificates are only for tcp://", o.Address)
 		}
 		return nil
 	}
@@ -47,7 +47,7 @@ func (o Options) reachable() error {
 		}
 	}
 	if len(missing) > 0 {
-		return model.WithHint(fmt.Errorf("BuildKit at %s wants mutual TLS: %s is missing; without it anybody on the way could build, and read the registry's credentials", o.Address, strings.Join(missing, ", ")),
+		return model.WithHint(fmt.Errorf("BuildKit at %s requires mutual TLS: %s is missing; without it anybody on the network path could build images and read the registry's credentials", o.Address, strings.Join(missing, ", ")),
 			"start buildkitd with --tlscacert, --tlscert and --tlskey, and run `hubship up` with --buildkit-ca, --buildkit-cert and --buildkit-key; or use unix://")
 	}
 	return nil
@@ -64,7 +64,7 @@ func (o Options) dialOptions() ([]client.ClientOpt, error) {
 		return []client.ClientOpt{client.WithContextDialer(dialSocket)}, nil
 	}
 	if err := o.TLS.check(); err != nil {
-		return nil, model.WithHint(fmt.Errorf("BuildKit at %s: %w", o.Address, err), "--buildkit-ca, --buildkit-cert and --buildkit-key name PEM files; the key is readable by hubship alone")
+		return nil, model.WithHint(fmt.Errorf("BuildKit at %s: %w", o.Address, err), "--buildkit-ca, --buildkit-cert and --buildkit-key must name PEM files; only hubship may be able to read the key")
 	}
 	return []client.ClientOpt{
 		client.WithServerConfig(u.Hostname(), o.TLS.CA),
@@ -76,10 +76,10 @@ func (o Options) dialOptions() ([]client.ClientOpt, error) {
 func (t TLS) check() error {
 	ca, err := os.ReadFile(t.CA)
 	if err != nil {
-		return fmt.Errorf("read the authority's certificate: %w", err)
+		return fmt.Errorf("read the CA certificate: %w", err)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(ca) {
-		return fmt.Errorf("%s holds no certificate", t.CA)
+		return fmt.Errorf("%s does not contain a certificate", t.CA)
 	}
 	info, err := os.Stat(t.Key)
 	if err != nil {
@@ -111,7 +111,7 @@ func trusted(path string) error {
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return errors.New("the owner of " + path + " cannot be told")
+		return errors.New("the owner of " + path + " is unknown")
 	}
 	return judgeSocket(path, info.Mode(), int(owner.Uid), os.Geteuid())
 }
@@ -120,9 +120,9 @@ func trusted(path string) error {
 func judgeSocket(path string, mode os.FileMode, owner, self int) error {
 	switch {
 	case mode.Type() != os.ModeSocket:
-		return fmt.Errorf("%s is no socket", path)
+		return fmt.Errorf("%s is not a socket", path)
 	case owner != 0 && owner != self:
-		return model.WithHint(fmt.Errorf("BuildKit's socket %s belongs to user %d, who could read what hubship sends there", path, owner), "run BuildKit as root or as hubship's own user")
+		return model.WithHint(fmt.Errorf("BuildKit's socket %s belongs to user %d, who could read what hubship sends there", path, owner), "run BuildKit as root or as hubship's user")
 	case mode.Perm()&0o002 != 0: // connecting takes the right to write
 		return model.WithHint(fmt.Errorf("everybody on this machine can use BuildKit's socket %s (mode %04o)", path, mode.Perm()), "chmod 660 "+path)
 	}

@@ -74,14 +74,14 @@ func (p *progress) failure(src model.Source, err error) error {
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode == 137:
 		be.Reason = "exit code 137"
-		return model.WithHint(be, "the instruction was killed, most likely for want of memory: make it need less, or give BuildKit more")
+		return model.WithHint(be, "the instruction was killed, most likely because it ran out of memory: make it use less, or give BuildKit more")
 	case errors.As(err, &exit):
 		be.Reason = fmt.Sprintf("exit code %d", exit.ExitCode)
-		return model.WithHint(be, "correct the instruction or what it installs; its output says why it failed")
+		return model.WithHint(be, "fix the instruction or what it installs; its output says why it failed")
 	}
 	be.Reason = reason(err)
 	if strings.HasSuffix(be.Reason, "is not allowed") {
-		return model.WithHint(be, "builds get neither the machine's network nor more rights than a container has: do without")
+		return model.WithHint(be, "builds get neither the host network nor more privileges than a container: remove this")
 	}
 	if m := denied.FindStringSubmatch(err.Error()); m != nil {
 		be.Reason = oneLine(m[1]) + " is not given to an untrusted build"
@@ -90,7 +90,7 @@ func (p *progress) failure(src model.Source, err error) error {
 	if be.Instruction == "" {
 		return fmt.Errorf("BuildKit: %w", err)
 	}
-	return model.WithHint(be, "correct the build file, or make what it fetches reachable")
+	return model.WithHint(be, "fix the build file, or make what it fetches reachable")
 }
 
 // failed is the step that the error is about.
@@ -138,7 +138,7 @@ func reason(err error) string {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	if m := missing.FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("%q is not in the build context, or .dockerignore leaves it out", strings.TrimPrefix(m[1], "/"))
+		return fmt.Sprintf("%q is not in the build context, or is excluded by .dockerignore", strings.TrimPrefix(m[1], "/"))
 	}
 	return oneLine(text)
 }

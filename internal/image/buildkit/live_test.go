@@ -421,7 +421,7 @@ func TestLiveTimeout(t *testing.T) {
 	b.o.Timeout = 2 * time.Second
 	dir := contextDir(t, map[string]string{"Dockerfile": "FROM debian:bookworm-slim\nRUN sleep 299\n"})
 	_, err := b.Build(limited(t, time.Minute), dir, source(t, ""), deploy, nil)
-	if err == nil || !strings.Contains(err.Error(), "not done after 2s") || model.HintOf(err) == "" {
+	if err == nil || !strings.Contains(err.Error(), "not finished after 2s") || model.HintOf(err) == "" {
 		t.Errorf("error %v, hint %q", err, model.HintOf(err))
 	}
 }

@@ -129,13 +129,13 @@ func TestFailure(t *testing.T) {
 			"deployments/datahub/image/Dockerfile:2: RUN a && b: exit code 137\n    one\n    two", "memory"},
 		"missing file": {
 			where(4, 4, errors.New(`failed to solve: failed to compute cache key: failed to calculate checksum of ref a::b: "/x": not found`)),
-			"deployments/datahub/image/Dockerfile:4: COPY x /: \"x\" is not in the build context, or .dockerignore leaves it out\n    one\n    two", "correct"},
+			"deployments/datahub/image/Dockerfile:4: COPY x /: \"x\" is not in the build context, or is excluded by .dockerignore\n    one\n    two", "fix"},
 		"without place": {
 			errors.New("failed to solve: it failed"),
-			"deployments/datahub/image/Dockerfile: RUN a: it failed\n    one\n    two", "correct"},
-		"more rights": {
+			"deployments/datahub/image/Dockerfile: RUN a: it failed\n    one\n    two", "fix"},
+		"more privileges": {
 			errors.New("failed to solve: failed to load LLB: network.host is not allowed"),
-			"deployments/datahub/image/Dockerfile: RUN a: network.host is not allowed\n    one\n    two", "do without"},
+			"deployments/datahub/image/Dockerfile: RUN a: network.host is not allowed\n    one\n    two", "remove this"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

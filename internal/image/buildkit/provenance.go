@@ -31,9 +31,9 @@ func isUnapproved(repository string) bool {
 // refuseUnapproved is the error of what would let an unapproved image into
 // another one.
 func refuseUnapproved(src model.Source, bases []string) error {
-	const hint = "images below " + model.UnapprovedRepository + " are of changes that nobody has merged: name another one"
+	const hint = "images below " + model.UnapprovedRepository + " are from unmerged changes: use another one"
 	if isUnapproved(src.Repository) {
-		return model.WithHint(fmt.Errorf("image %s goes to %s, which is kept for unmerged changes", src.ID, src.Repository), hint)
+		return model.WithHint(fmt.Errorf("image %s goes to %s, which is reserved for unmerged changes", src.ID, src.Repository), hint)
 	}
 	for _, base := range bases {
 		ref, err := name.ParseReference(base)
@@ -48,7 +48,7 @@ func refuseUnapproved(src model.Source, bases []string) error {
 }
 
 // errNoKeys says that the builder cannot tell which images are its own.
-var errNoKeys = errors.New("there are no signing keys: nothing can be said about where an image comes from")
+var errNoKeys = errors.New("there are no signing keys to sign the provenance of images with")
 
 // provenance returns what an installation's key signed about exactly this
 // image. may says what of it is wanted; ok is false when nothing of that is
@@ -122,8 +122,8 @@ func (b *Builder) sign(ctx context.Context, w want, built model.Built, p attest.
 	if _, _, ok, err := b.provenance(ctx, w.repository, built, same); err != nil || ok {
 		return err
 	}
-	return model.WithHint(fmt.Errorf("the registry took the provenance of %s and does not show it", built.Ref()),
-		"the registry has to keep OCI referrers, or any tags, and at most a few statements about one image")
+	return model.WithHint(fmt.Errorf("the registry accepted the provenance of %s but does not return it", built.Ref()),
+		"the registry must support OCI referrers or arbitrary tags, and the image must not have more than a few statements")
 }
 
 // provenanceOf is what a build of its own says.

@@ -65,7 +65,7 @@ func (b *Builder) Test(ctx context.Context, dir string, test model.Test, log io.
 		return result
 	}
 	if len(test.Command) == 0 {
-		return fail(model.WithHint(errors.New("it has no command"), "give it one in hubship.yaml")), nil
+		return fail(model.WithHint(errors.New("it has no command"), "set one in hubship.yaml")), nil
 	}
 	base, err := b.publicBase(ctx, test.Image)
 	if ctx.Err() != nil {

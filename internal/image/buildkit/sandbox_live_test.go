@@ -29,7 +29,7 @@ func TestLiveTest(t *testing.T) {
 		"script":      {model.Test{Command: []string{"sh", "script.sh"}}, "exit code 4", []string{"from a script"}},
 		"no program":  {model.Test{Command: []string{"no-such-program"}}, "exit code 1", []string{`exec: "no-such-program": executable file not found in $PATH`}},
 		"no command":  {model.Test{}, "it has no command", nil},
-		"timeout":     {model.Test{Command: shell("echo begun; sleep 60 & sleep 60"), Timeout: 2 * time.Second}, "not done after 2s", []string{"begun"}},
+		"timeout":     {model.Test{Command: shell("echo begun; sleep 60 & sleep 60"), Timeout: 2 * time.Second}, "not finished after 2s", []string{"begun"}},
 		"colours":     {model.Test{Command: shell(`printf '\033[31mred\033[0m\r\n'; exit 1`)}, "exit code 1", []string{"red"}},
 		"no image":    {model.Test{Image: "docker.io/library/no-such-image:1", Command: shell("true")}, "resolve base image", nil},
 		"bad image":   {model.Test{Image: "Bad Image", Command: shell("true")}, "Bad Image", nil},

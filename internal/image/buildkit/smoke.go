@@ -50,10 +50,10 @@ func (b *Builder) Smoke(ctx context.Context, built model.Built, q model.SmokeReq
 	})
 	var unusable *imageError
 	if errors.As(err, &unusable) {
-		err = model.WithHint(err, "check that the registry still has the image, and that BuildKit reaches it")
+		err = model.WithHint(err, "check that the registry still has the image and that BuildKit can reach it")
 	}
 	if err != nil {
-		return model.SmokeResult{}, fmt.Errorf("try image %s: %w", built.ID, err)
+		return model.SmokeResult{}, fmt.Errorf("try out image %s: %w", built.ID, err)
 	}
 	return s.result, nil
 }
@@ -184,7 +184,7 @@ func (s *smoke) starts(ctx context.Context) (finding, error) {
 		return finding{}, err
 	}
 	if failed := end.failure(startTimeout); failed != nil {
-		return finding{log: text, failed: model.WithHint(failed, "the image's entrypoint has to run the command that it is given, and the image needs a shell")}, nil
+		return finding{log: text, failed: model.WithHint(failed, "the image's entrypoint must run the command that it is given, and the image needs a shell")}, nil
 	}
 	has := marked(answer)
 	for i := len(has) - 1; i >= 0; i-- { // the first one counts
@@ -210,7 +210,7 @@ func orNothing(text string) string {
 // imports imports one package.
 func (s *smoke) imports(ctx context.Context, p model.Package) (finding, error) {
 	if s.python == "" {
-		return finding{failed: model.WithHint(errors.New("the image has no Python"), "install it where the image's PATH leads")}, nil
+		return finding{failed: model.WithHint(errors.New("the image has no Python"), "install it in a directory on the image's PATH")}, nil
 	}
 	code, err := pyimport.Code(p.Name, p.Spec)
 	if err != nil {
@@ -233,12 +233,12 @@ func (s *smoke) imports(ctx context.Context, p model.Package) (finding, error) {
 	}
 	answers := marked(answer)
 	if len(answers) == 0 {
-		found.failed = errors.New("python ended without a word on the import")
+		found.failed = errors.New("python exited without reporting on the import")
 		return found, nil
 	}
 	var r pyimport.Report
 	if err := json.Unmarshal([]byte(answers[len(answers)-1]), &r); err != nil {
-		found.failed = fmt.Errorf("what Python reports cannot be read: %w", err)
+		found.failed = fmt.Errorf("Python's report cannot be read: %w", err)
 		return found, nil
 	}
 	if r.Problem != "" {
@@ -251,7 +251,7 @@ func (s *smoke) imports(ctx context.Context, p model.Package) (finding, error) {
 // server has the program that the hub starts tell its version.
 func (s *smoke) server(ctx context.Context) (finding, error) {
 	if len(s.starter) == 0 {
-		return finding{failed: model.WithHint(errors.New("the image has neither jupyterhub-singleuser nor jupyter"), "install jupyterhub and jupyterlab where the image's PATH leads")}, nil
+		return finding{failed: model.WithHint(errors.New("the image has neither jupyterhub-singleuser nor jupyter"), "install jupyterhub and jupyterlab in a directory on the image's PATH")}, nil
 	}
 	args := append(append([]string(nil), s.starter...), "--version")
 	command := strings.Join(args, " ")

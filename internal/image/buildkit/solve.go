@@ -160,5 +160,5 @@ func pinned(pins []pin) *sourcepolicy.Policy {
 }
 
 func (b *Builder) explainOutage(err error) error {
-	return model.WithHint(err, fmt.Sprintf("check that BuildKit at %s and the registry at %s run: `hubship status` says so for the embedded ones", b.o.Address, b.o.Registry))
+	return model.WithHint(err, fmt.Sprintf("check that BuildKit at %s and the registry at %s are running: `hubship status` shows it for the embedded ones", b.o.Address, b.o.Registry))
 }

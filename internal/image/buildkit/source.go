@@ -39,7 +39,7 @@ func readBuildFile(dir string, src model.Source) ([]byte, error) {
 	f, err := root.Open(filepath.FromSlash(path.Clean(src.Dockerfile)))
 	if err != nil {
 		return nil, model.WithHint(fmt.Errorf("open build file: %w", err),
-			"commit the build file, or correct `dockerfile` of the image in hubship.yaml")
+			"commit the build file, or fix the image's `dockerfile` in hubship.yaml")
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxBuildFile+1))

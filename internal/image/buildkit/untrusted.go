@@ -34,14 +34,14 @@ import (
 // ONBUILD of a base image gets around. Rights that a build has to ask for are
 // granted to none, so BuildKit refuses those itself.
 
-const untrustedHint = "what comes from a fork is built without what could reach others: do without it, or let somebody who may write bring it in on a branch of the repository itself"
+const untrustedHint = "images from forks are built without anything that could affect others: remove it, or let somebody with write access push the change to a branch of the repository itself"
 
 // refused finds what the build file of an untrusted build must not have. Every
 // finding is a *BuildError with its line.
 func refused(dockerfile []byte, file, platform string, own ownRegistry) error {
 	r := refusals{file: path.Clean(file), text: dockerfile}
 	if ref, _, at, ok := parser.DetectSyntax(dockerfile); ok && !builtinFrontend(ref) {
-		r.add(at, "another frontend would run with the builder's rights: leave the line out, or name docker/dockerfile")
+		r.add(at, "another frontend would run with the builder's privileges: remove the line, or use docker/dockerfile")
 	}
 	ast, err := parser.Parse(bytes.NewReader(dockerfile))
 	if err != nil {
@@ -121,7 +121,7 @@ func (r *refusals) command(cmd instructions.Command, stages []instructions.Stage
 	case *instructions.AddCommand:
 		for _, src := range c.SourcePaths {
 			if isRemote(src) {
-				r.add(c.Location(), fmt.Sprintf("%q is fetched by the builder itself, which reaches more than the build may: fetch it with RUN", src))
+				r.add(c.Location(), fmt.Sprintf("%q is fetched by the builder itself, which can reach more than the build may: fetch it with RUN", src))
 			}
 		}
 	case *instructions.RunCommand:
@@ -135,11 +135,11 @@ var runFlags = map[string]bool{"mount": true, "network": true}
 func (r *refusals) run(c *instructions.RunCommand, stages []instructions.Stage, own ownRegistry) {
 	for _, flag := range c.FlagsUsed {
 		if !runFlags[flag] {
-			r.add(c.Location(), "--"+flag+" asks for more rights than a container has")
+			r.add(c.Location(), "--"+flag+" asks for more privileges than a container has")
 		}
 	}
 	if instructions.GetNetwork(c) == instructions.NetworkHost {
-		r.add(c.Location(), "--network=host is the builder's own network")
+		r.add(c.Location(), "--network=host would use the builder's own network")
 	}
 	// The options of a mount are only read when variables are put in. Where
 	// that fails, because one of them is a variable, what the mount is from
@@ -184,10 +184,10 @@ func (o ownRegistry) refuses(written string) string {
 		return fmt.Sprintf("image %q: %v", written, err)
 	}
 	if strings.HasPrefix(ref.Context().Name(), o.repositories) {
-		return "images of this installation's registry are not given to untrusted code"
+		return "images from this installation's registry are not given to untrusted code"
 	}
 	if isInside(ref.Context().RegistryStr()) {
-		return "the registry " + ref.Context().RegistryStr() + " is not a public one"
+		return "the registry " + ref.Context().RegistryStr() + " is not public"
 	}
 	return ""
 }
@@ -261,7 +261,7 @@ func (b *Builder) readable(ctx context.Context, base image.Base) error {
 			return nil
 		}
 	}
-	return model.WithHint(fmt.Errorf("it cannot be read without credentials: %w", err), "name an image that is public, or let a maintainer bring the change in on a branch of the repository")
+	return model.WithHint(fmt.Errorf("it cannot be read without credentials: %w", err), "use a public image, or let a maintainer push the change to a branch of the repository")
 }
 
 // beside is a repository at the host of the installation's registry.

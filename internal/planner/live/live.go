@@ -1,5 +1,5 @@
-// Package live answers plans from clusters: who is online, which images the nodes
-// have, and whether a cluster would take what is rendered.
+// Package live answers questions of plans from clusters: who is online, which images
+// the nodes have, and whether a cluster would accept what is rendered.
 package live
 
 import (
@@ -22,8 +22,8 @@ const serverPods = "component=singleuser-server"
 // Clusters answers plans, as planner.Live. It is safe for concurrent use.
 type Clusters struct {
 	Set *cluster.Set
-	// Try has the clusters go through what would be applied. Otherwise DryRun
-	// finds nothing.
+	// Try lets clusters dry-run what would be applied. Otherwise DryRun finds
+	// nothing.
 	Try bool
 }
 
@@ -51,8 +51,8 @@ func (c Clusters) Servers(ctx context.Context, k model.Cluster, t model.Target) 
 	}
 }
 
-// Images returns the references of images that every node reports to have. Nodes
-// that take no pods do not count.
+// Images returns the references of the images that every node reports to have.
+// Nodes that accept no pods do not count.
 func (c Clusters) Images(ctx context.Context, k model.Cluster) (map[string]bool, error) {
 	conn, err := c.Set.Conn(k)
 	if err != nil {
@@ -83,8 +83,8 @@ func (c Clusters) Images(ctx context.Context, k model.Cluster) (map[string]bool,
 	return out, nil
 }
 
-// DryRun has the cluster go through applying objects to a release's namespace,
-// without keeping anything. A cluster that cannot be reached finds nothing.
+// DryRun lets the cluster dry-run the application of objects to a release's
+// namespace. It finds nothing if the cluster cannot be reached.
 func (c Clusters) DryRun(ctx context.Context, k model.Cluster, t model.Target, objects []release.Object) []plan.Problem {
 	if !c.Try {
 		return nil

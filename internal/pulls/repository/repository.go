@@ -1,6 +1,6 @@
 // Package repository is the deployment repository as the controller of pull
-// requests needs it: kept in line with the forge's, and with the branches that take
-// something back.
+// requests needs it: kept in line with the forge's, and able to push branches with
+// reverts.
 package repository
 
 import (
@@ -54,7 +54,7 @@ func (r Repository) Fetch(ctx context.Context, numbers ...int) error {
 }
 
 // Follow implements pulls.Repository. HEAD keeps what the forge said last, for
-// when it is away.
+// when the forge cannot be reached.
 func (r Repository) Follow(ctx context.Context, branch string) (bool, error) {
 	if branch == "" {
 		return false, nil
@@ -87,8 +87,8 @@ func (r Repository) FetchPull(ctx context.Context, number int, head string) erro
 	return r.Fetch(ctx, number)
 }
 
-// Revert implements pulls.Repository. The branch is pushed as anybody's is, so
-// that all hear of it who should.
+// Revert implements pulls.Repository. The branch is pushed like anybody else's, so
+// that everybody who should hear of it does.
 func (r Repository) Revert(ctx context.Context, q pulls.Revert) (string, error) {
 	commit, err := r.Git().RevertCommit(ctx, q.Onto, q.Before, q.After, q.Message, git.Hubship)
 	if err != nil {
@@ -106,7 +106,7 @@ func (r Repository) Revert(ctx context.Context, q pulls.Revert) (string, error) 
 		case same && !over:
 			return there, nil
 		case !over:
-			return "", fmt.Errorf("the branch %s is there already, with something else: delete it first", q.Branch)
+			return "", fmt.Errorf("the branch %s already exists with different content: delete it first", q.Branch)
 		}
 		// It was merged; the change came again, and is taken back again.
 	}

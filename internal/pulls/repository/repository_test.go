@@ -65,7 +65,7 @@ func TestRevertBranches(t *testing.T) {
 	_, err = g.CommitFiles(t.Context(), "revert-8", second, map[string][]byte{"own": []byte("work\n")}, nil, "Own work", git.Hubship)
 	ok(err)
 	q.Branch = "revert-8"
-	if _, err := r.Revert(t.Context(), q); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if _, err := r.Revert(t.Context(), q); err == nil || !strings.Contains(err.Error(), "already exists") {
 		t.Errorf("somebody's branch: %v", err)
 	}
 	q.Branch, q.Onto = "revert-9", before

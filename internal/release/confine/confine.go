@@ -187,12 +187,12 @@ func (j *judge) object() {
 		j.priority()
 	case "PersistentVolumeClaim":
 		if _, hook := dig(j.o.Content, "metadata", "annotations", "helm.sh/hook").(string); hook || j.o.Hook {
-			j.refuse("make it an ordinary object of the chart", "is a hook: Helm removes it, and what is stored in it, each time before it makes it")
+			j.refuse("make it an ordinary object of the chart", "is a hook: Helm removes it, with everything stored in it, each time before it creates it")
 		}
 	case "apps/StatefulSet":
 		policy, _ := dig(j.o.Content, "spec", "persistentVolumeClaimRetentionPolicy").(map[string]any)
 		if text(policy["whenDeleted"]) == "Delete" || text(policy["whenScaled"]) == "Delete" {
-			j.warn("set persistentVolumeClaimRetentionPolicy to Retain", "has Kubernetes delete its claims, and what is stored in them, when it goes")
+			j.warn("set persistentVolumeClaimRetentionPolicy to Retain", "makes Kubernetes delete its claims, with everything stored in them, when it is removed")
 		}
 	case "Service":
 		j.service()
@@ -210,24 +210,24 @@ func (j *judge) place() {
 	extra := slices.Contains(j.a.Kinds, kind)
 	known := namespaced[kind] || clusterWide[kind]
 	if !known && !extra {
-		j.refuse("leave it to the operator of the cluster, or have the operator allow the kind: `charts: {kinds: [\""+kind+"\"]}` in installation.json",
+		j.refuse("leave it to the cluster's operator, or have the operator allow the kind: `charts: {kinds: [\""+kind+"\"]}` in installation.json",
 			"is of a kind that charts may not have here: %s", kind)
 		return
 	}
 	within := j.o.Namespace == "" || j.o.Namespace == j.t.Namespace
 	if !within {
-		j.refuse("leave metadata.namespace out: objects then lie in the release's own, "+j.t.Namespace,
-			"lies in another namespace than the release, %s", j.t.Namespace)
+		j.refuse("leave out metadata.namespace: objects are then created in the release's own, "+j.t.Namespace,
+			"is in another namespace than the release, %s", j.t.Namespace)
 	}
 	if j.o.Name == "" {
-		j.refuse("give it a metadata.name", "has no name of its own: what generateName makes no later upgrade knows")
+		j.refuse("give it a metadata.name", "has no fixed name: a later upgrade does not know what generateName created")
 	}
 	wide := clusterWide[kind] || j.o.Scope == Cluster
 	if namespaced[kind] && j.o.Scope == Cluster || clusterWide[kind] && j.o.Scope == Namespaced {
-		j.refuse("check apiVersion and kind", "has another scope in this cluster than its kind has")
+		j.refuse("check apiVersion and kind", "has another scope in this cluster than is known for its kind")
 	}
 	if wide && !extra && j.o.Name != j.t.Release && !strings.HasPrefix(j.o.Name, j.t.Release+"-") {
-		j.refuse("name it after the release, which is what `{{ .Release.Name }}-…` gives", "has no namespace, and a name that does not begin with the release's, %s-", j.t.Release)
+		j.refuse("name it after the release, with `{{ .Release.Name }}-…`", "has no namespace and a name that does not begin with the release's, %s-", j.t.Release)
 	}
 }
 
@@ -239,22 +239,22 @@ func (j *judge) marks() {
 		for k, v := range m {
 			switch {
 			case strings.HasPrefix(k, "hubship.io/"):
-				j.refuse("take it out", "has %s %s, by which hubship marks what it keeps in a cluster itself", strings.TrimSuffix(field, "s"), k)
+				j.refuse("remove it", "has the %s %s, with which hubship marks its own objects in a cluster", strings.TrimSuffix(field, "s"), k)
 			case field == "labels" && k == "owner" && text(v) == "helm":
-				j.refuse("take it out", "has the label owner=helm, by which Helm knows its records")
+				j.refuse("remove it", "has the label owner=helm, by which Helm recognizes its records")
 			case strings.HasPrefix(k, "rbac.authorization.k8s.io/aggregate-to-"):
-				j.refuse("take it out", "has %s %s, which gives its rules to a role of the whole cluster", strings.TrimSuffix(field, "s"), k)
+				j.refuse("remove it", "has the %s %s, which adds its rules to a role for the whole cluster", strings.TrimSuffix(field, "s"), k)
 			}
 		}
 	}
 	if owners, _ := meta["ownerReferences"].([]any); meta["ownerReferences"] != nil && (owners == nil || len(owners) > 0) {
-		j.refuse("take metadata.ownerReferences out", "has an owner: Kubernetes removes it, a claim with all that is in it, as soon as that is not there")
+		j.refuse("remove metadata.ownerReferences", "has an owner: Kubernetes removes it, a claim with all its data, as soon as that owner is gone")
 	}
 	if record := j.o.Kind == "ConfigMap" || j.o.Kind == "Secret"; record && (strings.HasPrefix(j.o.Name, "hubship-") || strings.HasPrefix(j.o.Name, "sh.helm.release.")) {
-		j.refuse("give it another name", "has a name that hubship or Helm gives to its records")
+		j.refuse("give it another name", "has a name that hubship or Helm uses for its records")
 	}
 	if j.o.Kind == "Secret" && strings.HasPrefix(text(j.o.Content["type"]), "helm.sh/") {
-		j.refuse("leave its type out", "is of the type of Helm's records")
+		j.refuse("leave out its type", "has the type of Helm's records")
 	}
 }
 
@@ -267,7 +267,7 @@ func (j *judge) priority() {
 		j.refuse("set globalDefault to false", "is the default of the whole cluster")
 	}
 	if value, ok := number(j.o.Content["value"]); (!ok || value > highest) && text(j.o.Content["preemptionPolicy"]) != "Never" {
-		j.refuse("use a value of at most 0, or preemptionPolicy: Never", "lets its pods evict those of other namespaces")
+		j.refuse("use a value of at most 0, or preemptionPolicy: Never", "lets its pods evict pods in other namespaces")
 	}
 }
 
@@ -288,9 +288,9 @@ func (j *judge) service() {
 	if text(dig(j.o.Content, "spec", "type")) == "ExternalName" {
 		name := text(dig(j.o.Content, "spec", "externalName"))
 		if ns, inside := namespaceOf(name); inside && ns != j.t.Namespace {
-			j.refuse("lead to Services of the release's namespace", "leads to %s, of namespace %s", name, ns)
+			j.refuse("point to Services in the release's namespace", "leads to %s, in namespace %s", name, ns)
 		} else if !inside {
-			j.warn("check where it leads", "leads to %s, outside of the namespace", name)
+			j.warn("check where it leads", "leads to %s, outside the namespace", name)
 		}
 	}
 	// Every node sends what goes to such an address to this Service: that of
@@ -299,7 +299,7 @@ func (j *judge) service() {
 	for _, ip := range ips {
 		if !slices.Contains(j.a.ExternalIPs, text(ip)) {
 			j.refuse("use an Ingress or type LoadBalancer, or have the operator allow the address: `charts: {externalIPs: [\"192.0.2.7\"]}` in installation.json",
-				"takes what anything in the cluster sends to %v (externalIPs)", ip)
+				"takes over what anything in the cluster sends to %v (externalIPs)", ip)
 		}
 	}
 }
@@ -336,7 +336,7 @@ func (j *judge) ingress() {
 			hosts = append(hosts, text(notes[k]))
 		case strings.HasSuffix(name, "-secret") || strings.HasSuffix(name, "-set-headers") || strings.HasSuffix(name, "-configmap"):
 			if ns, _, elsewhere := strings.Cut(text(notes[k]), "/"); elsewhere && ns != j.t.Namespace {
-				j.refuse("name one of the release's namespace", "has the annotation %s, by which the ingress controller reads what is in namespace %s", k, ns)
+				j.refuse("use one in the release's namespace", "has the annotation %s, which makes the ingress controller read an object in namespace %s", k, ns)
 			}
 		}
 	}
@@ -371,7 +371,7 @@ func (j *judge) backends(v any, depth int) {
 				}
 				for _, r := range refs {
 					if ns := text(dig(r, "namespace")); ns != "" && ns != j.t.Namespace {
-						j.refuse("lead to Services of the release's namespace", "leads to namespace %s", ns)
+						j.refuse("point to Services in the release's namespace", "leads to namespace %s", ns)
 					}
 				}
 			}

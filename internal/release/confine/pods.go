@@ -29,7 +29,7 @@ const maxDepth = 60
 // here.
 func (j *judge) pods(v any, meta map[string]any, depth int) {
 	if depth > maxDepth {
-		j.refuse("nest it less deep", "is nested more than %d deep", maxDepth)
+		j.refuse("nest it less deeply", "is nested more than %d levels deep", maxDepth)
 		return
 	}
 	switch v := v.(type) {
@@ -83,11 +83,11 @@ func (j *judge) pod(spec, meta map[string]any) {
 	var m metav1.ObjectMeta
 	converter := runtime.DefaultUnstructuredConverter
 	if converter.FromUnstructured(spec, &s) != nil || converter.FromUnstructured(map[string]any{"annotations": meta["annotations"]}, &m) != nil {
-		j.refuse("compare it with Kubernetes' reference of pods", "has a pod that cannot be read as one, and so not be judged")
+		j.refuse("compare it with the Kubernetes reference for pods", "has a pod that cannot be read, and so cannot be judged")
 		return
 	}
 	if strings.HasPrefix(s.PriorityClassName, "system-") {
-		j.refuse("leave priorityClassName out", "has pods of the priority %s, which is the cluster's own", s.PriorityClassName)
+		j.refuse("leave out priorityClassName", "has pods with the priority %s, which is the cluster's own", s.PriorityClassName)
 	}
 	if j.a.Privileged {
 		return
@@ -97,11 +97,11 @@ func (j *judge) pod(spec, meta map[string]any) {
 		if r.Allowed {
 			continue
 		}
-		message := "has pods that reach for their node: " + r.ForbiddenReason
+		message := "has pods that can access their node: " + r.ForbiddenReason
 		if r.ForbiddenDetail != "" {
 			message += " (" + r.ForbiddenDetail + ")"
 		}
-		j.refuse("pods are held to the Pod Security Standard baseline; the operator may allow more with `charts` in installation.json", "%s", message)
+		j.refuse("pods must meet the Pod Security Standard baseline; the operator can allow more with `charts` in installation.json", "%s", message)
 	}
 }
 

@@ -60,7 +60,7 @@ func (j *judge) rules(wide bool) {
 			j.refuse(hint, "grants rights in the whole cluster")
 			return
 		case !j.a.UserScheduler:
-			j.refuse("set scheduling.userScheduler.enabled to false; or the operator sets charts.userScheduler in installation.json", "grants the user scheduler's rights, which reach pods of all namespaces and which this installation refuses")
+			j.refuse("set scheduling.userScheduler.enabled to false; or the operator sets charts.userScheduler in installation.json", "grants the user scheduler's rights, which cover pods in all namespaces and which this installation refuses")
 			return
 		}
 	}
@@ -83,11 +83,11 @@ func (j *judge) rule(m map[string]any, wide bool) {
 	resources, rok := texts(m["resources"])
 	verbs, vok := texts(m["verbs"])
 	if !gok || !rok || !vok {
-		j.refuse("write apiGroups, resources and verbs as lists of texts", "has a rule that cannot be read")
+		j.refuse("write apiGroups, resources and verbs as lists of strings", "has a rule that cannot be read")
 		return
 	}
 	if m["nonResourceURLs"] != nil {
-		j.refuse("take nonResourceURLs out", "grants paths of the API server")
+		j.refuse("remove nonResourceURLs", "grants access to paths of the API server")
 	}
 	for _, s := range slices.Concat(groups, resources, verbs) {
 		if strings.Contains(s, "*") {
@@ -97,7 +97,7 @@ func (j *judge) rule(m map[string]any, wide bool) {
 	}
 	for _, v := range verbs {
 		if dangerous[v] {
-			j.refuse("take the verb out", "grants %s, by which somebody gets other rights", v)
+			j.refuse("remove the verb", "grants %s, with which somebody can gain other rights", v)
 		}
 	}
 	if !wide {
@@ -108,10 +108,10 @@ func (j *judge) rule(m map[string]any, wide bool) {
 		for _, r := range resources {
 			for _, v := range verbs {
 				if g+"/"+r == leases && v != "create" && !j.lock(m) {
-					j.refuse("name the lock in resourceNames", "grants %s of every Lease in the whole cluster", v)
+					j.refuse("name the lock in resourceNames", "grants %s on every Lease in the whole cluster", v)
 				}
 				if !schedulerRules[g+"/"+r][v] {
-					j.refuse("leave it to the operator of the cluster", "grants %s of %s in the whole cluster, which the user scheduler does not need", v, strings.TrimPrefix(g+"/"+r, "/"))
+					j.refuse("leave it to the cluster's operator", "grants %s on %s in the whole cluster, which the user scheduler does not need", v, strings.TrimPrefix(g+"/"+r, "/"))
 				}
 			}
 		}
@@ -136,7 +136,7 @@ func (j *judge) within(groups, resources, verbs []string) {
 		for _, r := range resources {
 			base, _, _ := strings.Cut(r, "/")
 			if at := g + "/" + base; !writable[at] && !j.known(g, base) {
-				j.refuse("grant get, list and watch alone, or have the operator allow the kind: `charts: {kinds: […]}` in installation.json",
+				j.refuse("grant only get, list and watch, or have the operator allow the kind: `charts: {kinds: […]}` in installation.json",
 					"lets pods write %s, a kind that charts may not have here", strings.TrimPrefix(at, "/"))
 			}
 		}
@@ -189,7 +189,7 @@ func (j *judge) binding(roleKind string) {
 		m, _ := s.(map[string]any)
 		ns := text(m["namespace"])
 		if text(m["kind"]) != "ServiceAccount" || text(m["apiGroup"]) != "" || ns != "" && ns != j.t.Namespace {
-			j.refuse("bind service accounts of the namespace "+j.t.Namespace, "gives rights to %s %s, which is not of the release's namespace", text(m["kind"]), strings.TrimPrefix(ns+"/"+text(m["name"]), "/"))
+			j.refuse("bind service accounts in the namespace "+j.t.Namespace, "gives rights to %s %s, which is not in the release's namespace", text(m["kind"]), strings.TrimPrefix(ns+"/"+text(m["name"]), "/"))
 		}
 	}
 }

@@ -186,7 +186,7 @@ func (r *run) grownBy(n int, s string) error {
 // listed counts a list that a function is about to make.
 func (r *run) listed(n int) error {
 	if n > maxList {
-		return r.fail("a template makes a list of more than %d items", maxList)
+		return r.fail("a template creates a list of more than %d items", maxList)
 	}
 	return r.grown(max(n, 0) * 16)
 }
@@ -293,7 +293,7 @@ func listLength(v any) int {
 
 func (r *run) compared(n int) error {
 	if n > 20_000 {
-		return r.fail("a template compares all of %d items with each other", n)
+		return r.fail("a template compares %d items with each other", n)
 	}
 	return r.check()
 }

@@ -41,7 +41,7 @@ func newChartLoader(tree fs.FS, fetch fetchFunc) *chartLoader {
 // the rest through fetch.
 func (l *chartLoader) load(dir string, depth int) (*chart.Chart, error) {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("chart %s: dependencies are nested more than %d deep; do they depend on each other?", dir, maxDepth)
+		return nil, fmt.Errorf("chart %s: dependencies are nested more than %d levels deep; do they depend on each other?", dir, maxDepth)
 	}
 	files, err := l.files(dir)
 	if err != nil {
@@ -110,10 +110,10 @@ func (l *chartLoader) files(dir string) ([]*archive.BufferedFile, error) {
 			return fmt.Errorf("%s is not a regular file", rel)
 		}
 		if info.Size() > maxFile {
-			return fmt.Errorf("%s has %d bytes, more than the %d that a chart's file may have; leave it out with .helmignore", rel, info.Size(), int64(maxFile))
+			return fmt.Errorf("%s has %d bytes; the limit for a file in a chart is %d; exclude it with .helmignore", rel, info.Size(), int64(maxFile))
 		}
 		if l.budget -= info.Size(); l.budget < 0 {
-			return fmt.Errorf("the chart is larger than %d bytes; leave out what it does not need with .helmignore", int64(maxChart))
+			return fmt.Errorf("the chart is larger than %d bytes; exclude what it does not need with .helmignore", int64(maxChart))
 		}
 		data, err := fs.ReadFile(l.tree, name)
 		if err != nil {
@@ -148,8 +148,8 @@ func (l *chartLoader) complete(c *chart.Chart, dir string, depth int) error {
 			return fmt.Errorf("dependency %s from %s is named %s in its own Chart.yaml", dep.Name, dep.Repository, sub.Name())
 		}
 		if !satisfies(dep.Version, sub.Metadata.Version) {
-			return model.WithHint(fmt.Errorf("dependency %s wants version %q, and %s has %s", dep.Name, dep.Version, dep.Repository, sub.Metadata.Version),
-				"correct the version in Chart.yaml")
+			return model.WithHint(fmt.Errorf("dependency %s requires version %q, but %s has %s", dep.Name, dep.Version, dep.Repository, sub.Metadata.Version),
+				"fix the version in Chart.yaml")
 		}
 		c.AddDependency(sub)
 	}

@@ -144,11 +144,11 @@ func TestRenderErrors(t *testing.T) {
 		{"no dependency", map[string]string{"sub/Chart.yaml": "-"}, "dependency sub"},
 		{"dependency out of the tree", map[string]string{"hub/Chart.yaml": chartYAML("file://../../etc")}, "leads out of the repository"},
 		{"absolute dependency", map[string]string{"hub/Chart.yaml": chartYAML("file:///etc")}, "leads out of the repository"},
-		{"wrong version", map[string]string{"sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 0.0.9\n"}, `wants version ">=0.1.0"`},
+		{"wrong version", map[string]string{"sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 0.0.9\n"}, `requires version ">=0.1.0"`},
 		{"dependency on itself", map[string]string{"hub/Chart.yaml": strings.ReplaceAll(chartYAML("file://."), "name: sub", "name: hub")}, "depend on each other"},
-		{"unfetchable", map[string]string{"hub/Chart.yaml": chartYAML("https://charts.invalid")}, "nothing may be fetched"},
+		{"unfetchable", map[string]string{"hub/Chart.yaml": chartYAML("https://charts.invalid")}, "fetching is not allowed"},
 		{"no repository", map[string]string{"hub/Chart.yaml": chartYAML("")}, "has no repository"},
-		{"a file too large", map[string]string{"hub/big": strings.Repeat("x", maxFile+1)}, "leave it out with .helmignore"},
+		{"a file too large", map[string]string{"hub/big": strings.Repeat("x", maxFile+1)}, "exclude it with .helmignore"},
 		{"image path", map[string]string{"config/staging.yaml": "deployment: {image: text}"}, "deployment.image is string"},
 	}
 	for _, tt := range tests {

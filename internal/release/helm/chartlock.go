@@ -34,7 +34,7 @@ func (l *chartLock) sorted() []model.ResolvedChart {
 // has now when the lock may be added to.
 func (s *sources) locked(ctx context.Context, w dependency, lock *chartLock) (*chart.Chart, error) {
 	if w.repository == "" {
-		return nil, fmt.Errorf("dependency %s has no repository, and is not in charts/", w.name)
+		return nil, fmt.Errorf("dependency %s has no repository and is not in charts/", w.name)
 	}
 	for _, known := range lock.want {
 		if known.Name != w.name || known.Repository != w.repository || !satisfies(w.version, known.Version) {
@@ -79,8 +79,8 @@ func (s *sources) exactly(ctx context.Context, known model.ResolvedChart) (*char
 		return nil, fromOutside(err, what)
 	}
 	if got := digestOf(data); got != digest {
-		return nil, model.WithHint(fmt.Errorf("%s is another archive than the one that was proven: sha256:%.12s, not sha256:%.12s", what, got, digest),
-			"the repository has replaced a version; put the archive into charts/, or take another version and let it be verified")
+		return nil, model.WithHint(fmt.Errorf("%s is not the archive that was proven: sha256:%.12s, not sha256:%.12s", what, got, digest),
+			"the repository has replaced a version; put the archive into charts/, or use another version and have it verified")
 	}
 	if err := writeFile(s.content(digest), data); err != nil {
 		return nil, fmt.Errorf("keep fetched chart: %w", err)
@@ -119,5 +119,5 @@ func checkLock(c *chart.Chart) error {
 			return nil
 		}
 	}
-	return model.WithHint(fmt.Errorf("the Chart.lock of %s does not fit the dependencies in its Chart.yaml", c.Name()), "run `helm dependency update` and commit Chart.lock")
+	return model.WithHint(fmt.Errorf("the Chart.lock of %s does not match the dependencies in its Chart.yaml", c.Name()), "run `helm dependency update` and commit Chart.lock")
 }

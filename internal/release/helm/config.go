@@ -92,7 +92,7 @@ func (r *Releases) capabilities(conn *cluster.Conn) (*common.Capabilities, error
 	}
 	apis, err := action.GetVersionSet(conn.Discovery)
 	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
-		return nil, fmt.Errorf("ask cluster %s what it serves: %w", conn.Name, err)
+		return nil, fmt.Errorf("ask cluster %s for its API resources: %w", conn.Name, err)
 	}
 	caps := &common.Capabilities{
 		APIVersions: apis,

@@ -78,7 +78,7 @@ func (r *run) call(c countable, args []reflect.Value) (reflect.Value, error) {
 			}
 		}
 		if n > maxParsed {
-			return none, r.fail("a template takes a text of more than %d MiB apart (%s)", maxParsed>>20, c.name)
+			return none, r.fail("a template splits a text of more than %d MiB (%s)", maxParsed>>20, c.name)
 		}
 		if err := r.spent(itemWeight * n); err != nil {
 			return none, err

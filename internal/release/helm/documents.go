@@ -137,7 +137,7 @@ func (d *document) examine() (hook, known bool, err error) {
 	} else {
 		var h releaseutil.SimpleHead
 		if err := yaml.Unmarshal([]byte(d.text), &h); err != nil {
-			return false, false, &TemplateError{File: d.file, Message: "writes what is not proper YAML: " + withoutQuotes(err)}
+			return false, false, &TemplateError{File: d.file, Message: "writes invalid YAML: " + withoutQuotes(err)}
 		}
 		d.kind = h.Kind
 		if h.Metadata != nil {
@@ -248,7 +248,7 @@ var installOrder = func() map[string]int {
 func (d *document) objects(hook bool, into *[]release.Object) error {
 	if !d.read {
 		if err := yaml.Unmarshal([]byte(d.text), &d.content); err != nil {
-			return &TemplateError{File: d.file, Message: "writes what is not a YAML map"}
+			return &TemplateError{File: d.file, Message: "writes something other than a YAML map"}
 		}
 	}
 	if len(d.content) == 0 {

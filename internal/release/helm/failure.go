@@ -46,15 +46,15 @@ func explainApply(err error) error {
 	text := err.Error()
 	switch {
 	case conflict(err):
-		return model.WithHint(err, "another program or person has set these fields: leave them to it by taking them out of the chart, or have it give them up (`kubectl get OBJECT -o yaml --show-managed-fields` shows who owns what)")
+		return model.WithHint(err, "another program or person has set these fields: remove them from the chart, or have the other side give them up (`kubectl get OBJECT -o yaml --show-managed-fields` shows who owns what)")
 	case strings.Contains(text, "invalid ownership metadata"):
-		return model.WithHint(err, "the object exists and is not of this release: remove it, rename it in the chart, or hand it over with the annotations that the error names")
+		return model.WithHint(err, "the object exists and does not belong to this release: remove it, rename it in the chart, or hand it over with the annotations that the error names")
 	case strings.Contains(text, "another operation (install/upgrade/rollback) is in progress"):
 		return model.WithHint(err, "somebody is running helm on this release; try again when it has ended")
 	case strings.Contains(text, "values don't meet the specifications of the schema"):
-		return model.WithHint(err, "correct the values that the error names")
+		return model.WithHint(err, "fix the values that the error names")
 	case apierrors.IsForbidden(rootStatus(err)):
-		return model.WithHint(err, "give the kubeconfig's user the right that the error names")
+		return model.WithHint(err, "give the kubeconfig's user the permission that the error names")
 	}
 	return err
 }

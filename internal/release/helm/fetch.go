@@ -37,7 +37,7 @@ func fetchChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byt
 	case strings.HasPrefix(w.repository, "http://"), strings.HasPrefix(w.repository, "https://"):
 		return downloadChart(ctx, via, w)
 	}
-	return nil, &answerError{"the repository is neither http(s)://, oci:// nor file://; repository names of one machine (@name, alias:name) mean nothing elsewhere"}
+	return nil, &answerError{"the repository is neither http(s)://, oci:// nor file://; repository names from one machine (@name, alias:name) mean nothing elsewhere"}
 }
 
 // downloadChart gets an archive that a repository's index names, and checks it
@@ -60,21 +60,21 @@ func downloadChart(ctx context.Context, via http.RoundTripper, w dependency) ([]
 		return nil, &answerError{fmt.Sprintf("the index has no %s %s", w.name, w.version)}
 	}
 	if len(entry.URLs) == 0 {
-		return nil, fmt.Errorf("the index has no address for %s %s", w.name, w.version)
+		return nil, fmt.Errorf("the index has no URL for %s %s", w.name, w.version)
 	}
 	at, err := repo.ResolveReferenceURL(w.repository, entry.URLs[0])
 	if err != nil {
-		return nil, fmt.Errorf("the index has no proper address for %s %s", w.name, w.version)
+		return nil, fmt.Errorf("the index has no valid URL for %s %s", w.name, w.version)
 	}
 	if !strings.HasPrefix(at, "http://") && !strings.HasPrefix(at, "https://") {
-		return nil, fmt.Errorf("the index names an address that is not http(s):// for %s %s", w.name, w.version)
+		return nil, fmt.Errorf("the index has a URL that is not http(s):// for %s %s", w.name, w.version)
 	}
 	data, err := get(ctx, via, at, maxChart)
 	if err != nil {
 		return nil, err
 	}
 	if want := strings.TrimPrefix(entry.Digest, "sha256:"); want != "" && !strings.EqualFold(want, digestOf(data)) {
-		return nil, &answerError{fmt.Sprintf("what %s gives has not the digest in the index", at)}
+		return nil, &answerError{fmt.Sprintf("what %s returns does not match the digest in the index", at)}
 	}
 	return data, nil
 }
@@ -104,7 +104,7 @@ func sectionOf(raw []byte, name string) ([]byte, error) {
 		part = raw // written in another way
 	}
 	if len(part) > maxSection {
-		return nil, fmt.Errorf("the index says more than %d MiB of %s", maxSection>>20, name)
+		return nil, fmt.Errorf("the index has more than %d MiB about %s", maxSection>>20, name)
 	}
 	return part, nil
 }
@@ -128,7 +128,7 @@ func readIndex(raw []byte) (*repo.IndexFile, error) {
 func get(ctx context.Context, via http.RoundTripper, address string, limit int64) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not an address", address)
+		return nil, fmt.Errorf("%q is not a valid URL", address)
 	}
 	resp, err := (&http.Client{Transport: via}).Do(req)
 	if err != nil {
@@ -154,7 +154,7 @@ func get(ctx context.Context, via http.RoundTripper, address string, limit int64
 // plainNet says what is wrong without the address, which the caller tells.
 func plainNet(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("no answer in time")
+		return errors.New("no response in time")
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -204,7 +204,7 @@ func pullChart(ctx context.Context, via http.RoundTripper, w dependency) ([]byte
 		return nil, plainNet(err)
 	}
 	if result.Chart == nil || len(result.Chart.Data) == 0 {
-		return nil, errors.New("the registry gave no chart")
+		return nil, errors.New("the registry returned no chart")
 	}
 	return result.Chart.Data, nil
 }

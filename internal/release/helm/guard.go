@@ -61,7 +61,7 @@ func (r *run) tick() (string, error) { return "", r.check() }
 // enter is called at the start of each template, leave at its end.
 func (r *run) enter() (string, error) {
 	if r.depth++; r.depth > maxNesting {
-		return "", r.fail("templates call each other more than %d deep", maxNesting)
+		return "", r.fail("templates call each other more than %d levels deep", maxNesting)
 	}
 	return "", r.check()
 }

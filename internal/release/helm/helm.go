@@ -135,7 +135,7 @@ func readFile(tree fs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, info.Size(), int64(maxFile))
+		return nil, fmt.Errorf("%s has %d bytes; the limit is %d", name, info.Size(), int64(maxFile))
 	}
 	return fs.ReadFile(tree, name)
 }

@@ -53,11 +53,11 @@ func (l *lookup) permit(gk schema.GroupKind, namespaced bool, namespace, name st
 	case namespaced && namespace == l.namespace:
 		return nil
 	case namespaced:
-		return model.WithHint(fmt.Errorf("lookup of %s in namespace %q: a chart may look into its release's namespace alone", gk.Kind, namespace), "pass .Release.Namespace to lookup")
+		return model.WithHint(fmt.Errorf("lookup of %s in namespace %q: a chart may only look into its release's namespace", gk.Kind, namespace), "pass .Release.Namespace to lookup")
 	case readable[gk], gk == schema.GroupKind{Kind: "Namespace"} && name == l.namespace:
 		return nil
 	}
-	return model.WithHint(fmt.Errorf("lookup of %s: a chart may not read objects of this kind", gk.Kind), "have people set the value in the hub's values")
+	return model.WithHint(fmt.Errorf("lookup of %s: a chart may not read objects of this kind", gk.Kind), "let people set the value in the hub's values")
 }
 
 func newLookup(ctx context.Context, conn *cluster.Conn, namespace string) *lookup {

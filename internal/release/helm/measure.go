@@ -56,9 +56,9 @@ func (r *run) weigh(v any) (int, error) {
 	left := maxText
 	switch walk(v, &left, 0) {
 	case tooDeep:
-		return 0, r.fail("a template makes a value that is nested more than %d deep, or holds itself", maxValueDepth)
+		return 0, r.fail("a template creates a value that is nested more than %d levels deep or contains itself", maxValueDepth)
 	case tooLarge:
-		return 0, r.fail("a template makes a value of more than %d MiB", maxText>>20)
+		return 0, r.fail("a template creates a value of more than %d MiB", maxText>>20)
 	}
 	return maxText - left, nil
 }
@@ -88,7 +88,7 @@ func withoutCircles() template.FuncMap {
 	checked := func(v any) (any, error) {
 		left := maxText
 		if walk(v, &left, 0) == tooDeep {
-			return nil, fmt.Errorf("a template makes a value that is nested more than %d deep, or holds itself", maxValueDepth)
+			return nil, fmt.Errorf("a template creates a value that is nested more than %d levels deep or contains itself", maxValueDepth)
 		}
 		return v, nil
 	}

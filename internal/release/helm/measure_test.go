@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Whatever walks a value that holds itself ends the process: the end of the
+// Whatever walks a value that contains itself ends the process: the end of the
 // stack cannot be recovered from.
 func TestValuesThatHoldThemselves(t *testing.T) {
 	const (
@@ -79,7 +79,7 @@ func TestHelmsEngineMakesNoCircles(t *testing.T) {
 		`{{ $d := dict "a" "b" }}{{ $_ := mustMergeOverwrite $d (dict "self" $d) }}{{ $d }}`,
 	} {
 		set := template.Must(template.New("t").Funcs(sprigFuncs).Funcs(withoutCircles()).Parse(text))
-		if err := set.Execute(io.Discard, nil); err == nil || !strings.Contains(err.Error(), "holds itself") {
+		if err := set.Execute(io.Discard, nil); err == nil || !strings.Contains(err.Error(), "contains itself") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

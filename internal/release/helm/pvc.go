@@ -86,14 +86,14 @@ func (g *pvcGuard) remove(ctx context.Context, o release.Object) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("remove %s, to make it anew: %w", o, err)
+			return fmt.Errorf("remove %s, to recreate it: %w", o, err)
 		}
 		if time.Now().After(deadline) {
-			return model.WithHint(fmt.Errorf("%s is to be made anew, and does not go", o), "a pod still uses it: stop that pod, and deploy again")
+			return model.WithHint(fmt.Errorf("%s has to be recreated, but was not removed", o), "a pod still uses it: stop that pod and deploy again")
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("remove %s, to make it anew: %w", o, context.Cause(ctx))
+			return fmt.Errorf("remove %s, to recreate it: %w", o, context.Cause(ctx))
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
@@ -110,7 +110,7 @@ type lostPVC struct {
 func lostPVCs(before, after string) ([]lostPVC, error) {
 	old, err := pvcsOf(before)
 	if err != nil {
-		return nil, fmt.Errorf("compare claims: manifest that runs: %w", err)
+		return nil, fmt.Errorf("compare claims: current manifest: %w", err)
 	}
 	now, err := pvcsOf(after)
 	if err != nil {
@@ -123,7 +123,7 @@ func lostPVCs(before, after string) ([]lostPVC, error) {
 		switch {
 		case !ok && keeps(o):
 		case !ok:
-			out = append(out, lostPVC{pvc: o, why: "the new manifest does not have it any more"})
+			out = append(out, lostPVC{pvc: o, why: "the new manifest no longer has it"})
 		default:
 			if field := replaced(o, n); field != "" {
 				out = append(out, lostPVC{pvc: o, replaced: true, why: field + " of a claim cannot be changed in place"})
@@ -139,7 +139,7 @@ func (l lostPVC) refusal() error {
 		what = "replace"
 	}
 	return model.RefusedBy(
-		fmt.Errorf("the upgrade would %s %s %s and what is stored in it: %s", what, pvcKind, l.pvc.Name, l.why),
+		fmt.Errorf("the upgrade would %s %s %s and everything stored in it: %s", what, pvcKind, l.pvc.Name, l.why),
 		"undo that part of the change: keep the claim under its old name and with its old settings")
 }
 

@@ -121,7 +121,7 @@ func asRelease(rel helmrelease.Releaser) (*rspb.Release, error) {
 	case rspb.Release:
 		return &r, nil
 	}
-	return nil, fmt.Errorf("a record of Helm has a format that is not known here: %T", rel)
+	return nil, fmt.Errorf("one of Helm's records has an unknown format: %T", rel)
 }
 
 // wasGood says that a revision was deployed once: it is, or it was superseded

@@ -54,7 +54,7 @@ func recoverPending(ctx context.Context, cfg *configuration, conn *cluster.Conn,
 				alive = max(alive, foreignPending-age)
 				continue
 			}
-			log(model.LevelWarn, fmt.Sprintf("%s: revision %d was left %s; marking it failed and going on", t, h.revision, h.status))
+			log(model.LevelWarn, fmt.Sprintf("%s: revision %d was left %s; marking it as failed and continuing", t, h.revision, h.status))
 			if err := markFailed(cfg, rec, "it was interrupted as "+string(h.status)); err != nil {
 				return err
 			}
@@ -179,6 +179,6 @@ func (up *upgrade) sweepObject(ctx context.Context, o release.Object) error {
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return err
 	}
-	up.Log(model.LevelInfo, fmt.Sprintf("%s: removed %s, which a failed attempt had left", t, o))
+	up.Log(model.LevelInfo, fmt.Sprintf("%s: removed %s, left by a failed attempt", t, o))
 	return nil
 }

@@ -43,7 +43,7 @@ func ChartDirs(named []string, root string) ([]string, error) {
 	dirs := slices.Clone(named)
 	for _, dir := range dirs {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("--charts %s: there is no such folder", dir)
+			return nil, fmt.Errorf("--charts %s: no such folder", dir)
 		}
 	}
 	if root == "" {

@@ -168,7 +168,7 @@ func TestFailsWhereTheSDKFails(t *testing.T) {
 		"no template": {"{{ include \"nope\" . }}", `no template "nope"`},
 		"tpl":         {"{{ tpl \"{{ .a.b\" . }}", "cannot parse the template that is given to tpl"},
 		"panic":       {"{{ mustToDuration \"x\" }}", "could not parse duration"},
-		"yaml":        {"a: [1", "not proper YAML"},
+		"yaml":        {"a: [1", "invalid YAML"},
 		"recursion":   {"{{ define \"r\" }}{{ include \"r\" . }}{{ end }}{{ include \"r\" . }}", "nested reference name: r"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,10 +202,10 @@ func TestHostileCharts(t *testing.T) {
 		"indent":              {"{{ indent 100000000 \"x\" }}", "text of more than"},
 		"replace":             {"{{ replace \"x\" (repeat 30000 \"y\") (repeat 30000 \"x\") }}", "text of more than"},
 		"random":              {"{{ randAlphaNum 1000000000 }}", "text of more than"},
-		"template recursion":  {"{{ define \"r\" }}{{ template \"r\" . }}{{ end }}{{ template \"r\" . }}", "more than 5000 deep"},
+		"template recursion":  {"{{ define \"r\" }}{{ template \"r\" . }}{{ end }}{{ template \"r\" . }}", "more than 5000 levels deep"},
 		"mutual recursion":    {"{{ define \"a\" }}{{ include \"b\" . }}{{ end }}{{ define \"b\" }}{{ include \"a\" . }}{{ end }}{{ include \"a\" . }}", "nested reference name"},
 		"branching recursion": {"{{ define \"r\" }}{{ if lt . 60 }}{{ template \"r\" (add . 1) }}{{ template \"r\" (add . 1) }}{{ end }}{{ end }}{{ template \"r\" 0 }}", "does a template loop?"},
-		"tpl of itself":       {"{{ tpl .Values.t . }}", "more than 5000 deep"},
+		"tpl of itself":       {"{{ tpl .Values.t . }}", "more than 5000 levels deep"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := chartOf(map[string]string{"c/templates/t.yaml": tt.template, "c/values.yaml": "t: '{{ tpl .Values.t . }}'\n"})

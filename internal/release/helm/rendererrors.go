@@ -73,5 +73,5 @@ func (e *TemplateError) Error() string {
 
 // missing makes the error of a dependency that cannot be had.
 func missing(e *MissingChartError) error {
-	return model.WithHint(e, "vendor it: run `helm dependency update` in the chart's folder and commit charts/; or name a folder that has it with --charts DIR; or check the repository's address and that it is reachable from here")
+	return model.WithHint(e, "vendor it: run `helm dependency update` in the chart's folder and commit charts/; or give a folder that has it with --charts DIR; or check the repository's URL and that it is reachable from here")
 }

@@ -115,7 +115,7 @@ func (rb *rollback) choose(records []*rspb.Release) (target *rspb.Release, done 
 			skip = newest.Version
 		}
 		if revision = good(records, skip); revision == 0 {
-			return nil, false, model.WithHint(errors.New("no earlier revision with other contents was ever good"), "deploy a commit that is known to work")
+			return nil, false, model.WithHint(errors.New("no earlier revision with different contents was ever good"), "deploy a commit that is known to work")
 		}
 	}
 	for _, rec := range records {
@@ -126,12 +126,12 @@ func (rb *rollback) choose(records []*rspb.Release) (target *rspb.Release, done 
 			return rec, true, nil
 		}
 		if !wasGood(rec) {
-			return nil, false, model.WithHint(fmt.Errorf("revision %d never was good: %s", revision, rec.Info.Status), "choose one that `helm history` shows as deployed or superseded")
+			return nil, false, model.WithHint(fmt.Errorf("revision %d was never good: %s", revision, rec.Info.Status), "choose one that `helm history` shows as deployed or superseded")
 		}
 		return rec, false, nil
 	}
-	return nil, false, model.WithHint(fmt.Errorf("revision %d is not kept any more", revision),
-		fmt.Sprintf("it keeps %d to %d; deploy the commit instead", records[len(records)-1].Version, newest.Version))
+	return nil, false, model.WithHint(fmt.Errorf("revision %d is no longer kept", revision),
+		fmt.Sprintf("revisions %d to %d are kept; deploy the commit instead", records[len(records)-1].Version, newest.Version))
 }
 
 func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Target, rb rollback, target *rspb.Release) error {
@@ -159,7 +159,7 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 		rb.log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which revision %d does not have", t, pvcKind, name, target.Version))
 	}
 	cfg.kube.foreign = func(kind, name string) {
-		rb.log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))
+		rb.log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot belong to the release", t, kind, name))
 	}
 	cfg.kube.timeout = r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = rb.log, rb.red, r.opts.Limits
@@ -177,7 +177,7 @@ func (r *Releases) rollTo(ctx context.Context, conn *cluster.Conn, t model.Targe
 		}
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("roll back %s: interrupted, to be taken up again: %w", t, context.Cause(ctx))
+		return fmt.Errorf("roll back %s: interrupted, to be resumed: %w", t, context.Cause(ctx))
 	}
 	if failed := cfg.kube.failed; failed != nil {
 		return &model.UpgradeError{

@@ -80,7 +80,7 @@ type schemaClock valuesSchema
 // Validate implements jsonschema.SchemaExt.
 func (s *schemaClock) Validate(*jsonschema.ValidatorContext, any) {
 	if time.Now().UnixNano() > s.until.Load() {
-		panic(&boundError{fmt.Sprintf("it takes longer than %s to be applied", maxSchemaTime)})
+		panic(&boundError{fmt.Sprintf("it takes longer than %s to apply", maxSchemaTime)})
 	}
 }
 

@@ -119,10 +119,10 @@ func (s *sources) find(ctx context.Context, w dependency) (found *chart.Chart, t
 		}
 	}
 	if w.repository == "" {
-		return nil, append(tried, "it has no repository, and is not in charts/")
+		return nil, append(tried, "it has no repository and is not in charts/")
 	}
 	if s.o.CacheDir == "" {
-		return nil, append(tried, "it is not in charts/, and nothing may be fetched")
+		return nil, append(tried, "it is not in charts/, and fetching is not allowed")
 	}
 	c, err := s.remote(ctx, w)
 	if err == nil {
@@ -138,7 +138,7 @@ func (s *sources) find(ctx context.Context, w dependency) (found *chart.Chart, t
 // remote fetches a chart, one caller at a time for each, and keeps it.
 func (s *sources) remote(ctx context.Context, w dependency) (*chart.Chart, error) {
 	if s.o.Offline {
-		return nil, errors.New("the cache: not there, and this runs offline")
+		return nil, errors.New("the cache: not there, and hubship is running offline")
 	}
 	key := w.repository + "\x00" + w.name + "\x00" + w.version
 	s.mu.Lock()
@@ -198,7 +198,7 @@ func (s *sources) archive(ctx context.Context, w dependency) (*chart.Chart, []by
 		return nil, nil, err
 	}
 	if err := w.is(c); err != nil {
-		return nil, nil, fmt.Errorf("what was fetched %w", err)
+		return nil, nil, fmt.Errorf("the fetched chart %w", err)
 	}
 	return c, data, nil
 }

@@ -149,7 +149,7 @@ func TestWrongDigestIsRefused(t *testing.T) {
 	address, requests := chartServer(t, func(string) string { return strings.Repeat("0", 64) })
 	r := NewRenderer(RendererOptions{Charts: Charts{CacheDir: t.TempDir()}})
 	for range 3 {
-		if _, err := renderNeeding(t, r, needing(address, "1.2.0", "")); err == nil || !strings.Contains(err.Error(), "has not the digest in the index") {
+		if _, err := renderNeeding(t, r, needing(address, "1.2.0", "")); err == nil || !strings.Contains(err.Error(), "does not match the digest in the index") {
 			t.Errorf("error %v", err)
 		}
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 // errTooLarge says that a value makes too large a text.
-var errTooLarge = errors.New("the value makes too large a text")
+var errTooLarge = errors.New("the value produces too large a text")
 
 // marshalYAML returns a value as the SDK's toYaml does, byte for byte, which
 // fuzzing against it has to prove. The SDK writes JSON, reads that as YAML, and

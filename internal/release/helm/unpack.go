@@ -29,7 +29,7 @@ func newUnpacking() *unpacking { return &unpacking{left: archive.MaxDecompressed
 // cannot be read is left to the SDK, which says what is wrong with it.
 func (u *unpacking) archive(data []byte, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("archives of charts are nested more than %d deep", maxDepth)
+		return fmt.Errorf("chart archives are nested more than %d levels deep", maxDepth)
 	}
 	unzipped, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -63,11 +63,11 @@ func (u *unpacking) file(name string, size int64) error {
 	switch base := path.Base(name); base {
 	case "Chart.yaml", "Chart.lock", "requirements.yaml", "requirements.lock", "values.yaml":
 		if size > maxDescription {
-			return fmt.Errorf("%s has %d bytes, more than the %d that it may have", base, size, maxDescription)
+			return fmt.Errorf("%s has %d bytes; the limit is %d", base, size, maxDescription)
 		}
 	}
 	if u.left -= size; u.left < 0 {
-		return model.WithHint(fmt.Errorf("the chart's archives hold more than %d MiB in all", archive.MaxDecompressedChartSize>>20), "leave out of them what the chart does not need")
+		return model.WithHint(fmt.Errorf("the chart's archives contain more than %d MiB in all", archive.MaxDecompressedChartSize>>20), "remove what the chart does not need")
 	}
 	return nil
 }

@@ -157,7 +157,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 			return err
 		}
 		if release.NamesUnapproved(rec.Manifest) || slices.ContainsFunc(rec.Hooks, func(h *rspb.Hook) bool { return release.NamesUnapproved(h.Manifest) }) {
-			return &ownWords{model.WithHint(errors.New("the chart renders an image of a change that was not merged"), unapprovedHint)}
+			return &ownWords{model.WithHint(errors.New("the chart renders an image from an unmerged change"), unapprovedHint)}
 		}
 		if err := up.proven(rec); err != nil {
 			return err
@@ -178,7 +178,7 @@ func (up *upgrade) equip(ctx context.Context, cfg *configuration, before *rspb.R
 		up.Log(model.LevelWarn, fmt.Sprintf("%s: keeping %s %s, which the release no longer has", t, pvcKind, name))
 	}
 	cfg.kube.foreign = func(kind, name string) {
-		up.Log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot be the release's own", t, kind, name))
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: leaving %s %s alone, which cannot belong to the release", t, kind, name))
 	}
 	cfg.kube.timeout = up.r.opts.Timeout
 	cfg.kube.watch.Log, cfg.kube.watch.Redact, cfg.kube.watch.Limits = up.Log, up.red, up.r.opts.Limits
@@ -202,8 +202,8 @@ func (up *upgrade) proven(rec *rspb.Release) error {
 		}
 		if n := len(release.Unproven(objects, up.Images, up.Resolved)); n > 0 {
 			// Not which ones: a chart can put a secret into such a name.
-			return &ownWords{model.WithHint(fmt.Errorf("of the images that the chart renders in this cluster, %d: %w", n, model.ErrNotProven),
-				"name images in the values, not by what the chart finds in the cluster")}
+			return &ownWords{model.WithHint(fmt.Errorf("%d of the images that the chart renders in this cluster: %w", n, model.ErrNotProven),
+				"set images in the values, not from what the chart finds in the cluster")}
 		}
 	}
 	return nil
@@ -259,7 +259,7 @@ func (up *upgrade) act(ctx context.Context, cfg *configuration, ch *chart.Chart,
 func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (model.Observed, error) {
 	t := up.Desired.Target
 	if ctx.Err() != nil {
-		return model.Observed{}, fmt.Errorf("interrupted, to be taken up again: %w", context.Cause(ctx))
+		return model.Observed{}, fmt.Errorf("interrupted, to be resumed: %w", context.Cause(ctx))
 	}
 	if cfg.storage.created == 0 {
 		return model.Observed{}, err // nothing was applied
@@ -272,7 +272,7 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 		up.Log(model.LevelWarn, up.red.Text(serr.Error()))
 	}
 	if up.good == 0 {
-		up.Log(model.LevelWarn, fmt.Sprintf("%s: there is no good revision to go back to; what was installed stays for the next attempt", t))
+		up.Log(model.LevelWarn, fmt.Sprintf("%s: there is no good revision to roll back to; what was installed stays for the next attempt", t))
 		return model.Observed{}, out
 	}
 	up.Log(model.LevelWarn, fmt.Sprintf("%s: rolling back to revision %d: %s", t, up.good, out.Err))
@@ -280,7 +280,7 @@ func (up *upgrade) failed(ctx context.Context, cfg *configuration, err error) (m
 	obs, rerr := up.r.rollback(ctx, up.conn, t, rollback{revision: up.good, run: up.Run, reason: "the upgrade failed", log: up.Log, red: up.red})
 	if rerr != nil {
 		if ctx.Err() != nil {
-			return obs, fmt.Errorf("rollback interrupted, to be taken up again: %w", context.Cause(ctx))
+			return obs, fmt.Errorf("rollback interrupted, to be resumed: %w", context.Cause(ctx))
 		}
 		out.RollbackErr = rerr
 		return obs, out

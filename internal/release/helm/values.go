@@ -23,7 +23,7 @@ func (r *Releases) values(ctx context.Context, u model.Upgrade) (values map[stri
 		}
 		v, err := release.ParseValues(data)
 		if err != nil {
-			return nil, nil, model.WithHint(fmt.Errorf("%s: %w", name, err), "correct the YAML in "+name)
+			return nil, nil, model.WithHint(fmt.Errorf("%s: %w", name, err), "fix the YAML in "+name)
 		}
 		values = release.Merge(values, v)
 	}
@@ -44,7 +44,7 @@ func (r *Releases) values(ctx context.Context, u model.Upgrade) (values map[stri
 		return nil, nil, err
 	}
 	if at := release.Unapproved(values); at != "" {
-		return nil, nil, model.WithHint(fmt.Errorf("the values name an image of a change that was not merged, at %s", at), unapprovedHint)
+		return nil, nil, model.WithHint(fmt.Errorf("the values name an image from an unmerged change, at %s", at), unapprovedHint)
 	}
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
@@ -52,7 +52,7 @@ func (r *Releases) values(ctx context.Context, u model.Upgrade) (values map[stri
 	return values, secrets, nil
 }
 
-const unapprovedHint = "images below " + model.UnapprovedRepository + " are for checks of pull requests alone: merge the change, and its images are built for the hubs"
+const unapprovedHint = "images below " + model.UnapprovedRepository + " are only for checks of pull requests: merge the change, and its images are built for the hubs"
 
 func (r *Releases) secret(ctx context.Context, u model.Upgrade, name string) (map[string]any, error) {
 	data, err := readFile(u.Tree, name)

@@ -9,7 +9,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// An image of a change that was not merged is named by no release, wherever in
+// An image of a change that was unmerged is named by no release, wherever in
 // its values, its secrets or its pinned images it stands.
 func TestValuesNameNoUnapprovedImage(t *testing.T) {
 	const image = "127.0.0.1:17420/" + model.UnapprovedRepository + "/user"
@@ -28,7 +28,7 @@ func TestValuesNameNoUnapprovedImage(t *testing.T) {
 		"pinned": {Values: []string{"good.yaml"}, Pinned: []model.Pinned{{Name: image, Tag: "h-1", Values: "hub.image"}}},
 	} {
 		_, _, err := r.values(t.Context(), model.Upgrade{Desired: d, Tree: tree})
-		if (err != nil) != (name != "") || (err != nil && !strings.Contains(err.Error(), "not merged")) {
+		if (err != nil) != (name != "") || (err != nil && !strings.Contains(err.Error(), "unmerged")) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -73,7 +73,7 @@ func madeUp(v any, n *int) any {
 }
 
 // withheldHint is how the operator sees what is not told.
-const withheldHint = "the message is withheld, as it may quote a secret; whoever has the key sees it with `hubship render --show-secrets --hub %s --env %s %.12s | kubectl apply --dry-run=server -n %s -f -`"
+const withheldHint = "the message is withheld because it may quote a secret; anybody with the key can see it with `hubship render --show-secrets --hub %s --env %s %.12s | kubectl apply --dry-run=server -n %s -f -`"
 
 // sayable words an error of an action in which secrets took part. Templates,
 // Helm and the API server quote values, in whatever way a template has spelt
@@ -185,7 +185,7 @@ func failsAlike(text string, real, without error) bool {
 func (s shadow) words(places []string, text string, err error) string {
 	var beyond *confine.Error
 	if errors.As(err, &beyond) {
-		return "the chart reaches beyond its release, by what it makes of a secret" + inTemplate(beyond)
+		return "the chart reaches beyond its release, with something it derives from a secret" + inTemplate(beyond)
 	}
 	if all := statuses(err); len(all) > 0 {
 		parts := make([]string, 0, len(all))
@@ -199,10 +199,10 @@ func (s shadow) words(places []string, text string, err error) string {
 		return "values do not meet the schema of the chart"
 	}
 	if len(places) > 0 {
-		return places[len(places)-1] + ": the template fails, or makes what cannot be read"
+		return places[len(places)-1] + ": the template fails, or produces something that cannot be read"
 	}
 	if strings.Contains(text, "invalid ownership metadata") {
-		return "an object exists already and is not of this release" + s.named(text)
+		return "an object already exists and does not belong to this release" + s.named(text)
 	}
 	return "Helm could not apply the release" + s.named(text)
 }
@@ -273,7 +273,7 @@ func (s shadow) status(status *apierrors.StatusError, text string) string {
 	if reason == "" {
 		reason = fmt.Sprintf("status %d", status.ErrStatus.Code)
 	}
-	out := what + ": the API server refuses it: " + reason
+	out := what + ": the API server rejects it: " + reason
 	if len(fields) > 0 {
 		out += " at " + strings.Join(fields, ", ")
 	}

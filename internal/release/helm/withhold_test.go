@@ -122,14 +122,14 @@ func TestAnswersHoldNoSecret(t *testing.T) {
 		err  error
 		want string
 	}{
-		"invalid":           {fmt.Errorf("apply: %w", invalid("good", "known")), "ConfigMap good: the API server refuses it: Invalid at data[known]"},
-		"a field":           {invalid("good", spelt), "ConfigMap good: the API server refuses it: Invalid"},
-		"a name":            {invalid(spelt, "known"), "an object: the API server refuses it: Invalid"},
+		"invalid":           {fmt.Errorf("apply: %w", invalid("good", "known")), "ConfigMap good: the API server rejects it: Invalid at data[known]"},
+		"a field":           {invalid("good", spelt), "ConfigMap good: the API server rejects it: Invalid"},
+		"a name":            {invalid(spelt, "known"), "an object: the API server rejects it: Invalid"},
 		"two":               {errors.Join(invalid("good", "known"), invalid(spelt, "x")), "ConfigMap good"},
-		"forbidden":         {apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "good", errors.New(spelt)), "ConfigMap good: the API server refuses it: Forbidden"},
-		"somebody else's":   {fmt.Errorf("Unable to continue with install: ConfigMap \"good\" in namespace %q exists and cannot be imported: invalid ownership metadata; %s", spelt, token), "not of this release: ConfigMap good"},
+		"forbidden":         {apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "good", errors.New(spelt)), "ConfigMap good: the API server rejects it: Forbidden"},
+		"somebody else's":   {fmt.Errorf("Unable to continue with install: ConfigMap \"good\" in namespace %q exists and cannot be imported: invalid ownership metadata; %s", spelt, token), "does not belong to this release: ConfigMap good"},
 		"what is not known": {errors.New("Get \"https://x/" + spelt + "\": EOF"), "Helm could not apply the release"},
-		"beyond":            {&confine.Error{Violations: []confine.Violation{{Object: release.Object{Template: "hub/templates/good.yaml"}, Message: "lies in " + spelt}}}, "reaches beyond its release, by what it makes of a secret, in hub/templates/good.yaml"},
+		"beyond":            {&confine.Error{Violations: []confine.Violation{{Object: release.Object{Template: "hub/templates/good.yaml"}, Message: "lies in " + spelt}}}, "reaches beyond its release, with something it derives from a secret, in hub/templates/good.yaml"},
 	} {
 		text := told(up, tt.err)
 		if strings.Contains(text, "horse") || strings.Contains(text, spelt) || !strings.Contains(text, tt.want) || !strings.Contains(text, "--show-secrets") {

@@ -166,7 +166,7 @@ func (w *Watcher) containerProblem(pod corev1.Pod, cs corev1.ContainerStatus) (p
 	if waiting == nil {
 		if cs.State.Running != nil && !cs.Ready {
 			p.key = id + "/unready"
-			p.text += "runs, and is not ready"
+			p.text += "is running but not ready"
 			if cs.RestartCount > 0 {
 				p.text += fmt.Sprintf(" (restarted %d times)", cs.RestartCount)
 			}
@@ -275,12 +275,12 @@ func words(message string) string {
 	if m := counts.FindStringSubmatch(message); m != nil {
 		what := strings.ToLower(m[1])
 		if what == "replicas" {
-			what = "replicas made"
+			what = "replicas created"
 		}
 		return m[2] + " of " + m[3] + " " + what
 	}
 	if strings.Contains(message, "latest observed generation") {
-		return "its controller has not looked at the change yet"
+		return "its controller has not processed the change yet"
 	}
 	return message
 }

@@ -175,8 +175,8 @@ func TestOneLine(t *testing.T) {
 func TestWords(t *testing.T) {
 	for in, want := range map[string]string{
 		"Available: 0/1": "0 of 1 available",
-		"Replicas: 1/3":  "1 of 3 replicas made",
-		"Deployment generation is 2, but latest observed generation is 1": "its controller has not looked at the change yet",
+		"Replicas: 1/3":  "1 of 3 replicas created",
+		"Deployment generation is 2, but latest observed generation is 1": "its controller has not processed the change yet",
 		"Pod is in the Pending phase":                                     "Pod is in the Pending phase",
 	} {
 		if got := words(in); got != want {

@@ -42,7 +42,7 @@ func (w *Watcher) Wait(ctx context.Context, refs []Ref, goal Goal, timeout time.
 		}
 		if err != nil && !unanswered {
 			unanswered = true
-			w.opts.Log(model.LevelWarn, w.opts.Redact.Text(oneLine("the cluster does not answer, asking on: "+err.Error())))
+			w.opts.Log(model.LevelWarn, w.opts.Redact.Text(oneLine("the cluster does not answer; still asking: "+err.Error())))
 		}
 		waiting := notDone(states)
 		if err == nil && (len(waiting) == 0 || goal == Ready && w.onlyUnclaimed(ctx, waiting)) {

@@ -43,7 +43,7 @@ func (s *source) Run(_ context.Context, id string) (model.Run, error) {
 			return r, nil
 		}
 	}
-	return model.Run{}, fmt.Errorf("run %q is not known: %w", id, fs.ErrNotExist)
+	return model.Run{}, fmt.Errorf("run %q does not exist: %w", id, fs.ErrNotExist)
 }
 
 func (s *source) Plan(_ context.Context, id string) ([]byte, error) {

@@ -38,13 +38,13 @@ type Builder struct {
 // prefix begins the name of each folder that is made below Dir.
 const prefix = "build-"
 
-// Image checks the build context of an image out and builds it, and says so in
+// Image checks out the build context of an image and builds it, and reports this in
 // the run's log. An error that is model.ErrSource is the source's fault.
 func (b Builder) Image(ctx context.Context, run, commit string, src model.Source, opts model.BuildOptions) (model.Built, error) {
 	scope := "image " + src.ID
 	dir, err := os.MkdirTemp(b.Dir, prefix)
 	if err != nil {
-		return model.Built{}, model.WithHint(fmt.Errorf("make a folder for the build context: %w", err), "check space and permissions of the data directory")
+		return model.Built{}, model.WithHint(fmt.Errorf("create a folder for the build context: %w", err), "check the free space and permissions of the data directory")
 	}
 	defer os.RemoveAll(dir)
 	for _, p := range paths(src) {
@@ -89,7 +89,7 @@ func paths(src model.Source) []string {
 func (b Builder) Checkout(ctx context.Context, commit string, wanted func(name string) bool) (dir string, err error) {
 	dir, err = os.MkdirTemp(b.Dir, prefix)
 	if err != nil {
-		return "", model.WithHint(fmt.Errorf("make a folder for a test: %w", err), "check space and permissions of the data directory")
+		return "", model.WithHint(fmt.Errorf("create a folder for a test: %w", err), "check the free space and permissions of the data directory")
 	}
 	defer func() {
 		if err != nil {
@@ -111,13 +111,13 @@ func (b Builder) Checkout(ctx context.Context, commit string, wanted func(name s
 	})
 }
 
-// Clear makes the work folder, and removes from it what a killed process left.
+// Clear creates the work folder, and removes what a killed process left in it.
 func (b Builder) Clear() error {
 	if b.Dir == "" {
 		return nil
 	}
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the work folder: %w", err)
+		return fmt.Errorf("create the work folder: %w", err)
 	}
 	left, err := filepath.Glob(filepath.Join(b.Dir, prefix+"*"))
 	if err != nil {

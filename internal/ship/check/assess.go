@@ -42,10 +42,10 @@ func (k checking) policy(ctx context.Context) (policyResult, error) {
 		from, ok := now.Environment(env.After)
 		switch {
 		case !ok:
-			return u, fmt.Errorf("environment %s comes after %q, which the process does not describe at %.12s", env.Name, env.After, now.Commit)
+			return u, fmt.Errorf("environment %s comes after %q, which the process at %.12s does not define", env.Name, env.After, now.Commit)
 		case p.Fork || p.HeadBranch != from.Branch:
 			u.Failed = true
-			u.Summary = fmt.Sprintf("%s takes only what %s has proved: change the base of this pull request to %s", env.Name, from.Name, from.Branch)
+			u.Summary = fmt.Sprintf("%s accepts only what %s has proved: change the base of this pull request to %s", env.Name, from.Name, from.Branch)
 			return u, nil
 		}
 		u.Promotion = true
@@ -56,11 +56,11 @@ func (k checking) policy(ctx context.Context) (policyResult, error) {
 	switch n := len(u.Problems); {
 	case n > 0:
 		u.Failed = true
-		u.Summary = fmt.Sprintf("%s in the change: nothing of it is run", count(n, "credential"))
+		u.Summary = fmt.Sprintf("%s in the change: none of it is run", count(n, "credential"))
 	case u.Promotion:
 		u.Summary = fmt.Sprintf("promotes %s to %s", env.After, env.Name)
 	case u.Mends:
-		u.Summary = "no credentials; no process holds that could say more"
+		u.Summary = "no credentials; no process is in force to check more"
 	case env.Name == "":
 		u.Summary = "no credentials; nothing is deployed from " + p.Base
 	default:
@@ -158,7 +158,7 @@ func (k checking) work(ctx context.Context, u policyResult, found model.Assessme
 		for _, t := range tests {
 			one := testWork{Test: t, Files: digestOf(files, t)}
 			if !slices.ContainsFunc(found.Changed, func(name string) bool { return sees(t, name) }) {
-				one.Skipped = "the change touches nothing that it sees"
+				one.Skipped = "the change does not touch any of its files"
 			}
 			w.Tests = append(w.Tests, one)
 		}

@@ -33,13 +33,13 @@ type Images interface {
 	Find(ctx context.Context, tree fs.FS, src model.Source) (built model.Built, ok bool, err error)
 }
 
-// Assessor reads changes without running anything of theirs.
+// Assessor reads changes without running any of their code.
 type Assessor interface {
 	Credentials(ctx context.Context, base, head string) ([]model.Remark, error)
 	Assess(ctx context.Context, q model.AssessRequest) (model.Assessment, error)
 }
 
-// Sandbox runs what a change brings.
+// Sandbox runs the code of a change.
 type Sandbox interface {
 	TestKey(ctx context.Context, test model.Test, files string) (string, error)
 	Test(ctx context.Context, dir string, test model.Test, log io.Writer) (model.TestResult, error)
@@ -83,7 +83,7 @@ func New(o Options) *Checker {
 	return c
 }
 
-// OpenQueue opens the queue of checks: one at a time of each pull request.
+// OpenQueue opens the queue of checks, which runs one at a time per pull request.
 func (c *Checker) OpenQueue() (err error) {
 	c.queue, err = dbos.RegisterQueue(c.o.Flow, "checks",
 		dbos.WithPartitionConcurrency(1), dbos.WithWorkerConcurrency(c.o.Concurrent),
@@ -95,11 +95,11 @@ func (c *Checker) OpenQueue() (err error) {
 	return nil
 }
 
-// Check queues a check of a pull request and returns it at once. An older one
-// of the same pull request ends.
+// Check queues a check of a pull request and returns it at once. An older check
+// of the same pull request is superseded.
 func (c *Checker) Check(ctx context.Context, p model.PullRequest, cause string) (model.Run, error) {
 	if c.o.Assessor == nil || c.o.Sandbox == nil || c.o.Results == nil {
-		return model.Run{}, errors.New("check a pull request: a part of the engine's ports is missing")
+		return model.Run{}, errors.New("check a pull request: one of the engine's ports is missing")
 	}
 	older, err := c.o.Journal.List(ctx, model.RunFilter{Kind: model.CheckPull, Pull: p.Number, Active: true})
 	if err != nil {
@@ -132,8 +132,8 @@ func (c *Checker) Check(ctx context.Context, p model.PullRequest, cause string) 
 	return r, nil
 }
 
-// Supersede ends a check that is not needed any more: one that waits never
-// begins, one under way stops what it does. No error when it has ended.
+// Supersede ends a check that is no longer needed: a waiting one never starts,
+// a running one stops. It is not an error if the check has already ended.
 func (c *Checker) Supersede(ctx context.Context, id, reason string) error {
 	r, err := c.o.Journal.Get(ctx, id)
 	if err != nil {

@@ -44,9 +44,9 @@ func (k checking) execute(ctx dbos.Context, w checkWork) error {
 	}
 	k.part(model.PartTests, model.PartRunning, "running "+count(len(tests), "test"))
 	if len(tests) == 0 {
-		k.part(model.PartTests, model.PartPassed, "there are none (`checks` in hubship.yaml)")
+		k.part(model.PartTests, model.PartPassed, "no tests are defined (`checks` in hubship.yaml)")
 	}
-	k.part(model.PartImages, model.PartRunning, "building and trying "+count(len(images), "image"))
+	k.part(model.PartImages, model.PartRunning, "building and trying out "+count(len(images), "image"))
 	if len(images) == 0 {
 		k.part(model.PartImages, model.PartPassed, "nothing to build")
 	}
@@ -140,7 +140,7 @@ func passedTests(all []model.TestResult) string {
 	for _, w := range []struct {
 		n    int
 		text string
-	}{{ran, "passed"}, {cached, "passed on the same content before"}, {skipped, "not concerned"}} {
+	}{{ran, "passed"}, {cached, "passed earlier on the same content"}, {skipped, "not concerned"}} {
 		if w.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", w.n, w.text))
 		}
@@ -168,7 +168,7 @@ func builtImages(all []model.ImageCheck) string {
 		text += fmt.Sprintf("%d built, %d found in the registry", built, len(all)-built)
 	}
 	if tried > 0 {
-		text += fmt.Sprintf("; %d tried", tried)
+		text += fmt.Sprintf("; %d tried out", tried)
 	}
 	return text
 }
@@ -202,10 +202,10 @@ func (k checking) test(ctx context.Context, commit string, w testWork) (model.Te
 	key, err := k.o.Sandbox.TestKey(ctx, w.Test, w.Files)
 	if err != nil {
 		// The test itself says what is wrong with its image.
-		k.say(scope, model.LevelWarn, "no earlier result is looked for: %s", runs.Describe(err))
+		k.say(scope, model.LevelWarn, "earlier results are not used: %s", runs.Describe(err))
 	}
 	if had, ok := k.passedBefore(ctx, key, w.Test.Name); ok {
-		k.say(scope, model.LevelInfo, "passed on the same content before")
+		k.say(scope, model.LevelInfo, "passed earlier on the same content")
 		return had, nil
 	}
 	dir, err := k.o.Builder.Checkout(ctx, commit, func(name string) bool { return sees(w.Test, name) })
@@ -231,7 +231,7 @@ func (k checking) test(ctx context.Context, commit string, w testWork) (model.Te
 		return res, nil
 	}
 	if err := k.o.Results.SetPassed(ctx, key, res); err != nil {
-		k.o.Journal.Logger.Warn("keep a test's result", "test", w.Test.Name, "error", err)
+		k.o.Journal.Logger.Warn("save a test's result", "test", w.Test.Name, "error", err)
 	}
 	return res, nil
 }
@@ -284,7 +284,7 @@ func (k checking) image(ctx context.Context, commit string, w imageWork) (model.
 	smoke, err := k.o.Sandbox.Smoke(ctx, built, model.SmokeRequest{Packages: w.Packages}, log)
 	log.Flush()
 	if err != nil {
-		return c, fmt.Errorf("try image %s: %w", w.Source.ID, err)
+		return c, fmt.Errorf("try out image %s: %w", w.Source.ID, err)
 	}
 	for _, s := range smoke.Checks {
 		level, how := model.LevelInfo, "passed"

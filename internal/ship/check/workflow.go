@@ -66,7 +66,7 @@ func (c *Checker) steps(ctx dbos.Context, r model.Run) (model.Run, error) {
 		return k.finish(ctx)
 	}
 
-	k.part(model.PartPlan, model.PartRunning, "planning what it does")
+	k.part(model.PartPlan, model.PartRunning, "planning the change")
 	k.show(ctx)
 	planned, err := step(ctx, k, "plan", func(ctx context.Context) (assessed, error) { return k.plan(ctx, ruled.Value) })
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *Checker) steps(ctx dbos.Context, r model.Run) (model.Run, error) {
 		}
 	case ruled.Value.Mends:
 		for _, name := range []string{model.PartTests, model.PartImages} {
-			k.part(name, model.PartPassed, "not run: no process holds")
+			k.part(name, model.PartPassed, "not run: no process is in force")
 		}
 	case planned.Value.Blocked != "":
 		for _, name := range []string{model.PartTests, model.PartImages} {
@@ -161,19 +161,19 @@ func (k checking) setPart(name string, took time.Duration, x runs.Ending, v verd
 // judgeProcess says whether the change leaves the process alone. What alters it
 // waits for a maintainer, whose approval the controller of pull requests finds.
 func (k checking) judgeProcess(a assessed, failed string) {
-	state, text := model.PartPassed, "the process is left alone"
+	state, text := model.PartPassed, "does not change the process"
 	switch p := a.Process; {
 	case k.run.State != model.Running:
 		return
 	case failed != "":
-		state, text = model.PartErrored, "not known: see "+model.PartPlan
+		state, text = model.PartErrored, "unknown: see "+model.PartPlan
 	case a.Merged == "":
-		state, text = model.PartFailed, "not known: the change conflicts with "+k.run.Pull.Base
+		state, text = model.PartFailed, "unknown: the change conflicts with "+k.run.Pull.Base
 	case !k.run.Pull.Decides:
-		text = k.run.Pull.Base + " does not decide about the process"
+		text = k.run.Pull.Base + " is not the process branch"
 	case p == nil || !p.Altered():
 	case p.Broken != "":
-		state, text = model.PartFailed, "merged, it would stop all deployments: "+p.Broken
+		state, text = model.PartFailed, "merging it would stop all deployments: "+p.Broken
 	default:
 		state, text = model.PartWaiting, "waits for a maintainer to approve this commit: "+p.Summary()
 	}
@@ -194,7 +194,7 @@ func oneLine(text string) string {
 // it, the next record has.
 func (k checking) show(ctx context.Context) {
 	if err := k.o.Journal.Put(ctx, *k.run); err != nil && ctx.Err() == nil {
-		k.o.Journal.Logger.Error("record a check under way", "run", k.run.ID, "error", err)
+		k.o.Journal.Logger.Error("record a running check", "run", k.run.ID, "error", err)
 	}
 }
 

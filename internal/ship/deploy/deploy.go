@@ -57,7 +57,7 @@ type Verifier interface {
 	Verify(ctx context.Context, cluster model.Cluster, req model.VerifyRequest) (model.Verification, error)
 }
 
-// Previewer words what a change does before a run does it.
+// Previewer describes what a change does before a run does it.
 type Previewer interface {
 	Preview(ctx context.Context, q model.PreviewRequest) ([]string, error)
 }
@@ -78,8 +78,8 @@ type Options struct {
 	Builder    build.Builder
 	Flow       dbos.Context
 	Concurrent int // releases upgraded side by side
-	// Finished is called when a run has ended: what comes after its environment
-	// may be possible now. It must return at once.
+	// Finished is called when a run has ended: something may now be possible in
+	// the environments after it. It must return at once.
 	Finished func()
 }
 
@@ -100,7 +100,7 @@ func New(o Options) *Deployer {
 	return d
 }
 
-// OpenQueue opens the queue of runs: one at a time of each environment.
+// OpenQueue opens the queue of runs, which runs one at a time per environment.
 func (d *Deployer) OpenQueue() (err error) {
 	d.queue, err = dbos.RegisterQueue(d.o.Flow, "runs",
 		dbos.WithPartitionConcurrency(1),
@@ -112,7 +112,7 @@ func (d *Deployer) OpenQueue() (err error) {
 	return nil
 }
 
-// Enqueue makes a run durable and lets its environment's queue take it. An empty
+// Enqueue makes a run durable and adds it to its environment's queue. An empty
 // commit has no subject.
 func (d *Deployer) Enqueue(ctx context.Context, req model.RunRequest, commit string) (model.Run, error) {
 	now := time.Now()
@@ -140,8 +140,8 @@ func (d *Deployer) Enqueue(ctx context.Context, req model.RunRequest, commit str
 }
 
 // Due returns the deploy that brings an environment's releases to its tip; its
-// Cause says what of which hub. ok is false when there is nothing to do, or
-// nothing can be done now.
+// Cause says what is missing in which hub. ok is false when there is nothing to do,
+// or nothing can be done now.
 func (d *Deployer) Due(ctx context.Context, tip fleets.Tip) (req model.RunRequest, ok bool, err error) {
 	req = model.RunRequest{Kind: model.Deploy, Environment: tip.Name}
 	p, err := d.o.Planner.Environment(ctx, tip.Fleet, model.Run{Kind: req.Kind, Environment: req.Environment, Commit: tip.Head})

@@ -50,7 +50,7 @@ func (d *Deployer) resolveNames(ctx dbos.Context, r model.Run, p planning.Plan, 
 			}
 			d.unanswered.note(t.Key(), r.Commit, unknown)
 			if unknown {
-				d.o.Journal.Say(r.ID, t.Key(), model.LevelWarn, "%s: nobody is at fault, and nothing was changed: it is tried again", t)
+				d.o.Journal.Say(r.ID, t.Key(), model.LevelWarn, "%s: nobody is at fault and nothing was changed; hubship will try again", t)
 			}
 			return out, err
 		}, dbos.WithStepName("resolve "+t.Key()))

@@ -38,7 +38,7 @@ func (d *Deployer) plan(ctx context.Context, in runInput) (planning.Plan, error)
 	}
 	d.preview(ctx, r, p.Releases)
 	for _, src := range p.Build {
-		d.o.Journal.Say(r.ID, "plan", model.LevelInfo, "image %s: to be built: no image of these inputs (%.12s) is in the registry", src.ID, src.Hash)
+		d.o.Journal.Say(r.ID, "plan", model.LevelInfo, "image %s will be built: the registry has no image with these inputs (%.12s)", src.ID, src.Hash)
 	}
 	return p, nil
 }
@@ -75,7 +75,7 @@ func (d *Deployer) preview(ctx context.Context, r model.Run, releases []planning
 		lines, err := d.o.Previewer.Preview(ctx, model.PreviewRequest{Run: r.ID, Base: base, Head: r.Commit, Environment: r.Environment, Hubs: hubs[base]})
 		cancel()
 		if err != nil {
-			d.o.Journal.Say(r.ID, "plan", model.LevelWarn, "what changes cannot be shown: %s", err)
+			d.o.Journal.Say(r.ID, "plan", model.LevelWarn, "the changes cannot be shown: %s", err)
 			continue
 		}
 		for _, line := range lines {

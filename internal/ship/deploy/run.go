@@ -173,5 +173,5 @@ func summary(results []model.ReleaseResult) (model.RunState, string) {
 	if len(byState[model.Done]) > 0 {
 		return model.Done, ""
 	}
-	return model.Unchanged, "everything already is as this commit wants it"
+	return model.Unchanged, "everything already matches this commit"
 }

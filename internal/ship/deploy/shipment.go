@@ -135,7 +135,7 @@ func (s *shipment) upgradeAndVerify(ctx dbos.Context, out *released) error {
 // upgrade.
 func (s *shipment) goBack(ctx dbos.Context, reason string, out *released) error {
 	if s.Before.Good == 0 || s.Action != plan.Upgrade {
-		s.say(model.LevelWarn, "%s: there is no earlier good revision to go back to", s.Desired.Target)
+		s.say(model.LevelWarn, "%s: there is no earlier good revision to roll back to", s.Desired.Target)
 		return nil
 	}
 	back, err := s.rollback(ctx, s.Before.Good, reason)
@@ -144,7 +144,7 @@ func (s *shipment) goBack(ctx dbos.Context, reason string, out *released) error 
 	}
 	out.Revision = back.Value.Revision
 	if back.Err != "" {
-		out.Reason += "; rolling back failed too: " + back.Err
+		out.Reason += "; the rollback failed, too: " + back.Err
 		return nil
 	}
 	out.RolledBackTo = s.Before.Good
@@ -170,7 +170,7 @@ func (s *shipment) rollBackByHand(ctx dbos.Context, out *released) error {
 	// What runs again has the packages of its own commit, and not the branch's.
 	// Of a revision that was made by hand no commit is known.
 	if s.Packages, err = s.o.Planner.Packages(ctx, s.Desired.Target.Hub, back.Value.Commit); err != nil {
-		s.say(model.LevelWarn, "the packages of revision %d are not known, so none is imported: %s", back.Value.Revision, runs.Describe(err))
+		s.say(model.LevelWarn, "the packages of revision %d are unknown, so none are imported: %s", back.Value.Revision, runs.Describe(err))
 	}
 	ver, err := s.verify(ctx)
 	if err != nil {

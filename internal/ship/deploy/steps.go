@@ -71,7 +71,7 @@ func (s *shipment) deployable(ctx context.Context) error {
 		}
 		if !ok {
 			return model.WithHint(fmt.Errorf("image %s (%s@%s) is not in the registry with a provenance that this installation signed", b.ID, b.Ref(), b.Digest),
-				"deploy again: what has none is built anew in the first environment")
+				"deploy again: images without one are rebuilt in the first environment")
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func (s *shipment) sayFailed(failed *model.UpgradeError) {
 	s.o.Journal.Quote(s.Run.ID, t.Key(), failed.Log)
 	switch {
 	case failed.RollbackErr != nil:
-		s.say(model.LevelError, "%s: rolling back failed too: %s", t, failed.RollbackErr)
+		s.say(model.LevelError, "%s: the rollback failed, too: %s", t, failed.RollbackErr)
 	case failed.RolledBackTo > 0:
 		s.say(model.LevelWarn, "%s: rolled back to what revision %d ran", t, failed.RolledBackTo)
 	}
@@ -134,7 +134,7 @@ func (s *shipment) record(ctx dbos.Context, v model.Verification) error {
 	}
 	_, err := dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		if len(s.Images) != len(d.Images) || plan.Inputs(d, s.Images, s.Resolved) != s.Inputs {
-			s.say(model.LevelWarn, "%s passed, but what runs is not made of commit %.12s and known images alone: no evidence is written", d.Target, d.Commit)
+			s.say(model.LevelWarn, "%s passed, but what runs does not consist only of commit %.12s and known images: no evidence is recorded", d.Target, d.Commit)
 			return false, nil
 		}
 		ev := model.Evidence{
@@ -148,7 +148,7 @@ func (s *shipment) record(ctx dbos.Context, v model.Verification) error {
 			if err := s.o.Evidence.Clear(ctx, s.Cluster, d.Target); err != nil {
 				return false, fmt.Errorf("clear the halt of %s: %w", d.Target, err)
 			}
-			s.say(model.LevelInfo, "%s: the halt is over: a newer change passed", d.Target)
+			s.say(model.LevelInfo, "%s: the halt is cleared: a newer change passed", d.Target)
 		}
 		s.say(model.LevelInfo, "%s passed in %s: evidence recorded", d.Target.Hub, d.Target.Environment)
 		return true, nil
@@ -168,7 +168,7 @@ func (s *shipment) halt(ctx dbos.Context, reason string) error {
 		if err != nil {
 			return false, fmt.Errorf("halt %s: %w", d.Target, err)
 		}
-		s.say(model.LevelWarn, "%s is halted in %s: nothing is promoted from here until a newer change passes or a person clears it with `hubship resume --env %s --hub %s`",
+		s.say(model.LevelWarn, "%s is halted in %s: nothing is promoted from it until a newer change passes or a person clears it with `hubship resume --env %s --hub %s`",
 			d.Target.Hub, d.Target.Environment, d.Target.Environment, d.Target.Hub)
 		return true, nil
 	}, retried("halt "+d.Target.Key())...)

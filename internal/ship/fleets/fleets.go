@@ -1,5 +1,5 @@
-// Package fleets reads what the deployment repository says under the process of
-// now, and where that puts releases.
+// Package fleets reads what the deployment repository says under the current
+// process, and where that places releases.
 package fleets
 
 import (
@@ -33,15 +33,15 @@ type Reader struct {
 	Clusters   Clusters
 }
 
-// At reads the content of a commit under the process of now. A fleet that is
-// under no process is a proposal: nothing is judged by it.
+// At reads the content of a commit under the current process. A fleet without a
+// process is a proposal: nothing is judged by it.
 func (r Reader) At(ctx context.Context, commit string) (*model.Fleet, error) {
 	fleet, err := r.Repository.Fleet(ctx, commit)
 	if err != nil {
 		return nil, err
 	}
 	if fleet.Process == "" {
-		return nil, fmt.Errorf("what %.12s says is a proposal: no process holds for it", commit)
+		return nil, fmt.Errorf("what %.12s says is only a proposal: no process is in force", commit)
 	}
 	return fleet, nil
 }
@@ -54,7 +54,7 @@ type Tip struct {
 }
 
 // Tip returns an environment of the process at the head of its branch. An unknown
-// environment is a wrong use of a command.
+// environment is a usage error.
 func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 	now, err := r.Repository.Now(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 	}
 	env, ok := now.Environment(name)
 	if !ok {
-		return Tip{}, model.Usage(fmt.Errorf("there is no environment %q", name), "`hubship status` lists them")
+		return Tip{}, model.Usage(fmt.Errorf("environment %q does not exist", name), "`hubship status` lists the environments")
 	}
 	head, err := r.Repository.Head(ctx, env.Branch)
 	if err != nil {
@@ -76,18 +76,18 @@ func (r Reader) Tip(ctx context.Context, name string) (Tip, error) {
 		return Tip{}, fmt.Errorf("read the deployment repository at %s (%.12s): %w", env.Branch, head, err)
 	}
 	if again, ok := fleet.Environment(name); !ok || again != env {
-		return Tip{}, model.WithHint(fmt.Errorf("what environment %s is has changed just now", name), "try again")
+		return Tip{}, model.WithHint(fmt.Errorf("the definition of environment %s has just changed", name), "try again")
 	}
 	return Tip{Environment: env, Head: head, Fleet: fleet}, nil
 }
 
-// Cluster returns the cluster that a release is on. The process says its name,
-// and the installation how it is reached. The error is model.ErrUnknownCluster
+// Cluster returns the cluster that a release is on. The process gives its name,
+// and the installation says how to reach it. The error is model.ErrUnknownCluster
 // when one of them does not.
 func (r Reader) Cluster(ctx context.Context, t model.Target) (model.Cluster, error) {
 	if t.Cluster == "" {
-		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not say which cluster %s is on: %w", t.Key(), model.ErrUnknownCluster),
-			"name it on the process branch: `cluster` of the environment in hubship.yaml, or of the hub in hubploy.yaml")
+		return model.Cluster{}, model.WithHint(fmt.Errorf("the process does not name the cluster of %s: %w", t.Key(), model.ErrUnknownCluster),
+			"set it on the process branch: `cluster` of the environment in hubship.yaml, or of the hub in hubploy.yaml")
 	}
 	c, err := r.Clusters.Cluster(ctx, t.Cluster)
 	if errors.Is(err, model.ErrUnknownCluster) {
@@ -100,9 +100,8 @@ func (r Reader) Cluster(ctx context.Context, t model.Target) (model.Cluster, err
 	return c, nil
 }
 
-// Astray says why a commit may not be deployed to an environment whatever is
-// proved of it, or "": it is not, and was not, what the environment's branch is
-// at.
+// Astray says why a commit may not be deployed to an environment, whatever has
+// been proved about it, or "": it must be on the environment's branch.
 func (r Reader) Astray(ctx context.Context, env model.Environment, commit string) (string, error) {
 	head, err := r.Repository.Head(ctx, env.Branch)
 	if err != nil {
@@ -116,15 +115,15 @@ func (r Reader) Astray(ctx context.Context, env model.Environment, commit string
 		return "", err
 	}
 	if err != nil || !on {
-		return fmt.Sprintf("%.12s is not on the branch %s, which is what %s gets", commit, env.Branch, env.Name), nil
+		return fmt.Sprintf("%.12s is not on the branch %s, from which %s is deployed", commit, env.Branch, env.Name), nil
 	}
 	return "", nil
 }
 
-// Taken are the places that other environments' releases have, as their own
-// branches are at: a hub whose name leads into one of them is held back. The
-// values are the keys of those releases. Where a branch cannot be read, the hubs
-// of the fleet stand for its hubs.
+// Taken returns the places of other environments' releases, as of the heads of
+// their branches: a hub whose name leads into one of them is held back. The
+// values are the keys of those releases. If a branch cannot be read, the hubs
+// of the fleet stand in for its hubs.
 func (r Reader) Taken(ctx context.Context, fleet *model.Fleet, env string) (map[Place]string, error) {
 	taken := map[Place]string{}
 	for _, other := range fleet.Environments {
@@ -154,5 +153,5 @@ func (r Reader) Taken(ctx context.Context, fleet *model.Fleet, env string) (map[
 // Place is a namespace of a cluster.
 type Place struct{ Cluster, Namespace string }
 
-// PlaceOf is where a release lives.
+// PlaceOf returns where a release lives.
 func PlaceOf(t model.Target) Place { return Place{t.Cluster, t.Namespace} }

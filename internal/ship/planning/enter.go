@@ -41,18 +41,19 @@ func (p *Planner) enter(ctx context.Context, around surroundings, r model.Run, r
 	return gate.Enter(req), nil
 }
 
-// RefusedNow says why a release that a plan let in may not be deployed any more,
-// or "". resolved is what it names of things made elsewhere. Between the plan and now there may be hours: other hubs went first, the
-// Lease was somebody else's, or this process was not there. Meanwhile a halt may
-// have come, a key gone, or the process changed. What cannot be asked refuses;
-// only the end of the context is an error.
+// RefusedNow says why a release that a plan let in may no longer be deployed, or
+// "". resolved is what it names that was made elsewhere. Hours may have passed since
+// the plan: other hubs went first, somebody else held the Lease, or this process was
+// not running. In the meantime a halt may have been recorded, a key removed, or the
+// process changed. What cannot be checked is a refusal; only the end of the context
+// is an error.
 func (p *Planner) RefusedNow(ctx context.Context, rel Release, resolved model.Resolved) (string, error) {
 	why, err := p.askAgain(ctx, rel, resolved)
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "whether it may still be deployed is not known: " + runs.Describe(err), nil
+		return "it is unknown whether it may still be deployed: " + runs.Describe(err), nil
 	}
 	return why, nil
 }
@@ -65,13 +66,13 @@ func (p *Planner) askAgain(ctx context.Context, rel Release, resolved model.Reso
 	}
 	env, ok := fleet.Environment(d.Target.Environment)
 	if !ok {
-		return fmt.Sprintf("the process has no environment %s any more", d.Target.Environment), nil
+		return fmt.Sprintf("the process no longer has an environment %s", d.Target.Environment), nil
 	}
 	if t, err := fleet.Target(d.Target.Hub, env.Name); err != nil || t != d.Target {
-		return "the process says by now that it lives elsewhere", err
+		return "the process now places it elsewhere", err
 	}
 	if cluster, err := p.o.Fleets.Cluster(ctx, d.Target); err != nil || cluster != rel.Cluster {
-		return fmt.Sprintf("the cluster %s is another one by now", d.Target.Cluster), err
+		return fmt.Sprintf("the name %s now stands for another cluster", d.Target.Cluster), err
 	}
 	astray, err := p.o.Fleets.Astray(ctx, env, d.Commit)
 	if err != nil || astray != "" {

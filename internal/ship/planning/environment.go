@@ -76,7 +76,7 @@ func (s surroundings) refused(d model.Desired) string {
 		return d.Invalid
 	}
 	if other, ok := s.taken[fleets.PlaceOf(d.Target)]; ok {
-		return fmt.Sprintf("the namespace %s on cluster %s is that of %s", d.Target.Namespace, d.Target.Cluster, other)
+		return fmt.Sprintf("the namespace %s on cluster %s belongs to %s", d.Target.Namespace, d.Target.Cluster, other)
 	}
 	return ""
 }

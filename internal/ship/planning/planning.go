@@ -1,5 +1,5 @@
-// Package planning decides what a run does to each release of its environment, from
-// what Git, the cluster, the evidence and the registry say. It changes nothing.
+// Package planning decides what a run does to each release of its environment, based
+// on Git, the cluster, the evidence and the registry. It changes nothing.
 package planning
 
 import (
@@ -55,8 +55,7 @@ type Planner struct{ o Options }
 // New returns a Planner.
 func New(o Options) *Planner { return &Planner{o} }
 
-// Plan is what a run is going to do, decided before it changes anything. It is
-// recorded.
+// Plan is what a run will do, decided before it changes anything. It is recorded.
 type Plan struct {
 	Process  string // commit of the process branch that it was decided by
 	Verify   model.VerifySettings
@@ -64,8 +63,8 @@ type Plan struct {
 	Build    []model.Source // that no registry has, unique by ID
 }
 
-// Release is what a run is going to do to one release: what is planned, after
-// what is desired and what is observed. It is recorded.
+// Release is what a run will do to one release: the plan, after the desired and
+// the observed state. It is recorded.
 type Release struct {
 	Cluster model.Cluster
 	Desired model.Desired
@@ -73,14 +72,14 @@ type Release struct {
 	Action  plan.Action
 	Reasons []string
 	Images  []model.Built // known ones; those in Plan.Build are missing
-	// Resolved is what is known of what was made elsewhere. First says that the
-	// rest is resolved now, since no environment comes before this one.
+	// Resolved is what is known about images and charts made elsewhere. First says
+	// that the rest is resolved now, since no environment comes before this one.
 	Resolved model.Resolved
 	First    bool
 	Packages []model.Package // to import in verification
-	// Passed is the commit of the newest evidence that counts; empty when there
-	// is none. Helm's records do not say it: whoever may write Secrets in the
-	// namespace can write those.
+	// Passed is the commit of the newest valid evidence; empty when there is
+	// none. Helm's records are not used for this: anybody who can write Secrets in
+	// the namespace can write those.
 	Passed string
 	Halted bool // a halt of this release stands and ends when it passes
 }

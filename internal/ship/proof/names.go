@@ -10,10 +10,10 @@ import (
 )
 
 // Names finds which images made elsewhere a release names in an environment that
-// comes after another, and what they are known to stand for: by here, what is
-// proven in this environment, and by before, the evidence of the one before. Nothing
-// is resolved anew. The names are nil when nothing was proven before, and what is
-// known is here wherever no more can be told.
+// comes after another, and what they are known to stand for: from here, what is
+// proven in this environment, and from before, the evidence of the previous one.
+// Nothing is resolved again. The names are nil when nothing was proven before, and
+// here is returned unchanged wherever no more is known.
 func (f Finder) Names(ctx context.Context, d model.Desired, here model.Resolved, before *model.Evidence) (*gate.Names, model.Resolved, error) {
 	if before == nil {
 		return nil, here, nil // nothing was proven, which is reason enough

@@ -1,6 +1,6 @@
 // Package proof gathers what the gate of an environment decides by: what the
-// environment before proved of a hub, and which images a release names. It changes
-// nothing.
+// previous environment proved about a hub, and which images a release names. It
+// changes nothing.
 package proof
 
 import (
@@ -91,8 +91,8 @@ func (f Finder) Of(ctx context.Context, fleet *model.Fleet, env model.Environmen
 	return proof, nil
 }
 
-// Refused words the records that are not believed, for people. That a newer
-// record or a halt took the place of an older one is nothing wrong.
+// Refused describes the records that are not trusted, for people. It leaves out
+// older records that a newer record or a halt has replaced.
 func Refused(records []model.EvidenceRecord) []string {
 	var out []string
 	for _, r := range records {

@@ -7,7 +7,7 @@ import (
 	"github.com/hubship/hubship/internal/ship/runs"
 )
 
-// Evidence lists the records of the releases' evidence stores, believed or not. An
+// Evidence lists the records of the releases' evidence stores, trusted or not. An
 // empty environment or hub means all. A store that cannot be read is a record
 // with an Error.
 func (r *Reader) Evidence(ctx context.Context, env, hub string) ([]model.EvidenceRecord, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Promotion says what merging one environment's branch into the next one's
-// would bring there, and whether everything of it is proved. It changes
+// would bring there, and whether all of it is proved. It changes
 // nothing. A refusal is part of the Promotion and an error with the exit code
 // of a gate.
 func (r *Reader) Promotion(ctx context.Context, req model.PromoteRequest) (model.Promotion, error) {
@@ -44,7 +44,7 @@ func (r *Reader) Promotion(ctx context.Context, req model.PromoteRequest) (model
 	if merged, err := r.o.Repository.IsAncestor(ctx, head, base); err != nil {
 		return p, err
 	} else if merged {
-		p.Refused = fmt.Sprintf("%s already has everything that %s has", into.Name, from.Name)
+		p.Refused = fmt.Sprintf("%s already has everything in %s", into.Name, from.Name)
 		return p, nil
 	}
 	if p.Commits, err = r.o.Repository.Log(ctx, base, head); err != nil {
@@ -64,7 +64,7 @@ func promotionTarget(process model.Process, name string) (model.Environment, err
 	if name != "" {
 		env, ok := process.Environment(name)
 		if !ok || env.After == "" {
-			return env, model.Usage(fmt.Errorf("nothing is promoted into %q", name), "name an environment that has `after` in hubship.yaml")
+			return env, model.Usage(fmt.Errorf("nothing can be promoted into %q", name), "name an environment that has `after` in hubship.yaml")
 		}
 		return env, nil
 	}
@@ -75,7 +75,7 @@ func promotionTarget(process model.Process, name string) (model.Environment, err
 		}
 	}
 	if len(targets) != 1 {
-		return model.Environment{}, model.Usage(fmt.Errorf("%d environments come after another", len(targets)), "say which one with --env")
+		return model.Environment{}, model.Usage(fmt.Errorf("there are %d environments to promote into", len(targets)), "choose one with --env")
 	}
 	return targets[0], nil
 }

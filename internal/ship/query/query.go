@@ -1,4 +1,4 @@
-// Package query answers what hubship knows of the installation: its status, its
+// Package query answers questions about the installation: its status, its
 // evidence, its runs, and what a promotion would bring. It changes nothing.
 package query
 
@@ -53,7 +53,7 @@ type Options struct {
 	HubURL     func(host string) string // where a hub of that host name answers
 }
 
-// About is what a status says of the process itself.
+// About is what a status says about the server process itself.
 type About struct {
 	Version   string
 	Started   time.Time

@@ -11,8 +11,8 @@ import (
 	"github.com/hubship/hubship/internal/ship/runs"
 )
 
-// Status observes the whole installation. What cannot be seen is said in it;
-// it never fails as a whole.
+// Status observes the whole installation. It reports what could not be observed,
+// and never fails as a whole.
 func (r *Reader) Status(ctx context.Context) (model.Status, error) {
 	s := model.Status{Version: r.o.About.Version, Started: r.o.About.Started, Repository: r.o.About.CloneURL, Dashboard: r.o.About.Dashboard}
 	now, err := r.o.Repository.Now(ctx)

@@ -36,7 +36,7 @@ func (r *Reconciler) endLost(ctx context.Context) error {
 			continue
 		}
 		run.State, run.Finished = model.FailedRun, time.Now()
-		run.Reason = "interrupted: " + why + "; what it left undone is deployed anew"
+		run.Reason = "interrupted: " + why + "; what it did not finish is deployed again"
 		r.o.Journal.Say(run.ID, "", model.LevelError, "%s", run.Reason)
 		if err := r.o.Journal.Put(ctx, run); err != nil {
 			return err
@@ -60,9 +60,9 @@ func (r *Reconciler) lost(id string) (string, error) {
 	}
 	switch {
 	case status.ApplicationVersion != "" && status.ApplicationVersion != r.o.Version:
-		return "another version of hubship began it", nil
+		return "it was started by another version of hubship", nil
 	case slices.Contains([]dbos.WorkflowStatusType{dbos.WorkflowStatusPending, dbos.WorkflowStatusEnqueued, dbos.WorkflowStatusDelayed}, status.Status):
 		return "", nil
 	}
-	return fmt.Sprintf("its workflow ended as %s", status.Status), nil
+	return fmt.Sprintf("its workflow ended with the state %s", status.Status), nil
 }

@@ -1,5 +1,5 @@
-// Package reconcile compares what should be with what runs, again and again, and
-// queues what is missing. A lost event only delays.
+// Package reconcile repeatedly compares what should run with what runs, and queues
+// what is missing. A lost event only causes delay.
 package reconcile
 
 import (
@@ -50,7 +50,7 @@ func (r *Reconciler) Kick() {
 	}
 }
 
-// Run makes a pass at once, on every kick and at the interval, until ctx ends.
+// Run makes a pass at once, on every kick and at each interval, until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
 	tick := time.NewTicker(r.o.Interval)
 	defer tick.Stop()
@@ -74,15 +74,15 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 }
 
-// Problem is what kept a pass from seeing an environment.
+// Problem is what kept a pass from observing an environment.
 type Problem struct {
 	Environment string // empty for all
 	Text        string // empty when nothing did
 }
 
 // Reconcile makes one pass: it queues a run for every environment where a release
-// is not what its branch wants and something can be done about it. It returns what
-// kept it from seeing.
+// differs from its branch and something can be done about it. It returns what it
+// could not observe, and why.
 func (r *Reconciler) Reconcile(ctx context.Context) []Problem {
 	if err := r.endLost(ctx); err != nil {
 		return []Problem{{"", err.Error()}}

@@ -22,7 +22,7 @@ type errSuperseded struct{ reason string }
 func (e errSuperseded) Error() string { return e.reason }
 
 // Watch registers a run as under way in this process, so that Cancel and
-// Supersede reach its steps, and returns what ends that.
+// Supersede reach its steps. It returns a function that ends this.
 func (j *Journal) Watch(run string) (unwatch func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	j.mu.Lock()
@@ -36,12 +36,12 @@ func (j *Journal) Watch(run string) (unwatch func()) {
 	}
 }
 
-// Cancel ends the present step of a run for a person. It returns false when the
-// run is not under way in this process.
+// Cancel ends the current step of a run on behalf of a person. It returns false
+// when the run is not under way in this process.
 func (j *Journal) Cancel(run, by string) bool { return j.interrupt(run, errCancelledBy{by}) }
 
-// Supersede ends the present step of a run that is not needed any more. It
-// returns false when the run is not under way in this process.
+// Supersede ends the current step of a run that is no longer needed. It returns
+// false when the run is not under way in this process.
 func (j *Journal) Supersede(run, reason string) bool { return j.interrupt(run, errSuperseded{reason}) }
 
 func (j *Journal) interrupt(run string, cause error) bool {

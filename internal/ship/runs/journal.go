@@ -1,6 +1,6 @@
 // Package runs is what the workflows of internal/ship share: the record and the
-// log of each run, steps whose failures are results, and how a run that is under
-// way is ended from outside.
+// log of each run, steps whose failures are results, and how a run under way is
+// ended from outside.
 package runs
 
 import (
@@ -56,8 +56,8 @@ func Hubs(r model.Run) string {
 	return strings.Join(r.Hubs, ", ")
 }
 
-// Say appends a line to a run's log. A log that cannot be written is told to
-// the process's own log: it must not fail the run.
+// Say appends a line to a run's log. If that fails, it says so in the process's own
+// log: the run must not fail because of it.
 func (j *Journal) Say(run, scope string, level model.Level, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	line := model.Line{Time: time.Now(), Level: level, Scope: scope, Text: text}
@@ -66,8 +66,8 @@ func (j *Journal) Say(run, scope string, level model.Level, format string, args 
 	}
 }
 
-// Queue records a run that waits for its turn and has start queue its workflow.
-// A run that cannot be queued is recorded as failed.
+// Queue records a run as waiting for its turn, and calls start to queue its
+// workflow. A run that cannot be queued is recorded as failed.
 func (j *Journal) Queue(ctx context.Context, r model.Run, start func() error) error {
 	if err := j.Put(ctx, r); err != nil {
 		return fmt.Errorf("record run %s: %w", r.ID, err)
@@ -90,8 +90,8 @@ func (j *Journal) Finish(ctx context.Context, r model.Run, level model.Level, ab
 	return r, j.Put(ctx, r)
 }
 
-// Fail ends a run one of whose steps could not be recorded. It says so as far
-// as it can, and returns the error with what went wrong on the way.
+// Fail ends a run in which a step could not be recorded. It reports this as far
+// as it can, and returns the error together with any that occurred on the way.
 func (j *Journal) Fail(r model.Run, err error) (model.Run, error) {
 	r.State, r.Reason, r.Finished = model.FailedRun, err.Error(), time.Now()
 	j.Say(r.ID, "", model.LevelError, "%s", r.Reason)

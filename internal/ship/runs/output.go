@@ -18,7 +18,7 @@ type Output struct {
 }
 
 // Output returns a writer whose lines go to a run's log as output of what it
-// runs. Flush tells the last one.
+// runs. Flush writes the last one.
 func (j *Journal) Output(run, scope string) *Output {
 	return &Output{emit: func(text string) { j.Say(run, scope, model.LevelDebug, "%s", text) }}
 }
@@ -51,7 +51,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	}
 }
 
-// Flush emits what no newline has ended.
+// Flush writes a last line that has no newline.
 func (o *Output) Flush() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -26,14 +26,14 @@ type Outcome[T any] struct {
 	Ending
 }
 
-// Ending says that a step did not come to its end, and why.
+// Ending says that a step did not complete, and why.
 type Ending struct {
 	Err        string // one line; empty when it did
 	Cancelled  bool   // by a person
 	Superseded bool   // the run is not needed any more
 }
 
-// State is how a release or run ends whose step failed.
+// State returns how a release or run ends when its step has failed.
 func (x Ending) State() model.RunState {
 	switch {
 	case x.Superseded:
@@ -46,7 +46,7 @@ func (x Ending) State() model.RunState {
 
 // Attempt runs f as a step of a run, lets a person cancel it, and keeps its error
 // as a result, unless the process is ending: then the step must run again after
-// the restart. Nobody can cancel a step of the run "".
+// the restart. A step of the run "" cannot be cancelled.
 func Attempt[T any](ctx context.Context, j *Journal, run string, f func(context.Context) (T, error)) (Outcome[T], error) {
 	began := time.Now()
 	inner, done := j.interruptible(ctx, run)
@@ -71,7 +71,7 @@ func Attempt[T any](ctx context.Context, j *Journal, run string, f func(context.
 	return o, nil
 }
 
-// Describe is an error with its hint in one line; what else it quotes stands
+// Describe returns an error with its hint in one line; anything else it quotes is
 // in the run's log.
 func Describe(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")

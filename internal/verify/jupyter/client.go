@@ -142,10 +142,10 @@ func (c *Client) call(ctx context.Context, op, method string, u *url.URL, body, 
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return resp.StatusCode, fmt.Errorf("%s: read the answer: %w", op, err)
+		return resp.StatusCode, fmt.Errorf("%s: read the response: %w", op, err)
 	}
 	if len(data) > maxBody {
-		return resp.StatusCode, fmt.Errorf("%s: the answer is larger than %d MiB", op, maxBody>>20)
+		return resp.StatusCode, fmt.Errorf("%s: the response is larger than %d MiB", op, maxBody>>20)
 	}
 	for _, w := range want {
 		if resp.StatusCode != w {
@@ -155,7 +155,7 @@ func (c *Client) call(ctx context.Context, op, method string, u *url.URL, body, 
 			return resp.StatusCode, nil
 		}
 		if err := json.Unmarshal(data, out); err != nil {
-			return resp.StatusCode, fmt.Errorf("%s: the answer is not the expected JSON: %w", op, err)
+			return resp.StatusCode, fmt.Errorf("%s: the response is not the expected JSON: %w", op, err)
 		}
 		return resp.StatusCode, nil
 	}

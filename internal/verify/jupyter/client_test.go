@@ -50,26 +50,26 @@ func TestErrorsSayWhatTheServerSaidWithoutTheToken(t *testing.T) {
 		{"message", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(403)
 			_, _ = w.Write([]byte(`{"status": 403, "message": "token s3cret may not"}`))
-		}, "ask the hub whose token this is: 403 Forbidden: token *** may not"},
+		}, "ask the hub whom this token belongs to: 403 Forbidden: token *** may not"},
 		{"page", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(502)
 			_, _ = w.Write([]byte(`<html>long page</html>`))
-		}, "ask the hub whose token this is: 502 Bad Gateway"},
+		}, "ask the hub whom this token belongs to: 502 Bad Gateway"},
 		{"login", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/hub/login?next=s3cret", http.StatusFound)
-		}, "ask the hub whose token this is: 302 Found: redirected to /hub/login"},
+		}, "ask the hub whom this token belongs to: 302 Found: redirected to /hub/login"},
 		{"long", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.WriteHeader(500)
 			_, _ = w.Write([]byte(strings.Repeat("é", maxMessage)))
-		}, "ask the hub whose token this is: 500 Internal Server Error: " + strings.Repeat("é", maxMessage/2) + "…"},
+		}, "ask the hub whom this token belongs to: 500 Internal Server Error: " + strings.Repeat("é", maxMessage/2) + "…"},
 		{"huge", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(strings.Repeat("x", maxBody+1)))
-		}, "ask the hub whose token this is: the answer is larger than 4 MiB"},
+		}, "ask the hub whom this token belongs to: the response is larger than 4 MiB"},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("<html>"))
-		}, "ask the hub whose token this is: the answer is not the expected JSON: invalid character '<' looking for beginning of value"},
+		}, "ask the hub whom this token belongs to: the response is not the expected JSON: invalid character '<' looking for beginning of value"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (c *Client) Health(ctx context.Context) error {
 // Identity returns the owner of the client's token.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	var out Identity
-	_, err := c.call(ctx, "ask the hub whose token this is", http.MethodGet, c.endpoint("hub", "api", "user"), nil, &out, http.StatusOK)
+	_, err := c.call(ctx, "ask the hub whom this token belongs to", http.MethodGet, c.endpoint("hub", "api", "user"), nil, &out, http.StatusOK)
 	return out, err
 }
 

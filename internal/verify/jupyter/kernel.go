@@ -157,7 +157,7 @@ func (k *Kernel) next(ctx context.Context) (message, error) {
 // Info says what the kernel is: "Python 3.11.2 (ipython 9.1.0)". It returns
 // once the kernel answers.
 func (k *Kernel) Info(ctx context.Context) (string, error) {
-	const op = "ask the kernel what it is"
+	const op = "ask the kernel for its info"
 	id, err := k.send(ctx, "kernel_info_request", struct{}{})
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", op, err)
@@ -172,10 +172,10 @@ func (k *Kernel) Info(ctx context.Context) (string, error) {
 		}
 		var r infoReply
 		if err := json.Unmarshal(m.Content, &r); err != nil {
-			return "", fmt.Errorf("%s: the answer is not the expected JSON: %w", op, err)
+			return "", fmt.Errorf("%s: the response is not the expected JSON: %w", op, err)
 		}
 		if r.Status == "error" {
-			return "", fmt.Errorf("%s: it answers with an error", op)
+			return "", fmt.Errorf("%s: it responded with an error", op)
 		}
 		name := r.Language.Name
 		if name != "" {

@@ -44,7 +44,7 @@ func (n *Notebook) Status(ctx context.Context) error {
 	}
 	_, err := n.c.call(ctx, "ask the server for its status", http.MethodGet, n.endpoint("api", "status"), nil, &out, http.StatusOK)
 	if err == nil && out.Started == "" {
-		err = errors.New("ask the server for its status: the answer says nothing about when it started")
+		err = errors.New("ask the server for its status: the response does not say when it started")
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (n *Notebook) StartKernel(ctx context.Context, name string) (string, error)
 	_, err := n.c.call(ctx, "start kernel "+name, http.MethodPost, n.endpoint("api", "kernels"),
 		map[string]string{"name": name}, &out, http.StatusCreated)
 	if err == nil && out.ID == "" {
-		err = fmt.Errorf("start kernel %s: the answer has no id", name)
+		err = fmt.Errorf("start kernel %s: the response has no id", name)
 	}
 	return out.ID, err
 }
@@ -161,7 +161,7 @@ func (n *Notebook) Page(ctx context.Context) (string, error) {
 		}
 		next, err := at.Parse(location)
 		if err != nil {
-			return at.Path, fmt.Errorf("%s: %s redirects to an address that cannot be read: %w", op, at.Path, err)
+			return at.Path, fmt.Errorf("%s: %s redirects to an invalid address: %w", op, at.Path, err)
 		}
 		if !n.contains(next) {
 			return at.Path, fmt.Errorf("%s: %s redirects to %s, away from the server", op, at.Path, next.Path)

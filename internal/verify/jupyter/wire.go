@@ -64,10 +64,10 @@ func newRequest(session, kind string, content any) (message, error) {
 func decodeMessage(data []byte) (message, error) {
 	var m message
 	if err := json.Unmarshal(data, &m); err != nil {
-		return message{}, fmt.Errorf("a message of the kernel is not the expected JSON: %w", err)
+		return message{}, fmt.Errorf("a message from the kernel is not the expected JSON: %w", err)
 	}
 	if m.Header.Type == "" {
-		return message{}, fmt.Errorf("a message of the kernel has no type")
+		return message{}, fmt.Errorf("a message from the kernel has no type")
 	}
 	return m, nil
 }

@@ -60,7 +60,7 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	if result == nil || len(result.IPs) != 1 {
-		return errors.New("the plugin before has not given the pod one address")
+		return errors.New("the previous plugin did not give the pod exactly one address")
 	}
 	var p pod
 	if err := types.LoadArgs(args.Args, &p); err != nil {

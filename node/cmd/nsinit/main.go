@@ -128,7 +128,7 @@ func privateDirs(runDir string) error {
 	}
 	for _, dir := range []string{"/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet"} {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("mount a private %s: it is not there; the supervisor makes it", dir)
+			return fmt.Errorf("mount a private %s: it does not exist; the supervisor creates it", dir)
 		}
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=64m"); err != nil {
 			return fmt.Errorf("mount a private %s: %w", dir, err)

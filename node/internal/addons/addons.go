@@ -69,7 +69,7 @@ func Apply(ctx context.Context, config *rest.Config, values Values) error {
 func apply(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) error {
 	resource, ok := resources[object.GetKind()]
 	if !ok {
-		return fmt.Errorf("no resource is known for kind %s", object.GetKind())
+		return fmt.Errorf("no known resource for kind %s", object.GetKind())
 	}
 	group, err := schema.ParseGroupVersion(object.GetAPIVersion())
 	if err != nil {

@@ -28,7 +28,7 @@ func Create(name string) error {
 	for _, dir := range dirs {
 		path := filepath.Join(dir, name)
 		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("make cgroup %s: %w", path, err)
+			return fmt.Errorf("create cgroup %s: %w", path, err)
 		}
 		if err := prepare(filepath.Dir(path), path); err != nil {
 			return fmt.Errorf("prepare cgroup %s: %w", path, err)
@@ -142,7 +142,7 @@ func hierarchies() ([]string, error) {
 		}
 	}
 	if len(dirs) == 0 {
-		return nil, fmt.Errorf("look for cgroups at %s: none is mounted", root)
+		return nil, fmt.Errorf("look for cgroups at %s: none are mounted", root)
 	}
 	return dirs, nil
 }

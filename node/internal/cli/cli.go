@@ -27,12 +27,12 @@ const usage = `Usage: hubship-node COMMAND --config FILE
 
 Commands:
   run        start the node and keep it running until it is told to stop
-  preflight  say why the node could not start here, and change nothing
+  preflight  check whether the node can start here; changes nothing
   status     print the status of the running node as JSON
-  stop       stop the running node; its data stays
-  purge      remove the stopped node with all its data
+  stop       stop the running node and keep its data
+  purge      remove the stopped node and all its data
 
-A component of Kubernetes starts by its name, with its own flags.
+To start a Kubernetes component, use its name as COMMAND, with its own flags.
 `
 
 // Exit codes of the command line.
@@ -58,12 +58,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	command, ok := commands[args[0]]
 	if !ok {
-		_, _ = fmt.Fprintf(stderr, "hubship-node: there is no command %q\n\n%s", args[0], usage)
+		_, _ = fmt.Fprintf(stderr, "hubship-node: unknown command %q\n\n%s", args[0], usage)
 		return exitUsage
 	}
 	flags := flag.NewFlagSet("hubship-node "+args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	config := flags.String("config", "", "JSON `file` with the node's settings; without it every setting has its default")
+	config := flags.String("config", "", "JSON `file` with the node's settings; without it, every setting has its default")
 	if err := flags.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitDone
@@ -112,7 +112,7 @@ func load(path string) (settings.Settings, error) {
 func self() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("find the node's own program: %w", err)
+		return "", fmt.Errorf("find the node's own executable: %w", err)
 	}
 	return path, nil
 }
@@ -153,7 +153,7 @@ func control(s settings.Settings) *http.Client {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.Socket())
 			if err != nil {
-				return nil, fmt.Errorf("node %s does not run: %w", s.Name, err)
+				return nil, fmt.Errorf("node %s is not running: %w", s.Name, err)
 			}
 			return conn, nil
 		},
@@ -176,7 +176,7 @@ func stop(ctx context.Context, s settings.Settings, _, _ io.Writer) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("node %s has not stopped within %v; its log may say why", s.Name, stopTimeout)
+	return fmt.Errorf("node %s did not stop within %v; its log may say why", s.Name, stopTimeout)
 }
 
 func request(ctx context.Context, s settings.Settings, method, path string, out io.Writer) error {

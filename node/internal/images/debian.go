@@ -49,24 +49,24 @@ type Debian struct {
 // pass the same proxies as the machine's.
 func (r *Registry) PushDebian(ctx context.Context, d Debian) error {
 	if err := os.MkdirAll(d.WorkDir, 0o755); err != nil {
-		return fmt.Errorf("make the Debian base image: %w", err)
+		return fmt.Errorf("build the Debian base image: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(d.WorkDir) }()
 	archive, hasOwn, err := bootstrap(ctx, d)
 	if err != nil {
-		return fmt.Errorf("make the Debian base image: %w", err)
+		return fmt.Errorf("build the Debian base image: %w", err)
 	}
 	layer, err := tarball.LayerFromFile(archive, tarball.WithMediaType(types.OCILayer),
 		tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithCompressedCaching)
 	if err != nil {
-		return fmt.Errorf("make the Debian base image: %w", err)
+		return fmt.Errorf("build the Debian base image: %w", err)
 	}
 	image, err := assemble(layer, v1.Config{
 		Cmd: []string{"/bin/bash"},
 		Env: debianEnv(hasOwn),
 	}, time.Now().UTC().Truncate(time.Second))
 	if err != nil {
-		return fmt.Errorf("make the Debian base image: %w", err)
+		return fmt.Errorf("build the Debian base image: %w", err)
 	}
 	return r.push(ctx, DebianRepository, DebianTag, image)
 }

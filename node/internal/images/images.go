@@ -114,19 +114,19 @@ type Program struct {
 func (r *Registry) PushProgram(ctx context.Context, p Program) error {
 	binary, err := os.ReadFile(p.Path)
 	if err != nil {
-		return fmt.Errorf("make image %s: %w", p.Repository, err)
+		return fmt.Errorf("build image %s: %w", p.Repository, err)
 	}
 	program := filepath.Base(p.Path)
 	layer, err := layerOf(binary, program)
 	if err != nil {
-		return fmt.Errorf("make image %s: %w", p.Repository, err)
+		return fmt.Errorf("build image %s: %w", p.Repository, err)
 	}
 	image, err := assemble(layer, v1.Config{
 		Entrypoint: []string{"/" + program}, User: p.User, WorkingDir: "/",
 		Env: []string{"PATH=/"},
 	}, fixedTime)
 	if err != nil {
-		return fmt.Errorf("make image %s: %w", p.Repository, err)
+		return fmt.Errorf("build image %s: %w", p.Repository, err)
 	}
 	return r.push(ctx, p.Repository, p.Tag, image)
 }

@@ -102,7 +102,7 @@ func Down(s settings.Settings) error {
 	var errs []error
 	if link, err := netlink.LinkByName(s.Bridge); err == nil {
 		if link.Type() != "veth" {
-			errs = append(errs, fmt.Errorf("interface %s is a %s and not the node's: leave it, or name another bridge in the settings", s.Bridge, link.Type()))
+			errs = append(errs, fmt.Errorf("interface %s is a %s and does not belong to the node: set another bridge in the settings", s.Bridge, link.Type()))
 		} else if err := netlink.LinkDel(link); err != nil && !isNotFound(err) {
 			errs = append(errs, fmt.Errorf("remove interface %s: %w", s.Bridge, err))
 		}
@@ -298,7 +298,7 @@ func Overlaps(s settings.Settings) ([]string, error) {
 		dst := netip.PrefixFrom(ip, ones)
 		for _, want := range []netip.Prefix{s.Pods(), s.Services()} {
 			if dst.Overlaps(want) && dst.Bits() >= 8 {
-				found = append(found, fmt.Sprintf("%s meets the route %s over %s", want, dst, linkName(route.LinkIndex)))
+				found = append(found, fmt.Sprintf("%s overlaps the route %s over %s", want, dst, linkName(route.LinkIndex)))
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func (n *Node) buildReach(ctx context.Context) ([]settings.Reach, error) {
 		found, err := reachProxy(ctx, value)
 		if err != nil {
 			// Builds may do without it, and it may hold a password.
-			n.log.Warn("builds do not reach the proxy of the environment", "variable", key, "error", err)
+			n.log.Warn("builds cannot reach the proxy set in the environment", "variable", key, "error", err)
 		}
 		reach = append(reach, found...)
 	}
@@ -88,7 +88,7 @@ func reachProxy(ctx context.Context, value string) ([]settings.Reach, error) {
 		port = map[string]uint64{"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}[u.Scheme]
 	}
 	if port == 0 {
-		return nil, errors.New("it names no port")
+		return nil, errors.New("it has no port")
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", u.Hostname())
 	if err != nil {

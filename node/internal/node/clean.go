@@ -75,10 +75,10 @@ func makeMountPoints() error {
 			continue
 		}
 		if err := os.WriteFile(madeMark(dir), nil, 0o644); err != nil {
-			return fmt.Errorf("make mount point %s: %w", dir, err)
+			return fmt.Errorf("create mount point %s: %w", dir, err)
 		}
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("make mount point %s: %w", dir, err)
+			return fmt.Errorf("create mount point %s: %w", dir, err)
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ func heldByOther(s settings.Settings) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at the lock of %s: %w", s.DataDir, err)
+		return fmt.Errorf("inspect the lock of %s: %w", s.DataDir, err)
 	}
 	defer func() { _ = file.Close() }()
 	if err := flock(file, unix.LOCK_SH, lockPatience); err != nil {
@@ -156,7 +156,7 @@ func killRest(s settings.Settings) error {
 				break
 			}
 			if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return fmt.Errorf("kill process %d of the last run: %w", r.PID, err)
+				return fmt.Errorf("kill process %d from the last run: %w", r.PID, err)
 			}
 		}
 	}

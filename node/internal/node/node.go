@@ -118,7 +118,7 @@ func (n *Node) run(ctx context.Context, self string) (err error) {
 	n.board.setReady(false)
 	if err != nil {
 		n.board.fail(err)
-		n.log.Error("node cannot go on", "name", n.s.Name)
+		n.log.Error("node cannot continue", "name", n.s.Name)
 	} else {
 		n.board.setPhase("stopping")
 	}
@@ -150,7 +150,7 @@ func (n *Node) live(ctx context.Context) error {
 	n.log.Info("node is ready", "name", n.s.Name, "took", time.Since(n.startedAt).Round(time.Millisecond))
 	<-work.Done()
 	if cause := context.Cause(work); errors.Is(cause, sandbox.ErrDead) {
-		return fmt.Errorf("run node %s: %w: somebody has killed process %d; start the node again", n.s.Name, cause, n.box.Pid())
+		return fmt.Errorf("run node %s: %w: process %d was killed; start the node again", n.s.Name, cause, n.box.Pid())
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func (n *Node) open(ctx context.Context, self string) (closeAll func(), err erro
 		return nil, err
 	}
 	defer release()
-	err = n.board.step(ctx, "namespaces", "make namespaces and cgroup", func(context.Context) error {
+	err = n.board.step(ctx, "namespaces", "create namespaces and cgroup", func(context.Context) error {
 		return n.openSandbox(self)
 	})
 	if err != nil {

@@ -33,7 +33,7 @@ func (n *Node) servePolicies(ctx, life context.Context) error {
 	}
 	go func() {
 		if err := controller.Run(life); err != nil && life.Err() == nil {
-			n.log.Error("network policies are followed no more: rules stay, and no pod gets a network", "error", err)
+			n.log.Error("network policies are no longer followed: rules stay in place, and new pods get no network", "error", err)
 		}
 	}()
 	return n.board.step(ctx, "network-policies", "read the network policies", func(ctx context.Context) error {
@@ -57,7 +57,7 @@ func (n *Node) servePlugin(life context.Context, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.log.Error("the socket of the network policies closed: no pod gets a network", "error", err)
+			n.log.Error("the socket of the network policies closed: new pods get no network", "error", err)
 		}
 	}()
 	context.AfterFunc(life, func() { _ = server.Close() })

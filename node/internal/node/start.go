@@ -126,7 +126,7 @@ func (n *Node) startAgent(ctx context.Context) error {
 		if err := n.startProgram(ctx, "kubelet", "start the node agent", n.programs.Kubelet); err != nil {
 			return err
 		}
-		return n.board.step(ctx, "node", "wait until the node takes pods", n.waitNode)
+		return n.board.step(ctx, "node", "wait until the node accepts pods", n.waitNode)
 	})
 	return group.Wait()
 }
@@ -139,7 +139,7 @@ func (n *Node) startImages(ctx context.Context, ready gate) error {
 	if err != nil {
 		return err
 	}
-	err = n.board.step(ctx, "system-images", "make the images of the system's own pods", func(ctx context.Context) error {
+	err = n.board.step(ctx, "system-images", "build the images of the system pods", func(ctx context.Context) error {
 		for _, p := range []images.Program{
 			{Repository: "hubship/pause", Tag: "1", Path: n.programs.Helper("pause"), User: "65535"},
 			{Repository: "hubship/coredns", Tag: "1.15.0", Path: n.programs.Helper("coredns"), User: "0"},
@@ -154,7 +154,7 @@ func (n *Node) startImages(ctx context.Context, ready gate) error {
 		return err
 	}
 	close(ready)
-	return n.board.step(ctx, "base-image", "make the Debian base image", func(ctx context.Context) error {
+	return n.board.step(ctx, "base-image", "build the Debian base image", func(ctx context.Context) error {
 		return n.ensureDebian(ctx, registry)
 	})
 }
@@ -201,7 +201,7 @@ func (n *Node) serveVolumes(ctx context.Context) error {
 		// Only the arguments can be wrong here, and then no claim is answered;
 		// the loop itself ends with ctx.
 		if err := volumes.Serve(ctx, config, n.s.Data("volumes"), n.s.NodeName()); err != nil {
-			n.log.Error("volumes are not served", "error", err)
+			n.log.Error("volumes are not provided", "error", err)
 		}
 	}()
 	return nil
@@ -269,7 +269,7 @@ func (n *Node) waitNode(ctx context.Context) error {
 			}
 			return fmt.Errorf("wait for node %s: %s", n.s.NodeName(), condition.Message)
 		}
-		return fmt.Errorf("wait for node %s: it has not said how it is", n.s.NodeName())
+		return fmt.Errorf("wait for node %s: it has not reported its state", n.s.NodeName())
 	})
 }
 

@@ -41,13 +41,13 @@ func (n *Node) stopAll() {
 	stop("kubelet", "buildkitd")
 	if byName["containerd"] != nil {
 		if err := n.stopPods(); err != nil {
-			n.log.Warn("pods were not all ended in order", "error", err)
+			n.log.Warn("not all pods were stopped in order", "error", err)
 		}
 	}
 	stop("containerd", "kube-controller-manager", "kube-scheduler", "kube-proxy", "registry")
 	stop("kube-apiserver")
 	stop("etcd")
-	n.log.Info("programs ended", "took", time.Since(began).Round(time.Millisecond))
+	n.log.Info("programs stopped", "took", time.Since(began).Round(time.Millisecond))
 }
 
 // graceAnnotation is where the kubelet notes how many seconds a pod wants to
@@ -79,13 +79,13 @@ func (n *Node) stopPods() error {
 		State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING},
 	}})
 	if err != nil {
-		return fmt.Errorf("end the pods: list containers: %w", err)
+		return fmt.Errorf("stop the pods: list containers: %w", err)
 	}
 	var wg sync.WaitGroup
 	for _, c := range containers.Containers {
 		wg.Go(func() {
 			if _, err := runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: c.Id, Timeout: grace(c)}); err != nil {
-				n.log.Warn("container did not end", "name", c.GetMetadata().GetName(), "error", err)
+				n.log.Warn("container did not stop", "name", c.GetMetadata().GetName(), "error", err)
 			}
 		})
 	}

@@ -72,17 +72,17 @@ func (d *Dir) Ensure(authorities []string, leaves []Leaf) error {
 	for _, name := range authorities {
 		p, err := d.ensureAuthority(name)
 		if err != nil {
-			return fmt.Errorf("make authority %s: %w", name, err)
+			return fmt.Errorf("create authority %s: %w", name, err)
 		}
 		signers[name] = p
 	}
 	for _, leaf := range leaves {
 		signer, ok := signers[leaf.Authority]
 		if !ok {
-			return fmt.Errorf("make certificate %s: no authority %q", leaf.Name, leaf.Authority)
+			return fmt.Errorf("create certificate %s: no authority %q", leaf.Name, leaf.Authority)
 		}
 		if err := d.ensureLeaf(leaf, signer); err != nil {
-			return fmt.Errorf("make certificate %s: %w", leaf.Name, err)
+			return fmt.Errorf("create certificate %s: %w", leaf.Name, err)
 		}
 	}
 	return nil
@@ -98,10 +98,10 @@ func (d *Dir) EnsureKey(name string) error {
 	}
 	key, err := newKey()
 	if err != nil {
-		return fmt.Errorf("make key %s: %w", name, err)
+		return fmt.Errorf("create key %s: %w", name, err)
 	}
 	if err := writeKey(d.Key(name), key); err != nil {
-		return fmt.Errorf("make key %s: %w", name, err)
+		return fmt.Errorf("create key %s: %w", name, err)
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (d *Dir) load(name string) (*pair, error) {
 	}
 	public, ok := cert.PublicKey.(*ecdsa.PublicKey)
 	if !ok || !public.Equal(key.Public()) {
-		return nil, errors.New("certificate and key do not belong together")
+		return nil, errors.New("certificate and key do not match")
 	}
 	return &pair{cert: cert, key: key}, nil
 }

@@ -100,7 +100,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		time.Sleep(gather)
 		if err := c.enforce(); err != nil {
-			c.log.Error("network policies: the rules before stay in force", "error", err)
+			c.log.Error("network policies: the previous rules stay in force", "error", err)
 			time.AfterFunc(retryPause, c.poke)
 		}
 	}
@@ -166,7 +166,7 @@ func (c *Controller) world() (World, error) {
 func (c *Controller) Attach(ctx context.Context, s Sandbox) error {
 	ip, err := netip.ParseAddr(s.IP)
 	if err != nil || !c.net.Pods.Contains(ip) || c.net.Builds.Contains(ip) {
-		return fmt.Errorf("pod %s/%s has the address %q, which is none of the pods' range", s.Namespace, s.Name, s.IP)
+		return fmt.Errorf("pod %s/%s has the address %q, which is not in the pods' range", s.Namespace, s.Name, s.IP)
 	}
 	select {
 	case <-c.synced:
@@ -204,10 +204,10 @@ func (c *Controller) find(ctx context.Context, s Sandbox) (*corev1.Pod, error) {
 	}
 	object, err := c.client.CoreV1().Pods(s.Namespace).Get(ctx, s.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && string(object.UID) != s.UID {
-		return nil, fmt.Errorf("pod %s/%s (%s) is not there any more", s.Namespace, s.Name, s.UID)
+		return nil, fmt.Errorf("pod %s/%s (%s) no longer exists", s.Namespace, s.Name, s.UID)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at pod %s/%s: %w", s.Namespace, s.Name, err)
+		return nil, fmt.Errorf("read pod %s/%s: %w", s.Namespace, s.Name, err)
 	}
 	return object, nil
 }

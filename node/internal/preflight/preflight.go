@@ -54,10 +54,10 @@ var Helpers = []string{"nsinit", "etcd", "kube", "containerd", "containerd-shim-
 // the node's own. It changes nothing.
 func Check(s settings.Settings, helperDir string) []error {
 	if runtime.GOOS != "linux" {
-		return []error{fmt.Errorf("this is %s: the node runs on Linux only; use a Linux machine, or give an existing cluster with --kubeconfig", runtime.GOOS)}
+		return []error{fmt.Errorf("this is %s: the node runs only on Linux; use a Linux machine, or an existing cluster with --kubeconfig", runtime.GOOS)}
 	}
 	if os.Geteuid() != 0 {
-		return []error{errors.New("not root: the node makes namespaces and mounts; run it as root")}
+		return []error{errors.New("not root: the node creates namespaces and mounts; run it as root")}
 	}
 	var found []error
 	found = append(found, programs(helperDir)...)
@@ -94,7 +94,7 @@ func disk(dir string) []error {
 			continue
 		}
 		if err != nil {
-			return []error{fmt.Errorf("look at the disk of %s: %w", dir, err)}
+			return []error{fmt.Errorf("inspect the disk of %s: %w", dir, err)}
 		}
 		if free := st.Bavail * uint64(st.Bsize); free < MinDisk {
 			return []error{fmt.Errorf("%s has %.1f GiB free: the node needs %d GiB; free some, or set another dataDir", dir, gib(free), MinDisk>>30)}
@@ -121,7 +121,7 @@ func memory() []error {
 			return []error{fmt.Errorf("look at the memory: %w", err)}
 		}
 		if kib<<10 < MinMemory {
-			return []error{fmt.Errorf("%.1f GiB of memory are available: the node and two hubs need %d GiB; end something else", gib(kib<<10), MinMemory>>30)}
+			return []error{fmt.Errorf("%.1f GiB of memory are available: the node and two hubs need %d GiB; stop something else", gib(kib<<10), MinMemory>>30)}
 		}
 		return nil
 	}
@@ -131,7 +131,7 @@ func memory() []error {
 func port(s settings.Settings) []error {
 	listener, err := net.Listen("tcp", s.Registry())
 	if err != nil {
-		return []error{fmt.Errorf("port %s is taken: %w; end what listens there, or set another portBase", s.Registry(), err)}
+		return []error{fmt.Errorf("port %s is taken: %w; stop what listens there, or set another portBase", s.Registry(), err)}
 	}
 	_ = listener.Close()
 	return nil
@@ -151,7 +151,7 @@ func ranges(s settings.Settings) []error {
 
 func link(s settings.Settings) []error {
 	if kind := network.ForeignLink(s); kind != "" {
-		return []error{fmt.Errorf("interface %s is there already and is a %s: set another bridge", s.Bridge, kind)}
+		return []error{fmt.Errorf("interface %s already exists and is a %s: set another bridge", s.Bridge, kind)}
 	}
 	return nil
 }

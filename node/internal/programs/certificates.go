@@ -43,10 +43,10 @@ func (p *Set) ensureCertificates() error {
 		{Name: "front-proxy-client", Authority: frontAuthority},
 	})
 	if err != nil {
-		return fmt.Errorf("make the node's certificates: %w", err)
+		return fmt.Errorf("create the node's certificates: %w", err)
 	}
 	if err := p.pki.EnsureKey(signingKey); err != nil {
-		return fmt.Errorf("make the node's certificates: %w", err)
+		return fmt.Errorf("create the node's certificates: %w", err)
 	}
 	for _, user := range users {
 		if err := p.pki.WriteKubeconfig(p.kubeconfig(user), p.s.Context(), p.s.APIServer(), authority, user); err != nil {

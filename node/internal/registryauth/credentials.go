@@ -35,22 +35,22 @@ func (f Files) Ensure(host string) error {
 		password := rand.Text() + rand.Text() // 256 bits
 		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 		if err != nil {
-			return fmt.Errorf("make the registry's credentials: %w", err)
+			return fmt.Errorf("create the registry's credentials: %w", err)
 		}
 		fmt.Fprintf(&hashes, "%s:%s\n", made.account, hash)
 		data, err := json.MarshalIndent(dockerConfig{Auths: map[string]dockerAuth{
 			host: {Auth: base64.StdEncoding.EncodeToString([]byte(made.account + ":" + password))},
 		}}, "", "  ")
 		if err != nil {
-			return fmt.Errorf("make the registry's credentials: %w", err)
+			return fmt.Errorf("create the registry's credentials: %w", err)
 		}
 		if err := replace(made.file, append(data, '\n')); err != nil {
-			return fmt.Errorf("make the registry's credentials: %w", err)
+			return fmt.Errorf("create the registry's credentials: %w", err)
 		}
 	}
 	// Last, so that its presence says that all are there.
 	if err := replace(f.Hashes, hashes.Bytes()); err != nil {
-		return fmt.Errorf("make the registry's credentials: %w", err)
+		return fmt.Errorf("create the registry's credentials: %w", err)
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func Read(file, host string) (account, password string, err error) {
 	}
 	var c dockerConfig
 	if err := json.Unmarshal(data, &c); err != nil {
-		return "", "", fmt.Errorf("read the registry's credentials from %s: it is no docker configuration", file)
+		return "", "", fmt.Errorf("read the registry's credentials from %s: it is not a docker configuration file", file)
 	}
 	raw, err := base64.StdEncoding.DecodeString(c.Auths[host].Auth)
 	account, password, ok := strings.Cut(string(raw), ":")
@@ -120,7 +120,7 @@ func ReadHashes(file string) (map[string][]byte, error) {
 	for lines.Scan() {
 		account, hash, ok := strings.Cut(lines.Text(), ":")
 		if !ok || !known(account) {
-			return nil, fmt.Errorf("read the registry's accounts: %s has a line that is none", file)
+			return nil, fmt.Errorf("read the registry's accounts: %s has an invalid line", file)
 		}
 		hashes[account] = []byte(hash)
 	}

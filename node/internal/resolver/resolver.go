@@ -57,7 +57,7 @@ func Read(path, relayAddr string) (Plan, error) {
 		return plan, nil
 	}
 	if len(loopback) == 0 {
-		return Plan{}, fmt.Errorf("read name servers from %s: it names none; add a line \"nameserver ADDRESS\"", path)
+		return Plan{}, fmt.Errorf("read name servers from %s: it has none; add a line \"nameserver ADDRESS\"", path)
 	}
 	plan.Servers, plan.RelayTo = []string{relayAddr}, loopback
 	return plan, nil

@@ -23,7 +23,7 @@ func TestRead(t *testing.T) {
 		"loopback":      {conf: "nameserver 127.0.0.53\n", servers: []string{"10.0.0.254"}, relay: []string{"127.0.0.53:53"}, file: "nameserver 10.0.0.254\n"},
 		"IPv6":          {conf: "nameserver 2001:db8::53\n", servers: []string{"10.0.0.254"}, relay: []string{"[2001:db8::53]:53"}, file: "nameserver 10.0.0.254\n"},
 		"mixed":         {conf: "nameserver 127.0.0.1\nnameserver 192.0.2.53\n", servers: []string{"192.0.2.53"}, file: "nameserver 192.0.2.53\n"},
-		"none":          {conf: "search a.example\n", failure: "names none"},
+		"none":          {conf: "search a.example\n", failure: "has none"},
 		"more than max": {conf: strings.Repeat("nameserver 192.0.2.1\n", 5), servers: []string{"192.0.2.1", "192.0.2.1", "192.0.2.1"}, file: strings.Repeat("nameserver 192.0.2.1\n", 3)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func waitReady(readyR, readyW *os.File) error {
 		return err
 	}
 	if _, err := io.ReadFull(readyR, make([]byte, 1)); err != nil {
-		return fmt.Errorf("nsinit did not get ready, its log says why: %w", err)
+		return fmt.Errorf("nsinit did not become ready; its log says why: %w", err)
 	}
 	return nil
 }

@@ -108,19 +108,19 @@ func (s Settings) Validate() error {
 			fail("%s %q: want a clean absolute path at least two levels deep", key, dir)
 		}
 		if strings.ContainsAny(dir, " \t\n\"'\\:,") {
-			fail("%s %q: want no space, quote, colon or comma in it", key, dir)
+			fail("%s %q: spaces, quotes, colons and commas are not allowed", key, dir)
 		}
 	}
 	for _, private := range []string{"/run", "/var/run", "/var/log", "/proc", "/sys", "/dev"} {
 		if within(s.DataDir, private) {
-			fail("dataDir %q: %s is not kept, or is private to the node; use another place", s.DataDir, private)
+			fail("dataDir %q: %s is not persistent, or is private to the node; use another place", s.DataDir, private)
 		}
 	}
 	if within(s.DataDir, s.RunDir) || within(s.RunDir, s.DataDir) {
-		fail("dataDir %q and runDir %q: neither may lie in the other", s.DataDir, s.RunDir)
+		fail("dataDir %q and runDir %q: neither may be inside the other", s.DataDir, s.RunDir)
 	}
 	if len(s.RunDir) > longestRunDir {
-		fail("runDir %q: want at most %d bytes, sockets below it have a limit", s.RunDir, longestRunDir)
+		fail("runDir %q: want at most %d bytes, because the paths of sockets below it are limited", s.RunDir, longestRunDir)
 	}
 	if !bridgePattern.MatchString(s.Bridge) {
 		fail("bridge %q: want an interface name of at most 15 bytes", s.Bridge)

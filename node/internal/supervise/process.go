@@ -131,7 +131,7 @@ func (p *Process) loop() {
 			close(p.changed)
 			p.changed = make(chan struct{})
 		})
-		_, _ = fmt.Fprintf(p.log, "--- %s ended: %v; starting it again in %v\n", p.spec.Name, err, pause)
+		_, _ = fmt.Fprintf(p.log, "--- %s exited: %v; restarting it in %v\n", p.spec.Name, err, pause)
 		select {
 		case <-p.stop:
 			p.set(func() { p.state = Stopped })
@@ -143,7 +143,7 @@ func (p *Process) loop() {
 }
 
 func describe(err error, output string) string {
-	text := "ended without an error"
+	text := "exited without an error"
 	if err != nil {
 		text = err.Error()
 	}
@@ -241,7 +241,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 		failures, lastErr, changed := p.failures, p.lastErr, p.changed
 		p.mu.Unlock()
 		if failures >= hopeless {
-			return fmt.Errorf("start %s: it ended %d times in a row; see %s: %s", p.spec.Name, failures, p.spec.Log, lastErr)
+			return fmt.Errorf("start %s: it exited %d times in a row; see %s: %s", p.spec.Name, failures, p.spec.Log, lastErr)
 		}
 		select {
 		case <-p.ready:

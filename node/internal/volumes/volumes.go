@@ -57,11 +57,11 @@ type directories struct {
 func (d *directories) Provision(_ context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
 	claim := options.PVC
 	if claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock {
-		return nil, controller.ProvisioningFinished, errors.New("block volumes are not served; use volumeMode Filesystem")
+		return nil, controller.ProvisioningFinished, errors.New("block volumes are not supported; use volumeMode Filesystem")
 	}
 	path, err := d.claim(claim.Namespace, claim.Name, options.PVName)
 	if err != nil {
-		return nil, controller.ProvisioningFinished, fmt.Errorf("make volume %s: %w", options.PVName, err)
+		return nil, controller.ProvisioningFinished, fmt.Errorf("create volume %s: %w", options.PVName, err)
 	}
 	reclaim := corev1.PersistentVolumeReclaimDelete
 	if options.StorageClass.ReclaimPolicy != nil {

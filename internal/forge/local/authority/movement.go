@@ -155,7 +155,7 @@ func Decide(m Movement) *Refusal {
 	}
 	if m.Door == DoorRecord {
 		if !record.MatchString(m.Ref) {
-			return refuse("%s is no reference of the forge's own", m.Ref)
+			return refuse("%s is not a reference that the forge keeps", m.Ref)
 		}
 		return nil
 	}
@@ -163,16 +163,16 @@ func Decide(m Movement) *Refusal {
 	case !isBranch && !isTag:
 		return refuse("only branches and tags can be pushed")
 	case m.Who.Disabled || m.Who.Account == 0 || !m.Who.Role.Includes(Contributor):
-		return refuse("the account may do nothing here")
+		return refuse("the account has no access to this repository")
 	case !m.Who.Lends:
-		return refuse("the token does not lend the right to write")
+		return refuse("the token does not allow writing")
 	case m.Kind == Create && misleading(name):
-		return &Refusal{Invalid, fmt.Sprintf("%s would be taken for something else: choose another name", m.Ref)}
+		return &Refusal{Invalid, fmt.Sprintf("%s would be mistaken for something else: choose another name", m.Ref)}
 	case m.Kind == Create && m.Alike != "":
-		return &Refusal{Invalid, fmt.Sprintf("%s could be taken for %s: choose another name", m.Ref, m.Alike)}
+		return &Refusal{Invalid, fmt.Sprintf("%s could be mistaken for %s: choose another name", m.Ref, m.Alike)}
 	}
 	if !m.Who.Role.Writes() && !(isBranch && invited(m)) {
-		return refuse("you may not push to this repository: push to your fork and open a pull request")
+		return refuse("you cannot push to this repository: push to your fork and open a pull request")
 	}
 	if (m.Kind == Rewrite) && !m.Force {
 		return &Refusal{Invalid, "Update is not a fast forward"}
@@ -181,7 +181,7 @@ func Decide(m Movement) *Refusal {
 		return nil
 	}
 	if m.Kind == Delete && m.Default {
-		return refuse("the branch is the repository's default: it cannot be deleted")
+		return refuse("this is the repository's default branch: it cannot be deleted")
 	}
 	if r := protected(m, branch); r != nil {
 		return r
@@ -232,11 +232,11 @@ func protected(m Movement, branch string) *Refusal {
 	case m.Kind == Delete && !p.AllowDeletions:
 		return refuse("the branch is protected: it cannot be deleted")
 	case m.Kind == Rewrite && !p.AllowForce:
-		return refuse("the branch is protected: it cannot be rewritten")
+		return refuse("the branch is protected: its history cannot be rewritten")
 	case m.Who.Role == Maintainer && (m.Kind == Create || m.Kind == Delete):
 		return nil // nothing can be proposed to a branch before it is there
 	case p.Restrictions != nil && !named(p.Restrictions.Users, m.Who.Login) && (m.Who.Role != Maintainer || p.EnforceAdmins):
-		return refuse("the branch is protected: you are not among those who may push to it")
+		return refuse("the branch is protected: you are not allowed to push to it")
 	case m.Kind == Delete:
 		return nil
 	case p.ByPullRequest():
@@ -257,22 +257,22 @@ func (m Movement) mergeRefusal(base string) *Refusal {
 	case !m.Who.Role.Writes():
 		return refuse("Must have the role %s in this repository.", Reviewer)
 	case m.Kind != Forward:
-		return not("A merge only adds to its base.")
+		return not("A merge can only add commits to its base.")
 	case len(m.Merge.Reasons) > 0 && (!above || m.Merge.Final):
 		return not("%s.", strings.Join(m.Merge.Reasons, ". "))
 	case m.Merge.Other:
 		// A rebase leaves merges out, with what they themselves change.
-		return not("This way it comes to other files than the merge that was checked: choose another way to merge.")
+		return not("This merge method leads to different files than the merge that was checked: choose another method.")
 	case p != nil && len(p.Heads) > 0 && m.Merge.Method != "merge":
 		// The branch that it comes from goes on: with other commits on this
 		// side the two would differ for ever.
-		return not("Only a merge commit brings %s into %s: squash and rebase would make the two differ for ever.", m.Merge.Head, base)
+		return not("%s can only be merged into %s with a merge commit: a squash or rebase would make the two branches diverge permanently.", m.Merge.Head, base)
 	case p == nil || above:
 		return nil
 	case p.LinearHistory && m.Merge.Method == "merge":
-		return not("Merge commits are not allowed on this branch: squash or rebase.")
+		return not("Merge commits are not allowed on this branch: use squash or rebase.")
 	case p.Restrictions != nil && !named(p.Restrictions.Users, m.Who.Login):
-		return refuse("You are not among those who may merge into %s.", base)
+		return refuse("You are not allowed to merge into %s.", base)
 	}
 	return nil
 }
@@ -286,7 +286,7 @@ func process(m Movement) *Refusal {
 	what := m.Process.What
 	switch {
 	case m.Process.Unknown != "":
-		what = "it is not known whether it does: " + m.Process.Unknown
+		what = "unknown: " + m.Process.Unknown
 	case !m.Process.Alters:
 		return nil
 	}
@@ -297,5 +297,5 @@ func process(m Movement) *Refusal {
 	if what == "" {
 		what = "it differs"
 	}
-	return refuse("this alters how changes are shipped (%s): open a pull request, which a maintainer has to approve", what)
+	return refuse("this alters how changes are shipped (%s): open a pull request for a maintainer to approve", what)
 }

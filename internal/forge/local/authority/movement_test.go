@@ -36,8 +36,8 @@ func TestDecide(t *testing.T) {
 	}{
 		"a reviewer":                     {push(Reviewer, nil), ""},
 		"a contributor":                  {push(Contributor, nil), "push to your fork"},
-		"nobody":                         {push(Nobody, nil), "may do nothing"},
-		"disabled":                       {push(Maintainer, func(m *Movement) { m.Who.Disabled = true }), "may do nothing"},
+		"nobody":                         {push(Nobody, nil), "no access"},
+		"disabled":                       {push(Maintainer, func(m *Movement) { m.Who.Disabled = true }), "no access"},
 		"a token that reads":             {push(Maintainer, func(m *Movement) { m.Who.Lends = false }), "token"},
 		"a pull request's record":        {push(Maintainer, func(m *Movement) { m.Ref = "refs/pull/1/head" }), "only branches and tags"},
 		"notes":                          {push(Maintainer, func(m *Movement) { m.Ref = "refs/notes/commits" }), "only branches and tags"},
@@ -48,26 +48,26 @@ func TestDecide(t *testing.T) {
 		"a tag of a commit's id":         {push(Maintainer, func(m *Movement) { m.Ref, m.Kind = "refs/tags/"+one, Create }), "taken for something else"},
 		"Git's own":                      {push(Maintainer, func(m *Movement) { m.Ref, m.Kind = "refs/tags/FETCH_HEAD", Create }), "taken for something else"},
 		"a tag":                          {push(Reviewer, func(m *Movement) { m.Ref, m.Kind = "refs/tags/v1", Create }), ""},
-		"one that shadows":               {push(Maintainer, func(m *Movement) { m.Ref, m.Kind, m.Alike = "refs/tags/prod", Create, "refs/heads/prod" }), "could be taken for"},
+		"one that shadows":               {push(Maintainer, func(m *Movement) { m.Ref, m.Kind, m.Alike = "refs/tags/prod", Create, "refs/heads/prod" }), "could be mistaken for"},
 		"the default branch deleted":     {push(Maintainer, func(m *Movement) { m.Kind, m.New, m.Default = Delete, Zero, true }), "default"},
 		"rewritten without force":        {push(Reviewer, func(m *Movement) { m.Kind, m.Force = Rewrite, false }), "fast forward"},
 		"the forge's record":             {Movement{Door: DoorRecord, Ref: "refs/pull/12/merge"}, ""},
-		"a branch as a record":           {Movement{Door: DoorRecord, Ref: "refs/heads/prod"}, "no reference of the forge's own"},
+		"a branch as a record":           {Movement{Door: DoorRecord, Ref: "refs/heads/prod"}, "not a reference that the forge keeps"},
 		"invited":                        {push(Contributor, fork(invitation)), ""},
 		"invited to rewrite":             {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Kind = Rewrite }), ""},
-		"invited, to delete":             {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Kind, m.New = Delete, Zero }), "may not push"},
-		"invited, to make":               {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Kind, m.Old = Create, Zero }), "may not push"},
-		"invited, to sync":               {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Door = DoorSync }), "may not push"},
-		"invited into what is protected": {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Protection = &Protection{AllowPush: true} }), "may not push"},
-		"not invited by the author":      {push(Contributor, fork(Proposal{Base: 1, Author: 5, WritesBase: true})), "may not push"},
-		"invited, no writer":             {push(Contributor, fork(Proposal{Base: 1, Author: 5, CanModify: true})), "may not push"},
-		"invited by somebody else":       {push(Contributor, fork(Proposal{Base: 1, Author: 6, CanModify: true, WritesBase: true})), "may not push"},
-		"invited from downstream":        {push(Contributor, fork(Proposal{Base: 9, Author: 5, CanModify: true, WritesBase: true})), "may not push"},
+		"invited, to delete":             {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Kind, m.New = Delete, Zero }), "cannot push"},
+		"invited, to make":               {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Kind, m.Old = Create, Zero }), "cannot push"},
+		"invited, to sync":               {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Door = DoorSync }), "cannot push"},
+		"invited into what is protected": {push(Contributor, func(m *Movement) { fork(invitation)(m); m.Protection = &Protection{AllowPush: true} }), "cannot push"},
+		"not invited by the author":      {push(Contributor, fork(Proposal{Base: 1, Author: 5, WritesBase: true})), "cannot push"},
+		"invited, no writer":             {push(Contributor, fork(Proposal{Base: 1, Author: 5, CanModify: true})), "cannot push"},
+		"invited by somebody else":       {push(Contributor, fork(Proposal{Base: 1, Author: 6, CanModify: true, WritesBase: true})), "cannot push"},
+		"invited from downstream":        {push(Contributor, fork(Proposal{Base: 9, Author: 5, CanModify: true, WritesBase: true})), "cannot push"},
 		// The way by which a contributor got into the deployment repository: a
 		// pull request of theirs, within their fork, from the parent's branch.
 		"the parent as a head": {push(Contributor, func(m *Movement) {
 			m.Proposals = []Proposal{{Base: 3, Author: 7, CanModify: true, WritesBase: true}}
-		}), "may not push"},
+		}), "cannot push"},
 		"the process":                  {push(Reviewer, func(m *Movement) { m.Process = Process{Alters: true, What: "review.approvals"} }), "review.approvals"},
 		"the process, unknown":         {push(Reviewer, func(m *Movement) { m.Process = Process{Unknown: "git is gone"} }), "git is gone"},
 		"the process, by a maintainer": {push(Maintainer, func(m *Movement) { m.Process = Process{Alters: true} }), ""},
@@ -76,20 +76,20 @@ func TestDecide(t *testing.T) {
 		}), ""},
 		"the process, merged green alone": {push(Reviewer, func(m *Movement) {
 			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true}
-		}), "maintainer has to approve"},
+		}), "maintainer to approve"},
 		"the process, agreed and not green": {push(Reviewer, func(m *Movement) {
 			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Agreed: true}
-		}), "maintainer has to approve"},
+		}), "maintainer to approve"},
 		"the process, merged by hubship": {push(Maintainer, func(m *Movement) {
 			m.Who.Own, m.Process, m.Door, m.Merge = true, Process{Alters: true}, DoorMerge, &Merge{Green: true}
-		}), "maintainer has to approve"},
-		"a merge to other files": {push(Maintainer, func(m *Movement) {
+		}), "maintainer to approve"},
+		"a merge to different files": {push(Maintainer, func(m *Movement) {
 			m.Door, m.Merge = DoorMerge, &Merge{Green: true, Other: true}
-		}), "other files"},
+		}), "different files"},
 		"the process, merged with nothing required": {push(Reviewer, func(m *Movement) {
 			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{}
-		}), "maintainer has to approve"},
-		"a merge by a contributor": {push(Contributor, func(m *Movement) { m.Door, m.Merge = DoorMerge, &Merge{Green: true} }), "may not push"},
+		}), "maintainer to approve"},
+		"a merge by a contributor": {push(Contributor, func(m *Movement) { m.Door, m.Merge = DoorMerge, &Merge{Green: true} }), "cannot push"},
 		"a merge with a reason": {push(Reviewer, func(m *Movement) {
 			m.Door, m.Merge = DoorMerge, &Merge{Reasons: []string{"Draft"}}
 		}), "Draft"},

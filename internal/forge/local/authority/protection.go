@@ -86,13 +86,13 @@ func (a Approval) Counts() string {
 	case a.Disabled:
 		return "the account is disabled"
 	case !a.Role.Writes():
-		return "it is by somebody who may not write to the repository"
+		return "it is by somebody without write access to the repository"
 	case a.Reviewer == a.Author:
 		return "it is by the author of the pull request"
 	case a.Pushed:
 		return "it is by somebody who pushed to the branch"
 	case a.Commit != a.Head:
-		return "it was given for another commit"
+		return "it is for another commit"
 	}
 	return ""
 }

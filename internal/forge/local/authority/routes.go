@@ -33,11 +33,11 @@ func (r Rule) Refuses(a Asker) string {
 	case r.Scope != "" && !Lends(a.Scopes, r.Scope):
 		return "Resource not accessible by personal access token: it needs the scope " + r.Scope
 	case !a.Role.Includes(Contributor) && r.Role != Nobody:
-		return "The account may do nothing here."
+		return "The account has no access to this repository."
 	case r.NoFork && a.Fork:
-		return "Not in a fork."
+		return "This is not possible in a fork."
 	case r.Own && !a.Own:
-		return "Only hubship's own account does this."
+		return "Only hubship's own account can do this."
 	case r.Theirs && a.Theirs:
 		return ""
 	case !a.Role.Includes(r.Role):
@@ -58,7 +58,7 @@ var (
 	moves     = Rule{Scope: ScopeRepo, Role: Contributor, Then: "the door"}
 	reviews   = Rule{Scope: ScopeRepo, Role: Reviewer}
 	maintains = Rule{Scope: ScopeRepo, Role: Maintainer}
-	says      = Rule{Scope: ScopeStatus, Role: Reviewer, Then: "`hubship/*` is hubship's own to say"}
+	says      = Rule{Scope: ScopeStatus, Role: Reviewer, Then: "only hubship sets `hubship/*`"}
 	deploys   = Rule{Scope: ScopeStatus, Role: Maintainer, Own: true}
 	hooks     = Rule{Scope: ScopeHooks, Role: Maintainer, NoFork: true, Hidden: true}
 )
@@ -96,7 +96,7 @@ var Routes = map[string]Rule{
 	"POST " + issue + "/labels": reviews, "DELETE " + issue + "/labels/{name...}": reviews,
 
 	"POST " + r + "/statuses/{sha}": says, "POST " + r + "/check-runs": says,
-	"PATCH " + r + "/check-runs/{id}": {Scope: ScopeStatus, Role: Reviewer, Then: "one's own"}, "GET " + r + "/check-runs/{id}/annotations": reads,
+	"PATCH " + r + "/check-runs/{id}": {Scope: ScopeStatus, Role: Reviewer, Then: "only one's own"}, "GET " + r + "/check-runs/{id}/annotations": reads,
 
 	"GET " + r + "/deployments": reads, "POST " + r + "/deployments": deploys,
 	"GET " + r + "/deployments/{id}/statuses": reads, "POST " + r + "/deployments/{id}/statuses": deploys,
@@ -115,7 +115,7 @@ const (
 	ChangePull     Action = "change a pull request"
 	ChangeComment  Action = "change a comment"
 	AskForReview   Action = "ask for a review"
-	Revert         Action = "have hubship take back a merged pull request"
+	Revert         Action = "have hubship revert a merged pull request"
 )
 
 // Actions are their rules. The route has asked for the scope.
@@ -161,7 +161,7 @@ func Markdown() string {
 			who = "everybody"
 		}
 		if rule.Theirs {
-			who = "whose it is, or " + who
+			who = "the author, or " + who
 		}
 		then := rule.Then
 		for _, more := range []struct {

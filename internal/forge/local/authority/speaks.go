@@ -10,5 +10,5 @@ func Speaks(name string, own bool) string {
 	if own || name != "hubship" && !strings.HasPrefix(name, "hubship/") {
 		return ""
 	}
-	return "Only hubship's own account says what is called hubship/…"
+	return "Only hubship's own account can set names that begin with hubship/"
 }

@@ -74,7 +74,7 @@ func (h *Host) Protection(ctx context.Context, repo store.Repository, branch str
 func decodeProtection(p store.Protection) (*Protection, error) {
 	var out Protection
 	if err := json.Unmarshal([]byte(p.Body), &out); err != nil {
-		return nil, fmt.Errorf("read protection of branch %s: %w", p.Branch, err)
+		return nil, fmt.Errorf("read the protection of branch %s: %w", p.Branch, err)
 	}
 	return &out, nil
 }
@@ -85,7 +85,7 @@ func (h *Host) SetProtection(ctx context.Context, repo store.Repository, branch 
 	if p != nil {
 		raw, err := json.Marshal(p)
 		if err != nil {
-			return fmt.Errorf("set protection of branch %s: %w", branch, err)
+			return fmt.Errorf("set the protection of branch %s: %w", branch, err)
 		}
 		body = string(raw)
 	}

@@ -73,7 +73,7 @@ func (h *Host) move(ctx context.Context, repo store.Repository, q asked, moves .
 		}
 	}
 	if err := g.MoveRefs(ctx, list...); errors.Is(err, git.ErrMoved) {
-		return nil, fail(ErrConflict, "The reference moved meanwhile: try again.")
+		return nil, fail(ErrConflict, "The reference has moved in the meantime: try again.")
 	} else if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (h *Host) notePusher(ctx context.Context, repo store.Repository, q asked, m
 		accounts = append(append(accounts, q.merge.Author), others...)
 	}
 	if err := h.Store.AddPushers(ctx, repo.ID, branch, blank(m.Old) == "", accounts...); err != nil {
-		return fmt.Errorf("note who pushed: %w", err)
+		return fmt.Errorf("record who pushed: %w", err)
 	}
 	return nil
 }

@@ -28,13 +28,13 @@ type facts struct {
 func (f *facts) place(_ context.Context, m RefMove) (RefMove, error) {
 	m.Old, m.New = zero(m.Old), zero(m.New)
 	if m.Old == m.New {
-		return m, fail(ErrInvalid, "%s is there already.", m.Ref)
+		return m, fail(ErrInvalid, "%s is already as requested.", m.Ref)
 	}
 	if git.CheckRefName(m.Ref) != nil {
-		return m, fail(ErrInvalid, "%q is no name of a reference.", m.Ref)
+		return m, fail(ErrInvalid, "%q is not a valid reference name.", m.Ref)
 	}
 	if strings.HasPrefix(m.Ref, heads) && m.New != authority.Zero && !f.git.HasCommit(m.New) {
-		return m, fail(ErrInvalid, "A branch is at a commit, which %s is not.", m.New)
+		return m, fail(ErrInvalid, "A branch must point to a commit, and %s is not one.", m.New)
 	}
 	return m, nil
 }

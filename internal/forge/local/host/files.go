@@ -23,7 +23,7 @@ type NewCommit struct {
 // The error is ErrConflict when the branch moved.
 func (h *Host) Commit(ctx context.Context, repo store.Repository, by store.Account, n NewCommit) (string, error) {
 	if git.CheckBranchName(n.Branch) != nil {
-		return "", fail(ErrInvalid, "%q is no name of a branch", n.Branch)
+		return "", fail(ErrInvalid, "%q is not a valid branch name", n.Branch)
 	}
 	if err := h.mayMove(ctx, repo, asked{door: authority.DoorFiles, by: by.ID}, n.Branch, n.Head); err != nil {
 		return "", err

@@ -28,7 +28,7 @@ func (h *Host) Serve(opts *local.Options) {
 	next := opts.OnPush
 	opts.OnPush = func(ctx context.Context, dir string, updates []forge.RefUpdate, by string) []string {
 		if err := h.pushed(ctx, dir, updates, by); err != nil {
-			h.opts.Log.Error("embedded forge: note a push; the next look at its pull requests will", "repository", dir, "error", err)
+			h.opts.Log.Error("embedded forge: record a push; it will be recorded the next time its pull requests are read", "repository", dir, "error", err)
 		}
 		if next == nil {
 			return nil

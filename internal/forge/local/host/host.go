@@ -98,7 +98,7 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 		opts.Log = slog.Default()
 	}
 	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
-		return nil, model.WithHint(fmt.Errorf("open the embedded forge: %w", err), "check that the data folder can be written")
+		return nil, model.WithHint(fmt.Errorf("open the embedded forge: %w", err), "check that the data folder is writable")
 	}
 	s, err := store.Open(ctx, opts.Database)
 	if err != nil {
@@ -217,16 +217,16 @@ type NewRepository struct {
 // CreateRepository makes a repository, or takes over one that is there.
 func (h *Host) CreateRepository(ctx context.Context, owner store.Account, n NewRepository) (store.Repository, error) {
 	if !repositoryName.MatchString(n.Name) {
-		return store.Repository{}, fail(ErrInvalid, "%q is no name for a repository: use lower case letters, digits and hyphens", n.Name)
+		return store.Repository{}, fail(ErrInvalid, "%q is not a valid repository name: use lower-case letters, digits and hyphens", n.Name)
 	}
 	repo := store.Repository{Owner: owner.ID, Name: n.Name, Dir: n.Dir, DefaultBranch: n.DefaultBranch, Description: n.Description}
 	if repo.Dir == "" {
 		repo.Dir = owner.Login + "/" + n.Name
 	} else if !repositoryName.MatchString(repo.Dir) {
-		return store.Repository{}, fail(ErrInvalid, "%q is no folder of a repository", repo.Dir)
+		return store.Repository{}, fail(ErrInvalid, "%q is not a repository folder", repo.Dir)
 	}
 	if _, err := h.Store.RepositoryByName(ctx, owner.Login, n.Name); err == nil {
-		return store.Repository{}, fmt.Errorf("make repository %s: %w", n.Name, store.ErrExists)
+		return store.Repository{}, fmt.Errorf("create repository %s: %w", n.Name, store.ErrExists)
 	}
 	r, err := git.Init(ctx, h.Path(repo), git.InitOptions{Bare: true, DefaultBranch: n.DefaultBranch})
 	if err != nil {
@@ -270,13 +270,13 @@ func (h *Host) Find(ctx context.Context, owner, name string) (store.Repository, 
 // is none.
 func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Account, name string) (store.Repository, error) {
 	if repo.Owner == owner.ID {
-		return store.Repository{}, fail(ErrForbidden, "The repository is your own: push a branch to it instead of forking it.")
+		return store.Repository{}, fail(ErrForbidden, "This is your own repository: push a branch to it instead of forking it.")
 	}
 	if name == "" {
 		name = repo.Name
 	}
 	if !repositoryName.MatchString(name) {
-		return store.Repository{}, fail(ErrInvalid, "%q is no name for a repository: use lower case letters, digits and hyphens", name)
+		return store.Repository{}, fail(ErrInvalid, "%q is not a valid repository name: use lower-case letters, digits and hyphens", name)
 	}
 	defer h.lock(repo.ID)()
 	forks, err := h.Store.Forks(ctx, repo.ID)
@@ -289,7 +289,7 @@ func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Acco
 		}
 	}
 	if _, err := h.Store.RepositoryByName(ctx, owner.Login, name); err == nil {
-		return store.Repository{}, fail(ErrInvalid, "You have a repository %s already that is no fork of this one: give the fork another name.", name)
+		return store.Repository{}, fail(ErrInvalid, "You already have a repository %s that is not a fork of this one: give the fork another name.", name)
 	}
 	source, err := h.Git(repo)
 	if err != nil {
@@ -318,10 +318,10 @@ func (h *Host) Fork(ctx context.Context, repo store.Repository, owner store.Acco
 // it to another repository are closed there, and keep their commits.
 func (h *Host) DeleteRepository(ctx context.Context, repo store.Repository, by store.Account) error {
 	if by.ID != repo.Owner {
-		return fail(ErrForbidden, "Only its owner deletes a repository.")
+		return fail(ErrForbidden, "Only the owner of a repository can delete it.")
 	}
 	if repo.Parent == nil {
-		return fail(ErrForbidden, "Only forks are deleted here.")
+		return fail(ErrForbidden, "Only forks can be deleted.")
 	}
 	sent, _, err := h.Store.Pulls(ctx, store.PullFilter{HeadRepo: repo.ID, State: "open"})
 	if err != nil {
@@ -340,7 +340,7 @@ func (h *Host) DeleteRepository(ctx context.Context, repo store.Repository, by s
 			_, err = h.Refresh(ctx, base, p.Number, by)
 		}
 		if err != nil {
-			h.opts.Log.Error("embedded forge: close a pull request whose fork was deleted; the next look at it will", "number", p.Number, "error", err)
+			h.opts.Log.Error("embedded forge: close a pull request whose fork was deleted; it will be closed the next time it is read", "number", p.Number, "error", err)
 		}
 	}
 	return nil
@@ -353,7 +353,7 @@ func (h *Host) deleteFork(ctx context.Context, repo store.Repository) error {
 		return err
 	}
 	if len(forks) > 0 {
-		return fail(ErrConflict, "The repository has forks, which share its objects: delete those first.")
+		return fail(ErrConflict, "The repository has forks that share its objects: delete those first.")
 	}
 	if err := h.Store.DeleteRepository(ctx, repo.ID); err != nil {
 		return err

@@ -247,7 +247,7 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 	}
 	if len(rules.Heads) > 0 && (p.HeadRepo == nil || *p.HeadRepo != repo.ID || !slices.Contains(rules.Heads, p.HeadRef)) {
 		heads := strings.Join(rules.Heads, " or ")
-		block("The branch %s takes pull requests from %s of this repository only: propose the change to %s, from where it gets here", p.BaseRef, heads, heads)
+		block("The branch %s accepts pull requests only from %s in this repository: open the pull request into %s instead, from where the change is promoted", p.BaseRef, heads, heads)
 		v.Barred = true
 	}
 	if rules.Reviews != nil {

@@ -30,7 +30,7 @@ func (h *Host) Merge(ctx context.Context, repo store.Repository, number int64, b
 		o.Method = "merge"
 	}
 	if !slices.Contains([]string{"merge", "squash", "rebase"}, o.Method) {
-		return store.Pull{}, fail(ErrInvalid, "merge_method has to be merge, squash or rebase")
+		return store.Pull{}, fail(ErrInvalid, "merge_method must be merge, squash or rebase")
 	}
 	if err := h.RequireRole(by, repo, store.Reviewer); err != nil {
 		return store.Pull{}, err
@@ -75,7 +75,7 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 	judged := p
 	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 		if !p.Open() || p.BaseRef != judged.BaseRef || p.HeadSHA != judged.HeadSHA || p.TestBase != judged.TestBase {
-			return fail(ErrConflict, "The pull request was changed meanwhile. Review and try the merge again.")
+			return fail(ErrConflict, "The pull request has changed in the meantime. Review and try the merge again.")
 		}
 		p.MergeSHA, p.MergedBy = commit, &by.ID
 		return nil
@@ -86,7 +86,7 @@ func (h *Host) mergeLocked(ctx context.Context, repo store.Repository, number in
 	if err := h.moveOne(ctx, repo, q, RefMove{heads + p.BaseRef, p.TestBase, commit}); err != nil {
 		// A call that was cut off may have moved it nevertheless.
 		if head, headErr := g.Head(context.WithoutCancel(ctx), p.BaseRef); headErr != nil || head == commit {
-			return p, events, errors.Join(fmt.Errorf("merge pull request %d: it may be merged, the next look will tell: %w", p.Number, err), headErr)
+			return p, events, errors.Join(fmt.Errorf("merge pull request %d: it may have been merged; reload to find out: %w", p.Number, err), headErr)
 		}
 		_, undo := h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 			p.MergeSHA, p.MergedBy = "", nil
@@ -138,7 +138,7 @@ func (h *Host) mergeCommit(ctx context.Context, repo store.Repository, g *git.Re
 	case "rebase":
 		commit, err := g.RebaseCommits(ctx, p.TestBase, p.HeadSHA, who)
 		if err == nil && commit == p.TestBase {
-			return "", fail(ErrNotMergeable, "Nothing is left of the commits after a rebase")
+			return "", fail(ErrNotMergeable, "No commits are left after a rebase")
 		}
 		return commit, err
 	case "squash":
@@ -183,7 +183,7 @@ func (h *Host) moved(ctx context.Context, repo store.Repository, by store.Accoun
 		h.opts.Moved(ctx, repo, []forge.RefUpdate{update}, by.Login)
 	}
 	if err := h.refreshAround(ctx, repo, by, update.Branch); err != nil {
-		h.opts.Log.Error("embedded forge: pull requests are not up to date; the next look at them will be", "repository", repo.Name, "error", err)
+		h.opts.Log.Error("embedded forge: pull requests could not be updated; they will be the next time they are read", "repository", repo.Name, "error", err)
 	}
 }
 
@@ -195,7 +195,7 @@ func (h *Host) refreshAround(ctx context.Context, repo store.Repository, by stor
 	h.background.Go(func() {
 		err := h.refreshThose(h.alive, store.PullFilter{Repository: repo.ID, BaseRef: branch, State: "open"}, by)
 		if err != nil && h.alive.Err() == nil {
-			h.opts.Log.Error("embedded forge: pull requests are not up to date; the next look at them will be", "repository", repo.Name, "error", err)
+			h.opts.Log.Error("embedded forge: pull requests could not be updated; they will be the next time they are read", "repository", repo.Name, "error", err)
 		}
 	})
 	return h.refreshThose(ctx, store.PullFilter{HeadRepo: repo.ID, HeadRef: branch, State: "open"}, by)
@@ -234,10 +234,10 @@ func (h *Host) Pushed(ctx context.Context, repo store.Repository, updates []forg
 // that it was forked from, and says how: none, fast-forward or merge.
 func (h *Host) Sync(ctx context.Context, fork store.Repository, branch string, by store.Account) (how string, err error) {
 	if fork.Parent == nil {
-		return "", fail(ErrInvalid, "This repository is no fork.")
+		return "", fail(ErrInvalid, "This repository is not a fork.")
 	}
 	if git.CheckBranchName(branch) != nil {
-		return "", fail(ErrInvalid, "%q is no name of a branch.", branch)
+		return "", fail(ErrInvalid, "%q is not a valid branch name.", branch)
 	}
 	parent, err := h.Store.Repository(ctx, *fork.Parent)
 	if err != nil {
@@ -304,7 +304,7 @@ func (h *Host) bring(ctx context.Context, repo store.Repository, g, from *git.Re
 			how = "merge"
 			next, err = g.MergeCommit(ctx, o.ours, o.theirs, o.title, git.Identity{Name: o.by.Name, Email: o.by.Email})
 			if git.IsConflict(err) {
-				return "", fail(ErrConflict, "There are merge conflicts: merge the two in a clone.")
+				return "", fail(ErrConflict, "There are merge conflicts: resolve them in a clone.")
 			} else if err != nil {
 				return "", err
 			}
@@ -334,7 +334,7 @@ func (h *Host) UpdateBranch(ctx context.Context, repo store.Repository, number i
 		return err
 	}
 	if err := h.mayMove(ctx, head, asked{door: authority.DoorUpdate, by: by.ID}, p.HeadRef, p.HeadSHA); errors.Is(err, ErrForbidden) {
-		return fail(ErrForbidden, "You may not push to the head branch: %s.", err)
+		return fail(ErrForbidden, "You cannot push to the head branch: %s.", err)
 	} else if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func TestRebaseBringsWhatWasChecked(t *testing.T) {
 	}
 	green(p.HeadSHA) // it leaves the process alone
 	for _, by := range []store.Account{b.ben, mia} {
-		if _, err := b.Merge(ctx, b.repo, p.Number, by, MergeOptions{Method: "rebase"}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "other files") {
+		if _, err := b.Merge(ctx, b.repo, p.Number, by, MergeOptions{Method: "rebase"}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "different files") {
 			t.Errorf("rebased by %s: %v", by.Login, err)
 		}
 	}

@@ -58,7 +58,7 @@ func TestDirectPushes(t *testing.T) {
 		"no rule about pushes":             {Protection{}, b.ben, someCommit, someCommit, ""},
 		"among those who may":              {restricted, b.ben, someCommit, someCommit, ""},
 		"a maintainer above":               {restricted, mia, someCommit, someCommit, ""},
-		"a maintainer who is held to them": {enforced, mia, someCommit, someCommit, "not among those"},
+		"a maintainer who is held to them": {enforced, mia, someCommit, someCommit, "not allowed to push"},
 	} {
 		b.protect(t, "prod", c.rules)
 		refused, err := b.Foresee(t.Context(), b.repo, c.by, []RefMove{{Ref: "refs/heads/prod", Old: c.old, New: c.new}})
@@ -107,9 +107,9 @@ func TestMergeRules(t *testing.T) {
 	}{
 		"all that is missing":         {rules, promotion, b.ben, []string{`"ci" is expected`, `"plan" is expected`, "At least 2 approving reviews are required"}},
 		"a maintainer too":            {rules, promotion, mia, []string{`"ci" is expected`}},
-		"another head":                {rules, sideways, bot, []string{"takes pull requests from staging or clash of this repository only", "propose the change to staging"}},
-		"another head, a maintainer":  {lax, sideways, mia, []string{"takes pull requests from staging"}},
-		"a fork's branch of the name": {lax, stranger, mia, []string{"takes pull requests from staging"}},
+		"another head":                {rules, sideways, bot, []string{"accepts pull requests only from staging or clash in this repository", "open the pull request into staging"}},
+		"another head, a maintainer":  {lax, sideways, mia, []string{"accepts pull requests only from staging"}},
+		"a fork's branch of the name": {lax, stranger, mia, []string{"accepts pull requests only from staging"}},
 		"a conflict":                  {lax, clash, bot, []string{"merge conflicts", `"ci" is expected`}},
 		"a lock":                      {locked, promotion, bot, []string{"is locked"}},
 		"a lock, a maintainer":        {locked, promotion, mia, []string{"is locked"}},
@@ -132,7 +132,7 @@ func TestMergeRules(t *testing.T) {
 		t.Errorf("the promotion: %+v, %v", v, err)
 	}
 	for _, method := range []string{"squash", "rebase"} {
-		if _, err := b.Merge(ctx, b.repo, promotion.Number, bot, MergeOptions{Method: method}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "differ for ever") {
+		if _, err := b.Merge(ctx, b.repo, promotion.Number, bot, MergeOptions{Method: method}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "diverge permanently") {
 			t.Errorf("%s of a promotion: %v", method, err)
 		}
 	}

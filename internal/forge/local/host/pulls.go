@@ -53,10 +53,10 @@ func (h *Host) OpenPull(ctx context.Context, repo store.Repository, by store.Acc
 		return store.Pull{}, err
 	}
 	if p.BaseSHA, err = base.Head(ctx, p.BaseRef); err != nil || p.BaseSHA == "" {
-		return store.Pull{}, errors.Join(err, fail(ErrInvalid, "The branch %q to merge into does not exist.", p.BaseRef))
+		return store.Pull{}, errors.Join(err, fail(ErrInvalid, "The base branch %q does not exist.", p.BaseRef))
 	}
 	if p.HeadSHA, err = source.Head(ctx, p.HeadRef); err != nil || p.HeadSHA == "" {
-		return store.Pull{}, errors.Join(err, fail(ErrInvalid, "The branch %q to merge does not exist.", n.Head))
+		return store.Pull{}, errors.Join(err, fail(ErrInvalid, "The head branch %q does not exist.", n.Head))
 	}
 	if err := base.CopyObjects(ctx, source, p.HeadSHA); err != nil {
 		return store.Pull{}, err
@@ -104,7 +104,7 @@ func (h *Host) newPull(ctx context.Context, repo store.Repository, by store.Acco
 		}
 	}
 	if errors.Join(git.CheckBranchName(n.Base), git.CheckBranchName(branch)) != nil {
-		return p, fail(ErrInvalid, "The base %q or the head %q is no name of a branch.", n.Base, n.Head)
+		return p, fail(ErrInvalid, "The base %q or the head %q is not a valid branch name.", n.Base, n.Head)
 	}
 	if head.ID == repo.ID {
 		if branch == n.Base {
@@ -112,7 +112,7 @@ func (h *Host) newPull(ctx context.Context, repo store.Repository, by store.Acco
 		}
 		// As on GitHub: who opens it can write the head.
 		if err := h.RequireRole(by, repo, store.Reviewer); err != nil {
-			return p, fail(ErrForbidden, "You may not push to this repository: fork it, and open the pull request from there.")
+			return p, fail(ErrForbidden, "You cannot push to this repository: fork it, and open the pull request from there.")
 		}
 	}
 	p.HeadRepo, p.HeadOwner, p.HeadRef = &head.ID, head.Owner, branch
@@ -394,7 +394,7 @@ func (h *Host) Look(ctx context.Context, repo store.Repository, number int64) (s
 	}
 	fresh, err := h.Refresh(ctx, repo, number, author)
 	if err != nil && ctx.Err() == nil {
-		h.opts.Log.Error("embedded forge: a pull request is shown as it was last seen", "repository", repo.Name, "number", number, "error", err)
+		h.opts.Log.Error("embedded forge: a pull request could not be updated and is shown as last seen", "repository", repo.Name, "number", number, "error", err)
 		return p, nil
 	}
 	return fresh, err
@@ -457,10 +457,10 @@ func (h *Host) ReopenPull(ctx context.Context, repo store.Repository, number int
 		return p, err
 	}
 	if len(same) > 0 {
-		return p, fail(ErrInvalid, "A pull request for these branches is open already: #%d.", same[0].Number)
+		return p, fail(ErrInvalid, "A pull request for these branches is already open: #%d.", same[0].Number)
 	}
 	if p.HeadRepo == nil {
-		return p, fail(ErrInvalid, "The pull request cannot be reopened: the repository that it came from was deleted.")
+		return p, fail(ErrInvalid, "The pull request cannot be reopened: its head repository was deleted.")
 	}
 	if p, err = h.Store.EditPull(ctx, repo.ID, number, func(p *store.Pull) error {
 		p.Closed, p.Updated = store.Time{}, store.Now()

@@ -89,7 +89,7 @@ type grant struct {
 // such as /api/v3.
 func New(pages, api string, o Options) (*Server, error) {
 	if u, err := url.Parse(o.Client.Redirect); err != nil || u.Host == "" || u.Fragment != "" || o.Client.ID == "" || len(o.Client.Secret) < 20 {
-		return nil, errors.New("embedded forge: hubship's client has no secret, or no address to send people back to")
+		return nil, errors.New("embedded forge: hubship's OAuth client has no secret or no redirect URL")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -123,7 +123,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	// Until client and address are right nobody is sent anywhere.
 	if !same(q.Get("client_id"), s.o.Client.ID) || len(q["redirect_uri"]) > 1 || q.Get("redirect_uri") != s.o.Client.Redirect {
-		http.Error(w, "hubship: this is no client of the forge, or not the address that it is sent back to", http.StatusBadRequest)
+		http.Error(w, "hubship: unknown client_id, or the redirect_uri does not match", http.StatusBadRequest)
 		return
 	}
 	back := func(answer url.Values) {
@@ -133,7 +133,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	challenge, err := base64.RawURLEncoding.DecodeString(q.Get("code_challenge"))
 	if q.Get("code_challenge_method") != "S256" || err != nil || len(challenge) != sha256.Size || q.Get("state") == "" || len(q.Get("state")) > 500 ||
 		q.Get("response_type") != "" && q.Get("response_type") != "code" {
-		back(url.Values{"error": {"invalid_request"}, "error_description": {"state and an S256 code_challenge are needed"}})
+		back(url.Values{"error": {"invalid_request"}, "error_description": {"state and an S256 code_challenge are required"}})
 		return
 	}
 	visitor, err := s.o.Visitor(r)
@@ -142,7 +142,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.o.Log.Error("embedded forge: who signs in to hubship", "error", err)
+		s.o.Log.Error("embedded forge: could not find out who is signing in to hubship", "error", err)
 		back(url.Values{"error": {"server_error"}})
 		return
 	}
@@ -221,13 +221,13 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	}
 	who := g.visitor.Account
 	if replayed {
-		s.o.Log.Warn("embedded forge: a code to sign in with came twice; what it opened ends", "login", who.Login)
+		s.o.Log.Warn("embedded forge: a sign-in code was used twice; the token it gave is revoked", "login", who.Login)
 		s.mu.Lock()
 		token := g.token
 		s.mu.Unlock()
 		if token != 0 {
 			if err := s.o.Store.RevokeToken(r.Context(), who.ID, token); err != nil {
-				s.o.Log.Error("embedded forge: end a token", "error", err)
+				s.o.Log.Error("embedded forge: could not revoke a token", "error", err)
 			}
 		}
 		refuse("bad_verification_code", bad)
@@ -250,7 +250,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	}
 	token, secret, err := s.o.Store.CreateToken(r.Context(), who.ID, tokenName, []string{store.ScopeRead}, s.o.Life)
 	if err != nil {
-		s.o.Log.Error("embedded forge: a token to sign in with", "login", who.Login, "error", err)
+		s.o.Log.Error("embedded forge: could not create a sign-in token", "login", who.Login, "error", err)
 		http.Error(w, "hubship: the forge's database does not answer", http.StatusServiceUnavailable)
 		return
 	}
@@ -281,7 +281,7 @@ func (s *Server) trim(ctx context.Context, account int64) {
 		}
 	}
 	if err != nil {
-		s.o.Log.Warn("embedded forge: old tokens are left to end by themselves", "error", err)
+		s.o.Log.Warn("embedded forge: could not remove old tokens; they expire by themselves", "error", err)
 	}
 }
 

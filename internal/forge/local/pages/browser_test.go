@@ -150,7 +150,7 @@ func TestWalkInABrowser(t *testing.T) {
 			mia := f.window("mia", scripts)
 			mia.open("/forge/hubs/deployment/pull/1/files", "b: 3")
 			mia.do("choose a line", chromedp.Click(`button[name=line][value=R2]`, chromedp.ByQuery))
-			mia.sees("About line 2")
+			mia.sees("Comment on line 2")
 			mia.picture("line")
 			mia.do("speak of it", chromedp.SetValue(`#of-line`, "Is **3** enough?"))
 			mia.press("Comment on this line", "Is 3 enough?")
@@ -162,7 +162,7 @@ func TestWalkInABrowser(t *testing.T) {
 			carl.open("/forge/hubs/deployment/pull/1", "hubs/a.yaml:2")
 			carl.picture("conversation")
 			mia.open("/forge/hubs/deployment/pull/1", "This cannot be merged yet")
-			mia.press("Approve", "Everything that staging asks for is there.")
+			mia.press("Approve", "All requirements of staging are met.")
 			if scripts {
 				// What somebody else does is seen without a reload.
 				carl.open("/forge/hubs/deployment/pull/1", "approved")
@@ -171,7 +171,7 @@ func TestWalkInABrowser(t *testing.T) {
 				f.ok(err)
 				carl.sees("Said elsewhere.")
 			}
-			mia.press("Merge", "It was merged.")
+			mia.press("Merge", "This pull request was merged.")
 			mia.picture("merged")
 			mia.do("narrow", chromedp.EmulateViewport(360, 780))
 			var wide bool

@@ -53,11 +53,11 @@ func diffs(files []*gh.CommitFile) []fileDiff {
 		d := fileDiff{Path: f.GetFilename(), Previous: f.GetPreviousFilename(), Status: f.GetStatus(), Additions: f.GetAdditions(), Deletions: f.GetDeletions()}
 		switch {
 		case f.GetPatch() == "" && f.GetChanges() == 0:
-			d.Note = "only its mode or name changes, or it is binary"
+			d.Note = "only the mode or name changes, or the file is binary"
 		case f.GetPatch() == "":
-			d.Note = "binary, or too large to be shown"
+			d.Note = "binary or too large to show"
 		case total > maxRows:
-			d.Note = "not shown: the change is too large"
+			d.Note = "the change is too large to show"
 		default:
 			d.Rows = sides(f.GetPatch())
 			total += len(d.Rows)

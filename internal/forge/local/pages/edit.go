@@ -28,11 +28,11 @@ func (v *visit) text(at ref) (text, sha string, err error) {
 		return "", "", err
 	}
 	if f == nil || f.GetType() != "file" {
-		return "", "", refuse(http.StatusUnprocessableEntity, at.Path+" is no file.", "")
+		return "", "", refuse(http.StatusUnprocessableEntity, at.Path+" is not a file.", "")
 	}
 	text, err = f.GetContent()
 	if err != nil || f.GetSize() > maxFile || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
-		return "", "", refuse(http.StatusUnprocessableEntity, at.Path+" is binary, or too large to be changed here.", "change it in a clone")
+		return "", "", refuse(http.StatusUnprocessableEntity, at.Path+" is binary or too large to edit here.", "edit it in a clone")
 	}
 	return text, f.GetSHA(), nil
 }
@@ -45,7 +45,7 @@ func (v *visit) edit() (view, error) {
 		return view{}, err
 	}
 	if !v.writes {
-		return view{}, refuse(http.StatusForbidden, "You may not write to this repository.", "fork it, and change the file there")
+		return view{}, refuse(http.StatusForbidden, "You cannot write to this repository.", "fork it and edit the file there")
 	}
 	d := editData{ref: at, Crumbs: crumbs(at.Path), Title: "Update " + path.Base(at.Path)}
 	if d.Text, d.SHA, err = v.text(at); err != nil {
@@ -54,7 +54,7 @@ func (v *visit) edit() (view, error) {
 	if d.Branch, err = v.freeBranch(at.Ref); err != nil {
 		return view{}, err
 	}
-	return view{Page: "edit", Title: "Change " + at.Path, Tab: "files", Data: d}, nil
+	return view{Page: "edit", Title: "Edit " + at.Path, Tab: "files", Data: d}, nil
 }
 
 // freeBranch is where a change of a branch goes by itself: to a new branch,
@@ -113,9 +113,9 @@ func (v *visit) save() (view, error) {
 	branch, message, sha := strings.TrimSpace(f.Get("branch")), strings.TrimSpace(f.Get("message")), f.Get("sha")
 	switch {
 	case text == before:
-		return view{}, refuse(http.StatusUnprocessableEntity, "Nothing was changed.", "go back, and change something")
+		return view{}, refuse(http.StatusUnprocessableEntity, "Nothing was changed.", "go back and change something")
 	case branch == "" || message == "":
-		return view{}, refuse(http.StatusUnprocessableEntity, "A change needs a branch and a line that says what it is.", "")
+		return view{}, refuse(http.StatusUnprocessableEntity, "A change needs a branch and a commit message.", "")
 	}
 	if branch != at.Ref {
 		head, _, err := v.api.Repositories.GetBranch(v.ctx, v.owner, v.name, at.Ref, 0)
@@ -125,7 +125,7 @@ func (v *visit) save() (view, error) {
 		_, _, err = v.api.Git.CreateRef(v.ctx, v.owner, v.name, gh.CreateRef{Ref: "refs/heads/" + branch, SHA: head.GetCommit().GetSHA()})
 		var refused *gh.ErrorResponse
 		if errors.As(err, &refused) && refused.Response.StatusCode == http.StatusUnprocessableEntity {
-			return view{}, refuse(http.StatusUnprocessableEntity, fmt.Sprintf("The branch %s cannot be made: %s", branch, refused.Message), "choose another name")
+			return view{}, refuse(http.StatusUnprocessableEntity, fmt.Sprintf("The branch %s cannot be created: %s", branch, refused.Message), "choose another name")
 		}
 		if err != nil {
 			return view{}, err

@@ -89,11 +89,11 @@ type pages struct {
 // the URL.
 func New(o Options) (http.Handler, error) {
 	if o.Host == nil || o.API == nil {
-		return nil, errors.New("pages of the embedded forge: they need a host and an API")
+		return nil, errors.New("pages of the embedded forge: a host and an API are required")
 	}
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || strings.HasSuffix(o.URL, "/") {
-		return nil, fmt.Errorf("pages of the embedded forge: %q is no address without a slash at its end", o.URL)
+		return nil, fmt.Errorf("pages of the embedded forge: %q must be a URL without a trailing slash", o.URL)
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -110,13 +110,13 @@ func New(o Options) (http.Handler, error) {
 	}
 	p.routes()
 	if len(p.unruled) > 0 {
-		return nil, fmt.Errorf("pages of the embedded forge: nothing says who may %s", strings.Join(p.unruled, ", "))
+		return nil, fmt.Errorf("pages of the embedded forge: no rule says who may %s", strings.Join(p.unruled, ", "))
 	}
 	// A form of another site is refused by what browsers say of themselves,
 	// before its token is looked at.
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.show(w, r, nil, view{}, refuse(http.StatusForbidden, "This form was sent from another site.", "open the page here and send it again"))
+		p.show(w, r, nil, view{}, refuse(http.StatusForbidden, "This form was sent from another site.", "open the page here and submit it again"))
 	}))
 	p.guarded = cross.Handler(p.mux)
 	return p, nil
@@ -172,7 +172,7 @@ func (p *pages) routes() {
 		serve(pattern, p.page(authority.Pages[pattern], fn))
 	}
 	p.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		p.show(w, r, nil, view{}, refuse(http.StatusNotFound, "There is no such page.", ""))
+		p.show(w, r, nil, view{}, refuse(http.StatusNotFound, "This page does not exist.", ""))
 	})
 }
 
@@ -249,17 +249,17 @@ func (v *visit) begin() (view, error) {
 		}
 		v.who = store.Account{}
 		if v.r.Method != http.MethodGet {
-			return view{}, refuse(http.StatusForbidden, "You have been signed out.", "sign in and do it again")
+			return view{}, refuse(http.StatusForbidden, "You have been signed out.", "sign in and try again")
 		}
 		return view{Goto: v.base.Path + "/-/signin?next=" + url.QueryEscape(v.r.URL.RequestURI())}, nil
 	}
 	if v.r.Method == http.MethodPost {
 		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 		if err := v.r.ParseForm(); err != nil {
-			return view{}, refuse(http.StatusRequestEntityTooLarge, "The form is too large, or broken.", "")
+			return view{}, refuse(http.StatusRequestEntityTooLarge, "The form is too large or malformed.", "")
 		}
 		if !same(v.r.PostForm.Get("form"), v.session.Form) {
-			return view{}, refuse(http.StatusForbidden, "This form is out of date.", "load the page anew and send it again")
+			return view{}, refuse(http.StatusForbidden, "This form is out of date.", "reload the page and submit it again")
 		}
 	}
 	at := v.o.APIURL + "/"
@@ -401,7 +401,7 @@ func (p *pages) explain(r *http.Request, err error) (status int, text, hint stri
 		}
 		return answered.Response.StatusCode, text, ""
 	case errors.Is(err, store.ErrNotFound):
-		return http.StatusNotFound, "There is no such thing here, or it is gone.", ""
+		return http.StatusNotFound, "This does not exist, or no longer exists.", ""
 	case errors.Is(err, host.ErrForbidden):
 		return http.StatusForbidden, err.Error(), model.HintOf(err)
 	case errors.Is(err, host.ErrInvalid), errors.Is(err, host.ErrConflict), errors.Is(err, host.ErrNotMergeable), model.ExitCodeOf(err) == model.ExitUsage:

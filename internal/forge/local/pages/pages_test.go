@@ -42,7 +42,7 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	if carl.at != "/forge/hubs/deployment/pull/1" {
 		t.Fatalf("it is at %s", carl.at)
 	}
-	carl.says("More <b>memory</b>", "carl wants to merge 1 commit into staging from carl:more/memory", "This cannot be merged yet", "Somebody who may write")
+	carl.says("More <b>memory</b>", "carl wants to merge 1 commit into staging from carl:more/memory", "This cannot be merged yet", "Somebody with write access")
 	if !strings.Contains(carl.text, "<option>mia</option>") || strings.Contains(carl.text, "<option>robot</option>") {
 		t.Error("not the people who may be asked for a review")
 	}
@@ -64,14 +64,14 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	mia.open("/forge/hubs/deployment/pulls", http.StatusOK)
 	mia.says("#1 by carl", "carl:more/memory → staging")
 	mia.open("/forge/hubs/deployment/pull/1", http.StatusOK)
-	mia.send("Ask for changes", url.Values{"body": {"Less, please."}}, http.StatusOK)
-	mia.says("asks for changes", "Less, please.")
+	mia.send("Request changes", url.Values{"body": {"Less, please."}}, http.StatusOK)
+	mia.says("requested changes", "Less, please.")
 	mia.send("Merge", nil, http.StatusMethodNotAllowed)
 	mia.open("/forge/hubs/deployment/pull/1", http.StatusOK)
 	mia.send("Approve", nil, http.StatusOK)
-	mia.says("Everything that staging asks for is there.")
+	mia.says("All requirements of staging are met.")
 	mia.send("Merge", url.Values{"method": {"squash"}}, http.StatusOK)
-	mia.says("merged", "It was merged.")
+	mia.says("merged", "This pull request was merged.")
 	carl.open("/forge/hubs/deployment/pull/1", http.StatusOK)
 	if carl.has("Revert") {
 		t.Error("a contributor may take back what was merged")
@@ -83,7 +83,7 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	mia.open("/forge/hubs/deployment/commits", http.StatusOK)
 	mia.says("Begin")
 	mia.open("/forge/hubs/deployment/branches", http.StatusOK)
-	mia.says("protected", "Needs 1 approval.")
+	mia.says("protected", "Requires 1 approval.")
 	carl.open("/forge/carl/deployment", http.StatusOK)
 	carl.send("Sync fork", nil, http.StatusOK)
 	carl.open("/forge/hubs/deployment/blob/staging/hubs/a.yaml", http.StatusOK)
@@ -200,7 +200,7 @@ func TestSettings(t *testing.T) {
 	f := start(t)
 	b, second := f.signedIn("carl"), f.signedIn("carl")
 	b.open("/forge/-/settings", http.StatusOK)
-	b.send("Make a token", url.Values{"name": {"git " + hostile}, "scope": {store.ScopeRepo}, "days": {"1"}}, http.StatusOK)
+	b.send("Create token", url.Values{"name": {"git " + hostile}, "scope": {store.ScopeRepo}, "days": {"1"}}, http.StatusOK)
 	secret := regexp.MustCompile(`<pre class="secret">([^<]+)</pre>`).FindStringSubmatch(b.text)
 	if secret == nil {
 		t.Fatalf("no token is shown:\n%s", b.text)
@@ -216,10 +216,10 @@ func TestSettings(t *testing.T) {
 	if _, _, err := f.Host.Store.Bearer(t.Context(), secret[1]); err == nil {
 		t.Error("a revoked token still opens")
 	}
-	b.send("Change it", url.Values{"old": {"wrong"}, "new": {password + "2"}, "again": {password + "2"}}, http.StatusForbidden)
+	b.send("Change password", url.Values{"old": {"wrong"}, "new": {password + "2"}, "again": {password + "2"}}, http.StatusForbidden)
 	b.open("/forge/-/settings", http.StatusOK)
-	b.send("Change it", url.Values{"old": {password}, "new": {password + "2"}, "again": {password + "2"}}, http.StatusOK)
-	b.says("Settings of carl")
+	b.send("Change password", url.Values{"old": {password}, "new": {password + "2"}, "again": {password + "2"}}, http.StatusOK)
+	b.says("Settings for carl")
 	second.open("/forge/-/settings", http.StatusOK)
 	second.says("Sign in")
 	b.send("Sign out", nil, http.StatusOK)
@@ -272,7 +272,7 @@ func TestChecks(t *testing.T) {
 		t.Error("a file is shown that the change does not touch")
 	}
 	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("No check has begun yet", "hubship/tests", "hubs/a.yaml:1", "elsewhere.yaml:3 notice hubship chart a newer one is there")
+	b.says("No check has started yet", "hubship/tests", "hubs/a.yaml:1", "elsewhere.yaml:3 notice hubship chart a newer one is there")
 	f.check = &model.Run{ID: "r1", Kind: model.CheckPull, Commit: head, State: model.FailedRun, Cause: "push to carl:x " + hostile, Reason: "tests: lint " + hostile, Created: time.Now(), Pull: &model.PullCheck{
 		PullRequest: model.PullRequest{Number: 1}, Merged: head,
 		Parts:  []model.Part{{Name: "policy", State: model.PartPassed, Summary: "fine"}, {Name: "tests", State: model.PartFailed, Summary: hostile, Problems: []model.Remark{{Path: "a.yaml", Line: 3, Message: hostile, Hint: hostile}}}},
@@ -283,7 +283,7 @@ func TestChecks(t *testing.T) {
 		f.lines = append(f.lines, model.Line{Seq: int64(i + 1), Time: time.Now(), Level: model.LevelDebug, Scope: "image", Text: fmt.Sprint("line ", i, " ", hostile)})
 	}
 	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("fine", "import emoji", "before 2.0 MB", "now 3.0 MB", "on the same content before", "not concerned", "line 1499", "Earlier lines are in the whole log")
+	b.says("fine", "import emoji", "before 2.0 MB", "now 3.0 MB", "earlier, on the same content", "not concerned", "line 1499", "Earlier lines are in the whole log")
 	if strings.Contains(b.text, "\x1b") || !strings.Contains(b.text, `data-after="1500"`) || !strings.Contains(b.text, `href="/runs/r1/plan"`) {
 		t.Error("the log is not as it should be")
 	}

@@ -276,7 +276,7 @@ func (v *visit) act() (view, error) {
 		state = "open"
 	case "revert":
 		if v.ask(authority.Actions[authority.Revert]) != nil || !v.drives() || v.o.Revert == nil {
-			return view{}, refuse(http.StatusForbidden, "You may not take this back.", "ask somebody who may write to this repository")
+			return view{}, refuse(http.StatusForbidden, "You cannot revert this.", "ask somebody with write access to this repository")
 		}
 		var opened int
 		if opened, err = v.o.Revert(v.ctx, n, v.who.Login); err == nil {

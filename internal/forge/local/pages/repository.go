@@ -256,7 +256,7 @@ func (v *visit) commits() (view, error) {
 		return view{}, err
 	}
 	d.Commits, d.Next = list, resp.NextPage
-	return view{Page: "commits", Title: "Commits of " + at.Ref, Tab: "commits", Data: d}, nil
+	return view{Page: "commits", Title: "Commits on " + at.Ref, Tab: "commits", Data: d}, nil
 }
 
 // page is the number of a page of a list, from 1.

@@ -71,7 +71,7 @@ func (p *pages) next(to string) string {
 func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		p.show(w, r, nil, view{}, refuse(http.StatusBadRequest, "The form is broken.", ""))
+		p.show(w, r, nil, view{}, refuse(http.StatusBadRequest, "The form is malformed.", ""))
 		return
 	}
 	login, next := strings.TrimSpace(r.PostForm.Get("login")), p.next(r.PostForm.Get("next"))

@@ -21,7 +21,7 @@ type settingsData struct {
 type scope struct{ Name, What string }
 
 var scopes = []scope{
-	{store.ScopeRepo, "all that you may do, but for webhooks: git push as well"},
+	{store.ScopeRepo, "do everything that you can do, including git push, except webhooks"},
 	{store.ScopeRead, "read everything"},
 	{store.ScopeStatus, "read, and write statuses and check runs"},
 	{store.ScopeHooks, "webhooks"},
@@ -35,13 +35,13 @@ func (v *visit) settingsPage(secret, done string) (view, error) {
 	if d.Tokens, err = v.o.Host.Store.Tokens(v.ctx, v.who.ID); err != nil {
 		return view{}, err
 	}
-	return view{Page: "settings", Title: "Settings of " + v.who.Login, Data: d}, nil
+	return view{Page: "settings", Title: "Settings for " + v.who.Login, Data: d}, nil
 }
 
 func (v *visit) changePassword() (view, error) {
 	f := v.r.PostForm
 	if f.Get("new") != f.Get("again") {
-		return view{}, refuse(http.StatusUnprocessableEntity, "The two new passwords differ.", "type the new one twice")
+		return view{}, refuse(http.StatusUnprocessableEntity, "The new passwords do not match.", "type the same one twice")
 	}
 	if ok, err := v.o.Host.Store.BeginTry(v.ctx, v.who.Login, v.from(v.r)); err != nil {
 		return view{}, err
@@ -50,7 +50,7 @@ func (v *visit) changePassword() (view, error) {
 	}
 	if _, err := v.o.Host.Store.Login(v.ctx, v.who.Login, f.Get("old")); err != nil {
 		if errors.Is(err, store.ErrDenied) {
-			return view{}, refuse(http.StatusForbidden, "The present password is another one.", "")
+			return view{}, refuse(http.StatusForbidden, "The current password is wrong.", "")
 		}
 		return view{}, err
 	}
@@ -73,7 +73,7 @@ func (v *visit) createToken() (view, error) {
 	f := v.r.PostForm
 	days, err := strconv.Atoi(f.Get("days"))
 	if err != nil || days < 0 || days > 366 {
-		return view{}, refuse(http.StatusUnprocessableEntity, "A token lasts 0 to 366 days; 0 is for ever.", "")
+		return view{}, refuse(http.StatusUnprocessableEntity, "A token can be valid for 0 to 366 days; 0 means that it never expires.", "")
 	}
 	_, secret, err := v.o.Host.Store.CreateToken(v.ctx, v.who.ID, f.Get("name"), f["scope"], time.Duration(days)*24*time.Hour)
 	if err != nil {

@@ -59,7 +59,7 @@ type API struct {
 func New(opts Options) (*API, error) {
 	for _, s := range []string{opts.URL, opts.GitURL, opts.WebURL} {
 		if u, err := url.Parse(s); err != nil || u.Host == "" || strings.HasSuffix(s, "/") {
-			return nil, fmt.Errorf("embedded forge: %q is no address without a slash at its end", s)
+			return nil, fmt.Errorf("embedded forge: %q must be a URL without a trailing slash", s)
 		}
 	}
 	if opts.Log == nil {
@@ -83,7 +83,7 @@ func New(opts Options) (*API, error) {
 	a.deploymentRoutes()
 	a.hookRoutes()
 	if len(a.unruled) > 0 {
-		return nil, fmt.Errorf("embedded forge: nothing says who may %s", strings.Join(a.unruled, ", "))
+		return nil, fmt.Errorf("embedded forge: no rule says who may %s", strings.Join(a.unruled, ", "))
 	}
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, a.authenticateOnly(w, r, notFound()))
@@ -102,7 +102,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A cookie opens nothing here, but browsers keep passwords of Basic too: what
 	// another site has one send changes nothing.
 	if err := a.cross.Check(r); err != nil {
-		a.fail(w, r, &httpError{status: http.StatusForbidden, message: "This was sent from another site."})
+		a.fail(w, r, &httpError{status: http.StatusForbidden, message: "This request was sent from another site."})
 		return
 	}
 	u, _ := url.Parse(a.opts.URL) // New has tried it
@@ -249,7 +249,7 @@ func (e *httpError) text() string {
 	if said, ok := e.errors[0]["message"].(string); ok {
 		return said
 	}
-	return fmt.Sprintf("%v is missing or wrong", e.errors[0]["field"])
+	return fmt.Sprintf("%v is missing or invalid", e.errors[0]["field"])
 }
 
 func notFound() error { return &httpError{status: http.StatusNotFound, message: "Not Found"} }
@@ -359,7 +359,7 @@ func (c *call) read(into any) error {
 	err = json.Unmarshal(raw, into)
 	switch {
 	case errors.As(err, &wrongType):
-		return invalid("Request", wrongType.Field, "invalid", fmt.Sprintf("a JSON %s is not what is expected here", wrongType.Value))
+		return invalid("Request", wrongType.Field, "invalid", fmt.Sprintf("a JSON %s is not allowed here", wrongType.Value))
 	case err != nil:
 		return &httpError{status: http.StatusBadRequest, message: "Problems parsing JSON"}
 	}

@@ -143,7 +143,7 @@ func (c *call) fileToChange(g *git.Repo) (file, error) {
 	case git.CheckBranchName(f.in.Branch) != nil:
 		return f, &httpError{status: http.StatusNotFound, message: "Branch not found"}
 	case !fs.ValidPath(f.name) || f.name == "." || strings.ContainsRune(f.name, 0) || slices.ContainsFunc(strings.Split(f.name, "/"), isGitFolder):
-		return f, plain("path is no path of a file")
+		return f, plain("path is not a valid file path")
 	}
 	var err error
 	if f.head, err = g.Head(c.ctx, f.in.Branch); err != nil {
@@ -161,11 +161,11 @@ func (c *call) fileToChange(g *git.Repo) (file, error) {
 	}
 	e, ok := tree.Lookup(f.name)
 	if ok && e.Mode != git.ModeFile {
-		return f, plain(f.name + " is no plain file: change it in a clone")
+		return f, plain(f.name + " is not a regular file: change it in a clone")
 	}
 	for dir := path.Dir(f.name); dir != "."; dir = path.Dir(dir) {
 		if e, ok := tree.Lookup(dir); ok && !e.IsDir() {
-			return f, plain(dir + " is no folder")
+			return f, plain(dir + " is not a folder")
 		}
 	}
 	if ok {

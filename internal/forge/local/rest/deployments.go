@@ -84,9 +84,9 @@ func (in deploymentInput) deployment() (store.Deployment, error) {
 	case in.Ref == "":
 		return d, invalid("Deployment", "ref", "missing_field", "")
 	case in.AutoMerge == nil || *in.AutoMerge:
-		return d, invalid("Deployment", "auto_merge", "custom", "nothing is merged here: send auto_merge false")
+		return d, invalid("Deployment", "auto_merge", "custom", "merging is not supported here: send auto_merge false")
 	case in.Contexts == nil || len(*in.Contexts) > 0:
-		return d, invalid("Deployment", "required_contexts", "custom", "no status is asked for here: send required_contexts []")
+		return d, invalid("Deployment", "required_contexts", "custom", "required statuses are not supported here: send required_contexts []")
 	case badName(d.Environment):
 		return d, invalid("Deployment", "environment", "invalid", "")
 	case badName(d.Task):
@@ -94,7 +94,7 @@ func (in deploymentInput) deployment() (store.Deployment, error) {
 	case len([]rune(d.Description)) > 140:
 		return d, invalid("Deployment", "description", "custom", "description is too long (maximum is 140 characters)")
 	case len(d.Payload) > maxPayload || !strings.ContainsRune(`{"`, rune(d.Payload[0])):
-		return d, invalid("Deployment", "payload", "custom", fmt.Sprintf("payload is an object or a text of up to %d bytes", maxPayload))
+		return d, invalid("Deployment", "payload", "custom", fmt.Sprintf("payload must be an object or a string of up to %d bytes", maxPayload))
 	}
 	return d, nil
 }

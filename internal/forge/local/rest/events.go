@@ -21,7 +21,7 @@ const maxPushCommits = 100
 // for the webhooks that want it. Set it with Host.Subscribe.
 func (a *API) Hear(ctx context.Context, e host.Event) {
 	if err := a.hear(ctx, e); err != nil {
-		a.opts.Log.Error("embedded forge: webhooks do not hear of an event", "event", e.Name, "action", e.Action, "error", err)
+		a.opts.Log.Error("embedded forge: an event could not be sent to webhooks", "event", e.Name, "action", e.Action, "error", err)
 	}
 }
 

@@ -98,7 +98,7 @@ func (in hookInput) hook() (store.Hook, error) {
 	}
 	for _, e := range in.Events {
 		if !slices.Contains(events, e) {
-			return h, invalid("Hook", "events", "custom", "This forge has no event "+strconv.Quote(e)+".")
+			return h, invalid("Hook", "events", "custom", "This forge does not have the event "+strconv.Quote(e)+".")
 		}
 	}
 	switch {

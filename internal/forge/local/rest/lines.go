@@ -86,9 +86,9 @@ func (in lineInput) place(changes []git.FileChange) (*store.LineComment, error) 
 	case at < 0:
 		return nil, invalidLine("path", "path is not part of the change")
 	case in.Subject == "file":
-		return nil, invalidLine("subject_type", "comments on whole files are not kept here: choose a line")
+		return nil, invalidLine("subject_type", "comments on whole files are not supported here: choose a line")
 	case in.Side != store.Left && in.Side != store.Right || in.StartSide != store.Left && in.StartSide != store.Right:
-		return nil, invalidLine("side", "side is LEFT or RIGHT")
+		return nil, invalidLine("side", "side must be LEFT or RIGHT")
 	case in.Line < 1 && in.Position < 1:
 		return nil, invalid("PullRequestReviewComment", "line", "missing_field", "")
 	}
@@ -143,7 +143,7 @@ func (c *call) placeLines(g *git.Repo, p store.Pull, sha string, in []lineInput)
 		return nil, nil
 	}
 	if len(in) > maxLineComments {
-		return nil, plain(fmt.Sprintf("a review has at most %d comments on lines", maxLineComments))
+		return nil, plain(fmt.Sprintf("a review can have at most %d comments on lines", maxLineComments))
 	}
 	p.HeadSHA = sha
 	changes, err := pullChanges(c.ctx, g, p)

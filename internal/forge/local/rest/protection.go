@@ -91,7 +91,7 @@ func (c *call) logins(n named) ([]string, error) {
 	for _, login := range n.Users {
 		u, err := c.store.AccountByLogin(c.ctx, login)
 		if host.IsNotFound(err) {
-			return nil, plain("There is no user " + login + ".")
+			return nil, plain("No such user: " + login + ".")
 		} else if err != nil {
 			return nil, err
 		}
@@ -194,7 +194,7 @@ func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {
 		p.Reviews = &host.RequiredReviews{Count: 1, DismissStale: in.Reviews.DismissStale, LastPush: in.Reviews.LastPush}
 		set(&p.Reviews.Count, in.Reviews.Count)
 		if p.Reviews.Count < 0 || p.Reviews.Count > 6 {
-			return nil, plain("required_approving_review_count is a number from 0 to 6.")
+			return nil, plain("required_approving_review_count must be a number from 0 to 6.")
 		}
 		var err error
 		if p.Bypass, err = c.logins(in.Reviews.Bypass); err != nil {

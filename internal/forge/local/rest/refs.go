@@ -22,7 +22,7 @@ func (c *call) createRef() error {
 		return err
 	}
 	if git.CheckRefName(in.Ref) != nil {
-		return plain("Reference name is not valid: it is of the form refs/heads/NAME or refs/tags/NAME")
+		return plain("Reference name is not valid: it must have the form refs/heads/NAME or refs/tags/NAME")
 	}
 	if id, err := g.Resolve(c.ctx, in.SHA); err != nil || id != in.SHA {
 		return plain("Object does not exist")

@@ -61,7 +61,7 @@ func (c *call) fork() error {
 		return err
 	}
 	if in.Organization != "" && !strings.EqualFold(in.Organization, c.who.Login) {
-		return &httpError{status: http.StatusForbidden, message: "Forks belong to those who make them."}
+		return &httpError{status: http.StatusForbidden, message: "A fork belongs to the account that creates it."}
 	}
 	fork, err := c.host.Fork(c.ctx, c.repo, c.who, in.Name)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *call) mergeUpstream() error {
 		return err
 	}
 	if git.CheckBranchName(in.Branch) != nil {
-		return plain("branch is missing, or no name of a branch")
+		return plain("branch is missing or not a valid branch name")
 	}
 	how, err := c.host.Sync(c.ctx, c.repo, in.Branch, c.who)
 	if errors.Is(err, host.ErrInvalid) {

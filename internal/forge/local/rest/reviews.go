@@ -99,7 +99,7 @@ func (c *call) verdict(p store.Pull, event, body string, lines bool) (string, er
 		}
 		return store.Commented, nil
 	}
-	return "", plain("event has to be APPROVE, REQUEST_CHANGES or COMMENT")
+	return "", plain("event must be APPROVE, REQUEST_CHANGES or COMMENT")
 }
 
 func (c *call) createReview() error {
@@ -198,7 +198,7 @@ func (c *call) request() error {
 		return err
 	}
 	if len(in.Teams) > 0 || len(in.Reviewers) > 15 {
-		return plain("There are no teams here, and at most 15 reviewers")
+		return plain("This forge has no teams, and at most 15 reviewers can be requested")
 	}
 	var users []store.Account
 	for _, login := range in.Reviewers {

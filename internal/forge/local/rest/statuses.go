@@ -223,7 +223,7 @@ func (in checkInput) applyOutput(k *store.Check) error {
 		return invalid("CheckRun", "output", "custom", "only 65535 characters are allowed")
 	}
 	if len(in.Output.Annotations) > maxAnnotations {
-		return invalid("CheckRun", "annotations", "custom", fmt.Sprintf("at most %d annotations are taken at once", maxAnnotations))
+		return invalid("CheckRun", "annotations", "custom", fmt.Sprintf("at most %d annotations are accepted at once", maxAnnotations))
 	}
 	all, err := annotationsOf(*k)
 	if err != nil {
@@ -235,7 +235,7 @@ func (in checkInput) applyOutput(k *store.Check) error {
 		}
 	}
 	if all = append(all, in.Output.Annotations...); len(all) > maxAllAnnotations {
-		return invalid("CheckRun", "annotations", "custom", fmt.Sprintf("a check run has at most %d annotations", maxAllAnnotations))
+		return invalid("CheckRun", "annotations", "custom", fmt.Sprintf("a check run can have at most %d annotations", maxAllAnnotations))
 	}
 	raw, err := json.Marshal(all)
 	k.Annotations = string(raw)
@@ -307,7 +307,7 @@ func (c *call) updateCheck() error {
 		ran = k.Status != "completed"
 		// What it says is said in the name of who made it.
 		if k.Creator != c.who.ID {
-			return &httpError{status: http.StatusForbidden, message: "The check run is somebody else's."}
+			return &httpError{status: http.StatusForbidden, message: "The check run belongs to somebody else."}
 		}
 		if err := in.apply(k); err != nil {
 			return err

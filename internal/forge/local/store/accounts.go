@@ -61,13 +61,13 @@ func (s *Store) CreateAccount(ctx context.Context, n NewAccount) (Account, error
 	}
 	switch {
 	case !loginPattern.MatchString(n.Login):
-		return Account{}, model.Usage(fmt.Errorf("%q is no login", n.Login), "use up to 39 lower case letters, digits and single hyphens")
+		return Account{}, model.Usage(fmt.Errorf("%q is not a valid login", n.Login), "use up to 39 lower-case letters, digits and single hyphens")
 	case n.Kind != User && n.Kind != Organization:
-		return Account{}, model.Usage(fmt.Errorf("%q is no kind of account", n.Kind), "use User or Organization")
+		return Account{}, model.Usage(fmt.Errorf("%q is not a kind of account", n.Kind), "use User or Organization")
 	case !slices.Contains([]Role{Contributor, Reviewer, Maintainer}, n.Role):
-		return Account{}, model.Usage(fmt.Errorf("%q is no role", n.Role), "use contributor, reviewer or maintainer")
+		return Account{}, model.Usage(fmt.Errorf("%q is not a role", n.Role), "use contributor, reviewer or maintainer")
 	case strings.ContainsAny(n.Name+n.Email, "<>\n\r\x00") || len(n.Name+n.Email) > 500:
-		return Account{}, model.Usage(errors.New("the name or the address cannot stand in a commit"), "leave < and > and line ends out")
+		return Account{}, model.Usage(errors.New("the name or email address is not allowed in a commit"), "leave out <, > and line breaks")
 	case n.Kind == Organization && n.Password != "":
 		return Account{}, model.Usage(errors.New("an organization has no password"), "leave it out")
 	}
@@ -78,7 +78,7 @@ func (s *Store) CreateAccount(ctx context.Context, n NewAccount) (Account, error
 			return Account{}, err
 		}
 	}
-	return a, add(ctx, s, accounts, "make account "+n.Login, &a)
+	return a, add(ctx, s, accounts, "create account "+n.Login, &a)
 }
 
 // Account returns one by its id.
@@ -126,7 +126,7 @@ func endAll(ctx context.Context, tx *sql.Tx, account int64) error {
 // SetRole replaces an account's role.
 func (s *Store) SetRole(ctx context.Context, id int64, role Role) error {
 	if !slices.Contains([]Role{Contributor, Reviewer, Maintainer}, role) {
-		return model.Usage(fmt.Errorf("%q is no role", role), "use contributor, reviewer or maintainer")
+		return model.Usage(fmt.Errorf("%q is not a role", role), "use contributor, reviewer or maintainer")
 	}
 	return explain("set a role", s.exec(ctx, "UPDATE accounts SET role = ? WHERE id = ?", role, id))
 }
@@ -180,11 +180,11 @@ var hashing = make(chan struct{}, 2)
 
 func hashPassword(password string) (string, error) {
 	if len(password) < minPassword || len(password) > 1024 {
-		return "", model.Usage(fmt.Errorf("a password has %d to 1024 bytes", minPassword), "take a longer one: four words will do")
+		return "", model.Usage(fmt.Errorf("a password must have %d to 1024 bytes", minPassword), "use a longer one, such as four words")
 	}
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
-		return "", fmt.Errorf("make a salt: %w", err)
+		return "", fmt.Errorf("generate a salt: %w", err)
 	}
 	return encodePassword(salt, argon(password, salt, argonTime, argonMemory, argonThreads)), nil
 }
@@ -225,29 +225,29 @@ func checkPassword(encoded, password string) bool {
 func (s *Store) CreateToken(ctx context.Context, account int64, name string, want []string, lifetime time.Duration) (Token, string, error) {
 	for _, scope := range want {
 		if !slices.Contains(authority.Scopes, scope) {
-			return Token{}, "", model.Usage(fmt.Errorf("%q is no scope of a token", scope), "use some of "+strings.Join(authority.Scopes, ", "))
+			return Token{}, "", model.Usage(fmt.Errorf("%q is not a token scope", scope), "use one or more of "+strings.Join(authority.Scopes, ", "))
 		}
 	}
 	if len(want) == 0 || strings.TrimSpace(name) == "" || len(name) > 200 {
-		return Token{}, "", model.Usage(errors.New("a token needs a name and scopes"), "name what it is for")
+		return Token{}, "", model.Usage(errors.New("a token needs a name and scopes"), "name it after what it is for")
 	}
 	a, err := s.Account(ctx, account)
 	if err != nil {
 		return Token{}, "", err
 	}
 	if a.Kind != User {
-		return Token{}, "", model.Usage(fmt.Errorf("%s is an organization", a.Login), "make a token for a user")
+		return Token{}, "", model.Usage(fmt.Errorf("%s is an organization", a.Login), "create a token for a user")
 	}
 	raw := make([]byte, 32)
 	if _, err := rand.Read(raw); err != nil {
-		return Token{}, "", fmt.Errorf("make a token: %w", err)
+		return Token{}, "", fmt.Errorf("create a token: %w", err)
 	}
 	secret := "hsp_" + base64.RawURLEncoding.EncodeToString(raw)
 	t := Token{Account: account, Name: name, hash: hashToken(secret), Scopes: strings.Join(want, ","), Created: Now()}
 	if lifetime > 0 {
 		t.Expires = Time{t.Created.Add(lifetime)}
 	}
-	if err := add(ctx, s, tokens, "make a token", &t); err != nil {
+	if err := add(ctx, s, tokens, "create a token", &t); err != nil {
 		return Token{}, "", err
 	}
 	return t, secret, nil

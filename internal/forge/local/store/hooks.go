@@ -15,7 +15,7 @@ const (
 )
 
 // ErrTooManyHooks says that a repository has MaxHooks already.
-var ErrTooManyHooks = fmt.Errorf("the repository has %d webhooks already", MaxHooks)
+var ErrTooManyHooks = fmt.Errorf("the repository already has %d webhooks", MaxHooks)
 
 // AddHook records a webhook.
 func (s *Store) AddHook(ctx context.Context, h *Hook) error {
@@ -138,7 +138,7 @@ func (s *Store) EnsureLabel(ctx context.Context, repository int64, name string) 
 		}
 		return labels.insert(ctx, tx, &l)
 	})
-	return l, explain("make label", err)
+	return l, explain("create label", err)
 }
 
 // PullLabels returns the labels that a pull request carries.
@@ -154,6 +154,6 @@ func (s *Store) AddPullLabel(ctx context.Context, pull, label int64) error {
 
 // RemovePullLabel takes a label off a pull request.
 func (s *Store) RemovePullLabel(ctx context.Context, pull int64, name string) error {
-	return explain("unlabel pull request", s.change(ctx, pull,
+	return explain("remove label from pull request", s.change(ctx, pull,
 		"DELETE FROM pull_labels WHERE pull = ? AND label IN (SELECT id FROM labels WHERE name = ?)", pull, name))
 }

@@ -9,7 +9,7 @@ import (
 // AddPushers writes down who moves a branch, for itself and for the open pull
 // requests whose head it is. One that is made is moved by nobody before.
 func (s *Store) AddPushers(ctx context.Context, repository int64, branch string, made bool, accounts ...int64) error {
-	return explain("note who pushed", s.write(ctx, func(tx *sql.Tx) error {
+	return explain("record who pushed", s.write(ctx, func(tx *sql.Tx) error {
 		if made {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM branch_pushers WHERE repository = ? AND branch = ?", repository, branch); err != nil {
 				return err
@@ -29,7 +29,7 @@ func (s *Store) AddPushers(ctx context.Context, repository int64, branch string,
 
 // TakeOverPushers lets a pull request have those who moved a branch so far.
 func (s *Store) TakeOverPushers(ctx context.Context, pull, repository int64, branch string) error {
-	return explain("note who pushed", s.exec(ctx, "INSERT OR IGNORE INTO pull_pushers (pull, account) SELECT ?, account FROM branch_pushers WHERE repository = ? AND branch = ?", pull, repository, branch))
+	return explain("record who pushed", s.exec(ctx, "INSERT OR IGNORE INTO pull_pushers (pull, account) SELECT ?, account FROM branch_pushers WHERE repository = ? AND branch = ?", pull, repository, branch))
 }
 
 // Pushers returns the accounts that moved the head of a pull request.

@@ -53,7 +53,7 @@ func (s *Store) DeleteRepository(ctx context.Context, id int64) error {
 
 // SetPushed notes when a repository was pushed to.
 func (s *Store) SetPushed(ctx context.Context, id int64) error {
-	return explain("note a push", s.exec(ctx, "UPDATE repositories SET pushed = ? WHERE id = ?", Now(), id))
+	return explain("record a push", s.exec(ctx, "UPDATE repositories SET pushed = ? WHERE id = ?", Now(), id))
 }
 
 // AddPull records a pull request under the next number of its repository. The
@@ -305,7 +305,7 @@ const (
 )
 
 // ErrTooMany says that a bound of what is kept was reached.
-var ErrTooMany = fmt.Errorf("the commit has statuses in %d contexts already", MaxContexts)
+var ErrTooMany = fmt.Errorf("the commit already has statuses in %d contexts", MaxContexts)
 
 // AddStatus records a status, and drops the oldest ones of its context beyond
 // KeepStatuses. One that says what the context's newest says already is that

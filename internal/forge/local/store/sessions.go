@@ -41,7 +41,7 @@ func (s *Store) StartSession(ctx context.Context, account int64, bind func(secre
 		_, err := tx.ExecContext(ctx, "INSERT INTO sessions (hash, account, form, created, seen) VALUES (?, ?, ?, ?, ?)", hashToken(opener), account, v.Form, v.Created, v.Seen)
 		return err
 	})
-	return v, secret, explain("begin a session", err)
+	return v, secret, explain("start a session", err)
 }
 
 func before(d time.Duration) Time { return Time{time.Now().Add(-d)} }

@@ -31,8 +31,8 @@ var migrations embed.FS
 
 // Errors that callers tell apart with errors.Is.
 var (
-	ErrNotFound = errors.New("there is no such record")
-	ErrExists   = errors.New("it exists already")
+	ErrNotFound = errors.New("it does not exist")
+	ErrExists   = errors.New("it already exists")
 )
 
 // Store is safe for concurrent use and must be closed.
@@ -50,12 +50,12 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, wrap(errors.New("the path is not absolute"))
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, model.WithHint(wrap(err), "check that the folder of the database can be written")
+		return nil, model.WithHint(wrap(err), "check that the database folder is writable")
 	}
 	// SQLite gives its companions (-wal, -shm) the mode of the main file.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, model.WithHint(wrap(err), "check that the file can be read and written")
+		return nil, model.WithHint(wrap(err), "check that the file is readable and writable")
 	}
 	if err := f.Close(); err != nil {
 		return nil, wrap(err)
@@ -85,7 +85,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			return err
 		}
 		if version > len(files) {
-			return model.WithHint(fmt.Errorf("it has schema %d, this hubship knows up to %d", version, len(files)), "use the hubship that made it")
+			return model.WithHint(fmt.Errorf("it has schema %d, but this hubship supports at most %d", version, len(files)), "use the version of hubship that created it")
 		}
 		for i, name := range files[version:] {
 			text, err := migrations.ReadFile(name)

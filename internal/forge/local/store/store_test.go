@@ -68,7 +68,7 @@ func TestMigrations(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "it has schema 99, this hubship knows up to ") {
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "it has schema 99, but this hubship supports at most ") {
 		t.Errorf("a later hubship's database: %v", err)
 	}
 }

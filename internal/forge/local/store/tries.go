@@ -55,13 +55,13 @@ func (s *Store) BeginTry(ctx context.Context, login, address string) (ok bool, e
 		_, err := tx.ExecContext(ctx, "DELETE FROM tries WHERE key IN (SELECT key FROM tries ORDER BY until DESC LIMIT -1 OFFSET ?)", maxTries)
 		return err
 	})
-	return ok, explain("count a password", err)
+	return ok, explain("count a password attempt", err)
 }
 
 // RightTry takes back what a right password counted from an address.
 func (s *Store) RightTry(ctx context.Context, login, address string) error {
 	login = strings.ToLower(login)
-	return explain("count a password", s.write(ctx, func(tx *sql.Tx) error {
+	return explain("count a password attempt", s.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM tries WHERE key = ?", "account "+login+" from "+address); err != nil {
 			return err
 		}
