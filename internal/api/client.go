@@ -141,7 +141,7 @@ func (c *Client) Resume(ctx context.Context, env, hub, by string) error {
 // that is open already.
 func (c *Client) Revert(ctx context.Context, number int, by string) (model.Reversion, error) {
 	var r model.Reversion
-	return r, c.post(ctx, fmt.Sprintf("take back pull request #%d", number), fmt.Sprintf("/pulls/%d/revert", number), RevertRequest{By: by}, &r)
+	return r, c.post(ctx, fmt.Sprintf("revert pull request #%d", number), fmt.Sprintf("/pulls/%d/revert", number), RevertRequest{By: by}, &r)
 }
 
 // Cancel ends a run.

@@ -180,7 +180,7 @@ func (p *forgeRuntime) revert(ctx context.Context, number int, by string) (model
 	}
 	pr, err := p.forge.PullRequest(ctx, opened)
 	if err != nil {
-		return model.Reversion{}, fmt.Errorf("#%d takes #%d back: %w", opened, number, err)
+		return model.Reversion{}, fmt.Errorf("#%d reverts #%d: %w", opened, number, err)
 	}
 	return model.Reversion{Pull: number, Number: opened, URL: pr.URL}, nil
 }

@@ -72,7 +72,7 @@ func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p.Addr().Is4In6() {
-			return nil, fmt.Errorf("%q is no range of addresses; write it as 10.0.0.0/8 or fd00::/8", text)
+			return nil, fmt.Errorf("%q is not an address range; write it as 10.0.0.0/8 or fd00::/8", text)
 		}
 		prefixes = append(prefixes, p.Masked())
 	}

@@ -19,10 +19,10 @@ var (
 // Validate says what is wrong with a repository's name.
 func (r Repository) Validate() error {
 	if !ownerName.MatchString(r.Owner) {
-		return fmt.Errorf("%w: %q is no name of an owner", ErrInvalid, r.Owner)
+		return fmt.Errorf("%w: %q is not a valid owner name", ErrInvalid, r.Owner)
 	}
 	if !repositoryName.MatchString(r.Name) || strings.Trim(r.Name, ".") == "" {
-		return fmt.Errorf("%w: %q is no name of a repository", ErrInvalid, r.Name)
+		return fmt.Errorf("%w: %q is not a valid repository name", ErrInvalid, r.Name)
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func ParseRepository(s string) (Repository, error) {
 // CheckLogin says whether a login may be asked for.
 func CheckLogin(login string) error {
 	if !loginName.MatchString(login) {
-		return fmt.Errorf("%w: %q is no login", ErrInvalid, login)
+		return fmt.Errorf("%w: %q is not a valid login", ErrInvalid, login)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func CheckLogin(login string) error {
 // CheckCommit says whether an id is that of a commit, in full.
 func CheckCommit(id string) error {
 	if !commitID.MatchString(id) || strings.Trim(id, "0") == "" {
-		return fmt.Errorf("%w: %q is no full commit id", ErrInvalid, id)
+		return fmt.Errorf("%w: %q is not a full commit id", ErrInvalid, id)
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func CheckBranch(name string) error {
 		bad = bad || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
 	}
 	if bad {
-		return fmt.Errorf("%w: %q is no name of a branch", ErrInvalid, name)
+		return fmt.Errorf("%w: %q is not a valid branch name", ErrInvalid, name)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestNames(t *testing.T) {
 		if name == "" || name == "a\xff" || strings.HasPrefix(name, "-") {
 			continue // git takes any bytes, and arguments
 		}
-		// What git says is no name of a branch is none for us.
+		// What git says is not a valid branch name is none for us.
 		if err := exec.Command("git", "check-ref-format", "refs/heads/"+name).Run(); (err == nil) != ok && name != "@" {
 			t.Errorf("git check-ref-format %q: %v", name, err)
 		}

@@ -86,7 +86,7 @@ func (r *Repo) DeleteRef(ctx context.Context, name, expected string) error {
 		return err
 	}
 	if !isObjectID(expected) {
-		return fmt.Errorf("delete reference %s: %q is no object id", name, expected)
+		return fmt.Errorf("delete reference %s: %q is not an object id", name, expected)
 	}
 	_, err := r.git(ctx, "update-ref", "--no-deref", "-d", "--end-of-options", name, expected)
 	return r.afterUpdate(ctx, "delete", name, expected, err)

@@ -69,7 +69,7 @@ func validCheck(check forge.Check) error {
 	case check.Name == "":
 		return fmt.Errorf("%w: it has no name", forge.ErrInvalid)
 	case !slices.Contains([]string{forge.CheckQueued, forge.CheckInProgress, forge.CheckCompleted}, check.State):
-		return fmt.Errorf("%w: there is no state %q", forge.ErrInvalid, check.State)
+		return fmt.Errorf("%w: unknown state %q", forge.ErrInvalid, check.State)
 	case completed != (check.Conclusion != ""):
 		return fmt.Errorf("%w: a check has a conclusion when it is completed, and only then", forge.ErrInvalid)
 	case (check.Title == "") != (check.Summary == ""), check.Title == "" && (check.Text != "" || len(check.Annotations) > 0):
@@ -278,7 +278,7 @@ func (c *Client) AddLabels(ctx context.Context, number int, labels ...string) er
 func (c *Client) RemoveLabel(ctx context.Context, number int, label string) error {
 	what := c.pull("take label "+label+" from", number)
 	if label == "" || label == "." || label == ".." {
-		return invalid(what, fmt.Errorf("%w: %q is no label", forge.ErrInvalid, label))
+		return invalid(what, fmt.Errorf("%w: %q is not a valid label", forge.ErrInvalid, label))
 	}
 	_, err := call(ctx, c, repeatable, what, func(ctx context.Context) (struct{}, *gh.Response, error) {
 		resp, err := c.api.Issues.RemoveLabelForIssue(ctx, c.repo.Owner, c.repo.Name, number, url.PathEscape(label))

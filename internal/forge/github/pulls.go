@@ -130,7 +130,7 @@ func (c *Client) Merge(ctx context.Context, number int, merge forge.Merge) (stri
 		merge.Method = forge.MergeCommit
 	}
 	if !slices.Contains([]string{forge.MergeCommit, forge.Squash, forge.Rebase}, merge.Method) {
-		return "", invalid(what, fmt.Errorf("%w: there is no method %q", forge.ErrInvalid, merge.Method))
+		return "", invalid(what, fmt.Errorf("%w: unknown method %q", forge.ErrInvalid, merge.Method))
 	}
 	if err := forge.CheckCommit(merge.Head); err != nil {
 		return "", invalid(what, err)

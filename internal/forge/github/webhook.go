@@ -87,7 +87,7 @@ func single(h http.Header, name string) (string, error) {
 	case 1:
 		return values[0], nil
 	case 0:
-		return "", fmt.Errorf("there is no header %s", name)
+		return "", fmt.Errorf("the header %s is missing", name)
 	default:
 		return "", fmt.Errorf("the header %s is there %d times", name, len(values))
 	}
