@@ -287,7 +287,7 @@ func (f *failure) advice() string {
 	case f.hint != "":
 		return f.hint
 	case f.status == http.StatusUnauthorized:
-		return "the token is not valid, or no longer: create a new one"
+		return "the token is not valid, or no longer valid: create a new one"
 	case errors.Is(f.kind, forge.ErrForbidden):
 		return "give the App or the token the permission that this needs, on the forge"
 	case errors.Is(f.kind, forge.ErrNotFound):
