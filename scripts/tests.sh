@@ -7,7 +7,7 @@
 set -u
 go=$1
 shift
-heavy='(e2e|cmd/hubship|internal/(app|check|cli|image/buildkit|planner|release/helm|secrets))$'
+heavy='(e2e|cmd/hubship|internal/(app|bootstrap|check|cli|image/buildkit|planner|planner/live|release/helm|runplan|secrets|secrets/opener))$'
 all=$("$go" list ./...) || exit
 if [ "${RACE:-}" = all ]; then
 	CGO_ENABLED=1 exec "$go" test -race "$@" $all
