@@ -81,7 +81,7 @@ func TestDryRunLive(t *testing.T) {
 		})
 	}
 	got := DryRun(ctx, c, namespace+"-not-there", parse(t, deployment))
-	if len(got) != 1 || got[0].Severity != plan.Notice || !strings.Contains(got[0].Message, "is not there yet") {
+	if len(got) != 1 || got[0].Severity != plan.Notice || !strings.Contains(got[0].Message, "does not exist yet") {
 		t.Errorf("no namespace: %s", messages(got))
 	}
 }

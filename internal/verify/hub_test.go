@@ -176,7 +176,7 @@ func TestKernelThatIgnoresInterruptsFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed(t, v, "import hubship-stuck", "did not end within 1s, and did not react to an interrupt")
+	failed(t, v, "import hubship-stuck", "did not end within 1s and did not react to an interrupt")
 	if c := check(t, v, "import hubship-fine"); !c.Skipped {
 		t.Errorf("what came after it: %+v", c)
 	}
