@@ -109,8 +109,8 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 		return err
 	}
 	closers = append(closers, carried.close)
-	if err := carried.fill(ctx); err != nil {
-		o.Logger.Warn("the copy of the deployment repository is empty, and the forge cannot be read: what was under way may fail", "error", err)
+	if err := carried.fill(ctx, history); err != nil {
+		return err
 	}
 	return serveHTTP(ctx, p, settings, engine, carried, clusters, o)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/hubship/hubship/internal/runplan"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
+	"github.com/hubship/hubship/internal/store"
 )
 
 // forgeRuntime carries changes by pull requests: a forge, and the controller that
@@ -111,17 +112,27 @@ func (p *forgeRuntime) openGitHub(g install.GitHub) error {
 	return err
 }
 
-// fill brings the repository before the runs of an earlier process are taken up,
-// where the copy was lost. The embedded forge is not served yet, and its repository
-// was at hand (bootstrap.Open).
-func (p *forgeRuntime) fill(ctx context.Context) error {
+// fill reads GitHub before the runs of an earlier process are taken up, if
+// hubship's copy was lost: without it they would find nothing of what they are
+// about, and blame the change. The embedded forge's repository was at hand
+// (bootstrap.Open).
+func (p *forgeRuntime) fill(ctx context.Context, history *store.Store) error {
 	if p.local != nil {
 		return nil
 	}
-	if branches, err := p.repository.Git().Branches(ctx); err != nil || len(branches) > 0 {
+	branches, err := p.repository.Git().Branches(ctx)
+	if err != nil || len(branches) > 0 {
 		return err
 	}
-	return p.control.Refresh(ctx)
+	underWay, err := history.List(ctx, model.RunFilter{Active: true, Limit: 1})
+	if err != nil || len(underWay) == 0 {
+		return err // the first look of the controller brings everything
+	}
+	if err := p.control.Fill(ctx); err != nil {
+		return model.WithHint(fmt.Errorf("hubship's copy of the deployment repository is lost, run %s needs it, and GitHub cannot be read: %w", underWay[0].ID, err),
+			"start hubship again when GitHub answers: `hubship up`")
+	}
+	return nil
 }
 
 // close ends the embedded forge.

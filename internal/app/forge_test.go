@@ -2,15 +2,19 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local"
 	"github.com/hubship/hubship/internal/forge/local/host"
@@ -21,6 +25,7 @@ import (
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/pulls/repository"
 	"github.com/hubship/hubship/internal/repo"
+	runs "github.com/hubship/hubship/internal/store"
 )
 
 var deployment = forge.Repository{Owner: "hubs", Name: "deployment"}
@@ -298,5 +303,47 @@ func TestMirrorOfGitHub(t *testing.T) {
 	there.stop()
 	if err := r.Fetch(t.Context()); !errors.Is(err, forge.ErrUnavailable) && !strings.Contains(fmt.Sprint(err), "unavailable") {
 		t.Errorf("the forge is down: %v", err)
+	}
+}
+
+// A run that was under way when the copy was lost must not find an empty one.
+func TestLostCopyOfGitHub(t *testing.T) {
+	there := newWorld(t, nil)
+	_, token := there.account("bot", store.Maintainer, deployment)
+	file := filepath.Join(t.TempDir(), "token")
+	there.ok(os.WriteFile(file, []byte(token+"\n"), 0o600))
+	here := newWorld(t, func(s *install.Settings) {
+		s.GitHub = &install.GitHub{URL: fmt.Sprintf("http://localhost:%d/api/v3/", there.settings.Port), Repository: "hubs/deployment", TokenFile: file}
+	})
+	here.until("a copy", func() bool { id, _ := here.repository.Head(t.Context(), "staging"); return id != "" })
+	here.stop()
+	here.ok(os.RemoveAll(here.paths.Repository))
+	g, err := bootstrap.Open(t.Context(), here.paths, here.settings)
+	here.ok(err)
+	t.Cleanup(func() { _ = g.Close() })
+	history, err := runs.Open(t.Context(), here.paths.History)
+	here.ok(err)
+	t.Cleanup(func() { _ = history.Close() })
+	process, err := newForgeRuntime(t.Context(), deps{
+		paths: here.paths, settings: here.settings, repository: repo.New(g, repo.Options{Process: processOf(g, here.settings)}),
+		engine: here.engine, memory: here.memory, keep: history, log: slog.New(slog.DiscardHandler),
+	})
+	here.ok(err)
+	branches := func() int {
+		all, err := g.Branches(t.Context())
+		here.ok(err)
+		return len(all)
+	}
+	if err := process.fill(t.Context(), history); err != nil || branches() != 0 {
+		t.Fatalf("nothing was under way: %v, %d branches", err, branches())
+	}
+	here.ok(history.Put(t.Context(), model.Run{ID: "r1", Kind: model.Deploy, Environment: "staging", State: model.Running, Created: time.Now()}))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := process.fill(gone, history); err == nil {
+		t.Error("went on with an empty copy")
+	}
+	if err := process.fill(t.Context(), history); err != nil || branches() < 2 {
+		t.Errorf("%d branches, %v", branches(), err)
 	}
 }

@@ -13,14 +13,24 @@ import (
 // poll finds what changed at the forge since the last time, and has it looked
 // at.
 func (c *Controller) poll(ctx context.Context) error {
+	c.mu.Lock()
+	waiting := c.waiting // later ones may be about what this look does not see
+	c.waiting = nil
+	c.mu.Unlock()
 	err := c.pollOnce(ctx)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.trouble = err; err == nil {
 		c.polled = time.Now()
 	}
+	c.mu.Unlock()
+	for _, answer := range waiting {
+		answer <- err
+	}
 	return err
 }
+
+// Fill reads the forge once. It is for before Run is called.
+func (c *Controller) Fill(ctx context.Context) error { return c.poll(ctx) }
 
 func (c *Controller) pollOnce(ctx context.Context) error {
 	c.mu.Lock()
@@ -181,18 +191,17 @@ func (c *Controller) pushed(ctx context.Context, moved []forge.RefUpdate) error 
 // tip is a commit that a branch was moved to.
 type tip struct{ branch, commit string }
 
-// Refresh reads the forge now, and returns when that is done, or takes longer than
-// 10 s: the look goes on, whoever leaves. After an error what is here stays as it
-// is, and the next poll tries again.
+// Refresh has the forge read, and returns when a look that began after the call has
+// ended, or after 10 s: the look belongs to Run and goes on, whoever leaves. After an
+// error what is here stays as it is, and the next look tries again.
 func (c *Controller) Refresh(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() {
-		inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconcileTimeout)
-		defer cancel()
-		done <- c.reconcile(inner, key{kind: keyForge})
-	}()
+	answer := make(chan error, 1)
+	c.mu.Lock()
+	c.waiting = append(c.waiting, answer)
+	c.mu.Unlock()
+	c.queue.Add(key{kind: keyForge})
 	select {
-	case err := <-done:
+	case err := <-answer:
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,22 +110,32 @@ func see(t *testing.T) (*sight, *Controller) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.queue.ShutDown)
-	refresh(t, c)
+	look(t, c)
 	s.fetches, s.kicks = 0, 0
 	return s, c
 }
 
-func refresh(t *testing.T, c *Controller) {
+func look(t *testing.T, c *Controller) {
 	t.Helper()
-	if err := c.Refresh(t.Context()); err != nil {
+	if err := c.poll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// running has the controller work until the test ends.
+func running(t *testing.T, c *Controller) {
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { c.Run(ctx) })
+	t.Cleanup(func() { stop(); group.Wait() })
+	synctest.Wait() // its first look is over
 }
 
 // Whoever asks for a look and leaves takes no push with them.
 func TestRefreshGoesOnWithoutItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := see(t)
+		running(t, c)
 		ctx, leave := context.WithCancel(t.Context())
 		s.push = func(ctx context.Context) error {
 			leave()
@@ -146,22 +157,53 @@ func TestRefreshGoesOnWithoutItsCaller(t *testing.T) {
 func TestRefreshIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := see(t)
+		running(t, c)
 		hang := make(chan struct{})
 		s.poll = func(context.Context) error { <-hang; return nil }
 		began := time.Now()
 		if err := c.Refresh(t.Context()); err == nil || time.Since(began) != refreshLimit {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
-		ctx, leave := context.WithCancel(t.Context())
-		leave()
-		if err := c.Refresh(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("who left got %v", err)
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		began = time.Now()
+		if err := c.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		close(hang)
 		synctest.Wait()
 		if trouble := c.State().Trouble; trouble != "" {
 			t.Errorf("trouble: %s", trouble)
 		}
+	})
+}
+
+// Who asks while a look is under way waits for the next one, which all who wait
+// share.
+func TestRefreshSeesWhatWasPushedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := see(t)
+		running(t, c)
+		polls, slow := 0, make(chan struct{})
+		s.poll = func(context.Context) error {
+			if polls++; polls == 1 {
+				<-slow
+			}
+			return nil
+		}
+		c.queue.Add(key{kind: keyForge})
+		synctest.Wait()
+		var group sync.WaitGroup
+		for range 5 {
+			group.Go(func() {
+				if err := c.Refresh(t.Context()); err != nil || polls != 2 {
+					t.Errorf("answered in look %d: %v", polls, err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(slow)
+		group.Wait()
 	})
 }
 
@@ -176,7 +218,7 @@ func TestPushersAreNamed(t *testing.T) {
 	told("bob", "b", "c") // both before the poll
 	for _, commit := range []string{"c", "b", "c"} {
 		s.branches["staging"] = commit
-		refresh(t, c)
+		look(t, c)
 	}
 	// Back to b and to c again no delivery came.
 	if want := []string{"staging c by bob", "staging b by alice", "staging c by owner"}; !slices.Equal(s.pushed, want) {
@@ -189,7 +231,7 @@ func TestPushThatIsNotTaken(t *testing.T) {
 	s, c := see(t)
 	s.push = func(context.Context) error { return errors.New("the disk is full") }
 	s.branches["staging"] = "b"
-	refresh(t, c)
+	look(t, c)
 	if s.kicks == 0 {
 		t.Error("nobody asks for a reconcile pass")
 	}
@@ -198,11 +240,11 @@ func TestPushThatIsNotTaken(t *testing.T) {
 func TestDeletedBranchGoes(t *testing.T) {
 	s, c := see(t)
 	delete(s.branches, "prod")
-	refresh(t, c)
+	look(t, c)
 	if s.fetches != 1 {
 		t.Errorf("fetched %d times, want once: the copy keeps prod", s.fetches)
 	}
-	refresh(t, c)
+	look(t, c)
 	if s.fetches != 1 {
 		t.Errorf("fetched %d times though nothing moved", s.fetches)
 	}
@@ -214,11 +256,11 @@ func TestDefaultBranchIsFollowedOnceItIsHere(t *testing.T) {
 	s, c := see(t)
 	s.branches["main"], s.leading = "a", "main"
 	s.fetch = func(context.Context) error { return errors.New("git does not answer") }
-	if err := c.Refresh(t.Context()); err == nil || s.head != "staging" {
+	if err := c.poll(t.Context()); err == nil || s.head != "staging" {
 		t.Fatalf("HEAD is %s, %v", s.head, err)
 	}
 	s.fetch = func(context.Context) error { return nil }
-	refresh(t, c)
+	look(t, c)
 	if s.head != "main" || s.kicks != 1 {
 		t.Errorf("HEAD is %s, and %d passes were asked for", s.head, s.kicks)
 	}

@@ -131,6 +131,7 @@ type Controller struct {
 	open      map[int]forge.PullRequest // as last seen, those into environments' branches or not
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
+	waiting   []chan<- error            // of Refresh; each takes one answer
 	login     string
 
 	pushers *lru.Cache[tip, string] // logins, as deliveries said
