@@ -24,7 +24,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
-	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -47,7 +46,6 @@ const repositoryDir = "deployment"
 type embedded struct {
 	host       *host.Host
 	repository store.Repository
-	git        *git.Repo        // the same
 	fleets     *repo.Repository // the same, read
 	api        *rest.API
 	sender     *hooks.Sender
@@ -67,10 +65,11 @@ type embedded struct {
 // done is finished. The caller closes its host.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log *slog.Logger) (_ *embedded, err error) {
 	e := &embedded{log: log}
-	if e.git, err = bootstrap.WithStarter(ctx, p); err != nil {
+	g, err := bootstrap.WithStarter(ctx, p)
+	if err != nil {
 		return nil, err
 	}
-	e.fleets = repo.New(e.git, repo.Options{Process: processOf(e.git, s)})
+	e.fleets = repo.New(g, repo.Options{Process: processOf(g, s)})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -121,7 +120,7 @@ func (e *embedded) close() error {
 	if e.host != nil {
 		errs = append(errs, e.host.Close())
 	}
-	return errors.Join(append(errs, e.git.Close())...)
+	return errors.Join(append(errs, e.fleets.Git().Close())...)
 }
 
 // accounts makes the accounts that are missing, and returns hubship's own.
@@ -163,7 +162,7 @@ func (e *embedded) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	head, err := e.git.DefaultBranch(ctx)
+	head, err := e.fleets.Git().DefaultBranch(ctx)
 	if err != nil {
 		return err
 	}
