@@ -32,7 +32,7 @@ func (w *walk) push(rt *rapid.T) {
 // pushHead pushes where a pull request's head is, whosever that is.
 func (w *walk) pushHead(rt *rapid.T) {
 	if len(w.open_) == 0 {
-		rt.Skip()
+		rt.Skip("no pull request is open")
 	}
 	p := pick(rt, "pull request", w.open_)
 	who, scope := w.who(rt)
@@ -126,7 +126,7 @@ func (w *walk) propose(rt *rapid.T, who, base, head, baseRef, headRef string) {
 
 func (w *walk) some(rt *rapid.T) *proposal {
 	if len(w.open_) == 0 {
-		rt.Skip()
+		rt.Skip("no pull request is open")
 	}
 	return pick(rt, "pull request", w.open_)
 }
@@ -167,7 +167,7 @@ func (w *walk) merge(rt *rapid.T) {
 func (w *walk) mergeReady(rt *rapid.T) {
 	ours := slices.DeleteFunc(slices.Clone(w.open_), func(p *proposal) bool { return p.base != "hub" })
 	if len(ours) == 0 {
-		rt.Skip()
+		rt.Skip("none is open into the deployment repository")
 	}
 	p := pick(rt, "pull request", ours)
 	for _, reviewer := range []string{"ben", "rita", "mia"}[rapid.IntRange(0, 2).Draw(rt, "reviewers"):] {
