@@ -172,7 +172,7 @@ func (c *Client) do(ctx context.Context, op, method, path string, q url.Values, 
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return model.WithHint(fmt.Errorf("%s: the server's answer is not understood: %w", op, err),
-			"the server may have another version: run hubship up again")
+			"the server may have another version: run `hubship up` again")
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (c *Client) explain(op string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return model.WithHint(fmt.Errorf("%s: %w (nothing answers at %s)", op, ErrNotRunning, c.socket),
-			"start it with: hubship up")
+			"start it with `hubship up`")
 	case errors.Is(err, os.ErrPermission):
 		return model.WithHint(fmt.Errorf("%s: %w", op, err), "run the command as the user that runs hubship, or as root")
 	}

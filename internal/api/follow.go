@@ -81,7 +81,7 @@ func (c *Client) Follow(ctx context.Context, id string, fn func(model.Line) erro
 		}
 		if time.Since(lost) > c.patience {
 			return model.Run{}, model.WithHint(fmt.Errorf("follow run %s: %w", id, err),
-				"the run resumes when hubship is back: start it with hubship up, then see hubship logs "+id)
+				"the run resumes when hubship is back: start it with `hubship up`, then see hubship logs "+id)
 		}
 		select {
 		case <-ctx.Done():

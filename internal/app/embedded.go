@@ -337,9 +337,9 @@ func (e *embedded) tellPusher(ctx context.Context, updates []forge.RefUpdate) []
 			continue
 		}
 		if _, err := e.fleets.Fleet(ctx, u.New); err != nil {
-			lines = append(lines, "hubship: the push is kept, but nothing is deployed: "+err.Error())
+			lines = append(lines, "hubship: the push was accepted, but nothing will be deployed: "+err.Error())
 		} else {
-			lines = append(lines, fmt.Sprintf("hubship: %s deploys %.12s; follow it at %s/ or with `hubship history` and `hubship logs -f`", env.Name, u.New, e.base))
+			lines = append(lines, fmt.Sprintf("hubship: %s deploys %.12s; follow it at %s/ or find its run with `hubship history`", env.Name, u.New, e.base))
 		}
 	}
 	return lines

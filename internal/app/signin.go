@@ -61,7 +61,7 @@ func newEntrance(p *forgeRuntime, with deps) (*entrance, error) {
 func (e *entrance) throughGitHub(p *forgeRuntime, g install.GitHub, o *signin.Options) error {
 	o.Title = "GitHub"
 	if g.OAuth == nil {
-		o.SetUp = "register an OAuth app on GitHub and pass it to `hubship up` with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
+		o.SetUp = "pass the client ID and a client secret of the GitHub App, or of an OAuth App, to `hubship up` with --github-oauth-client-id and --github-oauth-client-secret-file; its callback URL is " + o.URL.String() + signin.CallbackPath
 		return nil
 	}
 	secret, err := install.ReadSecret(g.OAuth.ClientSecretFile)

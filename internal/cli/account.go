@@ -176,7 +176,7 @@ func (a *command) accountDisableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "disable LOGIN",
 		Aliases: []string{"remove"},
-		Short:   "Lock an account, at once",
+		Short:   "Disable an account, at once",
 		Long: `Disable locks an account: its password and its tokens stop working at once.
 Everything it wrote stays, under its name, which nobody else can take.`,
 		Example:           `  hubship account disable carl`,
@@ -191,7 +191,7 @@ Everything it wrote stays, under its name, which nobody else can take.`,
 func (a *command) accountEnableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "enable LOGIN",
-		Short:             "Unlock a disabled account",
+		Short:             "Enable a disabled account",
 		Example:           `  hubship account enable carl`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeLogins,

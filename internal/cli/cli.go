@@ -58,9 +58,9 @@ func (a *command) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hubship",
 		Short: "Ship changes to JupyterHubs, staging first",
-		Long: `hubship ships changes to JupyterHubs, staging first: a change merged into the
-staging branch is built, deployed and tested the way a user would, and only what
-passed there can be promoted to prod.
+		Long: `hubship ships changes to JupyterHubs, staging first: a change is built and
+tried out before it is merged, deployed to staging and tested there the way a user
+would; only what passed there can be promoted to prod.
 
 Exit codes: 0 done, 1 failed, 2 usage error, 3 refused by a gate.`,
 		SilenceErrors:     true,

@@ -33,7 +33,7 @@ package that fails only in a user's server, which nobody notices in review:
 staging fails and is rolled back, prod never changes, the promotion is refused,
 and the revert, which opens by itself, is merged without building anything.
 
-The demo checks everything it says; the first claim that is not true ends it with
+The demo checks everything it says; the first assertion that fails ends it with
 an error.`,
 		Example: `  hubship demo
   hubship demo --broken

@@ -12,9 +12,12 @@ func (a *command) deployCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy --env ENVIRONMENT [--hub HUB]... [REV]",
 		Short: "Deploy a commit to an environment",
-		Long: `Deploy deploys a commit to the hubs of an environment: the head of the
+		Long: `Deploy brings the hubs of an environment to a commit: the head of the
 environment's branch, unless REV names another. It builds images whose inputs are
 new, upgrades releases whose inputs changed, and then verifies each.
+
+It reads the forge first. If the forge does not answer within 10 seconds, it deploys
+from hubship's copy of the repository, and the run's cause says so.
 
 It passes the same gates as a merge. --force allows an older commit, a halted hub,
 or inputs that failed before; it never replaces missing evidence.`,

@@ -18,7 +18,10 @@ func (a *command) promoteCommand() *cobra.Command {
 		Long: `Promote merges the pull request from one environment's branch into the next
 one's, as the Merge button at the forge does; this deploys and verifies it there.
 It is refused, with the reason, unless every hub that the merge changes has
-evidence that the same inputs passed verification in the previous environment.`,
+evidence that the same inputs passed verification in the previous environment.
+
+It reads the forge first, even with --dry-run, and fails if the forge cannot be
+read.`,
 		Example: `  hubship promote --dry-run
   hubship promote
   hubship promote --env prod --hub datahub`,

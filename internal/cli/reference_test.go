@@ -57,7 +57,7 @@ Results go to standard output, progress and errors to standard error. With
 | 2 | usage error: an unknown option, environment or hub |
 | 3 | refused by a gate: no evidence, a halt |
 
-A command that starts a run follows it until it ends. Ctrl-C stops following, but
+A command that starts a run follows it until it ends. Ctrl-C only ends the output;
 the run continues; ` + "`hubship cancel`" + ` ends a run.
 
 `

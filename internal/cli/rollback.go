@@ -16,7 +16,7 @@ func (a *command) rollbackCommand() *cobra.Command {
 		Long: `Rollback rolls one hub back to an earlier revision of its Helm release. The hub is
 then halted until a newer change passes or ` + "`hubship resume`" + ` clears the halt. Unless
 --revision names one, rollback chooses the newest good revision whose contents
-differ from what is running now.`,
+differ from what is running now and that was not itself rolled back.`,
 		Example: `  hubship rollback --env prod --hub datahub
   hubship rollback --env staging --hub datahub --revision 4`,
 		Args: args(cobra.NoArgs),
@@ -33,7 +33,7 @@ differ from what is running now.`,
 	}
 	a.envFlag(cmd, &req.Environment, "environment of the hub")
 	a.hubFlag(cmd, &hub, "hub to roll back")
-	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the newest good one with different contents)")
+	cmd.Flags().IntVar(&req.Revision, "revision", 0, "Helm revision (default: the newest good one with different contents that was not rolled back)")
 	detachFlag(cmd, &detach)
 	return cmd
 }

@@ -124,7 +124,7 @@ func (a *command) printStatus(st model.Status) {
 			}
 			if r.Halt != nil {
 				a.term.Printf("  %s %s, %s ago: %s\n", a.term.Bad("halted:"), r.Observed.Target, term.Ago(now, r.Halt.Since), r.Halt.Reason)
-				a.term.Printf("    %s\n", a.term.Faint(fmt.Sprintf("push a fix or a revert, or clear it: hubship resume --env %s --hub %s", e.Name, r.Observed.Target.Hub)))
+				a.term.Printf("    %s\n", a.term.Faint(fmt.Sprintf("merge a fix or a revert, or clear it: hubship resume --env %s --hub %s", e.Name, r.Observed.Target.Hub)))
 			}
 			for _, w := range r.Observed.Waiting {
 				a.term.Printf("  %s %s\n", a.term.Doubt("waiting:"), w)

@@ -117,7 +117,7 @@ func (s *Set) Conn(c model.Cluster) (*Conn, error) {
 	}
 	info, err := os.Stat(key.kubeconfig)
 	if err != nil {
-		hint := "fix clusters." + c.Name + ".kubeconfig in hubship.yaml"
+		hint := "register it again: `hubship cluster add " + c.Name + " --kubeconfig FILE --context CONTEXT --replace`"
 		if key.embedded {
 			hint = "start the embedded node with `hubship up`"
 		}
@@ -156,13 +156,13 @@ func (s *Set) resolve(c model.Cluster) (connKey, error) {
 		key = connKey{kubeconfig: s.opts.Embedded.Kubeconfig, context: s.opts.Embedded.Context, embedded: true}
 		if key.kubeconfig == "" || key.context == "" {
 			return connKey{}, model.WithHint(fmt.Errorf("cluster %s is the embedded one, and this installation has none", c.Name),
-				"start it with `hubship up`, or give the cluster a kubeconfig and a context in hubship.yaml")
+				"start it with `hubship up`, or register the cluster: `hubship cluster add`")
 		}
 		return key, nil
 	}
 	if key.kubeconfig == "" || key.context == "" {
 		return connKey{}, model.Usage(fmt.Errorf("cluster %s needs a kubeconfig and a context", c.Name),
-			"set both under clusters."+c.Name+" in hubship.yaml; a current context is never used")
+			"register it: `hubship cluster add "+c.Name+" --kubeconfig FILE --context CONTEXT`; a current context is never used")
 	}
 	return key, nil
 }

@@ -160,7 +160,7 @@ func (j *judge) gone(c Change) {
 			j.feel(HubRestart, who+" goes away", who+" goes away: what uses it fails", c.Object()+": "+none, c)
 		}
 	case "Ingress":
-		j.feel(ProxyDown, "an address goes away", "the address of "+c.Object()+" goes away: nobody can use it anymore", c.Object()+": "+none, c)
+		j.feel(ProxyDown, "an address goes away", "the address of "+c.Object()+" goes away: it can no longer be used", c.Object()+": "+none, c)
 	case "Service":
 		level := Background
 		if strings.HasPrefix(part(c), "proxy") {

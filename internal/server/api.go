@@ -112,7 +112,7 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return model.Usage(fmt.Errorf("read the request: %w", err), "the command line and the server may have different versions: run hubship up again")
+		return model.Usage(fmt.Errorf("read the request: %w", err), "the command line and the server may have different versions: run `hubship up` again")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return model.Usage(errors.New("read the request: there is something after the JSON value"), "send one JSON value")

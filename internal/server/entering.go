@@ -57,7 +57,7 @@ func (s *Server) signInPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	data := web.SignIn{Start: signin.StartPath, Next: next, SetUp: "restart it with hubship up"}
+	data := web.SignIn{Start: signin.StartPath, Next: next, SetUp: "restart the server with hubship up"}
 	if s.opts.SignIn != nil {
 		data.Title = s.opts.SignIn.Title()
 		var ok bool

@@ -26,7 +26,7 @@ func NewToken(path string) (string, error) {
 	// CreateTemp makes the file 0600; the rename never shows half a token.
 	f, err := os.CreateTemp(filepath.Dir(path), ".token-*")
 	if err != nil {
-		return "", model.WithHint(fmt.Errorf("create a Git token: %w", err), "check that the data folder exists and is writable")
+		return "", model.WithHint(fmt.Errorf("create a Git token: %w", err), "check that the data directory exists and is writable")
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // a no-op after the rename
 	_, err = f.WriteString(token + "\n")

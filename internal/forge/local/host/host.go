@@ -98,7 +98,7 @@ func Open(ctx context.Context, opts Options) (*Host, error) {
 		opts.Log = slog.Default()
 	}
 	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
-		return nil, model.WithHint(fmt.Errorf("open the embedded forge: %w", err), "check that the data folder is writable")
+		return nil, model.WithHint(fmt.Errorf("open the embedded forge: %w", err), "check that the data directory is writable")
 	}
 	s, err := store.Open(ctx, opts.Database)
 	if err != nil {
