@@ -179,28 +179,27 @@ func sameInputs(a, b *rspb.Release) bool {
 }
 
 // good returns the newest revision that was deployed and not rolled away from,
-// or 0. The records are newest first. With skip, that revision and all with
-// its contents or rolled away from by it are passed over: what was good
-// before it. Every deploy makes a revision, so the same contents can come again
-// under another commit.
+// or 0. The records are newest first. With skip, the newest, it and all with its
+// contents are passed over: what was good before it. Every deploy makes a revision,
+// so the same contents can come again under another commit. Helm counts what failed
+// its verification as good: that it was rolled away from is all that tells.
 func good(records []*rspb.Release, skip int) int {
 	byRevision := make(map[int]*rspb.Release, len(records))
 	for _, r := range records {
 		byRevision[r.Version] = r
 	}
-	below := int(^uint(0) >> 1) // only revisions below count
-	for _, r := range records {
-		if r.Version >= below || !wasGood(r) {
+	var standing []*rspb.Release // oldest first
+	for _, r := range slices.Backward(records) {
+		if !wasGood(r) {
 			continue
 		}
-		if r.Version >= skip && skip > 0 || sameInputs(r, byRevision[skip]) {
-			// Everything since the origin of what is skipped was rolled away
-			// from, or is the same. Helm counts what failed its verification as
-			// good: that it was rolled away from is all that tells.
-			below = min(below, origin(r, byRevision))
-			continue
+		from := origin(r, byRevision)
+		standing = append(slices.DeleteFunc(standing, func(s *rspb.Release) bool { return origin(s, byRevision) >= from }), r)
+	}
+	for _, r := range slices.Backward(standing) {
+		if r.Version != skip && !sameInputs(r, byRevision[skip]) {
+			return r.Version
 		}
-		return r.Version
 	}
 	return 0
 }
