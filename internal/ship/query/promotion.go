@@ -54,7 +54,7 @@ func (r *Reader) Promotion(ctx context.Context, req model.PromoteRequest) (model
 		return p, err
 	}
 	if p.Refused = refusal(p, req.Hubs); p.Refused != "" {
-		return p, model.RefusedBy(errors.New(p.Refused), fmt.Sprintf("`hubship status` shows what %s has verified; push a fix or a revert to %s", from.Name, from.Branch))
+		return p, model.RefusedBy(errors.New(p.Refused), fmt.Sprintf("`hubship status` shows what %s has verified; merge a fix or a revert into %s", from.Name, from.Branch))
 	}
 	return p, nil
 }
