@@ -55,6 +55,9 @@ var allowed = map[string][]string{
 	"internal/outbound": {"internal/model"},
 	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
+	// The embedded forge as a program beside hubship: it is started and reached,
+	// never imported.
+	"internal/devforge": {"internal/model", "internal/install", "internal/proc", "internal/clientaddr", "internal/loopback"},
 	"internal/term":     {"internal/model"},
 	// A new installation's deployment repository.
 	"internal/bootstrap": {"internal/model", "internal/config", "internal/git", "internal/install", "internal/secrets", "starter"},
@@ -91,6 +94,12 @@ var allowed = map[string][]string{
 	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
 	"internal/forge/local/authority": {}, // rules: pure
+	// Of the product's packages the forge's program knows the leaves alone.
+	"internal/forge/local/settings":          {"internal/model", "internal/outbound"},
+	"internal/forge/local/serve":             {"internal/model", "internal/forge", "internal/git", "internal/loopback", "internal/outbound", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/oauth", "internal/forge/local/pages", "internal/forge/local/rest", "internal/forge/local/settings", "internal/forge/local/store"},
+	"internal/forge/local/cmd/hubship-forge": {"internal/model", "internal/forge/local/serve"},
+	// For tests: the program, behind a door.
+	"internal/forge/forgetest/process": {"internal/model", "internal/api", "internal/devforge", "internal/forge", "internal/forge/github", "internal/loopback"},
 	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
