@@ -1,0 +1,63 @@
+package devforge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// health is what the program says of itself.
+type health struct {
+	Version  string `json:"version"`
+	Settings string `json:"settings"` // digest of what it was told
+	PID      int    `json:"pid"`
+}
+
+// dialLimit bounds how long the program may take to accept a connection.
+const dialLimit = 10 * time.Second
+
+// Transport reaches a socket of the forge, whatever host a request names.
+func Transport(socket string) http.RoundTripper { return transport(socket) }
+
+// transport connects anew for each request: a connection that waits would break
+// the next request after the program was started again, and to connect to a
+// socket costs next to nothing.
+func transport(socket string) *http.Transport {
+	dialer := &net.Dialer{Timeout: dialLimit}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives:  true,
+		DisableCompression: true, // what is sent passes as it is
+		ReadBufferSize:     32 << 10,
+		WriteBufferSize:    32 << 10,
+	}
+}
+
+// ask asks the program at an admin socket how it is.
+func ask(ctx context.Context, socket string) (health, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var h health
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://forge/-/health", nil)
+	if err != nil {
+		return h, fmt.Errorf("ask the forge: %w", err)
+	}
+	resp, err := (&http.Client{Transport: transport(socket)}).Do(req)
+	if err != nil {
+		return h, fmt.Errorf("ask the forge: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	if resp.StatusCode != http.StatusOK {
+		return h, fmt.Errorf("ask the forge: %s", resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&h); err != nil {
+		return h, fmt.Errorf("ask the forge: %w", err)
+	}
+	return h, nil
+}

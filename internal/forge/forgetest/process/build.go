@@ -1,0 +1,49 @@
+// Package process runs the embedded forge's program for tests, behind a door as
+// hubship's own.
+package process
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hubship/hubship/internal/devforge"
+)
+
+// source is the package of the program, from the module's root.
+const source = "./internal/forge/local/cmd/hubship-forge"
+
+// Build builds the forge's program once for all tests of a test binary, and
+// returns its path. It lies beside the test binary, where hubship looks for it,
+// and is removed with it.
+func Build(t testing.TB) string {
+	t.Helper()
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("build the embedded forge: %w", err)
+	}
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("build the embedded forge: find the module: %w", err)
+	}
+	program := filepath.Join(filepath.Dir(self), devforge.Program)
+	cmd := exec.Command("go", "build", "-o", program, source)
+	cmd.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the embedded forge: %w\n%s", err, out)
+	}
+	return program, nil
+})
