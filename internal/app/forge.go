@@ -65,7 +65,7 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
 		Repository: repository.Repository{Repository: with.repository, Forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
-		Logger: with.log,
+		Protect: p.local != nil, Logger: with.log,
 	})
 	if err == nil {
 		p.signIn, err = newEntrance(p, with)

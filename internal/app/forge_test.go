@@ -25,10 +25,10 @@ import (
 	runs "github.com/hubship/hubship/internal/store"
 )
 
-// changeContexts are the statuses that a merge needs where changes come in.
-var changeContexts = []string{"hubship/policy", "hubship/plan", "hubship/tests", "hubship/images"}
-
 var deployment = forge.Repository{Owner: "hubs", Name: "deployment"}
+
+// changeContexts are those of the statuses that a change needs.
+var changeContexts = []string{"hubship/images", "hubship/plan", "hubship/policy", "hubship/tests"}
 
 // A change goes all the way: fork, pull request, check, review, merge, and
 // back.
@@ -107,6 +107,7 @@ func TestTokenFromBeforeAccounts(t *testing.T) {
 	w := newWorld(t, nil)
 	token, err := install.ReadSecret(w.paths.GitToken)
 	w.ok(err)
+	w.moved() // the branches are protected after the first look
 	for _, path := range []string{"deployment.git", "hubs/deployment.git"} {
 		t.Run(path, func(t *testing.T) {
 			clone := filepath.Join(t.TempDir(), "clone")
