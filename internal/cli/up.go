@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hubship/hubship/internal/app"
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
@@ -329,6 +330,11 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 			return err
 		}
 	}
+	if s.GitHub == nil {
+		if _, err := devforge.Find(); err != nil {
+			return err
+		}
+	}
 	phase := a.term.Phase("check the machine")
 	if err := a.preflight(ctx, s, launcher); err != nil {
 		phase.Fail("")
@@ -352,7 +358,7 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 	// The server reads its settings when it starts.
 	restart := old != nil && !reflect.DeepEqual(*old, s)
 	_, none := os.Stat(install.At(a.data).ForgePassword)
-	if err := a.upServer(ctx, restart); err != nil {
+	if err := a.upServer(ctx, s, restart); err != nil {
 		return err
 	}
 	separated := old != nil && errors.Is(none, fs.ErrNotExist)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/proc"
@@ -15,8 +16,9 @@ import (
 const serverLimit = 60 * time.Second
 
 // upServer attaches to the server or starts it. One of another version, of a
-// program file that has been replaced, or on another port is started anew.
-func (a *command) upServer(ctx context.Context, restart bool) error {
+// program file that has been replaced, or on another port is started anew, and so
+// is one whose forge has to be: the server starts that.
+func (a *command) upServer(ctx context.Context, s install.Settings, restart bool) error {
 	paths := install.At(a.data)
 	phase := a.term.Phase("hubship's server")
 	if rec, ok := proc.Read(paths.ServerPID); ok {
@@ -29,8 +31,10 @@ func (a *command) upServer(ctx context.Context, restart bool) error {
 		case health.Version != Version || !sameProgram(rec.PID):
 			why = fmt.Sprintf("it has version %s, this is %s", health.Version, Version)
 		default:
-			phase.Done("already running")
-			return nil
+			if why = a.forgeOutdated(ctx, s); why == "" {
+				phase.Done("already running")
+				return nil
+			}
 		}
 		phase.Detail("restarting: %s", why)
 		if err := rec.Stop(ctx, 30*time.Second); err != nil {
@@ -68,4 +72,26 @@ func sameProgram(pid int) bool {
 	}
 	ours, err := os.Stat("/proc/self/exe")
 	return err == nil && os.SameFile(theirs, ours)
+}
+
+// forgeOutdated says why the embedded forge has to be started anew, "" when it
+// runs as it should, or there is none. Its settings are those of the server.
+func (a *command) forgeOutdated(ctx context.Context, s install.Settings) string {
+	if s.GitHub != nil {
+		return ""
+	}
+	program, err := devforge.Find()
+	if err != nil {
+		return ""
+	}
+	paths := install.At(a.data)
+	l := devforge.New(paths, program, devforge.DigestOf(paths.ForgeSettings), nil)
+	rec, ok := l.Running(ctx)
+	if !ok {
+		return "the embedded forge does not run"
+	}
+	if why := l.Outdated(ctx, rec); why != "" {
+		return "the embedded forge: " + why
+	}
+	return ""
 }

@@ -25,17 +25,19 @@ func Transport(socket string) http.RoundTripper { return transport(socket) }
 
 // transport connects anew for each request: a connection that waits would break
 // the next request after the program was started again, and to connect to a
-// socket costs next to nothing.
+// socket costs next to nothing. It does not say that it will close a connection,
+// though: a server that knows this reads no more once it has answered, and what
+// is still being sent then breaks before the answer is read.
 func transport(socket string) *http.Transport {
 	dialer := &net.Dialer{Timeout: dialLimit}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		},
-		DisableKeepAlives:  true,
-		DisableCompression: true, // what is sent passes as it is
-		ReadBufferSize:     32 << 10,
-		WriteBufferSize:    32 << 10,
+		MaxIdleConnsPerHost: -1,
+		DisableCompression:  true, // what is sent passes as it is
+		ReadBufferSize:      32 << 10,
+		WriteBufferSize:     32 << 10,
 	}
 }
 

@@ -158,9 +158,8 @@ func (s Settings) Write(file string) (digest string, err error) {
 		return "", fmt.Errorf("write %s: %w", file, err)
 	}
 	raw = append(raw, '\n')
-	sum := sha256.Sum256(raw)
 	if there, err := os.ReadFile(file); err == nil && string(there) == string(raw) {
-		return hex.EncodeToString(sum[:]), nil
+		return digestOf(raw), nil
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
@@ -174,7 +173,22 @@ func (s Settings) Write(file string) (digest string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", file, err)
 	}
-	return hex.EncodeToString(sum[:]), nil
+	return digestOf(raw), nil
+}
+
+// DigestOf returns the digest of the settings in a file, "" when it cannot be
+// read.
+func DigestOf(file string) string {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return digestOf(raw)
+}
+
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
 }
 
 // ensureSecret makes a file with a secret if there is none.

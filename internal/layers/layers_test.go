@@ -108,7 +108,7 @@ var allowed = map[string][]string{
 	"internal/api":              {"internal/model"},
 	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
 	"internal/demo":             {"internal/model", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/devforge", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +46,10 @@ func TestGitThroughTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := serve(t, server.Options{Service: newService(t), Git: gitServer})
+	mux := http.NewServeMux()
+	mux.Handle("/git/", http.StripPrefix("/git", gitServer))
+	mux.Handle("/", gitServer)
+	r := serve(t, server.Options{Service: newService(t), Forge: mux})
 
 	dir := filepath.Join(t.TempDir(), "clone")
 	run := func(args ...string) string {

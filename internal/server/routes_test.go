@@ -94,7 +94,7 @@ func ask(s *Server, who access.Who, method, path string, change func(*http.Reque
 // Every route, for every permission and for nobody: what happens is what the
 // table says, and every route is in it.
 func TestEveryRouteForEverybody(t *testing.T) {
-	s, err := New(Options{Service: told{}, Addr: "127.0.0.1:0", Git: http.HandlerFunc(foreign), Forge: http.HandlerFunc(foreign), Hooks: http.HandlerFunc(foreign), Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Options{Service: told{}, Addr: "127.0.0.1:0", Forge: http.HandlerFunc(foreign), Hooks: http.HandlerFunc(foreign), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
