@@ -17,10 +17,8 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/localtest"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
@@ -31,7 +29,7 @@ import (
 // controller whose engine does as the test says.
 type world struct {
 	t       *testing.T
-	forge   *localtest.Forge
+	forge   *process.Forge
 	name    forge.Repository
 	repo    *repository
 	engine  *engine
@@ -50,27 +48,22 @@ type world struct {
 // happens by itself.
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, name: forge.Repository{Owner: "hubs", Name: "deployment"}}
+	w := &world{t: t, forge: process.Start(t, process.Options{})}
+	w.name = w.forge.Repository
 	w.engine = &engine{w: w, promotion: map[string]string{}}
 	w.memory = &memory{said: map[string][2]string{}}
-	w.forge = localtest.Start(t, nil)
-	org := w.forge.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
-	bot := w.forge.Account(store.NewAccount{Login: "hubship", Role: store.Maintainer})
-	mia := w.forge.Account(store.NewAccount{Login: "mia", Role: store.Maintainer})
-	carl := w.forge.Account(store.NewAccount{Login: "carl"})
-	stored, err := w.forge.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"})
+	w.forge.Account("mia", model.RoleMaintainer)
+	w.forge.Account("carl", model.RoleContributor)
+	w.hubship, w.mia, w.carl = w.forge.Client(process.Own, w.name), w.forge.Client("mia", w.name), w.forge.Client("carl", w.name)
+	g, err := git.Open(w.forge.Path(w.name))
 	w.ok(err)
-	w.hubship, w.mia, w.carl = w.forge.Client(bot, w.name), w.forge.Client(mia, w.name), w.forge.Client(carl, w.name)
-	g, err := w.forge.Host.Git(stored)
-	w.ok(err)
+	t.Cleanup(func() { _ = g.Close() })
 	w.repo = &repository{w: w, git: g}
 	first, err := g.CommitFiles(t.Context(), "staging", "", map[string][]byte{"hub.yaml": []byte("a: 1\n")}, nil, "Begin", git.Identity{Name: "Mia", Email: "mia@localhost"})
 	w.ok(err)
 	w.ok(g.SetBranch(t.Context(), "prod", first, ""))
 	w.looks = &looks{Client: w.hubship}
-	_, err = w.forge.Host.Fork(t.Context(), stored, carl, "")
-	w.ok(err)
-	w.fork = w.forge.Client(carl, forge.Repository{Owner: "carl", Name: "deployment"})
+	w.fork = w.forge.Client("carl", w.forge.Fork("carl", w.name))
 	w.tree = filepath.Join(t.TempDir(), "tree")
 	w.git(w.fork, "", "clone", "--quiet", "--branch", "staging", w.remote(w.fork).URL, w.tree)
 	w.restart()
@@ -172,11 +165,7 @@ func (w *world) propose(branch, title string) forge.PullRequest {
 // trusted makes the contributor somebody who had a change merged before.
 func (w *world) trusted() { w.ok(w.memory.SetReported(w.t.Context(), w.trustKey(), "merged", "")) }
 
-func (w *world) trustKey() string {
-	carl, err := w.forge.Host.Store.AccountByLogin(w.t.Context(), "carl")
-	w.ok(err)
-	return pulls.TrustKey(w.name, carl.ID)
-}
+func (w *world) trustKey() string { return pulls.TrustKey(w.name, w.forge.ID("carl")) }
 
 // status returns a commit's status in a context, as "state description".
 func (w *world) status(commit, name string) string {

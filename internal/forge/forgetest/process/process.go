@@ -238,15 +238,26 @@ func (f *Forge) Path(r forge.Repository) string {
 // admin asks for something at the admin socket that the command line does not.
 func (f *Forge) admin(path string, body any) {
 	f.t.Helper()
-	f.post(&http.Client{Transport: devforge.Transport(f.Settings.AdminSocket)}, "http://forge/api/v1/"+path, "", body)
+	f.ask(&http.Client{Transport: devforge.Transport(f.Settings.AdminSocket)}, http.MethodPost, "http://forge/api/v1/"+path, "", body)
 }
 
-// post sends JSON, and fails the test unless it succeeds.
-func (f *Forge) post(c *http.Client, to, token string, body any) {
+// Ask asks the API for something that the adapter does not, as whom a token
+// stands for, and returns the answer. It fails the test unless that succeeds.
+func (f *Forge) Ask(method, path, token string, body any) []byte {
 	f.t.Helper()
-	raw, err := json.Marshal(body)
-	f.ok(err)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, to, bytes.NewReader(raw))
+	return f.ask(http.DefaultClient, method, f.URL+"/api/v3"+path, token, body)
+}
+
+// ask sends JSON, and fails the test unless it succeeds.
+func (f *Forge) ask(c *http.Client, method, to, token string, body any) []byte {
+	f.t.Helper()
+	var sent io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		f.ok(err)
+		sent = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, to, sent)
 	f.ok(err)
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -255,9 +266,12 @@ func (f *Forge) post(c *http.Client, to, token string, body any) {
 	resp, err := c.Do(req)
 	f.ok(err)
 	defer func() { _ = resp.Body.Close() }()
-	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode/100 != 2 {
-		f.t.Fatalf("POST %s: %s\n%s", to, resp.Status, answer)
+	answer, err := io.ReadAll(resp.Body)
+	f.ok(err)
+	if resp.StatusCode/100 != 2 {
+		f.t.Fatalf("%s %s: %s\n%s", method, to, resp.Status, answer)
 	}
+	return answer
 }
 
 // Token returns a new token of an account, with the scopes repo and
@@ -289,13 +303,41 @@ func (f *Forge) Client(login string, repo forge.Repository) *github.Client {
 // Fork forks a repository to an account, over the API.
 func (f *Forge) Fork(login string, repo forge.Repository) forge.Repository {
 	f.t.Helper()
-	f.post(http.DefaultClient, f.URL+"/api/v3/repos/"+repo.String()+"/forks", f.Token(login), map[string]string{})
+	f.Ask(http.MethodPost, "/repos/"+repo.String()+"/forks", f.Token(login), map[string]string{})
 	return forge.Repository{Owner: login, Name: repo.Name}
+}
+
+// ID is the number of an account.
+func (f *Forge) ID(login string) int64 {
+	f.t.Helper()
+	var user struct {
+		ID int64 `json:"id"`
+	}
+	f.ok(json.Unmarshal(f.Ask(http.MethodGet, "/user", f.Token(login), nil), &user))
+	return user.ID
+}
+
+// Hook sets up a webhook of a repository that tells everything to a URL, as a
+// maintainer other than hubship's own account. Settings.Outbound has to allow the
+// address.
+func (f *Forge) Hook(login string, repo forge.Repository, to, secret string) {
+	f.t.Helper()
+	f.Ask(http.MethodPost, "/repos/"+repo.String()+"/hooks", f.Token(login, "admin:repo_hook"), map[string]any{
+		"name": "web", "events": []string{"*"}, "config": map[string]string{"url": to, "secret": secret, "content_type": "json"},
+	})
 }
 
 // SignIn signs in to the pages with a password, and returns what a browser has
 // then.
 func (f *Forge) SignIn(login, password string) *http.Client {
+	f.t.Helper()
+	c, err := f.TrySignIn(login, password)
+	f.ok(err)
+	return c
+}
+
+// TrySignIn is SignIn; the error says that the forge does not let them in.
+func (f *Forge) TrySignIn(login, password string) (*http.Client, error) {
 	f.t.Helper()
 	jar, err := cookiejar.New(nil)
 	f.ok(err)
@@ -304,9 +346,9 @@ func (f *Forge) SignIn(login, password string) *http.Client {
 	f.ok(err)
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK || strings.HasSuffix(resp.Request.URL.Path, "/signin") {
-		f.t.Fatalf("sign in as %s: %s at %s", login, resp.Status, resp.Request.URL)
+		return nil, fmt.Errorf("sign in as %s: %s at %s", login, resp.Status, resp.Request.URL)
 	}
-	return c
+	return c, nil
 }
 
 // Log is what the program has said until now.
