@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -344,7 +345,8 @@ func (f *Forge) TrySignIn(login, password string) (*http.Client, error) {
 	c := &http.Client{Jar: jar}
 	resp, err := c.PostForm(f.URL+"/forge/-/signin", url.Values{"login": {login}, "password": {password}})
 	f.ok(err)
-	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+	f.ok(errors.Join(err, resp.Body.Close()))
 	if resp.StatusCode != http.StatusOK || strings.HasSuffix(resp.Request.URL.Path, "/signin") {
 		return nil, fmt.Errorf("sign in as %s: %s at %s", login, resp.Status, resp.Request.URL)
 	}
