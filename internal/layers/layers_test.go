@@ -100,7 +100,7 @@ var allowed = map[string][]string{
 	"internal/forge/local/cmd/hubship-forge": {"internal/model", "internal/forge/local/serve"},
 	// For tests: the program, behind a door.
 	"internal/forge/forgetest/process": {"internal/model", "internal/api", "internal/devforge", "internal/forge", "internal/forge/github", "internal/loopback"},
-	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
+	"internal/forge/local/localtest":   {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
 	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
