@@ -28,7 +28,6 @@ import (
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
-	"github.com/hubship/hubship/internal/server/web"
 )
 
 // Accounts that every embedded forge has, beside install.RepositoryOwner.
@@ -175,7 +174,7 @@ func (e *embedded) takeOver(ctx context.Context) error {
 // pages are the forge for people.
 func (e *embedded) pages(with deps, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
 	return pages.New(pages.Options{
-		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git", Asset: web.Asset,
+		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git",
 		Secure:     strings.HasPrefix(with.settings.PeopleURL(), "https://"),
 		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}, Own: ownLogin,
 		Check: func(ctx context.Context, number int) (model.Run, bool, error) {

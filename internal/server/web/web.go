@@ -5,7 +5,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -17,12 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 )
-
-//go:embed assets/style.css assets/app.js assets/icon.svg
-var assetFiles embed.FS
 
 //go:embed templates/*.html
 var templateFiles embed.FS
@@ -65,22 +62,14 @@ type Site struct {
 	source  Source
 	version string
 	log     *slog.Logger
-	assets  assets
 	pages   map[string]*template.Template
-}
-
-// asset is a file with the version that its address carries.
-type asset struct {
-	data []byte
-	kind string
-	hash string
 }
 
 // New returns the pages.
 func New(source Source, version string, log *slog.Logger) *Site {
-	s := &Site{source: source, version: version, log: log, assets: readAssets(), pages: map[string]*template.Template{}}
+	s := &Site{source: source, version: version, log: log, pages: map[string]*template.Template{}}
 	for _, page := range []string{"dashboard", "runs", "run", "message", "signin"} {
-		s.pages[page] = parse(template.FuncMap{"asset": s.assetURL}, "layout", page)
+		s.pages[page] = parse(template.FuncMap{"asset": func(name string) string { return assets.URL("/assets", name) }}, "layout", page)
 	}
 	return s
 }
@@ -100,7 +89,7 @@ func (s *Site) Routes() []Route {
 		{"GET /runs/{id}", access.SeeStatus, s.page(s.run)},
 		{"GET /runs/{id}/log", access.SeeChecks, s.wholeLog}, // and more, as the kind of the run says
 		{"GET /runs/{id}/plan", access.SeeChecks, s.plan},
-		{"GET /assets/{name}", access.Public, s.assets.serve},
+		{"GET /assets/{name}", access.Public, assets.Serve},
 		{"/", access.SeeStatus, s.NotFound},
 	}
 }
@@ -202,56 +191,6 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 
 // message is a page that only says something.
 type message struct{ Text, Hint string }
-
-func (s *Site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
-
-// assets are the files that pages share.
-type assets map[string]asset
-
-func readAssets() assets {
-	kinds := map[string]string{"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
-	all := assets{}
-	for name, kind := range kinds {
-		data, err := assetFiles.ReadFile("assets/" + name)
-		if err != nil {
-			panic(err) // it is part of the program
-		}
-		all[name] = asset{data: data, kind: kind, hash: hashOf(data)}
-	}
-	return all
-}
-
-// Assets serves the files that pages share, and nothing else.
-func Assets() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /assets/{name}", readAssets().serve)
-	return mux
-}
-
-// Asset is the address of a file that pages share: style.css, app.js, icon.svg.
-// It changes with the content.
-func Asset(name string) string {
-	data, _ := assetFiles.ReadFile("assets/" + name) // what is missing is told by New
-	return "/assets/" + name + "?v=" + hashOf(data)
-}
-
-func hashOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return fmt.Sprintf("%x", sum[:6])
-}
-
-func (all assets) serve(w http.ResponseWriter, r *http.Request) {
-	a, ok := all[r.PathValue("name")]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", a.kind)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	// The address changes with the content.
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.data)
-}
 
 // dashboardData is what the first page shows.
 type dashboardData struct {

@@ -136,6 +136,7 @@ var (
 // API for, in the name of who has signed in. Every POST carries the token of its
 // session's forms.
 var Pages = map[string]Rule{
+	"GET /-/assets/app.js": {}, "GET /-/assets/icon.svg": {}, "GET /-/assets/style.css": {},
 	"GET /-/style.css": {}, "GET /-/signin": {}, "POST /-/signin": {Then: "limits of wrong passwords"},
 	"GET /{$}": signedIn, "GET /-/settings": signedIn, "POST /-/signout": form, "POST /-/settings/password": form,
 	"POST /-/settings/tokens": form, "POST /-/settings/tokens/{id}/revoke": form,

@@ -22,7 +22,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/server/web"
 )
 
 const password = "correct horse battery"
@@ -62,9 +61,8 @@ func start(t *testing.T) *fixture {
 	}, nil, "Begin\n\n"+hostile, git.Identity{Name: "Mia", Email: "mia@localhost"})
 	f.ok(err)
 	f.ok(f.git.SetBranch(t.Context(), "prod", f.base, ""))
-	f.Mount("/assets/", web.Assets())
 	people, err := pages.New(pages.Options{
-		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset,
+		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git",
 		Repository: f.name, Own: "robot", RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
 		Check: func(context.Context, int) (model.Run, bool, error) {
 			if f.check == nil {

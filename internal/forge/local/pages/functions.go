@@ -9,13 +9,15 @@ import (
 
 	gh "github.com/google/go-github/v89/github"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 // functions are what templates use beside Go's own.
 func (p *pages) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset": p.o.Asset, "short": short, "ago": ago, "machine": machine, "stamp": stamp, "escape": escaped, "tone": tone,
+		"asset": func(name string) string { return assets.URL(p.base.Path+"/-/assets", name) },
+		"short": short, "ago": ago, "machine": machine, "stamp": stamp, "escape": escaped, "tone": tone,
 		"subject": subject, "plural": plural, "took": took, "author": author, "plain": plain, "megabytes": megabytes,
 		"runURL": func(id string) string { return call(p.o.RunURL, id) }, "planURL": func(id string) string { return call(p.o.PlanURL, id) },
 		"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },

@@ -22,6 +22,7 @@ import (
 
 	gh "github.com/google/go-github/v89/github"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
@@ -47,9 +48,6 @@ type Options struct {
 	URL, APIURL, GitURL string
 	// Secure: people come over HTTPS, whatever URL says.
 	Secure bool
-	// Asset is the address of a file of the dashboard's, which the pages
-	// share: style.css, app.js, icon.svg.
-	Asset func(name string) string
 
 	// Repository is the one that hubship drives; zero for none. What is below is
 	// about it alone, and left out of the pages where it is nil.
@@ -98,9 +96,6 @@ func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Asset == nil {
-		o.Asset = func(name string) string { return "/assets/" + name }
-	}
 	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, mux: http.NewServeMux()}
 	for _, name := range []string{"signin", "repositories", "repository", "file", "edit", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
 		t := template.New("layout.html").Funcs(p.functions())
@@ -138,6 +133,9 @@ func (p *pages) routes() {
 		p.mux.HandleFunc(at(pattern), fn)
 	}
 	serve("GET /-/style.css", p.style)
+	for _, name := range assets.Names() {
+		serve("GET /-/assets/"+name, assets.Serve)
+	}
 	serve("GET /-/signin", p.signInPage)
 	serve("POST /-/signin", p.signIn)
 	for pattern, fn := range map[string]func(*visit) (view, error){

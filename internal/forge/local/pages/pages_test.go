@@ -291,6 +291,35 @@ func TestChecks(t *testing.T) {
 	b.says("hubship/tests", "failure")
 }
 
+// The pages bring the files that they are made of.
+func TestAssets(t *testing.T) {
+	f := start(t)
+	b := f.browser()
+	b.open("/forge/-/signin", http.StatusOK)
+	found := 0
+	for n := range b.doc.Descendants() {
+		at := attr(n, "src")
+		if n.Data == "link" {
+			at = attr(n, "href")
+		}
+		if at == "" {
+			continue
+		}
+		found++
+		resp, err := b.http.Get(f.URL + at)
+		f.ok(err)
+		body, err := io.ReadAll(resp.Body)
+		f.ok(err)
+		resp.Body.Close()
+		if !strings.HasPrefix(at, "/forge/-/") || resp.StatusCode != http.StatusOK || len(body) < 100 {
+			t.Errorf("%s: %s, %d bytes", at, resp.Status, len(body))
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d files, want an icon, two styles and a script", found)
+	}
+}
+
 // A file is changed in the browser: in the contributor's fork, on a branch of
 // its own, and from there by pull request.
 func TestEdit(t *testing.T) {
