@@ -103,7 +103,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
 	carried, err = newForgeRuntime(ctx, deps{
-		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
+		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, log: o.Logger,
 	})
 	if err != nil {
 		return err

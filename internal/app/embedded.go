@@ -26,7 +26,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
 )
 
@@ -172,20 +171,12 @@ func (e *embedded) takeOver(ctx context.Context) error {
 }
 
 // pages are the forge for people.
-func (e *embedded) pages(with deps, control *pulls.Controller, run func(id string) string) (http.Handler, error) {
+func (e *embedded) pages(s install.Settings) (http.Handler, error) {
 	return pages.New(pages.Options{
 		Host: e.host, API: e.api, URL: e.base + "/forge", APIURL: e.base + "/api/v3", GitURL: e.base + "/git",
-		Secure:     strings.HasPrefix(with.settings.PeopleURL(), "https://"),
-		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}, Own: ownLogin,
-		Check: func(ctx context.Context, number int) (model.Run, bool, error) {
-			runs, err := with.engine.Runs(ctx, model.RunFilter{Kind: model.CheckPull, Pull: number, Limit: 1})
-			if err != nil || len(runs) == 0 {
-				return model.Run{}, false, err
-			}
-			return runs[0], true, nil
-		},
-		Lines: with.lines, RunURL: run, PlanURL: func(id string) string { return run(id) + "/plan" },
-		Revert: control.Revert, TrustedProxies: e.trusted, Log: e.log,
+		Secure:     strings.HasPrefix(s.PeopleURL(), "https://"),
+		Repository: forge.Repository{Owner: install.RepositoryOwner, Name: install.RepositoryName}, Own: ownLogin, Runs: s.RunURL(""),
+		TrustedProxies: e.trusted, Log: e.log,
 	})
 }
 

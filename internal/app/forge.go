@@ -44,9 +44,7 @@ type deps struct {
 	engine     pulls.Engine
 	memory     pulls.ReportCache
 	keep       signin.Keep
-	// lines are those of a run's log with Seq greater than after.
-	lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
-	log   *slog.Logger
+	log        *slog.Logger
 }
 
 // newForgeRuntime opens the forge of the installation. The caller closes what it
@@ -78,7 +76,7 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 		Logger: with.log,
 	})
 	if err == nil && p.local != nil {
-		p.pages, err = p.local.pages(with, p.control, run)
+		p.pages, err = p.local.pages(with.settings)
 	}
 	if err == nil {
 		p.signIn, err = newEntrance(p, with)

@@ -68,7 +68,7 @@ type Site struct {
 // New returns the pages.
 func New(source Source, version string, log *slog.Logger) *Site {
 	s := &Site{source: source, version: version, log: log, pages: map[string]*template.Template{}}
-	for _, page := range []string{"dashboard", "runs", "run", "message", "signin"} {
+	for _, page := range []string{"dashboard", "runs", "run", "message", "signin", "signfirst"} {
 		s.pages[page] = parse(template.FuncMap{"asset": func(name string) string { return assets.URL("/assets", name) }}, "layout", page)
 	}
 	return s
@@ -86,12 +86,23 @@ func (s *Site) Routes() []Route {
 	return []Route{
 		{"GET /{$}", access.SeeStatus, s.page(s.dashboard)},
 		{"GET /runs", access.SeeStatus, s.page(s.runs)},
-		{"GET /runs/{id}", access.SeeStatus, s.page(s.run)},
+		{runPattern, access.SeeStatus, s.page(s.run)},
 		{"GET /runs/{id}/log", access.SeeChecks, s.wholeLog}, // and more, as the kind of the run says
 		{"GET /runs/{id}/plan", access.SeeChecks, s.plan},
 		{"GET /assets/{name}", access.Public, assets.Serve},
 		{"/", access.SeeStatus, s.NotFound},
 	}
+}
+
+// runPattern is the route of a run's page.
+const runPattern = "GET /runs/{id}"
+
+// Embedded says that a request is for the page of a run as a part of another
+// page, such as one of the embedded forge's: /runs/ID?embed. It comes without
+// what is around it, its links lead out of the frame, and it has no form. It
+// is the only page that may be embedded, and only in pages of the same origin.
+func Embedded(r *http.Request) bool {
+	return r.Pattern == runPattern && r.URL.Query().Has("embed")
 }
 
 // NotFound answers where there is no page.
@@ -112,6 +123,13 @@ type SignIn struct {
 // SignIn shows the door.
 func (s *Site) SignIn(w http.ResponseWriter, r *http.Request, data SignIn) {
 	s.page(func(*http.Request) (view, error) { return view{Page: "signin", Title: "Sign in", Data: data}, nil })(w, r)
+}
+
+// SignFirst shows, in place of an embedded page, where to sign in.
+func (s *Site) SignFirst(w http.ResponseWriter, r *http.Request, at string) {
+	s.page(func(*http.Request) (view, error) {
+		return view{Page: "signfirst", Status: http.StatusUnauthorized, Title: "Sign in", Data: at}, nil
+	})(w, r)
 }
 
 // Message shows a page that only says something.
@@ -141,6 +159,7 @@ type view struct {
 	Version string
 	Viewer  Viewer
 	Door    bool // nobody has signed in: nothing of the installation is shown around the page
+	Embed   bool // it is a part of another page
 	Refresh int  // seconds between two looks of a browser without JavaScript; 0 is never
 	Now     time.Time
 	Gated   map[string]bool // environments that take only what another proved
@@ -152,7 +171,13 @@ type view struct {
 func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		policy, embed := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; ", Embedded(r)
+		if embed {
+			header.Set("Content-Security-Policy", policy+"form-action 'none'; frame-ancestors 'self'")
+			header.Set("X-Frame-Options", "SAMEORIGIN")
+		} else {
+			header.Set("Content-Security-Policy", policy+"form-action 'self'; frame-ancestors 'none'")
+		}
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "same-origin")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -174,7 +199,7 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 			}
 			v = view{Page: "message", Title: http.StatusText(status), Data: message{Text: err.Error(), Hint: model.HintOf(err)}}
 		}
-		v.Version, v.Now = s.version, time.Now()
+		v.Version, v.Now, v.Embed = s.version, time.Now(), embed
 		v.Viewer, _ = r.Context().Value(viewerKey{}).(Viewer)
 		v.Door = v.Viewer.Login == ""
 		var body bytes.Buffer

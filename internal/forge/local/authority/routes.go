@@ -115,7 +115,6 @@ const (
 	ChangePull     Action = "change a pull request"
 	ChangeComment  Action = "change a comment"
 	AskForReview   Action = "ask for a review"
-	Revert         Action = "have hubship revert a merged pull request"
 )
 
 // Actions are their rules. The route has asked for the scope.
@@ -124,7 +123,6 @@ var Actions = map[Action]Rule{
 	ChangePull:     {Role: Reviewer, Theirs: true},
 	ChangeComment:  {Role: Maintainer, Theirs: true},
 	AskForReview:   {Role: Reviewer, Theirs: true},
-	Revert:         {Role: Reviewer, NoFork: true},
 }
 
 var (

@@ -50,20 +50,14 @@ type Options struct {
 	Secure bool
 
 	// Repository is the one that hubship drives; zero for none. What is below is
-	// about it alone, and left out of the pages where it is nil.
+	// about it alone.
 	Repository forge.Repository
 	// Own is the login of hubship's account, which nobody can ask for a review.
 	Own string
-	// Check returns the newest check of a pull request; ok is false when there
-	// is none.
-	Check func(ctx context.Context, number int) (run model.Run, ok bool, err error)
-	// Lines are those of a run's log with Seq greater than after.
-	Lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
-	// RunURL is the address of a run's page, PlanURL that of its plan.
-	RunURL, PlanURL func(run string) string
-	// Revert opens a pull request that takes back a merged one, and returns
-	// its number.
-	Revert func(ctx context.Context, number int, by string) (int, error)
+	// Runs is what the addresses of hubship's pages of runs begin with, such as
+	// http://localhost:8080/runs/, under the name that people know these pages
+	// by: the pages of checks embed them. Empty for none.
+	Runs string
 
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed:
 	// limits of wrong passwords are by the client's address.
@@ -325,7 +319,11 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		return // nobody waits any more
 	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	policy := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	if p.o.Runs != "" {
+		policy += "; frame-src 'self'"
+	}
+	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
