@@ -87,6 +87,14 @@ func TestChangeByPullRequest(t *testing.T) {
 	}
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
 
+	_, err = admin.Comment(t.Context(), pr.Number, pulls.RevertCommand)
+	w.ok(err)
+	w.until("the answer to a command", func() bool {
+		said, err := admin.Comments(t.Context(), pr.Number)
+		return err == nil && slices.ContainsFunc(said, func(c forge.Comment) bool {
+			return c.Author == ownLogin && strings.Contains(c.Body, fmt.Sprintf("#%d reverts this change.", pr.Number+1))
+		})
+	})
 	made, err := w.process.revert(t.Context(), pr.Number, "tess")
 	w.ok(err)
 	if want := fmt.Sprintf("http://localhost:%d/forge/hubs/deployment/pull/%d", w.settings.Port, made.Number); made.Pull != pr.Number || made.URL != want {
