@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/bootstrap"
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
@@ -85,6 +86,14 @@ func TestChangeByPullRequest(t *testing.T) {
 	}
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
 
+	_, err = admin.Comment(t.Context(), pr.Number, pulls.RevertCommand)
+	w.ok(err)
+	w.until("the answer to a command", func() bool {
+		said, err := admin.Comments(t.Context(), pr.Number)
+		return err == nil && slices.ContainsFunc(said, func(c forge.Comment) bool {
+			return c.Author == devforge.OwnLogin && strings.Contains(c.Body, fmt.Sprintf("#%d reverts this change.", pr.Number+1))
+		})
+	})
 	made, err := w.process.revert(t.Context(), pr.Number, "tess")
 	w.ok(err)
 	if want := fmt.Sprintf("http://localhost:%d/forge/hubs/deployment/pull/%d", w.settings.Port, made.Number); made.Pull != pr.Number || made.URL != want {

@@ -52,6 +52,8 @@ var allowed = map[string][]string{
 	"internal/clientaddr": {},
 	// Whose a program on the machine is.
 	"internal/loopback": {},
+	// What pages look like: hubship's, and its forge's.
+	"internal/assets":   {},
 	"internal/outbound": {"internal/model"},
 	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
@@ -91,7 +93,7 @@ var allowed = map[string][]string{
 	"internal/release/confine":       {"internal/model", "internal/release"},
 	"internal/verify":                {"internal/model", "internal/pyimport"},
 	"internal/store":                 {"internal/model"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
+	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback", "internal/assets"},
 	"internal/forge/github":          {"internal/model", "internal/forge"},
 	"internal/forge/local/authority": {}, // rules: pure
 	// Of the product's packages the forge's program knows the leaves alone.
@@ -106,7 +108,7 @@ var allowed = map[string][]string{
 	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
 	"internal/pulls/repository": {"internal/forge", "internal/git", "internal/pulls", "internal/repo"},
 	"internal/api":              {"internal/model"},
-	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
+	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback", "internal/assets"},
 	"internal/demo":             {"internal/model", "internal/forge"},
 	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/devforge", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},

@@ -69,13 +69,6 @@ func TestProtect(t *testing.T) {
 	}
 }
 
-func (w *world) head(branch string) string {
-	w.t.Helper()
-	id, err := w.repo.git.Head(w.t.Context(), branch)
-	w.ok(err)
-	return id
-}
-
 // A status is about one merge: neither a base that moved since, nor another pull
 // request with the same commit, lets in what was not checked as it is merged.
 func TestMergedAsChecked(t *testing.T) {

@@ -25,7 +25,7 @@ func (c *Controller) pull(ctx context.Context, number int) error {
 		return c.openPull(ctx, pr)
 	case pr.Merged:
 		c.queue.Add(key{kind: keyMerged, number: number})
-		return c.over(ctx, pr, "the pull request was merged")
+		return errors.Join(c.over(ctx, pr, "the pull request was merged"), c.revertAsked(ctx, pr))
 	default:
 		return c.over(ctx, pr, "the pull request was closed")
 	}

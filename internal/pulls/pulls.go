@@ -125,6 +125,9 @@ type Controller struct {
 	o       Options
 	queue   workqueue.TypedRateLimitingInterface[key]
 	looking keymutex.KeyMutex // by the text of a key
+	// reverting is held while a revert is looked for and opened: a failure and
+	// people may ask for the same one at once.
+	reverting sync.Mutex
 
 	mu        sync.Mutex
 	since     time.Time                 // the next poll goes on from here

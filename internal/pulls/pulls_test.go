@@ -365,6 +365,8 @@ func TestPromote(t *testing.T) {
 	if _, err := w.control.Revert(t.Context(), promotion.Number, "mia"); model.ExitCodeOf(err) != model.ExitUsage || !strings.Contains(model.HintOf(err), "staging") {
 		t.Errorf("revert of the promotion: %v", err)
 	}
+	w.say(w.mia, promotion.Number, pulls.RevertCommand)
+	w.says(promotion.Number, "hubship could not revert this change: ", "accepts only promotions")
 }
 
 // Statuses belong to a commit: somebody who opens another pull request with the

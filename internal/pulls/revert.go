@@ -177,17 +177,28 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 	if !pr.Merged {
 		return 0, model.Usage(fmt.Errorf("pull request #%d was not merged", number), "only a merged pull request can be reverted; close it instead")
 	}
+	opened, err := c.revertMerged(ctx, pr, by)
+	if err != nil {
+		return 0, err
+	}
+	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d reverts this change.\n", opened))
+}
+
+// revertMerged opens the pull request that takes a merged one back, in the name
+// of somebody, where it can be taken back.
+func (c *Controller) revertMerged(ctx context.Context, pr forge.PullRequest, by string) (int, error) {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return 0, err
 	}
 	if err := c.takesReverts(ctx, pr.Base.Branch); err != nil {
 		return 0, err
 	}
-	opened, err := c.revert(ctx, pr, "Requested by "+report.Escape(by)+".", false)
-	if err != nil {
-		return 0, err
-	}
-	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d reverts this change.\n", opened))
+	return c.revert(ctx, pr, "Requested by "+report.Escape(by)+".", false)
+}
+
+// revertHead is the head of what takes a pull request back, as filters name it.
+func (c *Controller) revertHead(number int) string {
+	return fmt.Sprintf("%s:%s%d", c.o.Forge.Repository().Owner, revertBranch, number)
 }
 
 // takesReverts refuses to take back a promotion: what enters a later
@@ -204,11 +215,13 @@ func (c *Controller) takesReverts(ctx context.Context, branch string) error {
 	return nil
 }
 
-// revert opens the pull request that takes another one back.
+// revert opens the pull request that takes another one back, or finds the one
+// that is open.
 func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why string, auto bool) (int, error) {
+	c.reverting.Lock()
+	defer c.reverting.Unlock()
 	head := fmt.Sprintf("%s%d", revertBranch, pr.Number)
-	repo := c.o.Forge.Repository()
-	open, err := c.o.Forge.PullRequests(ctx, forge.Filter{Base: pr.Base.Branch, Head: repo.Owner + ":" + head})
+	open, err := c.o.Forge.PullRequests(ctx, forge.Filter{Base: pr.Base.Branch, Head: c.revertHead(pr.Number)})
 	if err != nil {
 		return 0, err
 	}

@@ -248,10 +248,19 @@ func (w *world) merge(number int) string {
 	return commit
 }
 
-// looks counts how often pull requests are looked at one by one.
+// looks counts how often pull requests are looked at one by one, and can keep
+// hubship from commenting.
 type looks struct {
 	*github.Client
-	n atomic.Int64
+	n    atomic.Int64
+	mute atomic.Bool
+}
+
+func (l *looks) Comment(ctx context.Context, number int, body string) (forge.Comment, error) {
+	if l.mute.Load() {
+		return forge.Comment{}, forge.ErrUnavailable
+	}
+	return l.Client.Comment(ctx, number, body)
 }
 
 func (l *looks) PullRequest(ctx context.Context, number int) (forge.PullRequest, error) {
@@ -351,6 +360,10 @@ func (r *repository) Revert(ctx context.Context, q pulls.Revert) (string, error)
 		}
 		return strings.TrimSpace(string(out)), err
 	}
+	there, err := r.git.Head(ctx, q.Branch)
+	if err != nil {
+		return "", err
+	}
 	for _, args := range [][]string{
 		{"clone", "--quiet", "--branch", "staging", r.w.remote(r.w.hubship).URL, dir},
 		{"checkout", "--quiet", "-b", q.Branch, q.Onto},
@@ -358,6 +371,12 @@ func (r *repository) Revert(ctx context.Context, q pulls.Revert) (string, error)
 		{"commit", "--amend", "--quiet", "-m", q.Message},
 		{"push", "--quiet", "origin", q.Branch},
 	} {
+		if args[0] == "push" && there != "" {
+			if _, err := run(dir, "diff", "--quiet", there, "HEAD"); err != nil {
+				return "", err
+			}
+			return there, nil // what is there does the same
+		}
 		at := dir
 		if args[0] == "clone" {
 			at = ""

@@ -115,7 +115,6 @@ const (
 	ChangePull     Action = "change a pull request"
 	ChangeComment  Action = "change a comment"
 	AskForReview   Action = "ask for a review"
-	Revert         Action = "have hubship revert a merged pull request"
 )
 
 // Actions are their rules. The route has asked for the scope.
@@ -124,7 +123,6 @@ var Actions = map[Action]Rule{
 	ChangePull:     {Role: Reviewer, Theirs: true},
 	ChangeComment:  {Role: Maintainer, Theirs: true},
 	AskForReview:   {Role: Reviewer, Theirs: true},
-	Revert:         {Role: Reviewer, NoFork: true},
 }
 
 var (
@@ -136,6 +134,7 @@ var (
 // API for, in the name of who has signed in. Every POST carries the token of its
 // session's forms.
 var Pages = map[string]Rule{
+	"GET /-/assets/app.js": {}, "GET /-/assets/icon.svg": {}, "GET /-/assets/style.css": {},
 	"GET /-/style.css": {}, "GET /-/signin": {}, "POST /-/signin": {Then: "limits of wrong passwords"},
 	"GET /{$}": signedIn, "GET /-/settings": signedIn, "POST /-/signout": form, "POST /-/settings/password": form,
 	"POST /-/settings/tokens": form, "POST /-/settings/tokens/{id}/revoke": form,

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/hubship/hubship/internal/forge"
 )
 
 // chromium starts a headless browser, and ends it with the test.
@@ -109,6 +111,20 @@ func (w *window) open(path, then string) {
 	w.sees(then)
 }
 
+// frame waits for a text in the page that this one embeds.
+func (w *window) frame(text string) {
+	w.t.Helper()
+	var shown string
+	for range 100 {
+		if err := chromedp.Run(w.ctx, chromedp.Evaluate(`document.querySelector('.run iframe')?.contentDocument?.body?.innerText ?? ''`, &shown)); err == nil && strings.Contains(shown, text) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.picture("missing")
+	w.t.Fatalf("%s does not see %q in the frame but %q", w.who, text, shown)
+}
+
 // picture keeps what the window shows, where somebody wants to look at it.
 func (w *window) picture(name string) {
 	dir := os.Getenv("HUBSHIP_TEST_PICTURES")
@@ -137,7 +153,7 @@ func TestWalkInABrowser(t *testing.T) {
 			carl.press("Fork", "fork of hubs/deployment")
 			fork, err := f.Host.Find(t.Context(), "carl", "deployment")
 			f.ok(err)
-			f.change(fork, "more-memory", map[string][]byte{"hubs/a.yaml": []byte("a: 1\nb: 3\n")})
+			head := f.change(fork, "more-memory", map[string][]byte{"hubs/a.yaml": []byte("a: 1\nb: 3\n")})
 			carl.open("/forge/hubs/deployment/compare/staging...carl:more-memory", "hubs/a.yaml")
 			carl.do("write", chromedp.SetValue(`#title`, "More memory <script>alert(1)</script>"), chromedp.SetValue(`#body`, hostile))
 			carl.press("Open pull request", "This cannot be merged yet")
@@ -146,6 +162,13 @@ func TestWalkInABrowser(t *testing.T) {
 			carl.picture("conversation")
 			carl.open("/forge/hubs/deployment/pull/1/files", "b: 3")
 			carl.picture("files")
+
+			f.ok(f.Client(f.robot, f.name).SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: "hubship/plan", URL: f.URL + "/runs/r1"}))
+			carl.open("/forge/hubs/deployment/pull/1/checks", "Open the run")
+			if scripts {
+				carl.frame("The log of r1, embedded: true")
+			}
+			carl.picture("checks")
 
 			mia := f.window("mia", scripts)
 			mia.open("/forge/hubs/deployment/pull/1/files", "b: 3")

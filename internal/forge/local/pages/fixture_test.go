@@ -1,15 +1,13 @@
 package pages_test
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -21,8 +19,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
-	"github.com/hubship/hubship/internal/model"
-	"github.com/hubship/hubship/internal/server/web"
 )
 
 const password = "correct horse battery"
@@ -33,16 +29,14 @@ const hostile = `<script>alert(1)</script><img src=x onerror=alert(1)> [x](javas
 // fixture is a forge with a repository, a maintainer and a contributor.
 type fixture struct {
 	*localtest.Forge
-	t        *testing.T
-	git      *git.Repo
-	mia      store.Account
-	carl     store.Account
-	name     forge.Repository
-	base     string
-	check    *model.Run // that the pages show of every pull request
-	lines    []model.Line
-	reverted int // number of the pull request that was asked to be taken back
-	hosted   store.Repository
+	t      *testing.T
+	git    *git.Repo
+	mia    store.Account
+	carl   store.Account
+	robot  store.Account // hubship's
+	name   forge.Repository
+	base   string
+	hosted store.Repository
 }
 
 func start(t *testing.T) *fixture {
@@ -51,7 +45,7 @@ func start(t *testing.T) *fixture {
 	org := f.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
 	f.mia = f.Account(store.NewAccount{Login: "mia", Role: store.Maintainer, Password: password})
 	f.carl = f.Account(store.NewAccount{Login: "carl", Password: password})
-	f.Account(store.NewAccount{Login: "robot", Role: store.Maintainer})
+	f.robot = f.Account(store.NewAccount{Login: localtest.Own, Role: store.Maintainer})
 	var err error
 	f.hosted, err = f.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"})
 	f.ok(err)
@@ -62,36 +56,23 @@ func start(t *testing.T) *fixture {
 	}, nil, "Begin\n\n"+hostile, git.Identity{Name: "Mia", Email: "mia@localhost"})
 	f.ok(err)
 	f.ok(f.git.SetBranch(t.Context(), "prod", f.base, ""))
-	f.Mount("/assets/", web.Assets())
 	people, err := pages.New(pages.Options{
-		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset,
-		Repository: f.name, Own: "robot", RunURL: func(id string) string { return "/runs/" + id }, PlanURL: func(id string) string { return "/runs/" + id + "/plan" },
-		Check: func(context.Context, int) (model.Run, bool, error) {
-			if f.check == nil {
-				return model.Run{}, false, nil
-			}
-			return *f.check, true, nil
-		},
-		Lines: func(_ context.Context, _ string, after int64, limit int) ([]model.Line, error) {
-			i := slices.IndexFunc(f.lines, func(l model.Line) bool { return l.Seq > after })
-			if i < 0 {
-				return nil, nil
-			}
-			return f.lines[i:min(i+limit, len(f.lines))], nil
-		},
-		Revert: func(_ context.Context, number int, by string) (int, error) {
-			if by != "mia" {
-				return 0, errors.New("not in the name of who asked")
-			}
-			f.reverted = number
-			return 1, nil
-		},
+		Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git",
+		Repository: f.name, Own: localtest.Own, Runs: f.URL + "/runs/",
 		Log: slog.New(slog.DiscardHandler),
 	})
 	f.ok(err)
 	f.Mount("/forge/", people)
+	f.Mount("GET /runs/{id}", http.HandlerFunc(f.run))
 	f.ok(f.Host.SetProtection(t.Context(), f.hosted, "staging", &host.Protection{Reviews: &host.RequiredReviews{Count: 1}, EnforceAdmins: true}))
 	return f
+}
+
+// run stands for hubship's page of a run.
+func (f *fixture) run(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'self'")
+	_, _ = fmt.Fprintf(w, "<!doctype html><title>Run</title><base target=_top><p>The log of %s, embedded: %v</p>", r.PathValue("id"), r.URL.Query().Has("embed"))
 }
 
 func (f *fixture) ok(err error) {
@@ -121,7 +102,12 @@ type browser struct {
 	at   string // path of the page that is open
 	doc  *html.Node
 	text string
+	// frames are the addresses of what the page embeds.
+	frames []string
 }
+
+// frames are the addresses of hubship's pages of runs.
+var frames = regexp.MustCompile(`^/runs/[a-z0-9-]+\?embed$`)
 
 func (f *fixture) browser() *browser {
 	jar, err := cookiejar.New(nil)
@@ -162,14 +148,17 @@ func (b *browser) read(resp *http.Response, err error, status int) {
 		b.t.Errorf("%s turns the direction of writing", b.at)
 	}
 	csp := resp.Header.Get("Content-Security-Policy")
-	if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+	if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || !strings.Contains(csp, "frame-src 'self'") || strings.Contains(csp, "unsafe") {
 		b.t.Errorf("%s has the policy %q", b.at, csp)
 	}
+	b.frames = nil
 	for n := range b.doc.Descendants() {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		if n.Data == "script" && attr(n, "src") == "" || n.Data == "style" || n.Data == "iframe" {
+		if n.Data == "iframe" && frames.MatchString(attr(n, "src")) {
+			b.frames = append(b.frames, attr(n, "src"))
+		} else if n.Data == "script" && attr(n, "src") == "" || n.Data == "style" || n.Data == "iframe" {
 			b.t.Errorf("%s has a %s of somebody's", b.at, n.Data)
 		}
 		for _, a := range n.Attr {

@@ -3,22 +3,21 @@ package pages
 import (
 	"fmt"
 	"html/template"
-	"regexp"
 	"strings"
 	"time"
 
 	gh "github.com/google/go-github/v89/github"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/forge/local/store"
 )
 
 // functions are what templates use beside Go's own.
 func (p *pages) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset": p.o.Asset, "short": short, "ago": ago, "machine": machine, "stamp": stamp, "escape": escaped, "tone": tone,
-		"subject": subject, "plural": plural, "took": took, "author": author, "plain": plain, "megabytes": megabytes,
-		"runURL": func(id string) string { return call(p.o.RunURL, id) }, "planURL": func(id string) string { return call(p.o.PlanURL, id) },
-		"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },
+		"asset": func(name string) string { return assets.URL(p.base.Path+"/-/assets", name) },
+		"short": short, "ago": ago, "machine": machine, "stamp": stamp, "escape": escaped, "tone": tone,
+		"subject": subject, "plural": plural, "author": author,
 		"add":    func(a, b int) int { return a + b },
 		"states": func() []string { return []string{"open", "closed", "all"} },
 		"pair":   func(s shown, commits []*gh.RepositoryCommit) commitList { return commitList{s.Repo, commits} },
@@ -29,13 +28,6 @@ func (p *pages) functions() template.FuncMap {
 type commitList struct {
 	Repo    string
 	Commits []*gh.RepositoryCommit
-}
-
-func call(f func(string) string, id string) string {
-	if f == nil {
-		return ""
-	}
-	return f(id)
 }
 
 func short(sha string) string { return sha[:min(len(sha), 10)] }
@@ -91,37 +83,18 @@ func stamp(t any) string   { return moment(t).UTC().Format("2006-01-02 15:04:05 
 // tone is the colour of a state.
 func tone(state any) string {
 	switch fmt.Sprint(state) {
-	case "success", "passed", "approved", "open", "done", "clean":
+	case "success", "approved", "open", "clean":
 		return "good"
-	case "failure", "error", "failed", "changes", "refused", "dirty":
+	case "failure", "error", "timed out", "changes", "dirty":
 		return "bad"
-	case "warning":
+	case "warning", "action required":
 		return "warn"
-	case "pending", "running", "queued", "waiting":
+	case "pending", "in progress", "queued":
 		return "busy"
 	case "merged":
 		return "gone"
 	}
 	return ""
-}
-
-func took(d time.Duration) string {
-	switch {
-	case d <= 0:
-		return ""
-	case d < time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
-}
-
-func megabytes(n int64) string {
-	if n <= 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // author is the account of a commit's author, or the name within the commit.
@@ -131,8 +104,3 @@ func author(c *gh.RepositoryCommit) string {
 	}
 	return c.GetCommit().GetAuthor().GetName()
 }
-
-// codes are what terminals understand and pages do not.
-var codes = regexp.MustCompile(`\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0a-\x1f\x7f]`)
-
-func plain(text string) string { return codes.ReplaceAllString(text, "") }

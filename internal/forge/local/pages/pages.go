@@ -22,6 +22,7 @@ import (
 
 	gh "github.com/google/go-github/v89/github"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
@@ -47,25 +48,16 @@ type Options struct {
 	URL, APIURL, GitURL string
 	// Secure: people come over HTTPS, whatever URL says.
 	Secure bool
-	// Asset is the address of a file of the dashboard's, which the pages
-	// share: style.css, app.js, icon.svg.
-	Asset func(name string) string
 
 	// Repository is the one that hubship drives; zero for none. What is below is
-	// about it alone, and left out of the pages where it is nil.
+	// about it alone.
 	Repository forge.Repository
 	// Own is the login of hubship's account, which nobody can ask for a review.
 	Own string
-	// Check returns the newest check of a pull request; ok is false when there
-	// is none.
-	Check func(ctx context.Context, number int) (run model.Run, ok bool, err error)
-	// Lines are those of a run's log with Seq greater than after.
-	Lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
-	// RunURL is the address of a run's page, PlanURL that of its plan.
-	RunURL, PlanURL func(run string) string
-	// Revert opens a pull request that takes back a merged one, and returns
-	// its number.
-	Revert func(ctx context.Context, number int, by string) (int, error)
+	// Runs is what the addresses of hubship's pages of runs begin with, such as
+	// http://localhost:8080/runs/, under the name that people know these pages
+	// by: the pages of checks embed them. Empty for none.
+	Runs string
 
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed:
 	// limits of wrong passwords are by the client's address.
@@ -97,9 +89,6 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
-	}
-	if o.Asset == nil {
-		o.Asset = func(name string) string { return "/assets/" + name }
 	}
 	p := &pages{o: o, base: base, templates: map[string]*template.Template{}, mux: http.NewServeMux()}
 	for _, name := range []string{"signin", "repositories", "repository", "file", "edit", "commits", "commit", "branches", "compare", "pulls", "pull", "settings", "message"} {
@@ -138,6 +127,9 @@ func (p *pages) routes() {
 		p.mux.HandleFunc(at(pattern), fn)
 	}
 	serve("GET /-/style.css", p.style)
+	for _, name := range assets.Names() {
+		serve("GET /-/assets/"+name, assets.Serve)
+	}
 	serve("GET /-/signin", p.signInPage)
 	serve("POST /-/signin", p.signIn)
 	for pattern, fn := range map[string]func(*visit) (view, error){
@@ -327,7 +319,11 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 		return // nobody waits any more
 	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	policy := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	if p.o.Runs != "" {
+		policy += "; frame-src 'self'"
+	}
+	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")

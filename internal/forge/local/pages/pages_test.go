@@ -9,12 +9,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/localtest"
 	"github.com/hubship/hubship/internal/forge/local/store"
-	"github.com/hubship/hubship/internal/model"
 )
 
 // The whole way, with forms alone.
@@ -43,7 +40,7 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 		t.Fatalf("it is at %s", carl.at)
 	}
 	carl.says("More <b>memory</b>", "carl wants to merge 1 commit into staging from carl:more/memory", "This cannot be merged yet", "Somebody with write access")
-	if !strings.Contains(carl.text, "<option>mia</option>") || strings.Contains(carl.text, "<option>robot</option>") {
+	if !strings.Contains(carl.text, "<option>mia</option>") || strings.Contains(carl.text, "<option>hubship</option>") {
 		t.Error("not the people who may be asked for a review")
 	}
 	if carl.has("Merge") || carl.has("Approve") {
@@ -75,10 +72,6 @@ func TestWalkWithoutJavaScript(t *testing.T) {
 	carl.open("/forge/hubs/deployment/pull/1", http.StatusOK)
 	if carl.has("Revert") {
 		t.Error("a contributor may take back what was merged")
-	}
-	mia.send("Revert", nil, http.StatusOK)
-	if f.reverted != 1 {
-		t.Error("nothing was taken back")
 	}
 	mia.open("/forge/hubs/deployment/commits", http.StatusOK)
 	mia.says("Begin")
@@ -250,45 +243,165 @@ func TestGuessingEnds(t *testing.T) {
 	g.send("Sign in", url.Values{"login": {"mia"}, "password": {password}}, http.StatusTooManyRequests)
 }
 
-// What a check found out is on its page, with its log.
+// A press of Revert is a comment of the visitor's, which hubship answers.
+func TestRevert(t *testing.T) {
+	f := start(t)
+	f.change(f.hosted, "checked", map[string][]byte{"hubs/a.yaml": []byte("a: 2\n")})
+	mia, carl := f.signedIn("mia"), f.signedIn("carl")
+	c := f.Client(f.mia, f.name)
+	pr, err := c.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "prod"})
+	f.ok(err)
+	const page = "/forge/hubs/deployment/pull/1"
+	mia.open(page, http.StatusOK)
+	if mia.has("Revert") {
+		t.Error("what was not merged may be reverted")
+	}
+	_, err = c.Merge(t.Context(), pr.Number, forge.Merge{Head: pr.Head.Commit})
+	f.ok(err)
+	mia.open(page, http.StatusOK)
+	form := mia.doc
+	mia.send("Revert", nil, http.StatusOK)
+	mia.says("The pull request that does so appears here shortly.")
+	if mia.at != page || mia.has("Revert") || !strings.Contains(mia.text, `data-refresh="3"`) {
+		t.Errorf("%s waits for no answer:\n%s", mia.at, mia.text)
+	}
+	said, err := c.Comments(t.Context(), 1)
+	f.ok(err)
+	if len(said) != 1 || said[0].Body != "/hubship revert" || said[0].Author != "mia" {
+		t.Errorf("the comments are %+v", said)
+	}
+	// A contributor has no button, and what they send is no comment.
+	carl.open(page, http.StatusOK)
+	carl.says("/hubship revert")
+	if carl.has("Revert") || strings.Contains(carl.text, "appears here shortly") {
+		t.Error("a contributor may revert what was merged, or is told of an answer")
+	}
+	token := ""
+	for n := range carl.doc.Descendants() {
+		if attr(n, "name") == "form" {
+			token = attr(n, "value")
+		}
+	}
+	carl.doc = form
+	carl.send("Revert", url.Values{"form": {token}}, http.StatusForbidden)
+	carl.says("You cannot revert this.")
+	// Once hubship has answered, the button is there again.
+	_, err = f.Client(f.robot, f.name).Comment(t.Context(), 1, "#2 reverts this change.")
+	f.ok(err)
+	mia.open(page, http.StatusOK)
+	mia.says("#2 reverts this change.")
+	if !mia.has("Revert") || strings.Contains(mia.text, "appears here shortly") {
+		t.Error("an answer is still waited for")
+	}
+}
+
+// What hubship reported of a check is on its page, with the run itself.
 func TestChecks(t *testing.T) {
 	f := start(t)
 	head := f.change(f.hosted, "checked", map[string][]byte{"hubs/a.yaml": []byte("a: 2\n")})
-	c := f.Client(f.mia, f.name)
-	_, err := c.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
+	own, mia := f.Client(f.robot, f.name), f.Client(f.mia, f.name)
+	_, err := mia.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
 	f.ok(err)
-	c = f.Client(f.Account(store.NewAccount{Login: localtest.Own, Role: store.Maintainer}), f.name)
-	f.ok(c.SetStatus(t.Context(), head, forge.Status{State: forge.Failure, Context: "hubship/tests", Description: "lint: " + hostile, URL: "http://localhost/runs/r1"}))
-	_, err = c.SetCheck(t.Context(), forge.Check{Name: "hubship", Commit: head, State: forge.CheckCompleted, Conclusion: forge.CheckFailure, Title: "Not ready", Summary: "x", Annotations: []forge.Annotation{
+	b := f.signedIn("mia")
+	const page = "/forge/hubs/deployment/pull/1/checks"
+	b.open(page, http.StatusOK)
+	b.says("No check has started yet")
+	if len(b.frames) > 0 || !strings.Contains(b.text, `data-refresh="3"`) {
+		t.Errorf("before the check: frames %v\n%s", b.frames, b.text)
+	}
+	check := forge.Check{Name: "hubship", Commit: head, URL: f.URL + "/runs/r1", State: forge.CheckInProgress, Title: "Checking", Summary: "| part | result |\n|---|---|\n| tests | running |\n"}
+	check, err = own.SetCheck(t.Context(), check)
+	f.ok(err)
+	f.ok(own.SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: "hubship/policy", URL: f.URL + "/runs/r1"}))
+	b.open(page, http.StatusOK)
+	b.says("Checks pending", "hubship in progress", "Checking", "tests running")
+	if fmt.Sprint(b.frames) != "[/runs/r1?embed]" || !strings.Contains(b.text, `<a href="`+f.URL+`/runs/r1">Open the run</a>`) || !strings.Contains(b.text, `data-refresh="3"`) {
+		t.Errorf("during the check: frames %v\n%s", b.frames, b.text)
+	}
+	f.ok(own.SetStatus(t.Context(), head, forge.Status{State: forge.Failure, Context: "hubship/tests", Description: "lint: " + hostile, URL: f.URL + "/runs/r1"}))
+	check.Commit, check.URL, check.State, check.Conclusion, check.Title, check.Summary = head, f.URL+"/runs/r1", forge.CheckCompleted, forge.CheckFailure, "Not ready: "+hostile, hostile
+	check.Annotations = []forge.Annotation{
 		{Path: "hubs/a.yaml", Start: 1, Level: forge.Problem, Title: "hubship schema", Message: "no such key " + hostile + "\nremove it"},
 		{Path: "hubs/a.yaml", Start: 77, Level: forge.Warning, Title: "hubship parity", Message: "staging and prod differ"},
 		{Path: "elsewhere.yaml", Start: 3, Level: forge.Notice, Title: "hubship chart", Message: "a newer one is there"},
-	}})
+	}
+	_, err = own.SetCheck(t.Context(), check)
 	f.ok(err)
-	b := f.signedIn("mia")
 	b.open("/forge/hubs/deployment/pull/1/files", http.StatusOK)
 	b.says("error hubship schema no such key", "remove it", "line 77: warning hubship parity staging and prod differ")
 	if strings.Contains(b.text, "elsewhere.yaml") {
 		t.Error("a file is shown that the change does not touch")
 	}
-	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("No check has started yet", "hubship/tests", "hubs/a.yaml:1", "elsewhere.yaml:3 notice hubship chart a newer one is there")
-	f.check = &model.Run{ID: "r1", Kind: model.CheckPull, Commit: head, State: model.FailedRun, Cause: "push to carl:x " + hostile, Reason: "tests: lint " + hostile, Created: time.Now(), Pull: &model.PullCheck{
-		PullRequest: model.PullRequest{Number: 1}, Merged: head,
-		Parts:  []model.Part{{Name: "policy", State: model.PartPassed, Summary: "fine"}, {Name: "tests", State: model.PartFailed, Summary: hostile, Problems: []model.Remark{{Path: "a.yaml", Line: 3, Message: hostile, Hint: hostile}}}},
-		Tests:  []model.TestResult{{Name: "lint", Reason: hostile, Log: "line\x1b[31m red" + hostile}, {Name: "docs", Passed: true, Cached: true}, {Name: "more", Skipped: "not concerned"}},
-		Images: []model.ImageCheck{{ID: "user", Before: 2e6, Built: model.Built{Size: 3e6, Rebuilt: true}, Smoke: &model.SmokeResult{Checks: []model.Check{{Name: "import emoji", Detail: hostile, Log: hostile}}}}, {ID: "hub", Reason: hostile}},
-	}}
-	for i := range 1500 {
-		f.lines = append(f.lines, model.Line{Seq: int64(i + 1), Time: time.Now(), Level: model.LevelDebug, Scope: "image", Text: fmt.Sprint("line ", i, " ", hostile)})
-	}
-	b.open("/forge/hubs/deployment/pull/1/checks", http.StatusOK)
-	b.says("fine", "import emoji", "before 2.0 MB", "now 3.0 MB", "earlier, on the same content", "not concerned", "line 1499", "Earlier lines are in the whole log")
-	if strings.Contains(b.text, "\x1b") || !strings.Contains(b.text, `data-after="1500"`) || !strings.Contains(b.text, `href="/runs/r1/plan"`) {
-		t.Error("the log is not as it should be")
+	b.open(page, http.StatusOK)
+	b.says("Checks failure", "hubship failure", "Not ready: <script>", "hubship/tests", "hubs/a.yaml:1", "elsewhere.yaml:3 notice hubship chart a newer one is there")
+	if fmt.Sprint(b.frames) != "[/runs/r1?embed]" || !strings.Contains(b.text, `data-refresh="10"`) {
+		t.Errorf("after the check: frames %v\n%s", b.frames, b.text)
 	}
 	b.open("/forge/hubs/deployment/pull/1", http.StatusOK)
 	b.says("hubship/tests", "failure")
+	if len(b.frames) > 0 {
+		t.Errorf("the conversation embeds %v", b.frames)
+	}
+}
+
+// Only hubship's own runs are embedded, whoever says that they are runs.
+func TestFrames(t *testing.T) {
+	f := start(t)
+	head := f.change(f.hosted, "checked", map[string][]byte{"hubs/a.yaml": []byte("a: 2\n")})
+	own, mia := f.Client(f.robot, f.name), f.Client(f.mia, f.name)
+	_, err := mia.Open(t.Context(), forge.NewPullRequest{Title: "Checked", Head: "checked", Base: "staging"})
+	f.ok(err)
+	runs := f.URL + "/runs/"
+	for name, at := range map[string]string{"scan": runs + "theirs", "not-hubship/plan": runs + "theirs"} {
+		f.ok(mia.SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: name, URL: at}))
+	}
+	_, err = mia.SetCheck(t.Context(), forge.Check{Name: "mine", Commit: head, State: forge.CheckInProgress, URL: runs + "theirs"})
+	f.ok(err)
+	for i, at := range []string{"https://evil.example/runs/x", runs, runs + "../forge/-/settings", runs + "x/plan", runs + "x?y", runs + "x#y", runs + "%2e%2e", runs + "..", f.URL + "/runsx", "http://localhost/runs/x"} {
+		f.ok(own.SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: fmt.Sprint("hubship/", i), URL: at}))
+	}
+	b := f.signedIn("mia")
+	const page = "/forge/hubs/deployment/pull/1/checks"
+	b.open(page, http.StatusOK)
+	if len(b.frames) > 0 {
+		t.Errorf("it embeds %v", b.frames)
+	}
+	f.ok(own.SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: "hubship/staging", URL: runs + "r-2"}))
+	f.ok(own.SetStatus(t.Context(), head, forge.Status{State: forge.Success, Context: "hubship/staging/a", URL: runs + "r-2"}))
+	b.open(page, http.StatusOK)
+	b.says("Run of hubship/staging", "Open the run")
+	if fmt.Sprint(b.frames) != "[/runs/r-2?embed]" {
+		t.Errorf("it embeds %v", b.frames)
+	}
+}
+
+// The pages bring the files that they are made of.
+func TestAssets(t *testing.T) {
+	f := start(t)
+	b := f.browser()
+	b.open("/forge/-/signin", http.StatusOK)
+	found := 0
+	for n := range b.doc.Descendants() {
+		at := attr(n, "src")
+		if n.Data == "link" {
+			at = attr(n, "href")
+		}
+		if at == "" {
+			continue
+		}
+		found++
+		resp, err := b.http.Get(f.URL + at)
+		f.ok(err)
+		body, err := io.ReadAll(resp.Body)
+		f.ok(err)
+		resp.Body.Close()
+		if !strings.HasPrefix(at, "/forge/-/") || resp.StatusCode != http.StatusOK || len(body) < 100 {
+			t.Errorf("%s: %s, %d bytes", at, resp.Status, len(body))
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d files, want an icon, two styles and a script", found)
+	}
 }
 
 // A file is changed in the browser: in the contributor's fork, on a branch of

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,10 +12,8 @@ import (
 
 	gh "github.com/google/go-github/v89/github"
 
-	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
-	"github.com/hubship/hubship/internal/model"
 )
 
 // pullData is what all pages of a pull request show.
@@ -26,7 +23,9 @@ type pullData struct {
 	State    string // open, draft, merged or closed
 	Counts   struct{ Commits, Files int }
 	Statuses []statusRow
-	Check    *model.Run
+	Checked  string // what the statuses and check runs come to; empty when there is none
+	Busy     bool   // something of it is under way
+	checks   []*gh.CheckRun
 
 	Body     template.HTML
 	Talk     []entry
@@ -37,7 +36,8 @@ type pullData struct {
 	Author   bool            // the visitor wrote it
 	MayClose bool
 	Behind   bool
-	Revert   bool
+	Revert   bool // the visitor may have hubship revert it
+	Asks     bool // the visitor did, and hubship has not answered yet
 
 	Commits []*gh.RepositoryCommit
 	Files   []fileDiff
@@ -45,10 +45,8 @@ type pullData struct {
 	Remarks []remark
 	Threads []*thread // of files that the change does not have any more
 
-	Lines  []model.Line
-	After  int64
-	Before bool // there are lines before those that are shown
-	Final  bool
+	Checks []checkRow
+	Runs   []run
 }
 
 // method is a way to merge.
@@ -83,16 +81,24 @@ func (v *visit) look() (pullData, store.Pull, error) {
 	if d.Statuses, err = v.statuses(d.PR.GetHead().GetSHA()); err != nil {
 		return d, stored, err
 	}
-	if v.drives() && v.o.Check != nil {
-		run, ok, err := v.o.Check(v.ctx, n)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return d, stored, err
-		}
-		if ok {
-			d.Check = &run
-		}
+	if d.checks, err = v.checks(d.PR.GetHead().GetSHA()); err != nil {
+		return d, stored, err
 	}
+	d.Checked, d.Busy = summed(d.Statuses, d.checks)
 	return d, stored, nil
+}
+
+// refresh is how many seconds are between two looks at the pull request.
+func (d pullData) refresh() int {
+	switch {
+	case d.Asks:
+		return 3
+	case d.State == "closed", d.State == "merged" && time.Since(d.PR.GetMergedAt().Time) > 24*time.Hour:
+		return 0
+	case d.Checked == "" || d.Busy:
+		return 3
+	}
+	return 10 // what people do
 }
 
 func (d pullData) title() string { return fmt.Sprintf("%s #%d", d.PR.GetTitle(), d.Number) }
@@ -142,18 +148,12 @@ func (v *visit) pull() (view, error) {
 		return view{}, err
 	}
 	// Where changes come from another branch alone, they are taken back there.
-	d.Revert = d.State == "merged" && v.writes && v.drives() && v.o.Revert != nil && (rules == nil || len(rules.Heads) == 0)
+	d.Revert = d.State == "merged" && v.writes && v.drives() && (rules == nil || len(rules.Heads) == 0)
+	d.Asks = d.Revert && v.asksRevert(d.Talk)
 	if rules != nil && len(rules.Heads) > 0 {
 		d.Methods = d.Methods[:1]
 	}
-	out := view{Page: "pull", Title: d.title(), Tab: "talk", Refresh: 3, Data: d}
-	if d.Check != nil && d.Check.State.Final() {
-		out.Refresh = 10 // what people do
-	}
-	if d.State == "closed" || d.State == "merged" && time.Since(d.PR.GetMergedAt().Time) > 24*time.Hour {
-		out.Refresh = 0
-	}
-	return out, nil
+	return view{Page: "pull", Title: d.title(), Tab: "talk", Refresh: d.refresh(), Data: d}, nil
 }
 
 // behind says that the base has what the head has not.
@@ -212,7 +212,7 @@ func (v *visit) pullFiles() (view, error) {
 	}
 	d.Files = diffs(files)
 	d.More = max(0, d.Counts.Files-len(d.Files))
-	remarks, err := v.remarks(d.PR.GetHead().GetSHA())
+	remarks, err := v.remarks(d.checks)
 	if err != nil {
 		return view{}, err
 	}
@@ -275,13 +275,11 @@ func (v *visit) act() (view, error) {
 	case "reopen":
 		state = "open"
 	case "revert":
-		if v.ask(authority.Actions[authority.Revert]) != nil || !v.drives() || v.o.Revert == nil {
+		// What the comment asks for is hubship's to decide.
+		if !v.writes || !v.drives() {
 			return view{}, refuse(http.StatusForbidden, "You cannot revert this.", "ask somebody with write access to this repository")
 		}
-		var opened int
-		if opened, err = v.o.Revert(v.ctx, n, v.who.Login); err == nil {
-			to.Goto = v.path("pull", strconv.Itoa(opened))
-		}
+		_, _, err = v.api.Issues.CreateComment(v.ctx, v.owner, v.name, n, &gh.IssueComment{Body: new(revertCommand)})
 	default:
 		return view{}, store.ErrNotFound
 	}

@@ -18,14 +18,10 @@ type remark struct {
 // maxRemarks bounds the remarks of all check runs that a page shows.
 const maxRemarks = 500
 
-// remarks are the annotations of the latest check runs of a commit.
-func (v *visit) remarks(sha string) ([]remark, error) {
-	runs, _, err := v.api.Checks.ListCheckRunsForRef(v.ctx, v.owner, v.name, sha, &gh.ListCheckRunsOptions{ListOptions: gh.ListOptions{PerPage: 100}})
-	if err != nil {
-		return nil, err
-	}
+// remarks are the annotations of check runs.
+func (v *visit) remarks(checks []*gh.CheckRun) ([]remark, error) {
 	var all []remark
-	for _, run := range runs.CheckRuns {
+	for _, run := range checks {
 		if run.GetOutput().GetAnnotationsCount() == 0 {
 			continue
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/forge/local/store"
-	"github.com/hubship/hubship/internal/server/web"
 )
 
 // What opens a session is of this host alone: not of a hub, which may be another
@@ -17,7 +16,7 @@ import (
 func TestCookies(t *testing.T) {
 	f := start(t)
 	for name, secure := range map[string]bool{"hubship_forge": false, "__Host-hubship_forge": true} {
-		handler, err := pages.New(pages.Options{Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Asset: web.Asset, Secure: secure})
+		handler, err := pages.New(pages.Options{Host: f.Host, API: f.API, URL: f.URL + "/forge", APIURL: f.URL + "/api/v3", GitURL: f.URL + "/git", Secure: secure})
 		f.ok(err)
 		ask := func(method, path string, form url.Values, cookies ...*http.Cookie) *http.Response {
 			req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(form.Encode()))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strings"
 	"time"
 
 	gh "github.com/google/go-github/v89/github"
@@ -18,6 +19,26 @@ type entry struct {
 	Extra string
 	ID    string
 	On    *thread // of a line
+
+	updated time.Time // of a comment
+	command bool      // it asks hubship for a revert
+}
+
+// revertCommand is the comment that has hubship revert a merged pull request.
+const revertCommand = "/hubship revert"
+
+// asksRevert says that the visitor asked hubship for a revert, and that hubship
+// has not said anything since.
+func (v *visit) asksRevert(talk []entry) bool {
+	asked := false
+	for _, e := range talk {
+		if e.command && e.Who == v.who.Login {
+			asked = !slices.ContainsFunc(talk, func(answer entry) bool {
+				return answer.Kind == "comment" && answer.Who == v.o.Own && !answer.updated.Before(e.At)
+			})
+		}
+	}
+	return asked
 }
 
 // talk is the conversation, oldest first.
@@ -30,8 +51,9 @@ func (v *visit) talk(pr *gh.PullRequest) ([]entry, error) {
 			return nil, err
 		}
 		for _, c := range list {
-			e := entry{At: c.GetCreatedAt().Time, Who: c.GetUser().GetLogin(), Kind: "comment", Body: v.markdown(c.GetBody()), ID: fmt.Sprintf("issuecomment-%d", c.GetID())}
-			if u := c.GetUpdatedAt().Time; u.Sub(e.At) > time.Minute {
+			e := entry{At: c.GetCreatedAt().Time, Who: c.GetUser().GetLogin(), Kind: "comment", Body: v.markdown(c.GetBody()), ID: fmt.Sprintf("issuecomment-%d", c.GetID()),
+				updated: c.GetUpdatedAt().Time, command: strings.TrimSpace(c.GetBody()) == revertCommand}
+			if e.updated.Sub(e.At) > time.Minute {
 				e.Extra = "edited"
 			}
 			all = append(all, e)

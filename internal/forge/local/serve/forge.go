@@ -129,7 +129,7 @@ func (f *theForge) public() (http.Handler, error) {
 	web, err := pages.New(pages.Options{
 		Host: f.host, API: f.api, URL: f.s.URL + "/forge", APIURL: f.s.URL + "/api/v3", GitURL: f.s.URL + "/git",
 		Secure:     f.s.Secure(),
-		Repository: forge.Repository{Owner: f.s.Repository.Owner, Name: f.s.Repository.Name}, Own: f.s.Own.Login, Log: f.log,
+		Repository: forge.Repository{Owner: f.s.Repository.Owner, Name: f.s.Repository.Name}, Own: f.s.Own.Login, Runs: f.s.Runs, Log: f.log,
 	})
 	if err != nil {
 		return nil, err

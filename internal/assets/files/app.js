@@ -114,6 +114,8 @@ async function keepFollowing(log) {
   }
 }
 
+// What does not change is left alone from the first look on.
+for (const part of document.querySelectorAll('[data-live]')) part.dataset.shown = part.innerHTML;
 keepFresh();
 const log = document.getElementById('log');
 if (log) keepFollowing(log);
