@@ -77,32 +77,26 @@ var allowed = map[string][]string{
 	"internal/ship/query":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
 
 	// Adapters: they know the words and the interfaces that they implement.
-	"internal/git":                   {"internal/model"},
-	"internal/config":                {"internal/model"},
-	"internal/process":               {"internal/model", "internal/git", "internal/config"},
-	"internal/repo":                  {"internal/model", "internal/plan", "internal/git", "internal/config"},
-	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/secrets/opener":        {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
-	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
-	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
-	"internal/cluster":               {"internal/model"},
-	"internal/cluster/evidence":      {"internal/model", "internal/attest", "internal/cluster"},
-	"internal/release":               {"internal/model", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
-	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
-	"internal/release/confine":       {"internal/model", "internal/release"},
-	"internal/verify":                {"internal/model", "internal/pyimport"},
-	"internal/store":                 {"internal/model"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback", "internal/assets"},
-	"internal/forge/github":          {"internal/model", "internal/forge"},
-	"internal/forge/local/authority": {}, // rules: pure
+	"internal/git":              {"internal/model"},
+	"internal/config":           {"internal/model"},
+	"internal/process":          {"internal/model", "internal/git", "internal/config"},
+	"internal/repo":             {"internal/model", "internal/plan", "internal/git", "internal/config"},
+	"internal/secrets":          {"internal/model", "internal/release"},
+	"internal/secrets/opener":   {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
+	"internal/image":            {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
+	"internal/image/buildkit":   {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
+	"internal/cluster":          {"internal/model"},
+	"internal/cluster/evidence": {"internal/model", "internal/attest", "internal/cluster"},
+	"internal/release":          {"internal/model", "internal/plan"},
+	"internal/release/helm":     {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/release/ready":    {"internal/model", "internal/release", "internal/cluster"},
+	"internal/release/confine":  {"internal/model", "internal/release"},
+	"internal/verify":           {"internal/model", "internal/pyimport"},
+	"internal/store":            {"internal/model"},
+	"internal/forge/github":     {"internal/model", "internal/forge"},
 	// Of the product's packages the forge's program knows the leaves alone.
-	"internal/forge/local/settings":          {"internal/model", "internal/outbound"},
-	"internal/forge/local/serve":             {"internal/model", "internal/forge", "internal/git", "internal/loopback", "internal/outbound", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/oauth", "internal/forge/local/pages", "internal/forge/local/rest", "internal/forge/local/settings", "internal/forge/local/store"},
-	"internal/forge/local/cmd/hubship-forge": {"internal/model", "internal/forge/local/serve"},
 	// For tests: the program, behind a door.
 	"internal/forge/forgetest/process": {"internal/model", "internal/api", "internal/devforge", "internal/forge", "internal/forge/github", "internal/loopback"},
-	"internal/forge/local/localtest":   {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
 
 	// In front of the workflows.
 	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
@@ -132,9 +126,9 @@ var owners = map[string][]string{
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
-	"github.com/google/go-github/":                {"internal/forge/github", "internal/forge/local/pages"},                      // pages: a client of the API like any other
+	"github.com/google/go-github/":                {"internal/forge/github"},
 	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check", "internal/pulls"}, // pulls: its work queue alone
-	"modernc.org/sqlite":                          {"internal/store", "internal/forge/local/store"},
+	"modernc.org/sqlite":                          {"internal/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
 	"golang.org/x/term":                           {"internal/term"},
@@ -142,6 +136,7 @@ var owners = map[string][]string{
 	"github.com/secure-systems-lab/":              {"internal/attest"},
 	"k8s.io/kubernetes":                           {},
 	"github.com/hubship/hubship/node":             {},
+	"github.com/hubship/hubship/devforge":         {},
 	"github.com/containerd/containerd":            {},
 	"sigs.k8s.io/sig-storage-lib-external-provis": {},
 }
@@ -155,16 +150,19 @@ type pkg struct {
 // packages are those of the root module, listed once.
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	all, err := listed()
+	all, err := rootModule()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-var listed = sync.OnceValues(func() ([]pkg, error) {
+var rootModule = sync.OnceValues(func() ([]pkg, error) { return list(filepath.Join("..", "..")) })
+
+// list returns the packages of the module in a folder.
+func list(dir string) ([]pkg, error) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = dir
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -182,10 +180,10 @@ var listed = sync.OnceValues(func() ([]pkg, error) {
 		all = append(all, p)
 	}
 	if len(all) < 10 {
-		return nil, fmt.Errorf("go list found only %d packages", len(all))
+		return nil, fmt.Errorf("go list found only %d packages in %s", len(all), dir)
 	}
 	return all, nil
-})
+}
 
 // rule returns what is allowed to a package: its own entry, or that of the
 // nearest package above it.
@@ -248,7 +246,8 @@ func TestModelImportsTheStandardLibraryOnly(t *testing.T) {
 	t.Fatal("internal/model was not found")
 }
 
-// The product never imports the embedded node, and needs no replaced module.
+// The product imports neither the embedded node nor the embedded forge, and needs
+// no replaced module.
 func TestRootModuleStandsAlone(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
 	if err != nil {
@@ -256,7 +255,7 @@ func TestRootModuleStandsAlone(t *testing.T) {
 	}
 	for line := range strings.Lines(string(raw)) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "replace") || strings.Contains(line, module+"node") {
+		if strings.HasPrefix(line, "replace") || strings.Contains(line, module+"node") || strings.Contains(line, module+"devforge") {
 			t.Errorf("go.mod: %s", line)
 		}
 	}

@@ -14,8 +14,12 @@ import (
 	"github.com/hubship/hubship/internal/devforge"
 )
 
-// source is the package of the program, from the module's root.
-const source = "./internal/forge/local/cmd/hubship-forge"
+// module is the folder of the forge's module within hubship's, and source the
+// program's package in it.
+const (
+	module = "devforge"
+	source = "./cmd/hubship-forge"
+)
 
 // Build builds the forge's program once for all tests of a test binary, and
 // returns its path. It lies beside the test binary, where hubship looks for it,
@@ -40,7 +44,7 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	program := filepath.Join(filepath.Dir(self), devforge.Program)
 	cmd := exec.Command("go", "build", "-o", program, source)
-	cmd.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	cmd.Dir = filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the embedded forge: %w\n%s", err, out)
