@@ -25,7 +25,6 @@ import (
 	"github.com/hubship/hubship/internal/forge/local/rest"
 	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/install"
-	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/repo"
 )
 
@@ -53,9 +52,6 @@ type embedded struct {
 	gitToken   [sha256.Size]byte // hash of the token that there was before accounts
 	trusted    []netip.Prefix    // reverse proxies
 	log        *slog.Logger
-
-	// checks lists runs, the newest first. It is set before anything is served.
-	checks func(context.Context, model.RunFilter) ([]model.Run, error)
 }
 
 // openEmbedded opens the embedded forge of an installation, or makes it around
@@ -73,7 +69,7 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log 
 			err = errors.Join(err, e.close())
 		}
 	}()
-	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Moved: e.hostMoved, Own: ownLogin, Alters: e.alters, Checked: e.unchecked, Log: log})
+	e.host, err = host.Open(ctx, host.Options{Root: p.Repositories, Database: p.Forge, Own: ownLogin, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +78,6 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log 
 		return nil, err
 	}
 	if err := e.takeOver(ctx); err != nil {
-		return nil, err
-	}
-	if err := e.protect(ctx); err != nil {
 		return nil, err
 	}
 	if e.trusted, err = clientaddr.ParsePrefixes(s.TrustedProxies); err != nil {
@@ -284,7 +277,6 @@ func (e *embedded) gitServer() (*local.Server, error) {
 		if dir != e.repository.Dir {
 			return nil
 		}
-		e.protectAgain(ctx)
 		return e.tellPusher(ctx, updates)
 	}
 	e.host.Serve(&opts)
@@ -297,20 +289,6 @@ func (e *embedded) gitServer() (*local.Server, error) {
 		return accounts(ctx, secret, write)
 	}
 	return local.New(opts)
-}
-
-// hostMoved is told of branches that the forge moved itself.
-func (e *embedded) hostMoved(ctx context.Context, repository store.Repository, _ []forge.RefUpdate, _ string) {
-	if repository.ID == e.repository.ID {
-		e.protectAgain(ctx)
-	}
-}
-
-// protectAgain has the protection of branches follow what they say now.
-func (e *embedded) protectAgain(ctx context.Context) {
-	if err := e.protect(ctx); err != nil {
-		e.log.Error("embedded forge: could not update branch protection; the previous protection still applies", "error", err)
-	}
 }
 
 // tellPusher says where to see what becomes of a push to an environment's

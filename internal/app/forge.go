@@ -66,14 +66,13 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 			return nil, err
 		}
 		p.forge, p.hook = p.local.client, p.local.hook
-		p.local.checks = with.engine.Runs
 	}
 	run := with.settings.RunURL
 	p.control, err = pulls.New(pulls.Options{
 		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
 		Repository: repository.Repository{Repository: with.repository, Forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
-		Logger: with.log,
+		Protect: p.local != nil, Logger: with.log,
 	})
 	if err == nil && p.local != nil {
 		p.pages, err = p.local.pages(with.settings)

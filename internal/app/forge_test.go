@@ -30,6 +30,9 @@ import (
 
 var deployment = forge.Repository{Owner: "hubs", Name: "deployment"}
 
+// changeContexts are those of the statuses that a change needs.
+var changeContexts = []string{"hubship/images", "hubship/plan", "hubship/policy", "hubship/tests"}
+
 // A change goes all the way: fork, pull request, check, review, merge, and
 // back.
 func TestChangeByPullRequest(t *testing.T) {
@@ -154,6 +157,7 @@ func TestProtectionFollowsTheBranch(t *testing.T) {
 		}
 		return *p
 	}
+	w.moved()
 	if rules().AllowPush {
 		t.Fatal("staging may be pushed to from the start")
 	}

@@ -127,7 +127,6 @@ func (w *world) until(what string, is func() bool) {
 // repository, at once.
 func (w *world) moved() {
 	w.t.Helper()
-	w.process.local.protectAgain(w.t.Context())
 	w.ok(w.process.control.Refresh(w.t.Context()))
 }
 

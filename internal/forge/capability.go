@@ -112,6 +112,28 @@ type Protection struct {
 	Approvals    int      // reviews needed, 0 to 6
 	DismissStale bool     // approvals end with a push
 	Admins       bool     // holds for administrators too
+	// Beyond is what the embedded forge knows beside: nil leaves it as it is.
+	// Other forges refuse it: ErrInvalid.
+	Beyond *ProtectionBeyond
+}
+
+// ProtectionBeyond are settings of a branch's protection that GitHub does not
+// have.
+type ProtectionBeyond struct {
+	// Heads are the branches of the same repository that pull requests may come
+	// from; none for any.
+	Heads []string `json:"heads"`
+	// AllowPush lets those push who write to the repository.
+	AllowPush bool `json:"allow_push"`
+	// Maintained are patterns (path.Match) of files that only maintainers change,
+	// except by a merge whose required statuses are all successful.
+	Maintained []string `json:"maintained"`
+	// Bypass are logins that merge past missing statuses and reviews.
+	Bypass []string `json:"bypass"`
+	// ChecksBy is the login whose statuses alone count, and ChecksOfMerge says
+	// that they count only for the merge that they name: see Status.Base.
+	ChecksBy      string `json:"checks_by"`
+	ChecksOfMerge bool   `json:"checks_of_merge"`
 }
 
 // Deployments is the capability of showing deployments.

@@ -159,6 +159,16 @@ type Status struct {
 	Description string    `json:"description,omitempty"`
 	URL         string    `json:"url,omitempty"`
 	Updated     time.Time `json:"updated,omitzero"` // ignored by SetStatus
+	// Base says which merge of the commit the status is about: into which branch,
+	// and where that was. Forges that know nothing of it ignore it: there a status
+	// is the commit's alone.
+	Base StatusBase `json:"base,omitzero"`
+}
+
+// StatusBase is a branch and where it was.
+type StatusBase struct {
+	Branch string `json:"branch"`
+	Commit string `json:"commit"`
 }
 
 // Comment is a comment in the conversation of a pull request.

@@ -40,7 +40,7 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 			continue
 		}
 		errs = append(errs, c.status(ctx, r.Pull.Head, forge.Status{
-			Context: statusOf(part.Name), State: partStates[part.State], Description: part.Summary, URL: c.o.RunURL(r.ID),
+			Context: statusOf(part.Name), State: partStates[part.State], Description: part.Summary, URL: c.o.RunURL(r.ID), Base: c.merging(r.Pull.Base, r.Pull.BaseCommit),
 		}))
 	}
 	made, err := c.o.Plans.Plan(ctx, r.ID)
@@ -63,6 +63,15 @@ func (c *Controller) report(ctx context.Context, pr forge.PullRequest, r model.R
 	return errors.Join(errs...)
 }
 
+// merging is what a status says about the merge that was looked at, into a branch
+// where it was at a commit; nothing where the forge does not ask for that.
+func (c *Controller) merging(branch, commit string) forge.StatusBase {
+	if !c.o.Protect {
+		return forge.StatusBase{}
+	}
+	return forge.StatusBase{Branch: branch, Commit: commit}
+}
+
 // speaks says whether a check sets the statuses of its head. They belong to the
 // commit: of several open pull requests with the same one, that one speaks which
 // may be merged at all, of those one whose author is trusted. So nobody spoils
@@ -73,7 +82,8 @@ func (c *Controller) speaks(ctx context.Context, r model.Run) (bool, error) {
 	c.mu.Lock()
 	var others []int
 	for n, pr := range c.open {
-		if n != r.Pull.Number && pr.Head.Commit == r.Pull.Head {
+		// Where statuses are a merge's, each into its own branch.
+		if n != r.Pull.Number && pr.Head.Commit == r.Pull.Head && (!c.o.Protect || pr.Base.Branch == r.Pull.Base) {
 			others = append(others, n)
 		}
 	}

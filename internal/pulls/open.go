@@ -75,7 +75,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 	}
 	now, err := c.o.Repository.Now(ctx)
 	if err != nil && (ctx.Err() != nil || pr.Base.Branch != now.Branch) {
-		return c.unreadable(ctx, pr, err)
+		return c.unreadable(ctx, pr, base, err)
 	}
 	env, ok := now.EnvironmentOfBranch(pr.Base.Branch)
 	if !ok && pr.Base.Branch != now.Branch {
@@ -110,7 +110,7 @@ func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
 
 // seen says at once that a head which nobody has seen before is looked at.
 func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
-	at := statusKey(pr.Head.Commit, statusOf(model.PartPolicy))
+	at := statusKey(pr.Head.Commit, forge.Status{Context: statusOf(model.PartPolicy)})
 	if digest, _, err := c.o.Reports.Reported(ctx, at); err != nil || digest != "" {
 		return err
 	}
@@ -125,11 +125,11 @@ func (c *Controller) seen(ctx context.Context, pr forge.PullRequest) error {
 }
 
 // unreadable says that no process holds, so that nothing can be judged.
-func (c *Controller) unreadable(ctx context.Context, pr forge.PullRequest, why error) error {
+func (c *Controller) unreadable(ctx context.Context, pr forge.PullRequest, base string, why error) error {
 	if ctx.Err() != nil {
 		return why
 	}
-	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Errored, Context: statusOf(model.PartPolicy), Description: describe(why)})
+	return c.status(ctx, pr.Head.Commit, forge.Status{State: forge.Errored, Context: statusOf(model.PartPolicy), Description: describe(why), Base: c.merging(pr.Base.Branch, base)})
 }
 
 // wanted is what a check of the pull request would be about now.

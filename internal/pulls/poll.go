@@ -65,6 +65,9 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.Protect(ctx); err != nil && ctx.Err() == nil {
+		c.o.Logger.Error("pull requests: branches could not be protected as the process asks; the next look tries again", "error", err)
+	}
 	sightings := make(map[int]sighting, len(changes.PullRequests))
 	for _, pr := range changes.PullRequests {
 		c.note(pr)

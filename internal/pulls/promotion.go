@@ -61,7 +61,7 @@ func (c *Controller) promotion(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return c.promotionStatus(ctx, p, from, pr)
+	return c.promotionStatus(ctx, p, from, into)
 }
 
 // outlook says what a promotion would be now.
@@ -102,8 +102,12 @@ func (c *Controller) promotionPull(ctx context.Context, from, into model.Environ
 
 // promotionStatus says whether the promotion may be merged. It is about the
 // head that was judged: a newer one has none yet.
-func (c *Controller) promotionStatus(ctx context.Context, p model.Promotion, from model.Environment, pr forge.PullRequest) error {
-	s := forge.Status{Context: statusPromotion, State: forge.Success, Description: fmt.Sprintf("%s verified %s", from.Name, plural(len(p.Hubs), "hub"))}
+func (c *Controller) promotionStatus(ctx context.Context, p model.Promotion, from, into model.Environment) error {
+	base, err := c.o.Repository.Head(ctx, into.Branch)
+	if err != nil {
+		return err
+	}
+	s := forge.Status{Context: statusPromotion, State: forge.Success, Base: c.merging(into.Branch, base), Description: fmt.Sprintf("%s verified %s", from.Name, plural(len(p.Hubs), "hub"))}
 	if len(p.Hubs) == 0 {
 		s.Description = "nothing that is running changes"
 	}

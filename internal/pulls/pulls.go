@@ -109,6 +109,10 @@ type Options struct {
 	RunURL, PlanURL func(run string) string
 	// HubURL is where a hub of that host name answers.
 	HubURL func(host string) string
+	// Protect has hubship protect the branches of the process, and say of each
+	// status which merge it is about: at the embedded forge. Elsewhere people
+	// protect the branches, and statuses are a commit's alone.
+	Protect bool
 	// Poll is the time between two looks for what no event told; 30 seconds
 	// when 0.
 	Poll   time.Duration

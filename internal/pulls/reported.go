@@ -30,7 +30,15 @@ func (c *Controller) once(ctx context.Context, key, content string, do func(ref 
 	return c.o.Reports.SetReported(context.WithoutCancel(ctx), key, digest, ref)
 }
 
-func statusKey(commit, name string) string { return "status/" + commit + "/" + name }
+// statusKey is what a status is remembered under: those of one commit's merges into
+// several branches are several.
+func statusKey(commit string, s forge.Status) string {
+	key := "status/" + commit + "/" + s.Context
+	if s.Base.Branch != "" {
+		key += "/" + s.Base.Branch
+	}
+	return key
+}
 
 // statusPrefix begins the contexts of all statuses.
 const statusPrefix = "hubship/"
@@ -40,7 +48,7 @@ func statusOf(part string) string { return statusPrefix + part }
 // status sets a status of a commit.
 func (c *Controller) status(ctx context.Context, commit string, s forge.Status) error {
 	s.Description = forge.Shorten(strings.Join(strings.Fields(s.Description), " "), forge.MaxDescription)
-	return c.once(ctx, statusKey(commit, s.Context), s.State+"\x00"+s.Description+"\x00"+s.URL, func(string) (string, error) {
+	return c.once(ctx, statusKey(commit, s), strings.Join([]string{s.State, s.Description, s.URL, s.Base.Commit}, "\x00"), func(string) (string, error) {
 		err := c.o.Forge.SetStatus(ctx, commit, s)
 		if gone(err) {
 			return "", nil

@@ -38,6 +38,7 @@ type world struct {
 	memory  *memory
 	control *pulls.Controller
 	end     func()
+	protect bool // hubship protects the branches, and statuses are of a merge
 
 	hubship, mia, carl *github.Client // the program, a maintainer, a contributor
 	fork               *github.Client // carl at his fork
@@ -88,6 +89,7 @@ func (w *world) restart() {
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },
+		Protect: w.protect,
 		Logger:  slog.New(slog.NewTextHandler(&lines{t: w.t}, nil)),
 	})
 	w.ok(err)

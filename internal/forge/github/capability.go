@@ -11,7 +11,6 @@ import (
 	gh "github.com/google/go-github/v89/github"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/model"
 )
 
 // SetCheck implements forge.Checks.
@@ -134,106 +133,6 @@ func (c *Client) Annotations(ctx context.Context, id int64) ([]forge.Annotation,
 	return converted(items, func(a *gh.CheckRunAnnotation) forge.Annotation {
 		return forge.Annotation{Path: a.GetPath(), Start: a.GetStartLine(), End: a.GetEndLine(), Level: a.GetAnnotationLevel(), Title: a.GetTitle(), Message: a.GetMessage()}
 	}), nil
-}
-
-func (c *Client) readProtection(ctx context.Context, what, branch string) (*gh.Protection, error) {
-	return call(ctx, c, reads, what, func(ctx context.Context) (*gh.Protection, *gh.Response, error) {
-		p, resp, err := c.api.Repositories.GetBranchProtection(ctx, c.repo.Owner, c.repo.Name, branch)
-		if errors.Is(err, gh.ErrBranchNotProtected) {
-			err = &failure{kind: forge.ErrNotFound, message: "the branch is not protected", status: statusOf(resp.Response), hint: "protect it on the forge"}
-		}
-		return p, resp, err
-	})
-}
-
-// Protection implements forge.Protections.
-func (c *Client) Protection(ctx context.Context, branch string) (forge.Protection, error) {
-	what := fmt.Sprintf("read the protection of branch %s of %s", branch, c.repo)
-	if err := forge.CheckBranch(branch); err != nil {
-		return forge.Protection{}, invalid(what, err)
-	}
-	p, err := c.readProtection(ctx, what, branch)
-	if err != nil {
-		return forge.Protection{}, err
-	}
-	return protection(p), nil
-}
-
-func protection(p *gh.Protection) forge.Protection {
-	out := forge.Protection{Admins: p.EnforceAdmins != nil && p.EnforceAdmins.Enabled}
-	if s := p.RequiredStatusChecks; s != nil {
-		out.UpToDate = s.Strict
-		if s.Checks != nil {
-			for _, check := range *s.Checks {
-				out.Statuses = append(out.Statuses, check.Context)
-			}
-		} else if s.Contexts != nil {
-			out.Statuses = *s.Contexts
-		}
-		slices.Sort(out.Statuses)
-	}
-	if r := p.RequiredPullRequestReviews; r != nil {
-		out.Approvals, out.DismissStale = r.RequiredApprovingReviewCount, r.DismissStaleReviews
-	}
-	return out
-}
-
-// Protect implements forge.Protections.
-func (c *Client) Protect(ctx context.Context, branch string, want forge.Protection) error {
-	what := fmt.Sprintf("protect branch %s of %s", branch, c.repo)
-	if err := forge.CheckBranch(branch); err != nil {
-		return invalid(what, err)
-	}
-	if want.Approvals < 0 || want.Approvals > 6 {
-		return invalid(what, fmt.Errorf("%w: %d approvals cannot be required, 0 to 6 can", forge.ErrInvalid, want.Approvals))
-	}
-	now, err := c.readProtection(ctx, what, branch)
-	if err != nil && !errors.Is(err, forge.ErrNotFound) {
-		return err
-	}
-	if lost := beyond(now); lost != "" {
-		return model.WithHint(fmt.Errorf("%s: %w: it is protected already, and %s would be lost", what, forge.ErrConflict, lost),
-			"change the protection on the forge by hand")
-	}
-	checks := converted(want.Statuses, func(name string) *gh.RequiredStatusCheck { return &gh.RequiredStatusCheck{Context: name} })
-	_, err = call(ctx, c, repeatable, what, func(ctx context.Context) (*gh.Protection, *gh.Response, error) {
-		return c.api.Repositories.UpdateBranchProtection(ctx, c.repo.Owner, c.repo.Name, branch, &gh.ProtectionRequest{
-			RequiredStatusChecks:       &gh.RequiredStatusChecks{Strict: want.UpToDate, Checks: &checks},
-			RequiredPullRequestReviews: &gh.PullRequestReviewsEnforcementRequest{RequiredApprovingReviewCount: want.Approvals, DismissStaleReviews: want.DismissStale},
-			EnforceAdmins:              want.Admins,
-		})
-	})
-	return err
-}
-
-// beyond names a setting of a protection that forge.Protection cannot say, or
-// is empty.
-func beyond(p *gh.Protection) string {
-	if p == nil {
-		return ""
-	}
-	r := p.RequiredPullRequestReviews
-	for _, s := range []struct {
-		set  bool
-		name string
-	}{
-		{p.Restrictions != nil, "who may push"},
-		{p.RequireLinearHistory != nil && p.RequireLinearHistory.Enabled, "its linear history"},
-		{p.AllowForcePushes != nil && p.AllowForcePushes.Enabled, "that it may be rewritten"},
-		{p.AllowDeletions != nil && p.AllowDeletions.Enabled, "that it may be deleted"},
-		{p.RequiredConversationResolution != nil && p.RequiredConversationResolution.Enabled, "that conversations must be resolved"},
-		{p.BlockCreations.GetEnabled(), "that branches may not be made"},
-		{p.LockBranch.GetEnabled(), "its lock"},
-		{r != nil && r.RequireCodeOwnerReviews, "the code owners' review"},
-		{r != nil && r.RequireLastPushApproval, "the approval of the last push"},
-		{r != nil && r.DismissalRestrictions != nil, "who may dismiss reviews"},
-		{r != nil && r.BypassPullRequestAllowances != nil, "who may do without a pull request"},
-	} {
-		if s.set {
-			return s.name
-		}
-	}
-	return ""
 }
 
 // StartDeployment implements forge.Deployments. The statuses that GitHub would

@@ -23,12 +23,36 @@ func (c *Client) SetStatus(ctx context.Context, commit string, status forge.Stat
 		return invalid(what, fmt.Errorf("%w: a status needs a context and a state, which %q is not", forge.ErrInvalid, status.State))
 	}
 	description := forge.Shorten(status.Description, forge.MaxDescription)
+	set := newStatus{RepoStatus: gh.RepoStatus{State: &status.State, Context: &status.Context, Description: optional(description), TargetURL: optional(status.URL)}}
+	if base := status.Base; base != (forge.StatusBase{}) {
+		if err := firstOf(forge.CheckBranch(base.Branch), forge.CheckCommit(base.Commit)); err != nil {
+			return invalid(what, err)
+		}
+		set.Base = &statusBase{base.Branch, base.Commit}
+	}
+	path := fmt.Sprintf("repos/%s/%s/statuses/%s", c.repo.Owner, c.repo.Name, commit)
 	_, err := call(ctx, c, repeatable, what, func(ctx context.Context) (*gh.RepoStatus, *gh.Response, error) {
-		return c.api.Repositories.CreateStatus(ctx, c.repo.Owner, c.repo.Name, commit, gh.RepoStatus{
-			State: &status.State, Context: &status.Context, Description: optional(description), TargetURL: optional(status.URL),
-		})
+		req, err := c.api.NewRequest(ctx, http.MethodPost, path, set)
+		if err != nil {
+			return nil, nil, err
+		}
+		var done gh.RepoStatus
+		resp, err := c.api.Do(req, &done)
+		return &done, resp, err
 	})
 	return err
+}
+
+// newStatus is what creates a status: GitHub's, and the base that the embedded
+// forge knows beside.
+type newStatus struct {
+	gh.RepoStatus
+	Base *statusBase `json:"base,omitempty"`
+}
+
+type statusBase struct {
+	Ref string `json:"ref"`
+	SHA string `json:"sha"`
 }
 
 // Statuses implements forge.Participant.

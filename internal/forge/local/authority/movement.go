@@ -69,12 +69,11 @@ type Proposal struct {
 	WritesBase bool // whoever asks may write to the base
 }
 
-// Process says whether a movement alters how changes are shipped. It is asked
-// for on branches of a repository that is no fork.
-type Process struct {
-	Alters bool
-	What   string // for people
-	// Unknown is why it could not be found out; then it counts as altered.
+// Maintained are those of a branch's maintained files that a movement changes.
+// It is looked for on branches of a repository that is no fork.
+type Maintained struct {
+	Files []string
+	// Unknown is why it could not be found out; then they count as changed.
 	Unknown string
 }
 
@@ -88,11 +87,9 @@ type Merge struct {
 	// Final says that nobody is above the reasons: a lock, a head that the base
 	// does not take, a conflict, a draft.
 	Final bool
-	// Green says that statuses are required, and all that are required are
-	// green.
-	Green bool
-	// Agreed says that a maintainer's approval of the very head counts.
-	Agreed bool
+	// Checked says that statuses are required for the merge itself (see
+	// RequiredChecks.Merge), and that all of them are green.
+	Checked bool
 	// Other says that the files which the base would get are not those of the
 	// test merge, which is what checks and people have seen.
 	Other bool
@@ -114,9 +111,9 @@ type Movement struct {
 	Proposals  []Proposal
 	// Alike is a reference that could be taken for one that is made: a tag of a
 	// branch's name, a branch that differs in its case alone. Empty for none.
-	Alike   string
-	Process Process
-	Merge   *Merge // at DoorMerge
+	Alike      string
+	Maintained Maintained
+	Merge      *Merge // at DoorMerge
 }
 
 // Reason is of which kind a refusal is.
@@ -145,7 +142,7 @@ func refuse(format string, args ...any) *Refusal {
 //
 // In this order: names; whose token; who may write there at all, or is let in
 // by a pull request; what no movement may be; the branch's protection, or for a
-// merge its rules; the process.
+// merge its rules; the files that are left to maintainers.
 func Decide(m Movement) *Refusal {
 	branch, isBranch := strings.CutPrefix(m.Ref, "refs/heads/")
 	tag, isTag := strings.CutPrefix(m.Ref, "refs/tags/")
@@ -186,7 +183,7 @@ func Decide(m Movement) *Refusal {
 	if r := protected(m, branch); r != nil {
 		return r
 	}
-	return process(m)
+	return maintained(m)
 }
 
 // record are the references that the forge keeps of pull requests.
@@ -277,25 +274,22 @@ func (m Movement) mergeRefusal(base string) *Refusal {
 	return nil
 }
 
-// process lets maintainers alone change how changes are shipped, but for a merge
-// whose head one of them approved and whose required statuses are green. The
-// statuses alone do not do: they tell of the base as it was when it was looked
-// at, and this is asked about what moves. hubship's account merges by itself
-// what follows from rules, so that its role says nothing there.
-func process(m Movement) *Refusal {
-	what := m.Process.What
+// maintained lets maintainers alone change the files that the protection of a
+// branch leaves to them, but for a merge that was checked: it is for the checks
+// to find out what a change of such a file means, and to wait for a maintainer.
+// hubship's account merges by itself what follows from rules, so that its role
+// says nothing there.
+func maintained(m Movement) *Refusal {
+	what := strings.Join(m.Maintained.Files, ", ")
 	switch {
-	case m.Process.Unknown != "":
-		what = "unknown: " + m.Process.Unknown
-	case !m.Process.Alters:
+	case m.Maintained.Unknown != "":
+		what = "unknown: " + m.Maintained.Unknown
+	case len(m.Maintained.Files) == 0:
 		return nil
 	}
 	byItself := m.Door == DoorMerge && m.Who.Own
-	if m.Who.Role == Maintainer && !byItself || (m.Door == DoorMerge && m.Merge != nil && m.Merge.Green && m.Merge.Agreed) {
+	if m.Who.Role == Maintainer && !byItself || m.Door == DoorMerge && m.Merge != nil && m.Merge.Checked {
 		return nil
 	}
-	if what == "" {
-		what = "it differs"
-	}
-	return refuse("this alters how changes are shipped (%s): open a pull request for a maintainer to approve", what)
+	return refuse("this changes what only maintainers decide about (%s): open a pull request, and have it checked", what)
 }

@@ -68,28 +68,28 @@ func TestDecide(t *testing.T) {
 		"the parent as a head": {push(Contributor, func(m *Movement) {
 			m.Proposals = []Proposal{{Base: 3, Author: 7, CanModify: true, WritesBase: true}}
 		}), "cannot push"},
-		"the process":                  {push(Reviewer, func(m *Movement) { m.Process = Process{Alters: true, What: "review.approvals"} }), "review.approvals"},
-		"the process, unknown":         {push(Reviewer, func(m *Movement) { m.Process = Process{Unknown: "git is gone"} }), "git is gone"},
-		"the process, by a maintainer": {push(Maintainer, func(m *Movement) { m.Process = Process{Alters: true} }), ""},
-		"the process, merged green and agreed": {push(Reviewer, func(m *Movement) {
-			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true, Agreed: true}
+		"maintained files":                  {push(Reviewer, func(m *Movement) { m.Maintained.Files = []string{"process.yaml"} }), "process.yaml"},
+		"maintained files, unknown":         {push(Reviewer, func(m *Movement) { m.Maintained.Unknown = "git is gone" }), "git is gone"},
+		"maintained files, by a maintainer": {push(Maintainer, func(m *Movement) { m.Maintained.Files = []string{"process.yaml"} }), ""},
+		"maintained files, merged and checked": {push(Reviewer, func(m *Movement) {
+			m.Maintained.Files, m.Door, m.Merge = []string{"process.yaml"}, DoorMerge, &Merge{Checked: true}
 		}), ""},
-		"the process, merged green alone": {push(Reviewer, func(m *Movement) {
-			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Green: true}
-		}), "maintainer to approve"},
-		"the process, agreed and not green": {push(Reviewer, func(m *Movement) {
-			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{Agreed: true}
-		}), "maintainer to approve"},
-		"the process, merged by hubship": {push(Maintainer, func(m *Movement) {
-			m.Who.Own, m.Process, m.Door, m.Merge = true, Process{Alters: true}, DoorMerge, &Merge{Green: true}
-		}), "maintainer to approve"},
+		"maintained files, pushed though checked": {push(Reviewer, func(m *Movement) {
+			m.Maintained.Files, m.Merge = []string{"process.yaml"}, &Merge{Checked: true}
+		}), "only maintainers"},
+		"maintained files, merged unchecked": {push(Reviewer, func(m *Movement) {
+			m.Maintained.Files, m.Door, m.Merge = []string{"process.yaml"}, DoorMerge, &Merge{}
+		}), "only maintainers"},
+		"maintained files, merged by hubship": {push(Maintainer, func(m *Movement) {
+			m.Who.Own, m.Maintained.Files, m.Door, m.Merge = true, []string{"process.yaml"}, DoorMerge, &Merge{}
+		}), "only maintainers"},
+		"maintained files, merged by a maintainer": {push(Maintainer, func(m *Movement) {
+			m.Maintained.Files, m.Door, m.Merge = []string{"process.yaml"}, DoorMerge, &Merge{}
+		}), ""},
 		"a merge to different files": {push(Maintainer, func(m *Movement) {
-			m.Door, m.Merge = DoorMerge, &Merge{Green: true, Other: true}
+			m.Door, m.Merge = DoorMerge, &Merge{Checked: true, Other: true}
 		}), "different files"},
-		"the process, merged with nothing required": {push(Reviewer, func(m *Movement) {
-			m.Process, m.Door, m.Merge = Process{Alters: true}, DoorMerge, &Merge{}
-		}), "maintainer to approve"},
-		"a merge by a contributor": {push(Contributor, func(m *Movement) { m.Door, m.Merge = DoorMerge, &Merge{Green: true} }), "cannot push"},
+		"a merge by a contributor": {push(Contributor, func(m *Movement) { m.Door, m.Merge = DoorMerge, &Merge{Checked: true} }), "cannot push"},
 		"a merge with a reason": {push(Reviewer, func(m *Movement) {
 			m.Door, m.Merge = DoorMerge, &Merge{Reasons: []string{"Draft"}}
 		}), "Draft"},

@@ -28,6 +28,9 @@ type Protection struct {
 	// AllowPush lets those push who write to the repository, past checks,
 	// reviews and Heads, which otherwise hold for every push.
 	AllowPush bool `json:"allow_push,omitempty"`
+	// Maintained are patterns (path.Match) of files that only maintainers
+	// change, except by a merge that was checked as such.
+	Maintained []string `json:"maintained,omitempty"`
 }
 
 // ByPullRequest says that changes come by pull request only.
@@ -43,6 +46,10 @@ type RequiredChecks struct {
 	// By is the login whose statuses and check runs count alone; empty means
 	// everybody's. It is what GitHub's app_id is to a check.
 	By string `json:"by,omitempty"`
+	// Merge says that a status counts only if it was set for the merge of the
+	// head into where the base is now. A status without that is a commit's,
+	// whatever its base, and wherever that was.
+	Merge bool `json:"merge,omitempty"`
 }
 
 // RequiredReviews are the reviews that a pull request needs.

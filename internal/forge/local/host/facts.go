@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
 	"strings"
 
 	"github.com/hubship/hubship/internal/forge/local/authority"
@@ -85,7 +87,7 @@ func (f *facts) gather(ctx context.Context, m RefMove) (authority.Movement, erro
 		}
 	}
 	if !f.unseen && (out.Who.Role != authority.Maintainer || out.Who.Own) {
-		out.Process = f.process(ctx, branch, m)
+		out.Maintained = f.maintained(ctx, out.Protection, m)
 	}
 	return out, nil
 }
@@ -202,16 +204,30 @@ func (f *facts) proposals(ctx context.Context, branch string, account int64) ([]
 	return out, nil
 }
 
-// process asks whether a movement alters how changes are shipped.
-func (f *facts) process(ctx context.Context, branch string, m RefMove) authority.Process {
-	if f.opts.Alters == nil || f.repo.Parent != nil {
-		return authority.Process{}
+// maintained finds which of a branch's maintained files a movement changes.
+func (f *facts) maintained(ctx context.Context, p *Protection, m RefMove) authority.Maintained {
+	if p == nil || len(p.Maintained) == 0 || f.repo.Parent != nil {
+		return authority.Maintained{}
 	}
-	alters, what, err := f.opts.Alters(ctx, f.repo, branch, m.Old, m.New)
+	if m.Old == authority.Zero || m.New == authority.Zero {
+		return authority.Maintained{Files: p.Maintained} // the branch with all that is in it
+	}
+	changed, err := f.git.ChangedPaths(ctx, m.Old, m.New)
 	if err != nil {
-		return authority.Process{Unknown: err.Error()}
+		return authority.Maintained{Unknown: err.Error()}
 	}
-	return authority.Process{Alters: alters, What: what}
+	var out authority.Maintained
+	for _, name := range changed {
+		for _, pattern := range p.Maintained {
+			if ok, err := path.Match(pattern, name); err != nil {
+				return authority.Maintained{Unknown: fmt.Sprintf("pattern %q: %v", pattern, err)}
+			} else if ok {
+				out.Files = append(out.Files, name)
+				break
+			}
+		}
+	}
+	return out
 }
 
 // other says whether a merge brings other files than the test merge has.
@@ -234,13 +250,12 @@ func (h *Host) mergeFacts(ctx context.Context, repo store.Repository, p store.Pu
 		return nil, err
 	}
 	out := &authority.Merge{Method: o.Method, Head: p.HeadRef, Unknown: v.State == "unknown", Reasons: v.Reasons, Final: v.Barred || v.State == "dirty" || v.State == "draft"}
-	if rules != nil && rules.Checks != nil && len(rules.Checks.Contexts) > 0 {
-		missing, err := h.missingChecks(ctx, repo, rules, p.HeadSHA)
+	if rules != nil && rules.Checks != nil && rules.Checks.Merge && len(rules.Checks.Contexts) > 0 {
+		missing, err := h.missingChecks(ctx, repo, rules, p)
 		if err != nil {
 			return nil, err
 		}
-		out.Green = len(missing) == 0
+		out.Checked = len(missing) == 0
 	}
-	out.Agreed, err = h.agreed(ctx, repo, p)
-	return out, err
+	return out, nil
 }

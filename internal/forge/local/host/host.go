@@ -58,18 +58,7 @@ type Options struct {
 	// says of commits as hubship/* nobody else may say, nor record deployments.
 	// Empty for none: then nobody may.
 	Own string
-	// Alters says whether a movement of a branch, of a repository that is no
-	// fork, alters how changes are shipped, and what. Old or new are
-	// forge.ZeroID for a branch that comes or goes. It is asked about those who
-	// are no maintainers, with the lock of the repository's references: it must
-	// not move any. Nil when no branch says how changes are shipped.
-	Alters func(ctx context.Context, repository store.Repository, branch, old, new string) (alters bool, what string, err error)
-	// Checked says why a pull request, whose required statuses are green, was not
-	// checked as what it is: its head going into TestBase of its base; "" when it
-	// was. A status is of a commit, whatever its base, and wherever that was. Nil
-	// when statuses alone count.
-	Checked func(ctx context.Context, repository store.Repository, p store.Pull) (why string, err error)
-	Log     *slog.Logger // nil for slog.Default
+	Log *slog.Logger // nil for slog.Default
 }
 
 // Host is safe for concurrent use and must be closed.

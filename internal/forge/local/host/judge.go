@@ -46,8 +46,9 @@ const (
 )
 
 // checkStates returns how what is said of a commit stands, by its name, as those
-// accounts say that count.
-func (h *Host) checkStates(ctx context.Context, repo store.Repository, sha string, counts func(creator int64) bool) (map[string]checkState, error) {
+// accounts say that count. With a pull request only statuses of its merge count,
+// as it would be merged now: check runs are a commit's alone.
+func (h *Host) checkStates(ctx context.Context, repo store.Repository, sha string, counts func(creator int64) bool, merge *store.Pull) (map[string]checkState, error) {
 	statuses, err := h.Store.Statuses(ctx, repo.ID, sha)
 	if err != nil {
 		return nil, err
@@ -57,7 +58,10 @@ func (h *Host) checkStates(ctx context.Context, repo store.Repository, sha strin
 		return nil, err
 	}
 	statuses = slices.DeleteFunc(statuses, func(s store.Status) bool { return !counts(s.Creator) })
-	runs = slices.DeleteFunc(runs, func(c store.Check) bool { return !counts(c.Creator) })
+	runs = slices.DeleteFunc(runs, func(c store.Check) bool { return !counts(c.Creator) || merge != nil })
+	if merge != nil {
+		statuses = slices.DeleteFunc(statuses, func(s store.Status) bool { return s.BaseRef != merge.BaseRef || s.BaseSHA != merge.TestBase })
+	}
 	states := map[string]checkState{}
 	for _, s := range statuses { // newest first
 		if _, ok := states[s.Context]; ok {
@@ -90,29 +94,38 @@ func (h *Host) checkStates(ctx context.Context, repo store.Repository, sha strin
 	return states, nil
 }
 
-// missingChecks says, in GitHub's words, which required checks keep a commit from
-// being merged.
-func (h *Host) missingChecks(ctx context.Context, repo store.Repository, p *Protection, sha string) ([]string, error) {
+// missingChecks says, in GitHub's words, which required checks keep a pull request
+// from being merged.
+func (h *Host) missingChecks(ctx context.Context, repo store.Repository, rules *Protection, p store.Pull) ([]string, error) {
 	counts := func(int64) bool { return true }
-	if p.Checks.By != "" {
-		by, err := h.Store.AccountByLogin(ctx, p.Checks.By)
+	if rules.Checks.By != "" {
+		by, err := h.Store.AccountByLogin(ctx, rules.Checks.By)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
 		counts = func(creator int64) bool { return err == nil && creator == by.ID }
 	}
-	states, err := h.checkStates(ctx, repo, sha, counts)
+	var merge *store.Pull
+	if rules.Checks.Merge {
+		merge = &p
+	}
+	states, err := h.checkStates(ctx, repo, p.HeadSHA, counts, merge)
 	if err != nil {
 		return nil, err
 	}
 	var missing []string
-	for _, c := range p.Checks.Contexts {
+	stale := false
+	for _, c := range rules.Checks.Contexts {
 		switch state, there := states[c]; {
 		case there && state == failing:
 			missing = append(missing, fmt.Sprintf("Required status check %q is failing", c))
 		case !there || state != passing:
 			missing = append(missing, fmt.Sprintf("Required status check %q is expected", c))
+			stale = stale || !there && merge != nil
 		}
+	}
+	if stale {
+		missing = append(missing, fmt.Sprintf("The merge of %.12s into %s at %.12s has not been checked yet", p.HeadSHA, p.BaseRef, p.TestBase))
 	}
 	return missing, nil
 }
@@ -169,31 +182,6 @@ func (h *Host) Counts(ctx context.Context, repo store.Repository, p store.Pull, 
 	}.Counts(), nil
 }
 
-// agreed says whether a maintainer's approval counts of where a pull request is.
-func (h *Host) agreed(ctx context.Context, repo store.Repository, p store.Pull) (bool, error) {
-	opinions, err := h.Opinions(ctx, repo, p)
-	if err != nil {
-		return false, err
-	}
-	for _, r := range opinions {
-		a, err := h.Store.Account(ctx, r.Author)
-		if err != nil {
-			return false, err
-		}
-		role, err := h.Role(a, repo)
-		if err != nil {
-			return false, err
-		}
-		if role != authority.Maintainer || h.IsOwn(a) {
-			continue
-		}
-		if why, err := h.Counts(ctx, repo, p, r); err != nil || why == "" {
-			return err == nil, err
-		}
-	}
-	return false, nil
-}
-
 // notePushersBefore takes over who moved the head's branch before the pull
 // request was opened.
 func (h *Host) notePushersBefore(ctx context.Context, p store.Pull) error {
@@ -224,7 +212,7 @@ func (h *Host) Judge(ctx context.Context, repo store.Repository, p store.Pull) (
 	if v.State != "clean" {
 		return v, nil
 	}
-	states, err := h.checkStates(ctx, repo, p.HeadSHA, func(int64) bool { return true })
+	states, err := h.checkStates(ctx, repo, p.HeadSHA, func(int64) bool { return true }, nil)
 	if err != nil {
 		return v, err
 	}
@@ -277,20 +265,12 @@ func (h *Host) judgeRules(ctx context.Context, repo store.Repository, p store.Pu
 	if rules.Checks == nil {
 		return nil
 	}
-	missing, err := h.missingChecks(ctx, repo, rules, p.HeadSHA)
+	missing, err := h.missingChecks(ctx, repo, rules, p)
 	if err != nil {
 		return err
 	}
 	for _, why := range missing {
 		block("%s", why)
-	}
-	if len(missing) == 0 && h.opts.Checked != nil {
-		switch why, err := h.opts.Checked(ctx, repo, p); {
-		case err != nil:
-			return err
-		case why != "":
-			block("%s", why)
-		}
 	}
 	if !rules.Checks.Strict {
 		return nil

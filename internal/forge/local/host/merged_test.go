@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os/exec"
@@ -9,39 +8,23 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
 )
 
-// deciding makes a bench whose staging says in a file how changes are shipped,
-// and takes what is green.
-func deciding(t *testing.T) (b *bench, green func(sha string)) {
+// deciding makes a bench whose staging leaves a file to maintainers, and takes
+// merges that are green.
+func deciding(t *testing.T) (b *bench, green func(p store.Pull)) {
 	t.Helper()
 	b = newBench(t)
-	b.opts.Alters = func(ctx context.Context, repo store.Repository, branch, old, new string) (bool, string, error) {
-		if repo.ID != b.repo.ID || branch != "staging" {
-			return false, "", nil
-		}
-		g, err := b.Git(repo)
-		if err != nil {
-			return false, "", err
-		}
-		before, err := g.Tree(ctx, old)
-		if err != nil {
-			return false, "", err
-		}
-		after, err := g.Tree(ctx, new)
-		if err != nil {
-			return false, "", err
-		}
-		return before.Hash("process") != after.Hash("process"), "process", nil
-	}
 	b.put(t, b.repo, "staging", "process", "approvals: 2\n")
 	if _, err := b.Sync(t.Context(), b.fork, "staging", b.ada); err != nil {
 		t.Fatal(err)
 	}
-	b.protect(t, "staging", Protection{EnforceAdmins: true, Checks: &RequiredChecks{Contexts: []string{"hubship/process"}}})
-	return b, func(sha string) {
+	b.protect(t, "staging", Protection{EnforceAdmins: true, Maintained: []string{"process"}, Checks: &RequiredChecks{Contexts: []string{"hubship/process"}, Merge: true}})
+	return b, func(p store.Pull) {
 		t.Helper()
-		if _, err := b.Store.AddStatus(t.Context(), &store.Status{Repository: b.repo.ID, SHA: sha, Creator: b.ben.ID, Context: "hubship/process", State: "success"}); err != nil {
+		s := store.Status{Repository: b.repo.ID, SHA: p.HeadSHA, Creator: b.ben.ID, Context: "hubship/process", State: "success", BaseRef: p.BaseRef, BaseSHA: p.TestBase}
+		if _, err := b.Store.AddStatus(t.Context(), &s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +82,7 @@ func TestRebaseBringsWhatWasChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	green(p.HeadSHA) // it leaves the process alone
+	green(p) // it leaves the process alone
 	for _, by := range []store.Account{b.ben, mia} {
 		if _, err := b.Merge(ctx, b.repo, p.Number, by, MergeOptions{Method: "rebase"}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "different files") {
 			t.Errorf("rebased by %s: %v", by.Login, err)
@@ -118,7 +101,6 @@ func TestRebaseBringsWhatWasChecked(t *testing.T) {
 func TestGreenIsOfTheBaseThatWas(t *testing.T) {
 	b, green := deciding(t)
 	ctx := t.Context()
-	mia := b.account(t, "mia", store.Maintainer)
 	b.put(t, b.fork, "x", "notes", "a note\n")
 	b.put(t, b.fork, "x", "process", "approvals: 0\n")
 	b.put(t, b.repo, "staging", "process", "approvals: 0\n") // a maintainer's
@@ -126,54 +108,58 @@ func TestGreenIsOfTheBaseThatWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	green(p.HeadSHA)                                         // it alters nothing
+	green(p)                                                 // it alters nothing
 	b.put(t, b.repo, "staging", "process", "approvals: 2\n") // taken back
-	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); !errors.Is(err, ErrForbidden) {
+	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "has not been checked yet") {
 		t.Errorf("merged by a reviewer: %v", err)
 	}
 	if got := b.process(t); got != "approvals: 2\n" {
 		t.Errorf("the process is %q now", got)
 	}
-	if err := b.Store.AddReview(ctx, &store.Review{Pull: p.ID, Author: mia.ID, State: store.Approved, SHA: p.HeadSHA, Submitted: store.Now()}); err != nil {
+	if p, err = b.Look(ctx, b.repo, p.Number); err != nil {
 		t.Fatal(err)
 	}
+	green(p) // as a maintainer approved
 	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil {
-		t.Errorf("merged as a maintainer approved: %v", err)
+		t.Errorf("merged as it was checked: %v", err)
 	}
 }
 
-// Statuses are a commit's. They let nothing in that was not checked as it is.
+// Statuses that are required of a merge let nothing in that was not checked as it
+// is: neither by those of the commit into another branch, nor of the commit alone,
+// nor of a check run.
 func TestMergedAsChecked(t *testing.T) {
 	b, green := deciding(t)
 	ctx := t.Context()
-	checked := map[int64]string{}
-	b.opts.Checked = func(_ context.Context, _ store.Repository, p store.Pull) (string, error) {
-		if checked[p.Number] != p.BaseRef+p.TestBase+p.HeadSHA {
-			return "not checked so", nil
-		}
-		return "", nil
-	}
-	pass := func(p store.Pull) { checked[p.Number] = p.BaseRef + p.TestBase + p.HeadSHA }
 	p := b.propose(t, "x")
-	green(p.HeadSHA)
-	merge := func() error {
+	refused := func(what string) {
+		t.Helper()
 		_, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{})
-		return err
+		if !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "has not been checked yet") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
-	if err := merge(); !errors.Is(err, ErrNotMergeable) || !strings.Contains(err.Error(), "not checked so") {
-		t.Errorf("green by another pull request of the same commit: %v", err)
+	other := p
+	other.BaseRef = "prod"
+	green(other)
+	refused("green into another branch")
+	other = p
+	other.BaseRef, other.TestBase = "", ""
+	green(other)
+	refused("green as a commit")
+	if err := b.Store.AddCheck(ctx, &store.Check{Repository: b.repo.ID, SHA: p.HeadSHA, Name: "hubship/process", Status: "completed", Conclusion: "success", Creator: b.ben.ID}); err != nil {
+		t.Fatal(err)
 	}
-	pass(p)
+	refused("green by a check run")
+	green(p)
 	b.put(t, b.repo, "staging", "other", "1")
-	if err := merge(); !errors.Is(err, ErrNotMergeable) {
-		t.Errorf("the base moved: %v", err)
-	}
+	refused("the base moved")
 	p, err := b.Look(ctx, b.repo, p.Number)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass(p)
-	if err := merge(); err != nil {
+	green(p)
+	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil {
 		t.Errorf("checked: %v", err)
 	}
 }
@@ -212,5 +198,52 @@ func TestApprovalsEndWithTheBase(t *testing.T) {
 	}
 	if _, err := b.Merge(ctx, b.repo, p.Number, b.ben, MergeOptions{}); err != nil {
 		t.Errorf("a new title ended an approval: %v", err)
+	}
+}
+
+// Where a branch may be pushed to, a reviewer changes its files there, but for
+// those that are left to maintainers.
+func TestMaintainedFiles(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	mia := b.account(t, "mia", store.Maintainer)
+	old := b.put(t, b.repo, "staging", "process", "approvals: 2\n")
+	b.protect(t, "staging", Protection{AllowPush: true, AllowDeletions: true, Reviews: &RequiredReviews{Count: 1}, Maintained: []string{"process", "hubs/*/where"}})
+	g, err := b.Git(b.repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		by   store.Account
+		file string
+		says string // empty for a push that is taken
+	}{
+		{b.ben, "README", ""}, {b.ben, "hubs/math/values", ""}, {b.ben, "sub/process", ""},
+		{b.ben, "process", "only maintainers decide about (process)"}, {b.ben, "hubs/math/where", "only maintainers decide about (hubs/math/where)"},
+		{mia, "process", ""}, {mia, "hubs/math/where", ""},
+	} {
+		id, err := g.FilesCommit(ctx, old, map[string][]byte{c.file: []byte(c.by.Login + "\n")}, nil, "Change", git.Identity{Name: "A", Email: "a@example.org"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused, err := b.Push(ctx, b.repo, c.by, []RefMove{{"refs/heads/staging", old, id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := refused["refs/heads/staging"]; (got == "") != (c.says == "") || !strings.Contains(got, c.says) {
+			t.Errorf("%s pushes %s: %q, want %q", c.by.Login, c.file, got, c.says)
+		}
+		if c.says == "" {
+			old = id
+		}
+	}
+	b.put(t, b.repo, "other", "other", "1")
+	b.protect(t, "other", Protection{AllowDeletions: true, AllowPush: true, Maintained: []string{"process"}})
+	head, err := g.Head(ctx, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := b.Push(ctx, b.repo, b.ben, []RefMove{{"refs/heads/other", head, ""}}); err != nil || len(refused) == 0 {
+		t.Errorf("a reviewer removes the files with their branch: %v, %v", refused, err)
 	}
 }

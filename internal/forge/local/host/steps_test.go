@@ -174,7 +174,7 @@ func (w *walk) mergeReady(rt *rapid.T) {
 		w.approveOf(reviewer, store.ScopeRepo, p)
 	}
 	if p.base == "hub" {
-		w.sayOf(localtest.Own, store.ScopeRepo, w.headOf(p))
+		w.sayOf(localtest.Own, store.ScopeRepo, w.headOf(p), p.baseRef)
 	}
 	who := pick(rt, "merger", []string{"ben", "mia", localtest.Own})
 	w.call(who, store.ScopeRepo, "PUT", p.path()+"/merge", map[string]any{})
@@ -211,11 +211,17 @@ func (w *walk) approveOf(who, scope string, p *proposal) {
 
 func (w *walk) say(rt *rapid.T) {
 	who, scope := w.who(rt)
-	w.sayOf(who, scope, pick(rt, "commit", w.commits))
+	w.sayOf(who, scope, pick(rt, "commit", w.commits), pick(rt, "base", append([]string{""}, branches...)))
 }
 
-func (w *walk) sayOf(who, scope, commit string) {
-	status, _ := w.call(who, scope, "POST", "/repos/hub/deployment/statuses/"+commit, map[string]any{"state": "success", "context": "hubship/ci"})
+// sayOf says of a commit that it is green: alone, or merged into a branch.
+func (w *walk) sayOf(who, scope, commit, base string) {
+	in := map[string]any{"state": "success", "context": "hubship/ci"}
+	at := w.before["hub"]["refs/heads/"+base]
+	if at != "" {
+		in["base"] = map[string]any{"ref": base, "sha": at}
+	}
+	status, _ := w.call(who, scope, "POST", "/repos/hub/deployment/statuses/"+commit, in)
 	if status != http.StatusCreated {
 		return
 	}
@@ -223,6 +229,9 @@ func (w *walk) sayOf(who, scope, commit string) {
 		w.rt.Fatalf("%s spoke as hubship", who)
 	}
 	w.green[commit] = true
+	if at != "" {
+		w.green[merging(commit, base, at)] = true
+	}
 }
 
 func (w *walk) protect(rt *rapid.T) {
@@ -241,6 +250,16 @@ func (w *walk) protect(rt *rapid.T) {
 		"restrictions": nil, "allow_deletions": r.deletions, "allow_force_pushes": r.force}
 	if r.check {
 		in["required_status_checks"] = map[string]any{"strict": false, "contexts": []string{"hubship/ci"}}
+	}
+	if rapid.Bool().Draw(rt, "beyond GitHub") {
+		r.merge, r.keeps = rapid.Bool().Draw(rt, "merge"), rapid.Bool().Draw(rt, "keeps")
+		beyond := map[string]any{"checks_by": localtest.Own, "checks_of_merge": r.merge}
+		if r.keeps {
+			beyond["maintained"] = []string{process}
+		}
+		in["forge"] = beyond
+	} else if old := w.guarded[branch]; old != nil { // it stays
+		r.keeps, r.merge = old.keeps, old.check && old.merge
 	}
 	if status, _ := w.call(who, scope, "PUT", at, in); status == http.StatusOK {
 		w.mustMaintain(rt, who, scope)

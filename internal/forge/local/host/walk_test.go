@@ -50,6 +50,8 @@ type rules struct {
 	deletions bool
 	force     bool
 	lenient   bool // maintainers are above
+	merge     bool // the check counts for the very merge
+	keeps     bool // the process is left to maintainers
 }
 
 // walk is one random world, and what the model knows of it.
@@ -65,7 +67,7 @@ type walk struct {
 	names   []string // of people
 	open_   []*proposal
 	guarded map[string]*rules          // by branch of hub/deployment
-	green   map[string]bool            // commits, by hubship's word
+	green   map[string]bool            // merges, by hubship's word: see merging
 	pushers map[string]map[string]bool // by repository and branch
 	commits []string                   // that every repository has
 	before  map[string]map[string]string
@@ -81,9 +83,7 @@ func newWalk(t *testing.T, rt *rapid.T) *walk {
 	w := &walk{t: t, rt: rt, repos: map[string]store.Repository{}, owner: map[string]string{}, parents: map[string][]string{}, people: map[string]*person{},
 		guarded: map[string]*rules{}, green: map[string]bool{}, pushers: map[string]map[string]bool{}, seen: map[string]int{}}
 	ctx := t.Context()
-	w.f = localtest.StartWith(t, host.Options{Alters: func(ctx context.Context, repo store.Repository, branch, old, new string) (bool, string, error) {
-		return branch == "staging" && w.processOf(ctx, repo, old) != w.processOf(ctx, repo, new), process, nil
-	}})
+	w.f = localtest.Start(t, nil)
 	org := w.f.Account(store.NewAccount{Login: "hub", Kind: store.Organization})
 	for login, role := range map[string]store.Role{"ada": store.Contributor, "carl": store.Contributor, "ben": store.Reviewer, "rita": store.Reviewer, "mia": store.Maintainer, "gone": store.Reviewer, localtest.Own: store.Maintainer} {
 		a := w.f.Account(store.NewAccount{Login: login, Role: role})
@@ -126,7 +126,7 @@ func newWalk(t *testing.T, rt *rapid.T) *walk {
 	}
 	for _, branch := range []string{"staging", "prod"} {
 		if rapid.Bool().Draw(rt, "protect "+branch) {
-			w.set(branch, &rules{approvals: 1, check: rapid.Bool().Draw(rt, "check")})
+			w.set(branch, &rules{approvals: 1, check: rapid.Bool().Draw(rt, "check"), merge: rapid.Bool().Draw(rt, "merge"), keeps: rapid.Bool().Draw(rt, "keeps")})
 		}
 	}
 	w.before = w.all()
@@ -161,7 +161,10 @@ func (w *walk) processOf(ctx context.Context, repo store.Repository, commit stri
 func (w *walk) set(branch string, r *rules) {
 	p := host.Protection{AllowPush: r.push, AllowDeletions: r.deletions, AllowForce: r.force, EnforceAdmins: !r.lenient, Reviews: &host.RequiredReviews{Count: r.approvals}}
 	if r.check {
-		p.Checks = &host.RequiredChecks{Contexts: []string{"hubship/ci"}, By: localtest.Own}
+		p.Checks = &host.RequiredChecks{Contexts: []string{"hubship/ci"}, By: localtest.Own, Merge: r.merge}
+	}
+	if r.keeps {
+		p.Maintained = []string{process}
 	}
 	w.ok(w.f.Host.SetProtection(w.t.Context(), w.repos["hub"], branch, &p))
 	w.guarded[branch] = r

@@ -3,10 +3,12 @@ package rest
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/hubship/hubship/internal/forge/local/authority"
 	"github.com/hubship/hubship/internal/forge/local/host"
+	"github.com/hubship/hubship/internal/git"
 )
 
 // getProtection answers with what holds for a branch.
@@ -57,7 +59,50 @@ func (c *call) protection(at string, p *host.Protection) obj {
 		o["restrictions"] = obj{"url": at + "/restrictions", "users_url": at + "/restrictions/users", "teams_url": at + "/restrictions/teams",
 			"apps_url": at + "/restrictions/apps", "users": c.usersOf(p.Restrictions.Users), "teams": []obj{}, "apps": []obj{}}
 	}
+	o["forge"] = beyondOf(p)
 	return o
+}
+
+// beyond are the settings of a protection that GitHub's dialect cannot say.
+type beyond struct {
+	Heads      []string `json:"heads"`
+	AllowPush  bool     `json:"allow_push"`
+	Maintained []string `json:"maintained"`
+	Bypass     []string `json:"bypass"`
+	// ChecksBy and ChecksOfMerge are about the required status checks.
+	ChecksBy      string `json:"checks_by"`
+	ChecksOfMerge bool   `json:"checks_of_merge"`
+}
+
+func beyondOf(p *host.Protection) beyond {
+	b := beyond{Heads: p.Heads, AllowPush: p.AllowPush, Maintained: p.Maintained, Bypass: p.Bypass}
+	if p.Checks != nil {
+		b.ChecksBy, b.ChecksOfMerge = p.Checks.By, p.Checks.Merge
+	}
+	return b
+}
+
+// apply gives a protection these settings.
+func (b beyond) apply(p *host.Protection) error {
+	const most = 100
+	if len(b.Heads) > most || len(b.Maintained) > most || len(b.Bypass) > most {
+		return plain("There are too many heads, maintained files or accounts.")
+	}
+	for _, h := range b.Heads {
+		if git.CheckBranchName(h) != nil {
+			return plain("A head is not a valid branch name.")
+		}
+	}
+	for _, pattern := range b.Maintained {
+		if _, err := path.Match(pattern, "x"); err != nil || pattern == "" || len(pattern) > 1000 {
+			return plain("A pattern of maintained files is not valid.")
+		}
+	}
+	p.Heads, p.AllowPush, p.Maintained, p.Bypass = b.Heads, b.AllowPush, b.Maintained, b.Bypass
+	if p.Checks != nil {
+		p.Checks.By, p.Checks.Merge = b.ChecksBy, b.ChecksOfMerge
+	}
+	return nil
 }
 
 // usersOf renders those of some logins that there are.
@@ -125,6 +170,8 @@ type protectionInput struct {
 	BlockCreations bool   `json:"block_creations"`
 	Conversations  bool   `json:"required_conversation_resolution"`
 	Lock           bool   `json:"lock_branch"`
+	// Forge is this forge's own. Without it what the dialect cannot say stays.
+	Forge *beyond `json:"forge"`
 }
 
 func (c *call) putProtection(branch string) error {
@@ -149,22 +196,35 @@ func (c *call) putProtection(branch string) error {
 	if err != nil {
 		return err
 	}
-	// What the dialect cannot say stays as it is.
-	if old, err := c.host.Protection(c.ctx, c.repo, branch); err != nil {
+	if in.Forge != nil {
+		err = in.Forge.apply(p)
+	} else {
+		err = c.keepBeyond(branch, p, in.Reviews != nil)
+	}
+	if err != nil {
 		return err
-	} else if old != nil {
-		p.Heads, p.AllowPush = old.Heads, old.AllowPush
-		if in.Reviews == nil && old.Reviews == nil {
-			p.Bypass = old.Bypass
-		}
-		if p.Checks != nil && old.Checks != nil {
-			p.Checks.By = old.Checks.By
-		}
 	}
 	if err := c.host.SetProtection(c.ctx, c.repo, branch, p); err != nil {
 		return err
 	}
 	return c.answerProtection(branch, p)
+}
+
+// keepBeyond leaves what the dialect cannot say as it is. The allowances of
+// required reviews are part of the dialect.
+func (c *call) keepBeyond(branch string, p *host.Protection, reviews bool) error {
+	old, err := c.host.Protection(c.ctx, c.repo, branch)
+	if err != nil || old == nil {
+		return err
+	}
+	b, bypass := beyondOf(old), p.Bypass
+	if err := b.apply(p); err != nil {
+		return err
+	}
+	if reviews || old.Reviews != nil {
+		p.Bypass = bypass
+	}
+	return nil
 }
 
 func (c *call) protectionFrom(in protectionInput) (*host.Protection, error) {

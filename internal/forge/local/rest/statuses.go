@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hubship/hubship/internal/forge/local/host"
 	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/git"
 )
 
 func (a *API) statusRoutes() {
@@ -24,10 +26,14 @@ func (a *API) statusRoutes() {
 }
 
 func (a *API) status(at string, s store.Status) obj {
-	return obj{
+	o := obj{
 		"id": s.ID, "node_id": nodeID("StatusContext", s.ID), "url": at + "/statuses/" + s.SHA, "avatar_url": nil, "state": s.State,
 		"description": orNull(s.Description), "target_url": orNull(s.Target), "context": s.Context, "created_at": stamp(s.Created), "updated_at": stamp(s.Created),
 	}
+	if s.BaseRef != "" {
+		o["base"] = obj{"ref": s.BaseRef, "sha": s.BaseSHA}
+	}
+	return o
 }
 
 func (a *API) statusWithCreator(ctx context.Context, at string, s store.Status) (obj, error) {
@@ -43,6 +49,8 @@ func webAddress(s string) bool {
 	u, err := url.Parse(s)
 	return s == "" || (err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && len(s) <= 2048)
 }
+
+var commitID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // commitOf finds a commit that is named by its whole id.
 func (c *call) commitOf(sha string) error {
@@ -62,6 +70,12 @@ func (c *call) createStatus() error {
 		Target      *string `json:"target_url"`
 		Description *string `json:"description"`
 		Context     *string `json:"context"`
+		// Base is this forge's own: the status is about the merge into a branch,
+		// where that is at a commit.
+		Base *struct {
+			Ref string `json:"ref"`
+			SHA string `json:"sha"`
+		} `json:"base"`
 	}
 	if err := c.read(&in); err != nil {
 		return err
@@ -70,7 +84,12 @@ func (c *call) createStatus() error {
 	set(&s.Target, in.Target)
 	set(&s.Description, in.Description)
 	set(&s.Context, in.Context)
+	if in.Base != nil {
+		s.BaseRef, s.BaseSHA = in.Base.Ref, in.Base.SHA
+	}
 	switch {
+	case in.Base != nil && (git.CheckBranchName(s.BaseRef) != nil || !commitID.MatchString(s.BaseSHA)):
+		return invalid("Status", "base", "invalid", "base must name a branch and the commit that it is at")
 	case !slices.Contains([]string{"error", "failure", "pending", "success"}, s.State):
 		return invalid("Status", "state", "invalid", "")
 	case !webAddress(s.Target):

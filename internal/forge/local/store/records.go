@@ -308,12 +308,12 @@ const (
 var ErrTooMany = fmt.Errorf("the commit already has statuses in %d contexts", MaxContexts)
 
 // AddStatus records a status, and drops the oldest ones of its context beyond
-// KeepStatuses. One that says what the context's newest says already is that
-// one, and nothing is recorded.
+// KeepStatuses. One that says what the context's newest for the same base says
+// already is that one, and nothing is recorded.
 func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err error) {
 	v.Created = Now()
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		newest, err := statuses.list(ctx, tx, "WHERE repository = ? AND sha = ? AND context = ? ORDER BY id DESC LIMIT 1", v.Repository, v.SHA, v.Context)
+		newest, err := statuses.list(ctx, tx, "WHERE repository = ? AND sha = ? AND context = ? AND base_ref = ? ORDER BY id DESC LIMIT 1", v.Repository, v.SHA, v.Context, v.BaseRef)
 		if err != nil {
 			return err
 		}
@@ -325,7 +325,7 @@ func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err er
 			if n >= MaxContexts {
 				return ErrTooMany
 			}
-		} else if same := newest[0]; same.State == v.State && same.Description == v.Description && same.Target == v.Target && same.Creator == v.Creator {
+		} else if same := newest[0]; same.State == v.State && same.Description == v.Description && same.Target == v.Target && same.Creator == v.Creator && same.BaseSHA == v.BaseSHA {
 			*v = same
 			return nil
 		}

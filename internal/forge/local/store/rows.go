@@ -188,6 +188,9 @@ type Status struct {
 	Target      string // URL
 	Creator     int64
 	Created     Time
+	// BaseRef and BaseSHA say which merge of the commit the status is about: into
+	// which branch, and where that was. Both are empty for the commit alone.
+	BaseRef, BaseSHA string
 }
 
 // Check is a check run.

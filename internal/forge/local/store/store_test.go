@@ -41,7 +41,7 @@ func TestMigrations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, back := range []string{"DROP TABLE line_comments", "DROP TABLE branch_pushers", "DROP TABLE pull_pushers", "DROP TABLE tries", "PRAGMA user_version = 1"} {
+	for _, back := range []string{"DROP TABLE line_comments", "DROP TABLE branch_pushers", "DROP TABLE pull_pushers", "DROP TABLE tries", "ALTER TABLE statuses DROP COLUMN base_ref", "ALTER TABLE statuses DROP COLUMN base_sha", "PRAGMA user_version = 1"} {
 		if _, err := s.db.ExecContext(t.Context(), back); err != nil {
 			t.Fatal(err)
 		}

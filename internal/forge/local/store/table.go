@@ -103,8 +103,8 @@ var (
 	comments = table[Comment]{"comments", "id, repository, number, author, body, created, updated", func(v *Comment) []any {
 		return []any{&v.ID, &v.Repository, &v.Number, &v.Author, &v.Body, &v.Created, &v.Updated}
 	}}
-	statuses = table[Status]{"statuses", "id, repository, sha, context, state, description, target, creator, created", func(v *Status) []any {
-		return []any{&v.ID, &v.Repository, &v.SHA, &v.Context, &v.State, &v.Description, &v.Target, &v.Creator, &v.Created}
+	statuses = table[Status]{"statuses", "id, repository, sha, context, state, description, target, creator, created, base_ref, base_sha", func(v *Status) []any {
+		return []any{&v.ID, &v.Repository, &v.SHA, &v.Context, &v.State, &v.Description, &v.Target, &v.Creator, &v.Created, &v.BaseRef, &v.BaseSHA}
 	}}
 	checks = table[Check]{"checks", "id, repository, sha, name, external, details, status, conclusion, started, completed, title, summary, text, annotations, creator", func(v *Check) []any {
 		return []any{&v.ID, &v.Repository, &v.SHA, &v.Name, &v.External, &v.Details, &v.Status, &v.Conclusion, &v.Started, &v.Completed, &v.Title, &v.Summary, &v.Text, &v.Annotations, &v.Creator}
