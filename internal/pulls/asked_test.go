@@ -125,14 +125,6 @@ func TestRevertByComment(t *testing.T) {
 	}
 }
 
-// head is the commit of a branch.
-func (w *world) head(branch string) string {
-	w.t.Helper()
-	head, err := w.repo.Head(w.t.Context(), branch)
-	w.ok(err)
-	return head
-}
-
 // A comment that was answered opens nothing more, whatever becomes of the revert,
 // even if the memory is lost. Another comment does.
 func TestOldCommentRevertsNothing(t *testing.T) {

@@ -106,3 +106,11 @@ func text(err error) string {
 	}
 	return err.Error()
 }
+
+// head is the commit of a branch.
+func (w *world) head(branch string) string {
+	w.t.Helper()
+	head, err := w.repo.Head(w.t.Context(), branch)
+	w.ok(err)
+	return head
+}
