@@ -173,7 +173,8 @@ func TestProtectionKeepsItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := base + "/branches/prod/protection"
-	if a := w.want(200, "mia", "GET", at, nil); strings.Contains(string(a.body), "bypass") || strings.Contains(string(a.body), "heads") {
+	if a := w.want(200, "mia", "GET", at, nil); strings.Contains(string(a.body), "bypass_pull_request_allowances") ||
+		!strings.Contains(string(a.body), `"forge":{"heads":["staging"],"allow_push":true,"maintained":null,"bypass":["ben"],"checks_by":"ben","checks_of_merge":false}`) {
 		t.Errorf("%s", a.body)
 	}
 	rules := func(reviews any) obj {
@@ -192,6 +193,18 @@ func TestProtectionKeepsItsOwn(t *testing.T) {
 		if err != nil || len(p.Heads) != 1 || !p.AllowPush || strings.Join(p.Bypass, ",") != c.bypass || p.Checks.Contexts[0] != "b" || p.Checks.By != "ben" {
 			t.Errorf("%v: %+v, %v", c.reviews, p, err)
 		}
+	}
+	// A client that knows them sets them.
+	with := rules(nil)
+	with["forge"] = obj{"heads": []string{"x"}, "maintained": []string{"*.yaml"}, "checks_of_merge": true}
+	w.want(200, "mia", "PUT", at, with)
+	p, err := w.host.Protection(t.Context(), w.repo, "prod")
+	if err != nil || strings.Join(p.Heads, ",") != "x" || p.AllowPush || len(p.Bypass) > 0 || p.Checks.By != "" || !p.Checks.Merge || strings.Join(p.Maintained, ",") != "*.yaml" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for _, bad := range []obj{{"heads": []string{"a..b"}}, {"maintained": []string{"["}}, {"maintained": []string{""}}, {"bypass": make([]string, 101)}} {
+		with["forge"] = bad
+		w.want(422, "mia", "PUT", at, with)
 	}
 	for _, bad := range []obj{{"users": []string{"nobody"}}, {"teams": []string{"staff"}}, {"apps": []string{"x"}}} {
 		w.want(422, "mia", "PUT", at, rules(obj{"bypass_pull_request_allowances": bad}))
