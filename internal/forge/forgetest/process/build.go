@@ -4,6 +4,7 @@ package process
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +15,12 @@ import (
 	"github.com/hubship/hubship/internal/devforge"
 )
 
-// source is the package of the program, from the module's root.
-const source = "./internal/forge/local/cmd/hubship-forge"
+// tree is the folder of the forge, from the module's root, and source the package
+// of the program.
+const (
+	tree   = "internal/forge/local"
+	source = "./" + tree + "/cmd/hubship-forge"
+)
 
 // Build builds the forge's program once for all tests of a test binary, and
 // returns its path. It lies beside the test binary, where hubship looks for it,
@@ -38,12 +43,23 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build the embedded forge: find the module: %w", err)
 	}
+	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	if err := look(filepath.Join(root, tree)); err != nil {
+		return "", fmt.Errorf("build the embedded forge: %w", err)
+	}
 	program := filepath.Join(filepath.Dir(self), devforge.Program)
 	cmd := exec.Command("go", "build", "-o", program, source)
-	cmd.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the embedded forge: %w\n%s", err, out)
 	}
 	return program, nil
 })
+
+// look lets the go command see that the test reads a folder, and with it that a
+// result which it keeps holds only until a file there changes: the test does not
+// import the program.
+func look(dir string) error {
+	return filepath.WalkDir(dir, func(_ string, _ fs.DirEntry, err error) error { return err })
+}
