@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +29,8 @@ import (
 )
 
 // withAccounts is a server with the accounts of a real embedded forge: an
-// organization, hubship's own account, and nobody else.
-func withAccounts(t *testing.T) (data string, f *process.Forge) {
+// organization, hubship's own account, and nobody else. log is the server's.
+func withAccounts(t *testing.T) (data string, f *process.Forge, log *bytes.Buffer) {
 	t.Helper()
 	data, err := os.MkdirTemp("", "hs") // a socket's path must be short
 	if err != nil {
@@ -36,9 +38,10 @@ func withAccounts(t *testing.T) (data string, f *process.Forge) {
 	}
 	t.Cleanup(func() { os.RemoveAll(data) })
 	f = process.Start(t, process.Options{})
-	log := slog.New(slog.DiscardHandler)
+	log = &bytes.Buffer{}
+	to := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	srv, err := server.New(server.Options{
-		Socket: install.At(data).Socket, Service: &world{}, Accounts: devforge.Accounts(f.Settings.AdminSocket, log), Log: log,
+		Socket: install.At(data).Socket, Service: &world{}, Accounts: devforge.Accounts(f.Settings.AdminSocket, to), Log: to,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func withAccounts(t *testing.T) (data string, f *process.Forge) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return data, f
+	return data, f, log
 }
 
 // logsIn says whether a password opens an account on the pages.
@@ -86,7 +89,7 @@ func bearer(t *testing.T, f *process.Forge, token string) (login, scopes string)
 }
 
 func TestAccounts(t *testing.T) {
-	data, forge := withAccounts(t)
+	data, forge, own := withAccounts(t)
 	run := func(args ...string) (out, errs string) {
 		t.Helper()
 		code, out, errs := hubship(t, data, args...)
@@ -196,14 +199,48 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	for _, secret := range secrets {
-		if len(secret) < 10 || strings.Contains(log, secret) {
-			t.Errorf("the log has the secret %q, or it is none:\n%s", secret, log)
+		if len(secret) < 10 || strings.Contains(log+own.String(), secret) {
+			t.Errorf("a log has the secret %q, or it is none:\n%s%s", secret, log, own)
 		}
 	}
 }
 
+// What the command line says of a token's end is what the forge holds it to.
+func TestTokensEndAsTheyShould(t *testing.T) {
+	data, forge, _ := withAccounts(t)
+	forge.AddAccount(model.NewAccount{Login: "carl", Name: "Carl Lind", Password: "such as four words"}, "")
+	for _, args := range []string{"", " --expires never", " --expires 5d"} {
+		if code, _, errs := hubship(t, data, strings.Fields("account token carl"+args)...); code != model.ExitDone {
+			t.Fatalf("%q: code %d\n%s", args, code, errs)
+		}
+	}
+	res, err := forge.SignIn("carl", "such as four words").Get(forge.URL + "/forge/-/settings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var got []time.Duration // until the end of each, in their order; 0 for none
+	for _, token := range regexp.MustCompile(`(?U)<b>hubship account token</b>.*</li>`).FindAllString(string(page), -1) {
+		var left time.Duration
+		if end := regexp.MustCompile(`expires ([-0-9]+ [:0-9]+ UTC)`).FindStringSubmatch(token); end != nil {
+			at, err := time.Parse("2006-01-02 15:04:05 MST", end[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = time.Until(at).Round(time.Hour)
+		}
+		got = append(got, left)
+	}
+	if want := []time.Duration{90 * 24 * time.Hour, 0, 5 * 24 * time.Hour}; !slices.Equal(got, want) {
+		t.Errorf("tokens end in %v, want %v:\n%s", got, want, page)
+	}
+}
+
 func TestAccountsRefuse(t *testing.T) {
-	data, _ := withAccounts(t)
+	data, _, _ := withAccounts(t)
 	if code, _, errs := hubship(t, data, "account", "add", "carl"); code != model.ExitDone {
 		t.Fatal(errs)
 	}
@@ -263,7 +300,7 @@ func TestAccountsRefuse(t *testing.T) {
 
 // A password comes over standard input as well.
 func TestPasswordFromInput(t *testing.T) {
-	data, forge := withAccounts(t)
+	data, forge, _ := withAccounts(t)
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), term.Streams{In: strings.NewReader("from a pipe, in words\r\n"), Out: &out, Err: &errs},
 		[]string{"--data", data, "account", "add", "pia", "--password-file", "-"})
@@ -287,7 +324,7 @@ func TestAccountsOfGitHub(t *testing.T) {
 }
 
 func TestAccountsComplete(t *testing.T) {
-	data, _ := withAccounts(t)
+	data, _, _ := withAccounts(t)
 	for args, want := range map[string]string{
 		"token ":           "hubship\n",
 		"role hubship ":    "contributor\nreviewer\nmaintainer\n",

@@ -34,12 +34,34 @@ func transport(socket string) *http.Transport {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		},
-		MaxIdleConnsPerHost: -1,
-		DisableCompression:  true, // what is sent passes as it is
-		ReadBufferSize:      32 << 10,
-		WriteBufferSize:     32 << 10,
+		MaxIdleConnsPerHost:   -1,
+		ExpectContinueTimeout: dialLimit,
+		DisableCompression:    true, // what is sent passes as it is
+		ReadBufferSize:        32 << 10,
+		WriteBufferSize:       32 << 10,
 	}
 }
+
+// asking sends what follows a request's header when the forge begins to read it.
+// A forge that refuses a large push at once is heard that way: nothing is being
+// sent that would break.
+type asking struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (a asking) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.Clone(untraced{r.Context()})
+		r.Header.Set("Expect", "100-continue")
+	}
+	return a.Transport.RoundTrip(r)
+}
+
+// untraced keeps the proxy from passing on that the forge reads: the client has
+// not asked.
+type untraced struct{ context.Context }
+
+// Value implements context.Context.
+func (untraced) Value(any) any { return nil }
 
 // ask asks the program at an admin socket how it is.
 func ask(ctx context.Context, socket string) (health, error) {

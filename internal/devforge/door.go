@@ -36,7 +36,7 @@ func Door(socket string, trusted []netip.Prefix, log *slog.Logger) http.Handler 
 			p.Out.Host = p.In.Host
 			introduce(p, trusted)
 		},
-		Transport:     transport(socket),
+		Transport:     asking{transport(socket)},
 		FlushInterval: -1,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {

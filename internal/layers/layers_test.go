@@ -145,6 +145,8 @@ var owners = map[string][]string{
 type pkg struct {
 	ImportPath string
 	Imports    []string
+	// Of its tests, in and beside it.
+	TestImports, XTestImports []string
 }
 
 // packages are those of the root module, listed once.
@@ -161,7 +163,7 @@ var rootModule = sync.OnceValues(func() ([]pkg, error) { return list(filepath.Jo
 
 // list returns the packages of the module in a folder.
 func list(dir string) ([]pkg, error) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = dir
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -226,6 +228,23 @@ func TestOneOwnerForEachLibrary(t *testing.T) {
 				if strings.HasPrefix(imported, prefix) && !slices.ContainsFunc(who, func(o string) bool { return below(from, o) }) {
 					t.Errorf("%s imports %s, which belongs to %v alone", from, imported, who)
 				}
+			}
+		}
+	}
+}
+
+// The embedded forge is a program of its own: the product reaches it over
+// sockets alone, and so do its tests.
+func TestNobodyImportsTheForge(t *testing.T) {
+	const its = "devforge"
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		if below(from, its) {
+			continue
+		}
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if below(strings.TrimPrefix(imported, module), its) {
+				t.Errorf("%s or its tests import %s: start the program instead, in tests with internal/forge/forgetest/process", from, imported)
 			}
 		}
 	}

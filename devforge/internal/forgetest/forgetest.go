@@ -9,14 +9,12 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/devforge/internal/gitserver"
 	"github.com/hubship/hubship/devforge/internal/hooks"
 	"github.com/hubship/hubship/devforge/internal/host"
-	"github.com/hubship/hubship/devforge/internal/refs"
 	"github.com/hubship/hubship/devforge/internal/rest"
 	"github.com/hubship/hubship/devforge/internal/store"
 	"github.com/hubship/hubship/internal/forge"
@@ -33,28 +31,17 @@ type Forge struct {
 	Dir  string // of repositories and database
 	URL  string // without a slash at its end
 
-	t    *testing.T
-	mux  *http.ServeMux
-	down atomic.Bool
+	t   *testing.T
+	mux *http.ServeMux
 }
 
-// Start runs an embedded forge. moved hears of branches that the forge moved;
-// it may be nil.
-func Start(t *testing.T, moved func(context.Context, store.Repository, []refs.Update, string)) *Forge {
+// Start runs an embedded forge.
+func Start(t *testing.T) *Forge {
 	t.Helper()
-	return StartWith(t, host.Options{Moved: moved})
-}
-
-// StartWith runs an embedded forge whose host has some options; where it keeps
-// what it has, and who is hubship's own, is for the test to know.
-func StartWith(t *testing.T, opts host.Options) *Forge {
-	t.Helper()
-	moved := opts.Moved
 	f := &Forge{t: t, Dir: t.TempDir()}
 	log := slog.New(slog.NewTextHandler(&lines{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	opts.Root, opts.Database, opts.Own, opts.Log = filepath.Join(f.Dir, "repositories"), filepath.Join(f.Dir, "forge.db"), Own, log
-	f.Host, err = host.Open(t.Context(), opts)
+	f.Host, err = host.Open(t.Context(), host.Options{Root: filepath.Join(f.Dir, "repositories"), Database: filepath.Join(f.Dir, "forge.db"), Own: Own, Log: log})
 	f.ok(err)
 	t.Cleanup(func() {
 		if err := f.Host.Close(); err != nil {
@@ -64,15 +51,6 @@ func StartWith(t *testing.T, opts host.Options) *Forge {
 	token, err := gitserver.NewToken(filepath.Join(f.Dir, "token"))
 	f.ok(err)
 	serve := gitserver.Options{Token: token, Log: log}
-	if moved != nil {
-		serve.OnPush = func(ctx context.Context, dir string, updates []refs.Update, by string) []string {
-			repo, err := f.Host.Store.RepositoryByDir(ctx, dir)
-			if err == nil {
-				moved(ctx, repo, updates, by)
-			}
-			return nil
-		}
-	}
 	f.Host.Serve(&serve)
 	git, err := gitserver.New(serve)
 	f.ok(err)
@@ -87,16 +65,9 @@ func StartWith(t *testing.T, opts host.Options) *Forge {
 	go func() { defer close(sent); sender.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-sent })
 	f.API, f.mux = api, http.NewServeMux()
-	mux := f.mux
-	mux.Handle("/api/v3/", api)
-	mux.Handle("/git/", http.StripPrefix("/git", git))
-	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.down.Load() {
-			http.Error(w, "down", http.StatusBadGateway)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	f.mux.Handle("/api/v3/", api)
+	f.mux.Handle("/git/", http.StripPrefix("/git", git))
+	srv.Config.Handler = f.mux
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return f
@@ -104,9 +75,6 @@ func StartWith(t *testing.T, opts host.Options) *Forge {
 
 // Mount serves something beside the API and Git.
 func (f *Forge) Mount(pattern string, h http.Handler) { f.mux.Handle(pattern, h) }
-
-// SetDown lets every request fail, or lets it be answered again.
-func (f *Forge) SetDown(down bool) { f.down.Store(down) }
 
 func (f *Forge) ok(err error) {
 	f.t.Helper()

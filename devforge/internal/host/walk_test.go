@@ -83,7 +83,7 @@ func newWalk(t *testing.T, rt *rapid.T) *walk {
 	w := &walk{t: t, rt: rt, repos: map[string]store.Repository{}, owner: map[string]string{}, parents: map[string][]string{}, people: map[string]*person{},
 		guarded: map[string]*rules{}, green: map[string]bool{}, pushers: map[string]map[string]bool{}, seen: map[string]int{}}
 	ctx := t.Context()
-	w.f = forgetest.Start(t, nil)
+	w.f = forgetest.Start(t)
 	org := w.f.Account(store.NewAccount{Login: "hub", Kind: store.Organization})
 	for login, role := range map[string]store.Role{"ada": store.Contributor, "carl": store.Contributor, "ben": store.Reviewer, "rita": store.Reviewer, "mia": store.Maintainer, "gone": store.Reviewer, forgetest.Own: store.Maintainer} {
 		a := w.f.Account(store.NewAccount{Login: login, Role: role})

@@ -41,7 +41,7 @@ type fixture struct {
 
 func start(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{Forge: forgetest.Start(t, nil), t: t, name: forge.Repository{Owner: "hubs", Name: "deployment"}}
+	f := &fixture{Forge: forgetest.Start(t), t: t, name: forge.Repository{Owner: "hubs", Name: "deployment"}}
 	org := f.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
 	f.mia = f.Account(store.NewAccount{Login: "mia", Role: store.Maintainer, Password: password})
 	f.carl = f.Account(store.NewAccount{Login: "carl", Password: password})

@@ -4,6 +4,7 @@ package process
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,10 +15,10 @@ import (
 	"github.com/hubship/hubship/internal/devforge"
 )
 
-// module is the folder of the forge's module within hubship's, and source the
-// program's package in it.
+// tree is the folder of the forge's module, from the root, and source the program's
+// package in it.
 const (
-	module = "devforge"
+	tree   = "devforge"
 	source = "./cmd/hubship-forge"
 )
 
@@ -42,12 +43,23 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build the embedded forge: find the module: %w", err)
 	}
+	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	if err := look(filepath.Join(root, tree)); err != nil {
+		return "", fmt.Errorf("build the embedded forge: %w", err)
+	}
 	program := filepath.Join(filepath.Dir(self), devforge.Program)
 	cmd := exec.Command("go", "build", "-o", program, source)
-	cmd.Dir = filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), module)
+	cmd.Dir = filepath.Join(root, tree)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the embedded forge: %w\n%s", err, out)
 	}
 	return program, nil
 })
+
+// look lets the go command see that the test reads a folder, and with it that a
+// result which it keeps holds only until a file there changes: the test does not
+// import the program.
+func look(dir string) error {
+	return filepath.WalkDir(dir, func(_ string, _ fs.DirEntry, err error) error { return err })
+}

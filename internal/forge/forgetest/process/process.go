@@ -332,14 +332,6 @@ func (f *Forge) Hook(login string, repo forge.Repository, to, secret string) {
 // then.
 func (f *Forge) SignIn(login, password string) *http.Client {
 	f.t.Helper()
-	c, err := f.TrySignIn(login, password)
-	f.ok(err)
-	return c
-}
-
-// TrySignIn is SignIn; the error says that the forge does not let them in.
-func (f *Forge) TrySignIn(login, password string) (*http.Client, error) {
-	f.t.Helper()
 	jar, err := cookiejar.New(nil)
 	f.ok(err)
 	c := &http.Client{Jar: jar}
@@ -348,9 +340,9 @@ func (f *Forge) TrySignIn(login, password string) (*http.Client, error) {
 	_, err = io.Copy(io.Discard, resp.Body) // so that the connection is used again
 	f.ok(errors.Join(err, resp.Body.Close()))
 	if resp.StatusCode != http.StatusOK || strings.HasSuffix(resp.Request.URL.Path, "/signin") {
-		return nil, fmt.Errorf("sign in as %s: %s at %s", login, resp.Status, resp.Request.URL)
+		f.t.Fatalf("sign in as %s: %s at %s", login, resp.Status, resp.Request.URL)
 	}
-	return c, nil
+	return c
 }
 
 // Log is what the program has said until now.
