@@ -50,7 +50,7 @@ hubship: ## build bin/hubship alone
 	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship ./cmd/hubship -ldflags "-s -w -X github.com/hubship/hubship/internal/cli.Version=$(VERSION)"
 
 .PHONY: forge
-forge: ## build bin/hubship-forge alone
+forge: ## build bin/hubship-forge, the embedded forge
 	@mkdir -p $(BIN)
 	@$(STEP) "build the forge" scripts/build.sh $(GO) $(BIN)/hubship-forge ./cmd/hubship-forge -C devforge -ldflags "-s -w -X main.version=$(VERSION)"
 

@@ -1,10 +1,11 @@
 // Command image writes hubship's container image as an OCI image layout, for
 // one or more platforms. Equal inputs make equal images.
 //
-// Usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM,PROGRAM...
+// Usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]...
 //
 // SECONDS since 1970 are the time that the image is said to be made at, DIR is
-// the folder to write, ROOTFS a tar file with what is below the programs.
+// the folder to write, ROOTFS a tar file with what is below the programs, which
+// keep their file names. The argument after DIR is one for each platform.
 package main
 
 import (
@@ -43,7 +44,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 4 {
-		return errors.New("usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM,PROGRAM...")
+		return errors.New("usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]...")
 	}
 	seconds, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
@@ -53,10 +54,10 @@ func run(args []string) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arg := range args[3:] {
 		parts := strings.Split(arg, ":")
-		if len(parts) != 3 {
-			return fmt.Errorf("%q is not ARCHITECTURE:ROOTFS:PROGRAM,PROGRAM", arg)
+		if len(parts) < 3 {
+			return fmt.Errorf("%q is not ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]", arg)
 		}
-		img, err := build(args[0], made, parts[0], parts[1], strings.Split(parts[2], ","))
+		img, err := build(args[0], made, parts[0], parts[1], parts[2:])
 		if err != nil {
 			return fmt.Errorf("the image for %s: %w", parts[0], err)
 		}
@@ -114,12 +115,12 @@ func build(version string, made time.Time, architecture, rootfs string, programs
 	return mutate.ConfigFile(img, file)
 }
 
-// programLayer holds the programs and the data directory.
+// programLayer holds the programs and their data directory.
 func programLayer(made time.Time, programs []string) (v1.Layer, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	add := func(h *tar.Header, content []byte) error {
-		h.ModTime, h.Format, h.Size = made, tar.FormatPAX, int64(len(content))
+		h.ModTime, h.Format = made, tar.FormatPAX
 		if err := w.WriteHeader(h); err != nil {
 			return err
 		}
@@ -131,7 +132,7 @@ func programLayer(made time.Time, programs []string) (v1.Layer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := add(&tar.Header{Typeflag: tar.TypeReg, Name: "usr/bin/" + filepath.Base(program), Mode: 0o755}, bin); err != nil {
+		if err := add(&tar.Header{Typeflag: tar.TypeReg, Name: "usr/bin/" + filepath.Base(program), Mode: 0o755, Size: int64(len(bin))}, bin); err != nil {
 			return nil, err
 		}
 	}
