@@ -42,18 +42,23 @@ test-deps:
 	@$(STEP) "packages for tests" scripts/deps.sh gcc:gcc libc6-dev:/usr/include/stdlib.h python3-venv nodejs:node npm:npm chromium:/usr/bin/chromium
 
 .PHONY: build
-build: hubship node ## build everything into bin/
+build: hubship forge node ## build everything into bin/
 
 .PHONY: hubship
 hubship: ## build bin/hubship alone
 	@mkdir -p $(BIN)
 	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship ./cmd/hubship -ldflags "-s -w -X github.com/hubship/hubship/internal/cli.Version=$(VERSION)"
 
+.PHONY: forge
+forge: ## build bin/hubship-forge, the embedded forge
+	@mkdir -p $(BIN)
+	@$(STEP) "build hubship-forge" scripts/build.sh $(GO) $(BIN)/hubship-forge ./internal/forge/local/cmd/hubship-forge -ldflags "-s -w -X main.version=$(VERSION)"
+
 .PHONY: test
 test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is
 
 .PHONY: test-unit
-test-unit: hubship node ## unit and integration tests on a node of their own, with the race detector where it is cheap
+test-unit: hubship forge node ## unit and integration tests on a node of their own, with the race detector where it is cheap
 	@$(STEP) "compile the tests" scripts/tests.sh $(GO) -run '^$$' >/dev/null
 	@$(STEP) "unit and integration tests" scripts/withnode.sh $(BIN) scripts/tests.sh $(GO) -timeout 20m
 

@@ -265,6 +265,33 @@ func TestModelImportsTheStandardLibraryOnly(t *testing.T) {
 	t.Fatal("internal/model was not found")
 }
 
+// The embedded forge is a program of its own: nothing of it is in hubship's.
+func TestTheProductHoldsNoForge(t *testing.T) {
+	imports := map[string][]string{}
+	for _, p := range packages(t) {
+		imports[strings.TrimPrefix(p.ImportPath, module)] = p.Imports
+	}
+	seen, todo := map[string]bool{}, []string{"cmd/hubship"}
+	for len(todo) > 0 {
+		at := todo[0]
+		todo = todo[1:]
+		for _, imported := range imports[at] {
+			to, ours := strings.CutPrefix(imported, module)
+			if !ours || seen[to] {
+				continue
+			}
+			if below(to, "internal/forge/local") {
+				t.Errorf("%s, which is part of hubship, imports %s", at, to)
+			}
+			seen[to] = true
+			todo = append(todo, to)
+		}
+	}
+	if !seen["internal/devforge"] || !seen["internal/forge/github"] {
+		t.Fatalf("only %d packages of hubship were found", len(seen))
+	}
+}
+
 // The product never imports the embedded node, and needs no replaced module.
 func TestRootModuleStandsAlone(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
