@@ -1,6 +1,7 @@
 package gitserver
 
 import (
+	"bufio"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -56,7 +57,12 @@ func openBody(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadClose
 	live := &liveBody{body: http.MaxBytesReader(nil, r.Body, limit), control: http.NewResponseController(w)}
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":
-		return live, nil
+		// A client may wait to be asked for the body, which the first read does,
+		// but not once the answer has begun: git may begin it before it reads.
+		// What is wrong with the body, the next read tells.
+		begun := bufio.NewReader(live)
+		_, _ = begun.Peek(1)
+		return &boundBody{Reader: begun, Closer: live}, nil
 	case "gzip", "x-gzip":
 		plain, err := gzip.NewReader(live)
 		if err != nil {

@@ -3,6 +3,8 @@ package gitserver
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // raw sends a request as it is, with the token.
@@ -121,6 +124,31 @@ func TestGzipBody(t *testing.T) {
 	h.Set("Content-Encoding", "gzip")
 	if status, _ = f.raw(http.MethodPost, "deployment.git/git-receive-pack", h, strings.NewReader(request)); status != http.StatusBadRequest {
 		t.Errorf("what is not gzip: %d", status)
+	}
+}
+
+// A client that waits to be asked for the body is always asked: git begins its
+// answer before it reads.
+func TestClientIsAskedForTheBody(t *testing.T) {
+	f := newFixture(t, nil)
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Hour}}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"deployment.git/git-upload-pack", strings.NewReader("0014command=ls-refs\n0000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Git-Protocol": {"version=2"}, "Content-Type": {"application/x-git-upload-pack-request"}, "Expect": {"100-continue"}}
+		req.SetBasicAuth("ada", f.token)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(res.Body)
+		cancel()
+		if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(got), "refs/heads/staging") {
+			t.Fatalf("%s, %v\n%s", res.Status, err, got)
+		}
 	}
 }
 
