@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -338,5 +339,28 @@ func TestLostCopyOfGitHub(t *testing.T) {
 	}
 	if err := process.fill(t.Context(), history); err != nil || branches() < 2 {
 		t.Errorf("%d branches, %v", branches(), err)
+	}
+}
+
+// The forge's program is started again when it dies, and the way to it is the
+// same. A server that starts later finds it as it is.
+func TestForgeIsStartedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	admin, _ := w.account("admin", model.RoleMaintainer, deployment)
+	before, ok := w.process.local.launcher.Running(t.Context())
+	if !ok {
+		t.Fatal("the forge does not run")
+	}
+	w.ok(syscall.Kill(before.PID, syscall.SIGKILL))
+	w.until("the forge's answer", func() bool { id, err := admin.Branch(t.Context(), "staging"); return err == nil && id != "" })
+	w.until("that nothing is wrong any more", func() bool { return len(w.process.problems()) == 0 })
+	after, ok := w.process.local.launcher.Running(t.Context())
+	if !ok || after == before {
+		t.Fatalf("process %+v after %+v", after, before)
+	}
+	again, err := openEmbedded(t.Context(), w.paths, w.settings, slog.New(slog.DiscardHandler))
+	w.ok(err)
+	if found, ok := again.launcher.Running(t.Context()); !ok || found.PID != after.PID {
+		t.Errorf("another server has process %+v, want %+v", found, after)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -42,14 +43,15 @@ func transport(socket string) *http.Transport {
 	}
 }
 
-// asking sends what follows a request's header when the forge begins to read it.
-// A forge that refuses a large push at once is heard that way: nothing is being
-// sent that would break.
+// asking sends a push when the forge begins to read it. One that the forge refuses
+// at once is heard that way: nothing is being sent that would break. Other
+// requests are sent as they are: they are small, and git http-backend begins to
+// answer a fetch before it reads what is asked.
 type asking struct{ *http.Transport }
 
 // RoundTrip implements http.RoundTripper.
 func (a asking) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.Body != nil && r.Body != http.NoBody && strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
 		r = r.Clone(untraced{r.Context()})
 		r.Header.Set("Expect", "100-continue")
 	}

@@ -276,6 +276,31 @@ func TestLargePushThroughTheDoor(t *testing.T) {
 	}
 }
 
+// Nothing waits in a push, a fetch or a clone for what the other side does not
+// send.
+func TestGitDoesNotWaitAtTheDoor(t *testing.T) {
+	f := process.Start(t, process.Options{})
+	f.Account("mia", "maintainer")
+	token, dir := f.Token("mia"), large(t, 1<<10)
+	to := f.URL + "/git/" + f.Repository.String() + ".git"
+	longest := time.Duration(0)
+	for n := range 8 {
+		for _, args := range [][]string{
+			{"commit", "--quiet", "--allow-empty", "-m", "More"}, {"push", "--quiet", to, "topic"}, {"fetch", "--quiet", to, "topic"},
+			{"clone", "--quiet", to, filepath.Join(t.TempDir(), fmt.Sprint(n))},
+		} {
+			begin := time.Now()
+			if out, err := gitAs(t, token, dir, args...); err != nil {
+				t.Fatalf("git %v: %v\n%s", args, err, out)
+			}
+			longest = max(longest, time.Since(begin))
+		}
+	}
+	if longest > 8*time.Second {
+		t.Errorf("git took %s", longest)
+	}
+}
+
 // A forge that dies in the middle of a push leaves git with an error, and the
 // branch where it was. The push goes through when the forge is back.
 func TestForgeKilledDuringAPush(t *testing.T) {

@@ -240,6 +240,17 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// Equal settings have equal digests: another one starts the program anew.
+func TestDigestIsOfTheSettingsAlone(t *testing.T) {
+	i := newInstallation(t)
+	first := i.launcher("").Digest
+	for range 30 {
+		if again := i.launcher("").Digest; again != first {
+			t.Fatalf("digest %s, then %s", first, again)
+		}
+	}
+}
+
 func TestSocketsNeedShortPaths(t *testing.T) {
 	p := install.At("/" + strings.Repeat("x", 90))
 	s := devforge.Settings{Socket: p.ForgeSocket, AdminSocket: p.ForgeAdmin}

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
@@ -137,6 +139,8 @@ func SettingsOf(p install.Paths, s install.Settings, w Ways) (Settings, error) {
 	for _, r := range policy.Own {
 		out.Outbound.Refuse = append(out.Outbound.Refuse, Range{Prefix: r.Prefix, What: r.What})
 	}
+	// Equal settings have to have the same digest.
+	slices.SortFunc(out.Outbound.Refuse, func(a, b Range) int { return strings.Compare(a.Prefix.String(), b.Prefix.String()) })
 	return out, nil
 }
 
