@@ -52,7 +52,7 @@ hubship: ## build bin/hubship alone
 .PHONY: forge
 forge: ## build bin/hubship-forge, the embedded forge
 	@mkdir -p $(BIN)
-	@$(STEP) "build the forge" scripts/build.sh $(GO) $(BIN)/hubship-forge ./cmd/hubship-forge -C devforge -ldflags "-s -w -X main.version=$(VERSION)"
+	@$(STEP) "build hubship-forge" sh -c 'cd devforge && ../scripts/build.sh $(GO) $(BIN)/hubship-forge ./cmd/hubship-forge -ldflags "-s -w -X main.version=$(VERSION)"'
 
 .PHONY: test
 test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is
