@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -57,16 +58,13 @@ func listen(path string) (net.Listener, error) {
 // socket removes its file when it is closed for the first time.
 type socket struct {
 	*net.UnixListener
-	path   string
-	closed bool
+	path string
+	once sync.Once
 }
 
 // Close implements net.Listener.
 func (s *socket) Close() error {
-	if !s.closed {
-		s.closed = true
-		_ = os.Remove(s.path) // a socket that nobody serves is harmless
-	}
+	s.once.Do(func() { _ = os.Remove(s.path) }) // a socket that nobody serves is harmless
 	return s.UnixListener.Close()
 }
 
