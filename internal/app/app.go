@@ -198,6 +198,10 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 	if err != nil {
 		return err
 	}
+	// Nobody can push before this.
+	if err := carried.control.Protect(ctx); err != nil {
+		o.Logger.Error("branches could not be protected as the process asks; hubship tries again", "error", err)
+	}
 	if err := srv.Listen(); err != nil {
 		return err
 	}

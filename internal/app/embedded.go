@@ -77,6 +77,11 @@ func (e *embedded) begin(ctx context.Context, p install.Paths) error {
 	if _, running := e.launcher.Running(ctx); running {
 		return nil
 	}
+	return layDown(ctx, p)
+}
+
+// layDown makes the deployment repository that the forge adopts, if it is not there.
+func layDown(ctx context.Context, p install.Paths) error {
 	g, err := bootstrap.WithStarter(ctx, p)
 	if err != nil {
 		return err
@@ -103,12 +108,18 @@ func (e *embedded) connect(p install.Paths) error {
 	return err
 }
 
-// openCopy opens hubship's copy of the deployment repository. Where it is lost it
-// is made anew of what is on this machine, which nobody may write to meanwhile.
+// openCopy opens hubship's copy of the deployment repository. Where there is none it
+// is made of what is on this machine, which nobody may write to meanwhile: a new
+// installation's is the starter.
 func openCopy(ctx context.Context, p install.Paths, s install.Settings, log *slog.Logger) (*git.Repo, error) {
 	if _, err := os.Stat(filepath.Join(p.Repository, "HEAD")); errors.Is(err, fs.ErrNotExist) {
 		if err := devforge.New(p, "", "", log).Stop(ctx); err != nil {
 			return nil, fmt.Errorf("make the copy of the deployment repository: %w", err)
+		}
+		if s.GitHub == nil {
+			if err := layDown(ctx, p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return bootstrap.Open(ctx, p, s)

@@ -175,7 +175,6 @@ func TestProtectionFollowsTheBranch(t *testing.T) {
 			t.Errorf("%s: pushed: %v, want %v\n%s", when, err == nil, want, out)
 		}
 	}
-	w.moved()
 	pushes("from the start", false)
 	move(opened)
 	pushes("with push: true", true)

@@ -89,6 +89,7 @@ func (w *world) start() {
 	w.process.mount(&opts)
 	srv, err := server.New(opts)
 	w.ok(err)
+	w.ok(w.process.control.Protect(ctx))
 	w.ok(srv.Listen())
 	var group sync.WaitGroup
 	group.Go(func() { w.process.run(ctx) })
