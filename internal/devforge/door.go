@@ -29,7 +29,7 @@ const away = "the embedded forge does not answer; hubship starts it again, so tr
 // Of who is behind a request it says what hubship knows itself, and nothing that
 // the client says.
 func Door(socket string, trusted []netip.Prefix, log *slog.Logger) http.Handler {
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", "forge"
 			p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came, also where it is malformed
@@ -47,6 +47,13 @@ func Door(socket string, trusted []netip.Prefix, log *slog.Logger) http.Handler 
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The forge may answer before the last of a request has passed: without this
+		// the server takes what is left of it away from the proxy, which then breaks
+		// off the answer.
+		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can; those of tests cannot
+		proxy.ServeHTTP(w, r)
+	})
 }
 
 // introduce says who is behind a request, in place of what the client says.

@@ -390,3 +390,44 @@ func TestDoorEndsWithItsClient(t *testing.T) {
 		t.Error("the forge still works on it")
 	}
 }
+
+// An answer passes while its request is still being sent: neither waits for the
+// other, and what is left of the request breaks nothing.
+func TestBothWaysAtOnce(t *testing.T) {
+	door := behind(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		_ = c.EnableFullDuplex()
+		first := make([]byte, 5)
+		_, _ = io.ReadFull(r.Body, first)
+		_, _ = w.Write(first)
+		_ = c.Flush()
+		_, _ = io.Copy(w, r.Body)
+	}))
+	for _, path := range []string{"/git/hubs/deployment.git/git-receive-pack", "/git/hubs/deployment.git/git-upload-pack"} {
+		body, sent := io.Pipe()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = sent.Write([]byte("first")) }()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s: the answer waits for the end of the request: %v", path, err)
+		}
+		first := make([]byte, 5)
+		if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first" {
+			t.Errorf("%s: %q, %v", path, first, err)
+		}
+		go func() {
+			_, _ = sent.Write([]byte(strings.Repeat("rest ", 100_000)))
+			_ = sent.Close()
+		}()
+		rest, err := io.ReadAll(resp.Body)
+		if err != nil || len(rest) != 500_000 {
+			t.Errorf("%s: %d bytes of the rest, %v", path, len(rest), err)
+		}
+		_ = resp.Body.Close()
+	}
+}
