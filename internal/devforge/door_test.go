@@ -407,7 +407,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 		body, sent := io.Pipe()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+path, body)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+door+path, body)
 		if err != nil {
 			t.Fatal(err)
 		}
