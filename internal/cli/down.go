@@ -25,9 +25,10 @@ func (a *command) downCommand() *cobra.Command {
 		Use:   "down",
 		Short: "Stop the installation, or remove it",
 		Long: `Down stops the server, the embedded forge and the embedded node cleanly; hubs,
-users' files and history stay, and come back with the next up. With --purge it removes everything
-from the machine: processes, mounts, network, names in /etc/hosts, and all data,
-including users' files. Releases in an existing cluster are left as they are.`,
+users' files and history stay, and come back with the next up. With --purge it
+removes everything from the machine: processes, mounts, network, names in
+/etc/hosts, and all data, including users' files. Releases in an existing cluster
+are left as they are.`,
 		Example: `  hubship down
   hubship down --purge --yes`,
 		Args: args(cobra.NoArgs),

@@ -53,7 +53,7 @@ func TestDownStopsTheForge(t *testing.T) {
 		t.Errorf("ran: %v, runs: %v, %v", ok, rec.Alive(), err)
 	}
 	contains(t, errs.String(), "stop the embedded forge: done in")
-	if why := a.forgeOutdated(t.Context(), install.Default()); why != "the embedded forge does not run" {
+	if why := a.forgeOutdated(t.Context(), install.Default()); why != "the embedded forge is not running" {
 		t.Errorf("stopped: %q", why)
 	}
 	github := install.Default()

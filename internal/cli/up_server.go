@@ -15,9 +15,9 @@ import (
 // serverLimit bounds the wait for a server to answer after its start.
 const serverLimit = 60 * time.Second
 
-// upServer attaches to the server or starts it. One of another version, of a
-// program file that has been replaced, or on another port is started anew, and so
-// is one whose forge has to be: the server starts that.
+// upServer attaches to the server or starts it. It restarts a server of another
+// version, of a program file that has been replaced, or on another port, and one
+// whose forge has to be restarted, since the server does that.
 func (a *command) upServer(ctx context.Context, s install.Settings, restart bool) error {
 	paths := install.At(a.data)
 	phase := a.term.Phase("hubship's server")
@@ -74,8 +74,8 @@ func sameProgram(pid int) bool {
 	return err == nil && os.SameFile(theirs, ours)
 }
 
-// forgeOutdated says why the embedded forge has to be started anew, "" when it
-// runs as it should, or there is none. Its settings are those of the server.
+// forgeOutdated says why the embedded forge has to be restarted, "" if it runs as
+// it should, or there is none. Its settings are those that the server wrote.
 func (a *command) forgeOutdated(ctx context.Context, s install.Settings) string {
 	if s.GitHub != nil {
 		return ""
@@ -88,7 +88,7 @@ func (a *command) forgeOutdated(ctx context.Context, s install.Settings) string 
 	l := devforge.New(paths, program, devforge.DigestOf(paths.ForgeSettings), nil)
 	rec, ok := l.Running(ctx)
 	if !ok {
-		return "the embedded forge does not run"
+		return "the embedded forge is not running"
 	}
 	if why := l.Outdated(ctx, rec); why != "" {
 		return "the embedded forge: " + why
