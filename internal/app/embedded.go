@@ -22,9 +22,9 @@ import (
 	"github.com/hubship/hubship/internal/server/signin"
 )
 
-// embedded is the embedded forge as hubship has it: a program that it starts, and
-// reaches as it reaches GitHub. What hubship makes of its deployment repository it
-// makes of a copy, as with any forge.
+// embedded is the embedded forge as hubship sees it: a program that it starts, and
+// reaches as it reaches GitHub. hubship reads the deployment repository from a
+// copy, as with any forge.
 type embedded struct {
 	launcher *devforge.Launcher
 	base     string // address of the HTTP port, without a slash at its end
@@ -39,8 +39,8 @@ type embedded struct {
 // hookEvents are those that the controller has a use for.
 var hookEvents = []string{"push", "pull_request", "pull_request_review", "issue_comment"}
 
-// openEmbedded makes sure that the forge of an installation runs, as it is now
-// and with the settings of now. A new one adopts the starter repository.
+// openEmbedded makes sure that the forge of an installation runs, with the current
+// program file and settings. A new one adopts the starter repository.
 func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log *slog.Logger) (*embedded, error) {
 	program, err := devforge.Find()
 	if err != nil {

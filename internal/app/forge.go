@@ -150,7 +150,7 @@ func (p *forgeRuntime) problems() []string {
 		return nil
 	}
 	if why := p.local.launcher.Trouble(); why != "" {
-		return []string{"the embedded forge's program does not run and is started again: " + why}
+		return []string{"the embedded forge is not running, and hubship is trying to start it again: " + why}
 	}
 	return nil
 }

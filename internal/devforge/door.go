@@ -23,7 +23,7 @@ const (
 )
 
 // away is what people are told while the program does not answer.
-const away = "the embedded forge does not answer; hubship starts it again, so try again in a moment"
+const away = "the embedded forge does not answer; try again in a moment, or see `hubship status`"
 
 // Door passes requests on to the forge's public socket, both ways as they come.
 // Of who is behind a request it says what hubship knows itself, and nothing that
@@ -106,7 +106,7 @@ const awayPage = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The forge does not answer</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em}</style>
 <h1>The forge does not answer</h1>
-<p>hubship starts it again. Try again in a moment.</p>
+<p>Try again in a moment. If it stays away, <code>hubship status</code> on hubship's machine says why.</p>
 </html>
 `
 
@@ -120,7 +120,7 @@ func Accounts(socket string, log *slog.Logger) http.Handler {
 			log.Warn("the embedded forge did not answer a request", "method", r.Method, "path", r.URL.Path, "error", err)
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadGateway)
-			_ = json.NewEncoder(w).Encode(map[string]any{"error": fmt.Errorf("the embedded forge does not answer: %w", cause(err)).Error(), "hint": "`hubship status` says how it is; `hubship up` starts it", "code": 1})
+			_ = json.NewEncoder(w).Encode(map[string]any{"error": fmt.Errorf("the embedded forge does not answer: %w", cause(err)).Error(), "hint": "`hubship status` says what is wrong; `hubship up` restarts it", "code": 1})
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

@@ -26,9 +26,9 @@ const (
 	look       = 50 * time.Millisecond
 )
 
-// Launcher starts and stops the forge's program. It goes on running when who
-// started it ends, and is found again. Use one Launcher for an installation at a
-// time: hubship's server holds the lock of the data directory.
+// Launcher starts and stops the forge's program. The program keeps running when
+// the process that started it ends, and is found again. Use one Launcher for an
+// installation at a time: hubship's server holds the lock of the data directory.
 type Launcher struct {
 	Program  string // path of hubship-forge
 	Settings string // file
@@ -65,13 +65,13 @@ func Find() (string, error) {
 	}
 	if info, err := os.Stat(program); err != nil || info.IsDir() {
 		return "", model.WithHint(fmt.Errorf("the embedded forge's program is not at %s", program),
-			"build it with `make build`, or use a repository at GitHub (see `hubship up --help`)")
+			"a release has it beside hubship, and `make build` builds both; or use a repository on GitHub (see `hubship up --help`)")
 	}
 	return program, nil
 }
 
-// Running returns the record of the program's process. One whose record was lost
-// is known by its answer.
+// Running returns the record of the program's process. If the record is lost, the
+// process is found by asking it.
 func (l *Launcher) Running(ctx context.Context) (proc.Record, bool) {
 	if rec, ok := proc.Read(l.Record); ok {
 		return rec, true
@@ -84,8 +84,8 @@ func (l *Launcher) Running(ctx context.Context) (proc.Record, bool) {
 	return rec, err == nil
 }
 
-// Outdated says why a process that runs is to be started anew, "" when it is
-// not: it runs another program or other settings, or it does not answer.
+// Outdated says why a running process has to be restarted, "" if it does not: it
+// has another program file or other settings, or it does not answer.
 func (l *Launcher) Outdated(ctx context.Context, rec proc.Record) string {
 	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/exe", rec.PID))
 	ours, err2 := os.Stat(l.Program)
@@ -108,15 +108,15 @@ func (l *Launcher) Outdated(ctx context.Context, rec proc.Record) string {
 	}
 }
 
-// Ensure makes sure that the program runs, as it is now and with the settings of
-// now, and answers.
+// Ensure makes sure that the program runs, with the current program file and
+// settings, and answers.
 func (l *Launcher) Ensure(ctx context.Context) error {
 	if rec, ok := l.Running(ctx); ok {
 		why := l.Outdated(ctx, rec)
 		if why == "" {
 			return rec.Write(l.Record)
 		}
-		l.Log.Info("the forge's program is started anew", "why", why)
+		l.Log.Info("restarting the embedded forge", "why", why)
 		if err := rec.Stop(ctx, stopGrace); err != nil {
 			return fmt.Errorf("stop the embedded forge: %w", err)
 		}
@@ -163,7 +163,7 @@ func (l *Launcher) failed(text string) error {
 	return model.WithHint(errors.New(text), "the whole log is in "+l.Output)
 }
 
-// Stop ends the program in good order. One that does not run is no error.
+// Stop ends the program gracefully. It is no error if the program does not run.
 func (l *Launcher) Stop(ctx context.Context) error {
 	rec, ok := l.Running(ctx)
 	if ok {

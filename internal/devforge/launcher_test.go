@@ -168,7 +168,7 @@ func TestSupervise(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	before := i.running(l)
 	i.ok(syscall.Kill(before.PID, syscall.SIGKILL))
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(i.log.String(), "runs again"); {
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(i.log.String(), "is running again"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("it was not started again:\n%s", i.log)
 		}
@@ -220,7 +220,7 @@ func TestSuperviseWhatCannotStart(t *testing.T) {
 		}
 	}
 	i.ok(errors.Join(os.Remove(i.paths.Forge), os.Rename(i.paths.Forge+".away", i.paths.Forge)))
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(i.log.String(), "runs again"); {
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(i.log.String(), "is running again"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("it was not started again:\n%s", i.log)
 		}

@@ -1,6 +1,5 @@
-// Package devforge runs the embedded forge, a program of its own beside
-// hubship: it starts the program and keeps it running, and passes on to it what
-// comes to hubship's port.
+// Package devforge runs the embedded forge, which is a separate program: it starts
+// the program, keeps it running, and forwards requests from hubship's port to it.
 package devforge
 
 import (
@@ -31,8 +30,8 @@ const (
 // ClientID is what the embedded forge knows hubship's pages as.
 const ClientID = "hubship"
 
-// Settings are what the forge's program is told. The program reads these very
-// fields, and refuses a file that has others. All paths are absolute.
+// Settings are those of the forge's program, which reads exactly these fields and
+// refuses a file with others. All paths are absolute.
 type Settings struct {
 	Repositories string     `json:"repositories"` // folder of the bare repositories
 	Database     string     `json:"database"`
@@ -98,7 +97,7 @@ type Range struct {
 	What   string       `json:"what"`
 }
 
-// Ways are where hubship's server takes what the forge has for it.
+// Ways say where the forge reaches hubship's server.
 type Ways struct {
 	Hooks    string   // path that webhooks are delivered to
 	Events   []string // that are delivered there

@@ -14,9 +14,9 @@ const (
 	lastsWell = time.Minute      // after which it counts as one that runs
 )
 
-// Supervise looks every second whether the program runs, until ctx ends, and
-// starts it again when it does not. When it ends again soon, the pauses before
-// the next start grow.
+// Supervise checks every second, until ctx ends, that the program's process is
+// alive, and starts it again if not. If it keeps ending, the pauses before the
+// next start grow. It does not notice a program that runs but does not answer.
 func (l *Launcher) Supervise(ctx context.Context) {
 	wait, begun := time.Duration(0), time.Time{}
 	for pause(ctx, every); ctx.Err() == nil; pause(ctx, every) {
@@ -33,7 +33,7 @@ func (l *Launcher) Supervise(ctx context.Context) {
 		default:
 			wait = min(2*wait, longest)
 		}
-		l.Log.Warn("the embedded forge's program is not running and is started again", "why", why, "in", wait)
+		l.Log.Warn("the embedded forge is not running; starting it again", "why", why, "in", wait)
 		pause(ctx, wait)
 		if ctx.Err() != nil {
 			return
@@ -42,10 +42,10 @@ func (l *Launcher) Supervise(ctx context.Context) {
 		switch err := l.Ensure(ctx); {
 		case err == nil:
 			l.tell("")
-			l.Log.Info("the embedded forge's program runs again")
+			l.Log.Info("the embedded forge is running again")
 		case ctx.Err() == nil:
 			l.tell(err.Error())
-			l.Log.Error("the embedded forge's program could not be started", "error", err)
+			l.Log.Error("the embedded forge could not be started", "error", err)
 		}
 	}
 }

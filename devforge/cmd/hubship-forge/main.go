@@ -1,6 +1,6 @@
-// Command hubship-forge is the forge of an installation that has none at
-// GitHub: repositories, pull requests and people's accounts. hubship's server
-// starts it and passes requests on to it.
+// Command hubship-forge is the embedded forge, for installations without GitHub:
+// repositories, pull requests and people's accounts. hubship's server starts it
+// and forwards requests to it.
 package main
 
 import (

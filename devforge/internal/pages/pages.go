@@ -359,7 +359,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, v *visit, out view,
 	var body bytes.Buffer
 	if err := p.templates[out.Page].Execute(&body, s); err != nil {
 		p.o.Log.Error("a page's template failed", "path", r.URL.Path, "error", err)
-		http.Error(w, "hubship: this page failed; the server's log says why", http.StatusInternalServerError)
+		http.Error(w, "hubship: this page failed; the forge's log says why", http.StatusInternalServerError)
 		return
 	}
 	page := body.Bytes()

@@ -15,7 +15,7 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// adminPrefix is the path of what changes something.
+// adminPrefix begins the paths of everything but health.
 const adminPrefix = "/api/v1"
 
 // byHeader names who changes something, as hubship's server found out.
@@ -28,8 +28,8 @@ type health struct {
 	PID      int    `json:"pid"`
 }
 
-// admin serves the accounts to who may run hubship on this machine, and what
-// first set-up and tests need besides.
+// admin serves the accounts to people who may run hubship on this machine, and
+// what tests need to set up repositories.
 type admin struct {
 	host  *host.Host
 	own   string // login of hubship itself
@@ -63,7 +63,7 @@ func newAdmin(h *host.Host, own string, about health, log *slog.Logger) http.Han
 	return mux
 }
 
-// note keeps in the log who changed what about an account.
+// note logs who changed what about an account.
 func (a *admin) note(r *http.Request, what, login string, more ...any) {
 	a.log.Info("account: "+what, append([]any{"login", login, "by", r.Header.Get(byHeader)}, more...)...)
 }

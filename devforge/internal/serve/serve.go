@@ -1,6 +1,6 @@
-// Package serve is the forge's program: it makes a forge of its settings and
-// serves it on two Unix sockets, one for everybody by way of hubship's HTTP
-// port, and one for who manages accounts.
+// Package serve is the forge's program: it opens the forge that the settings
+// describe and serves it on two Unix sockets, one for everybody, through hubship's
+// HTTP port, and one for managing accounts.
 package serve
 
 import (

@@ -1,5 +1,5 @@
-// Package settings is what the forge's program is told: a JSON file, which is
-// all that it reads besides what it keeps itself.
+// Package settings reads the settings of the forge's program: one JSON file.
+// Secrets are in files that it names.
 package settings
 
 import (
