@@ -81,6 +81,7 @@ check: lint test-short ## before every push: format, vet, linters, unit tests; n
 test-short:
 	@$(STEP) "build gotestsum" $(GO) build -C tools -o $(BIN)/gotestsum gotest.tools/gotestsum
 	@$(STEP) "unit tests" env PATH="$$(dirname $(GO)):$$PATH" scripts/unit.sh $(BIN)/gotestsum
+	@$(STEP) "unit tests of the forge" sh -c 'cd devforge && PATH="$$(dirname $(GO)):$$PATH" ../scripts/unit.sh $(BIN)/gotestsum'
 
 .PHONY: lint
 lint: ## gofmt, go vet, golangci-lint
@@ -104,3 +105,4 @@ release-snapshot: ## build what a release consists of into dist/, and publish no
 bench: ## measure what docs/performance.md reports, without the cluster
 	@$(STEP) "build helm to compare with" $(GO) build -C tools -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
 	@HUBSHIP_BENCH_HELM=$(BIN)/helm $(GO) test -run '^$$' -bench . -benchmem ./internal/...
+	@$(GO) -C devforge test -run '^$$' -bench . -benchmem ./...

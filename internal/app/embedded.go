@@ -61,7 +61,11 @@ func openEmbedded(ctx context.Context, p install.Paths, s install.Settings, log 
 		return nil, err
 	}
 	if err := e.launcher.Ensure(ctx); err != nil {
-		return nil, err
+		if _, first := os.Stat(p.ForgeToken); first != nil || ctx.Err() != nil {
+			return nil, err
+		}
+		// The way to the hubs is through this server, however the forge is.
+		log.Error("the embedded forge could not be started; hubship tries again", "error", err)
 	}
 	trusted, err := clientaddr.ParsePrefixes(s.TrustedProxies)
 	if err != nil {

@@ -23,6 +23,8 @@ const (
 	startLimit = 30 * time.Second // for the program to answer after its start
 	askLimit   = 5 * time.Second  // for one that runs already
 	stopGrace  = 20 * time.Second // for the program to end; it gives pushes 10 s
+	silent     = time.Minute      // after which one that runs and does not answer is stopped
+	hungGrace  = 5 * time.Second  // for one that does not answer to end
 	look       = 50 * time.Millisecond
 )
 
@@ -37,6 +39,9 @@ type Launcher struct {
 	Record   string // file with the process's record
 	Output   string // log file of the program
 	Log      *slog.Logger
+	// Patience is how long the program may be silent before Supervise starts it
+	// again; a minute when 0.
+	Patience time.Duration
 
 	mu      sync.Mutex
 	started *proc.Detached // guarded by mu; nil when it was found

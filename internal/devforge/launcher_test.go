@@ -191,6 +191,32 @@ func TestSupervise(t *testing.T) {
 	}
 }
 
+// One that runs and does not answer is started again, also when it is frozen.
+func TestSuperviseWhatHangs(t *testing.T) {
+	i := newInstallation(t)
+	l := i.launcher("")
+	l.Patience = 2 * time.Second
+	i.ok(l.Ensure(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Supervise(ctx) }()
+	defer func() { cancel(); <-done }()
+	before := i.running(l)
+	i.ok(syscall.Kill(before.PID, syscall.SIGSTOP))
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(i.log.String(), "is running again"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it was not started again:\n%s", i.log)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if now := i.running(l); now == before || before.Alive() || l.Outdated(t.Context(), now) != "" {
+		t.Errorf("process %+v after %+v", now, before)
+	}
+	if !strings.Contains(i.log.String(), "has not answered for") {
+		t.Errorf("the log does not say why:\n%s", i.log)
+	}
+}
+
 // One that cannot be started is tried again, less and less often, and what is
 // wrong is told.
 func TestSuperviseWhatCannotStart(t *testing.T) {

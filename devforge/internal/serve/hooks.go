@@ -48,7 +48,8 @@ func (t hookTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // ensureHook has the forge deliver its events to hubship. The hook is known by
-// its secret; its address changes with the port.
+// its secret, since its address changes with the port, and by its address, since
+// the secret is another one after it was lost.
 func (f *theForge) ensureHook(ctx context.Context) error {
 	w := f.s.Webhook
 	if w == nil {
@@ -64,13 +65,13 @@ func (f *theForge) ensureHook(ctx context.Context) error {
 		return err
 	}
 	for _, h := range all {
-		if h.Secret != secret {
+		if h.Secret != secret && h.URL != w.URL {
 			continue
 		}
-		if h.URL == w.URL && h.Events == events && h.Active && h.ContentType == "json" {
+		if h.Secret == secret && h.URL == w.URL && h.Events == events && h.Active && h.ContentType == "json" {
 			return nil
 		}
-		h.URL, h.Events, h.Active, h.ContentType = w.URL, events, true, "json"
+		h.Secret, h.URL, h.Events, h.Active, h.ContentType = secret, w.URL, events, true, "json"
 		return f.host.Store.PutHook(ctx, &h)
 	}
 	err = f.host.Store.AddHook(ctx, &store.Hook{Repository: f.repository.ID, URL: w.URL, ContentType: "json", Secret: secret, Events: events, Active: true})
