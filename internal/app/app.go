@@ -185,6 +185,9 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	})
 }
 
+// protectLimit bounds how long the hubs wait for a forge that does not answer.
+const protectLimit = 10 * time.Second
+
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
 	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
@@ -199,7 +202,10 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 		return err
 	}
 	// Nobody can push before this.
-	if err := carried.control.Protect(ctx); err != nil {
+	soon, cancel := context.WithTimeout(ctx, protectLimit)
+	err = carried.control.Protect(soon)
+	cancel()
+	if err != nil {
 		o.Logger.Error("branches could not be protected as the process asks; hubship tries again", "error", err)
 	}
 	if err := srv.Listen(); err != nil {

@@ -20,6 +20,7 @@ const (
 	clientHeader = "X-Forwarded-For"   // one address
 	protoHeader  = "X-Forwarded-Proto" // http or https
 	peerHeader   = "X-Hubship-Peer"    // the user of this machine whose program it is
+	byHeader     = "X-Hubship-By"      // at the admin socket: who asks, as the server says
 )
 
 // away is what people are told while the program does not answer.
@@ -114,7 +115,10 @@ const awayPage = `<!doctype html>
 // behind one is for the server to say.
 func Accounts(socket string, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
-		Rewrite:   func(p *httputil.ProxyRequest) { p.Out.URL.Scheme, p.Out.URL.Host = "http", "forge" },
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = "http", "forge"
+			p.Out.Header.Set(byHeader, p.In.Header.Get(byHeader)) // whatever Connection names
+		},
 		Transport: transport(socket),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			log.Warn("the embedded forge did not answer a request", "method", r.Method, "path", r.URL.Path, "error", err)

@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +40,7 @@ type Launcher struct {
 	Digest   string // of that file
 	Admin    string // socket
 	Record   string // file with the process's record
+	Lock     string // file that the program holds, with its process ID
 	Output   string // log file of the program
 	Log      *slog.Logger
 	// Patience is how long the program may be silent before Supervise starts it
@@ -51,7 +55,7 @@ type Launcher struct {
 // New returns a launcher for an installation. Program and digest are empty when
 // it is not to start anything.
 func New(p install.Paths, program, digest string, log *slog.Logger) *Launcher {
-	return &Launcher{Program: program, Settings: p.ForgeSettings, Digest: digest, Admin: p.ForgeAdmin, Record: p.ForgePID, Output: p.ForgeLog, Log: log}
+	return &Launcher{Program: program, Settings: p.ForgeSettings, Digest: digest, Admin: p.ForgeAdmin, Record: p.ForgePID, Lock: p.Forge + ".lock", Output: p.ForgeLog, Log: log}
 }
 
 // Find returns the path of the forge's program. The error says how to get it when
@@ -76,16 +80,29 @@ func Find() (string, error) {
 }
 
 // Running returns the record of the program's process. If the record is lost, the
-// process is found by asking it.
+// process is found by asking it, or by the lock that it holds.
 func (l *Launcher) Running(ctx context.Context) (proc.Record, bool) {
 	if rec, ok := proc.Read(l.Record); ok {
 		return rec, true
 	}
-	h, err := ask(ctx, l.Admin)
+	if h, err := ask(ctx, l.Admin); err == nil {
+		rec, err := proc.Of(h.PID)
+		return rec, err == nil
+	}
+	raw, err := os.ReadFile(l.Lock)
 	if err != nil {
 		return proc.Record{}, false
 	}
-	rec, err := proc.Of(h.PID)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return proc.Record{}, false
+	}
+	// The number may be another process's by now: ours names its settings.
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !slices.Contains(strings.Split(string(args), "\x00"), l.Settings) {
+		return proc.Record{}, false
+	}
+	rec, err := proc.Of(pid)
 	return rec, err == nil
 }
 

@@ -137,6 +137,13 @@ func TestEnsure(t *testing.T) {
 		t.Error("another program file did not start it anew")
 	}
 
+	// One that is silent, and of which there is no record, is found by its lock.
+	i.ok(os.Remove(i.paths.ForgePID))
+	i.ok(syscall.Kill(third.PID, syscall.SIGSTOP))
+	if rec, ok := l.Running(t.Context()); !ok || rec.PID != third.PID {
+		t.Errorf("a silent one: %+v, %v", rec, ok)
+	}
+	i.ok(syscall.Kill(third.PID, syscall.SIGCONT))
 	i.ok(l.Stop(t.Context()))
 	if _, err := os.Stat(i.paths.ForgePID); third.Alive() || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after Stop it lives: %v, its record: %v", third.Alive(), err)
@@ -191,29 +198,37 @@ func TestSupervise(t *testing.T) {
 	}
 }
 
-// One that runs and does not answer is started again, also when it is frozen.
+// One that runs and does not answer is started again, also when it is frozen, and
+// when nobody reaches it any more.
 func TestSuperviseWhatHangs(t *testing.T) {
-	i := newInstallation(t)
-	l := i.launcher("")
-	l.Patience = 2 * time.Second
-	i.ok(l.Ensure(t.Context()))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); l.Supervise(ctx) }()
-	defer func() { cancel(); <-done }()
-	before := i.running(l)
-	i.ok(syscall.Kill(before.PID, syscall.SIGSTOP))
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(i.log.String(), "is running again"); {
-		if time.Now().After(deadline) {
-			t.Fatalf("it was not started again:\n%s", i.log)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if now := i.running(l); now == before || before.Alive() || l.Outdated(t.Context(), now) != "" {
-		t.Errorf("process %+v after %+v", now, before)
-	}
-	if !strings.Contains(i.log.String(), "has not answered for") {
-		t.Errorf("the log does not say why:\n%s", i.log)
+	for name, hang := range map[string]func(*installation, int) error{
+		"frozen":           func(_ *installation, pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) },
+		"without a socket": func(i *installation, _ int) error { return os.Remove(i.paths.ForgeSocket) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newInstallation(t)
+			l := i.launcher("")
+			l.Patience = 2 * time.Second
+			i.ok(l.Ensure(t.Context()))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); l.Supervise(ctx) }()
+			defer func() { cancel(); <-done }()
+			before := i.running(l)
+			i.ok(hang(i, before.PID))
+			for deadline := time.Now().Add(time.Minute); !strings.Contains(i.log.String(), "is running again"); {
+				if time.Now().After(deadline) {
+					t.Fatalf("it was not started again:\n%s", i.log)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if now := i.running(l); now == before || before.Alive() || l.Outdated(t.Context(), now) != "" {
+				t.Errorf("process %+v after %+v", now, before)
+			}
+			if !strings.Contains(i.log.String(), "has not answered for") {
+				t.Errorf("the log does not say why:\n%s", i.log)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
@@ -24,6 +25,7 @@ func (c *Controller) revertAsked(ctx context.Context, pr forge.PullRequest) erro
 	if err != nil {
 		return err
 	}
+	ctx = askingOnce(ctx)
 	for _, comment := range comments {
 		if comment.Created.Before(pr.MergedAt.Truncate(time.Second)) || !revertCommand.MatchString(said(comment.Body)) {
 			continue
@@ -93,8 +95,12 @@ func (c *Controller) revertedSince(ctx context.Context, pr forge.PullRequest, as
 	if err != nil {
 		return 0, err
 	}
+	self, err := c.self(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, p := range list {
-		if !p.Created.Before(asked.Truncate(time.Second)) {
+		if strings.EqualFold(p.Author, self) && !p.Created.Before(asked.Truncate(time.Second)) {
 			return p.Number, nil
 		}
 	}

@@ -240,3 +240,22 @@ func TestRevertAskedBeforeTheMerge(t *testing.T) {
 		t.Errorf("%d reverts", n)
 	}
 }
+
+// A pull request that somebody opened from a branch of the name that hubship's
+// reverts have is none of hubship's.
+func TestPlantedRevert(t *testing.T) {
+	w := start(t)
+	pr := w.landed("add")
+	branch := fmt.Sprintf("revert-%d", pr.Number)
+	w.push("planted", "planted.yaml", "x: 1\n")
+	w.git(w.mia, w.tree, "push", "--quiet", w.remote(w.mia).URL, "planted:refs/heads/"+branch)
+	planted, err := w.mia.Open(t.Context(), forge.NewPullRequest{Title: "Not a revert", Head: branch, Base: "staging"})
+	w.ok(err)
+	w.say(w.mia, pr.Number, pulls.RevertCommand)
+	w.says(pr.Number, "could not revert this change")
+	for _, body := range w.comments(pr.Number) {
+		if strings.Contains(body, fmt.Sprintf("#%d reverts", planted.Number)) {
+			t.Errorf("hubship took #%d for its own: %s", planted.Number, body)
+		}
+	}
+}

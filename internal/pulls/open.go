@@ -63,6 +63,7 @@ func (c *Controller) checks(ctx context.Context, number int) ([]model.Run, error
 // openPull has an open pull request checked, unless just this was, and reports
 // what is known.
 func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
+	ctx = askingOnce(ctx)
 	if err := c.seen(ctx, pr); err != nil {
 		return err
 	}

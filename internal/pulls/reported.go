@@ -50,7 +50,7 @@ func (c *Controller) status(ctx context.Context, commit string, s forge.Status) 
 	s.Description = forge.Shorten(strings.Join(strings.Fields(s.Description), " "), forge.MaxDescription)
 	return c.once(ctx, statusKey(commit, s), strings.Join([]string{s.State, s.Description, s.URL, s.Base.Commit}, "\x00"), func(string) (string, error) {
 		err := c.o.Forge.SetStatus(ctx, commit, s)
-		if gone(err) {
+		if gone(err) && !c.proposed(commit) {
 			return "", nil
 		}
 		return "", err
@@ -61,6 +61,19 @@ func (c *Controller) status(ctx context.Context, commit string, s forge.Status) 
 // commit that a force-push removed. Then nobody misses the report.
 func gone(err error) bool {
 	return errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrInvalid)
+}
+
+// proposed says whether a commit is the head of an open pull request: then it is
+// there, and somebody waits for what is said about it.
+func (c *Controller) proposed(commit string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pr := range c.open {
+		if pr.Head.Commit == commit {
+			return true
+		}
+	}
+	return false
 }
 
 // marker begins every comment of hubship's, so that it is found again when the

@@ -225,8 +225,15 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 	if err != nil {
 		return 0, err
 	}
-	if len(open) > 0 {
-		return open[0].Number, nil
+	self, err := c.self(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, pr := range open {
+		// Anybody who may write can propose something else from a branch of that name.
+		if strings.EqualFold(pr.Author, self) {
+			return pr.Number, nil
+		}
 	}
 	onto, err := c.o.Repository.Head(ctx, pr.Base.Branch)
 	if err != nil {
@@ -246,6 +253,11 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 	})
 	if err != nil {
 		return 0, err
+	}
+	for _, pr := range open {
+		if pr.Head.Commit == commit { // just what hubship would propose
+			return pr.Number, nil
+		}
 	}
 	body := fmt.Sprintf("Reverts #%d by %s.\n\n%s\n", pr.Number, report.Escape(pr.Author), why)
 	if auto {

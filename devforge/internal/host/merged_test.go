@@ -24,7 +24,7 @@ func deciding(t *testing.T) (b *bench, green func(p store.Pull)) {
 	return b, func(p store.Pull) {
 		t.Helper()
 		s := store.Status{Repository: b.repo.ID, SHA: p.HeadSHA, Creator: b.ben.ID, Context: "hubship/process", State: "success", BaseRef: p.BaseRef, BaseSHA: p.TestBase}
-		if _, err := b.Store.AddStatus(t.Context(), &s); err != nil {
+		if _, err := b.Store.AddStatus(t.Context(), &s, false); err != nil {
 			t.Fatal(err)
 		}
 	}

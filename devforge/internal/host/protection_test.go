@@ -221,7 +221,7 @@ func TestChecksOfOneAccount(t *testing.T) {
 	b.protect(t, "prod", Protection{EnforceAdmins: true, Checks: &RequiredChecks{Contexts: []string{"plan"}, By: "Bot"}})
 	say := func(by store.Account, state string) {
 		t.Helper()
-		if _, err := b.Store.AddStatus(ctx, &store.Status{Repository: b.repo.ID, SHA: p.HeadSHA, Context: "plan", State: state, Creator: by.ID}); err != nil {
+		if _, err := b.Store.AddStatus(ctx, &store.Status{Repository: b.repo.ID, SHA: p.HeadSHA, Context: "plan", State: state, Creator: by.ID}, false); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -105,7 +105,7 @@ func (c *call) createStatus() error {
 	if err := c.commitOf(s.SHA); err != nil {
 		return err
 	}
-	recorded, err := c.store.AddStatus(c.ctx, &s)
+	recorded, err := c.store.AddStatus(c.ctx, &s, c.host.IsOwn(c.who)) // nobody may fill up what hubship says
 	if errors.Is(err, store.ErrTooMany) {
 		return invalid("Status", "context", "custom", "This SHA has reached the maximum number of contexts.")
 	} else if err != nil {

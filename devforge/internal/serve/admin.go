@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/hubship/hubship/devforge/internal/host"
 	"github.com/hubship/hubship/devforge/internal/store"
@@ -34,12 +36,14 @@ type admin struct {
 	host  *host.Host
 	own   string // login of hubship itself
 	about health
-	log   *slog.Logger
+	// public is the socket that everybody else comes by.
+	public string
+	log    *slog.Logger
 }
 
-func newAdmin(h *host.Host, own string, about health, log *slog.Logger) http.Handler {
+func newAdmin(h *host.Host, own, public string, about health, log *slog.Logger) http.Handler {
 	about.PID = os.Getpid()
-	a := &admin{host: h, own: own, about: about, log: log}
+	a := &admin{host: h, own: own, public: public, about: about, log: log}
 	mux := http.NewServeMux()
 	add := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +53,7 @@ func newAdmin(h *host.Host, own string, about health, log *slog.Logger) http.Han
 		})
 	}
 	const accounts, one = adminPrefix + "/accounts", adminPrefix + "/accounts/{login}"
-	add("GET /-/health", func(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, http.StatusOK, a.about) })
+	add("GET /-/health", a.health)
 	add("GET "+accounts, a.list)
 	add("POST "+accounts, a.addAccount)
 	add("POST "+one+"/token", a.token)
@@ -61,6 +65,43 @@ func newAdmin(h *host.Host, own string, about health, log *slog.Logger) http.Han
 		return &statusError{http.StatusNotFound, fmt.Errorf("%s %s: not found", r.Method, r.URL.Path)}
 	})
 	return mux
+}
+
+// health says how the forge is: whether its database and its public socket answer.
+func (a *admin) health(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), healthLimit)
+	defer cancel()
+	if _, err := a.host.Store.AccountByLogin(ctx, a.own); err != nil {
+		return &statusError{http.StatusServiceUnavailable, fmt.Errorf("the database does not answer: %w", err)}
+	}
+	if err := answers(ctx, a.public); err != nil {
+		return &statusError{http.StatusServiceUnavailable, fmt.Errorf("the public socket does not answer: %w", err)}
+	}
+	return writeJSON(w, http.StatusOK, a.about)
+}
+
+// healthLimit bounds how long the forge asks itself: hubship waits 2 s.
+const healthLimit = 1500 * time.Millisecond
+
+// answers asks the API at a socket for something that takes an account.
+func answers(ctx context.Context, socket string) error {
+	var d net.Dialer
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", socket)
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://forge/api/v3/user", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close() // whatever else it says
+	if resp.StatusCode != http.StatusUnauthorized {
+		return fmt.Errorf("unexpected answer: %s", resp.Status)
+	}
+	return nil
 }
 
 // note logs who changed what about an account.

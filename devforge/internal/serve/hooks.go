@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
 	"github.com/hubship/hubship/devforge/internal/gitserver"
 	"github.com/hubship/hubship/devforge/internal/store"
+	"github.com/hubship/hubship/internal/loopback"
 	"github.com/hubship/hubship/internal/outbound"
 )
 
@@ -22,6 +24,19 @@ func (f *theForge) guardHooks() error {
 	guard := outbound.New(outbound.Options{Policy: policy})
 	inside := http.DefaultTransport.(*http.Transport).Clone()
 	inside.Proxy = nil
+	// The forge outlives hubship's server: meanwhile anybody may wait at its port.
+	var d net.Dialer
+	inside.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if err := loopback.Served(c); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		return c, nil
+	}
 	own := ""
 	if f.s.Webhook != nil {
 		own = f.s.Webhook.URL

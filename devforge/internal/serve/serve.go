@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	admin := newAdmin(f.host, s.Own.Login, health{Version: o.Version, Settings: digest}, o.Log)
+	admin := newAdmin(f.host, s.Own.Login, s.Socket, health{Version: o.Version, Settings: digest}, o.Log)
 
 	var open []net.Listener
 	defer func() {

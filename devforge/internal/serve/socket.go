@@ -25,7 +25,17 @@ func lock(file string) (unlock func(), err error) {
 		_ = f.Close()
 		return nil, model.WithHint(fmt.Errorf("another hubship-forge serves this forge (%s is locked)", file), "stop it with `hubship down`, or use it as it is")
 	}
+	// Whoever has to stop it finds it here, whatever else was lost.
+	if err := errors.Join(f.Truncate(0), write(f, fmt.Sprintln(os.Getpid()))); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("write the forge's lock: %w", err)
+	}
 	return func() { _ = f.Close() }, nil
+}
+
+func write(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
 }
 
 // listen opens a Unix socket in a folder that the program's user alone can

@@ -27,7 +27,7 @@ func TestStatuses(t *testing.T) {
 	post := func(context, state, description string) (Status, bool) {
 		t.Helper()
 		v := Status{Repository: r.ID, SHA: sha, Context: context, State: state, Description: description, Creator: a.ID}
-		recorded, err := s.AddStatus(ctx, &v)
+		recorded, err := s.AddStatus(ctx, &v, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,8 +56,27 @@ func TestStatuses(t *testing.T) {
 		post(fmt.Sprint("c", i), "success", "")
 	}
 	v := Status{Repository: r.ID, SHA: sha, Context: "one more", State: "success", Creator: a.ID}
-	if _, err := s.AddStatus(ctx, &v); !errors.Is(err, ErrTooMany) {
+	if _, err := s.AddStatus(ctx, &v, false); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one context more than there may be: %v", err)
+	}
+	if recorded, err := s.AddStatus(ctx, &v, true); err != nil || !recorded {
+		t.Errorf("one that is bound by nothing: %v, %v", recorded, err)
+	}
+	// What is said about one merge leaves what is said about another alone.
+	sha = strings.Repeat("b", 40)
+	merge := func(base, description string) {
+		t.Helper()
+		v := Status{Repository: r.ID, SHA: sha, Context: "ci", State: "success", Description: description, Creator: a.ID, BaseRef: base, BaseSHA: strings.Repeat("c", 40)}
+		if _, err := s.AddStatus(ctx, &v, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merge("prod", "kept")
+	for i := range KeepStatuses + 5 {
+		merge("dev", fmt.Sprint(i))
+	}
+	if list, err = s.Statuses(ctx, r.ID, sha); err != nil || len(list) != KeepStatuses+1 || list[len(list)-1].Description != "kept" {
+		t.Errorf("%d statuses of two merges are kept, the oldest %q, %v", len(list), list[len(list)-1].Description, err)
 	}
 }
 

@@ -308,9 +308,10 @@ const (
 var ErrTooMany = fmt.Errorf("the commit already has statuses in %d contexts", MaxContexts)
 
 // AddStatus records a status, and drops the oldest ones of its context beyond
-// KeepStatuses. One that says what the context's newest for the same base says
+// KeepStatuses. Unbounded says that it is recorded in whatever number of contexts
+// there are. One that says what the context's newest for the same base says
 // already is that one, and nothing is recorded.
-func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err error) {
+func (s *Store) AddStatus(ctx context.Context, v *Status, unbounded bool) (recorded bool, err error) {
 	v.Created = Now()
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		newest, err := statuses.list(ctx, tx, "WHERE repository = ? AND sha = ? AND context = ? AND base_ref = ? ORDER BY id DESC LIMIT 1", v.Repository, v.SHA, v.Context, v.BaseRef)
@@ -322,7 +323,7 @@ func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err er
 			if err := tx.QueryRowContext(ctx, "SELECT COUNT(DISTINCT context) FROM statuses WHERE repository = ? AND sha = ?", v.Repository, v.SHA).Scan(&n); err != nil {
 				return err
 			}
-			if n >= MaxContexts {
+			if n >= MaxContexts && !unbounded {
 				return ErrTooMany
 			}
 		} else if same := newest[0]; same.State == v.State && same.Description == v.Description && same.Target == v.Target && same.Creator == v.Creator && same.BaseSHA == v.BaseSHA {
@@ -333,7 +334,7 @@ func (s *Store) AddStatus(ctx context.Context, v *Status) (recorded bool, err er
 		if err := statuses.insert(ctx, tx, v); err != nil {
 			return err
 		}
-		return dropOld(ctx, tx, "statuses", "repository = ? AND sha = ? AND context = ?", KeepStatuses, v.Repository, v.SHA, v.Context)
+		return dropOld(ctx, tx, "statuses", "repository = ? AND sha = ? AND context = ? AND base_ref = ?", KeepStatuses, v.Repository, v.SHA, v.Context, v.BaseRef)
 	})
 	return recorded && err == nil, explain("record status", err)
 }
