@@ -138,6 +138,7 @@ type Controller struct {
 	open      map[int]forge.PullRequest // as last seen, those into environments' branches or not
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
+	met       map[string]string         // branches of environments, where they were at first: see meet
 	waiting   []chan<- error            // of Refresh; each takes one answer
 	login     string
 
@@ -173,7 +174,7 @@ func New(o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, queue: newQueue(), looking: keymutex.NewHashed(256), pushers: pushers,
-		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
+		met: map[string]string{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }
 

@@ -36,8 +36,8 @@ func (c *Controller) revertFailure(ctx context.Context, name string) error {
 		return err
 	}
 	failed, good := newestFailure(runs)
-	if failed.ID == "" {
-		return nil
+	if failed.ID == "" || good.ID == "" {
+		return nil // before anything worked, nobody is known to have broken it
 	}
 	culprit, others, err := c.culprit(ctx, env, failed, good)
 	if err != nil || culprit.Number == 0 {
@@ -108,14 +108,15 @@ func (c *Controller) culprit(ctx context.Context, env model.Environment, failed,
 		if err != nil || !in {
 			continue
 		}
-		if good.ID != "" {
-			before, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, good.Commit)
-			if err != nil {
-				return forge.PullRequest{}, nil, err
-			}
-			if before {
-				continue
-			}
+		before, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, good.Commit)
+		if err == nil && !before {
+			before, err = c.history(ctx, pr)
+		}
+		if err != nil {
+			return forge.PullRequest{}, nil, err
+		}
+		if before {
+			continue
 		}
 		touches, err := c.touches(ctx, pr, failed)
 		if err != nil {

@@ -15,6 +15,7 @@ func TestRevertThatWasTouched(t *testing.T) {
 	w := start(t)
 	w.repo.auto = true
 	w.trusted()
+	w.engine.deploy("staging", w.head("staging"), model.Done, "")
 	pr := w.propose("broken", "Break")
 	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
 	merged := w.merge(pr.Number)
@@ -52,6 +53,7 @@ func TestRevertThatWasSentElsewhere(t *testing.T) {
 	w.ok(err)
 	w.ok(w.repo.git.SetBranch(t.Context(), "qa", first, ""))
 	w.trusted()
+	w.engine.deploy("staging", first, model.Done, "")
 	pr := w.propose("broken", "Break")
 	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
 	w.engine.deploy("staging", w.merge(pr.Number), model.FailedRun, "boom")

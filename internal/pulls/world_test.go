@@ -36,7 +36,8 @@ type world struct {
 	memory  *memory
 	control *pulls.Controller
 	end     func()
-	protect bool // hubship protects the branches, and statuses are of a merge
+	as      forge.Forge // who the controller is, if not looks
+	protect bool        // hubship protects the branches, and statuses are of a merge
 
 	hubship, mia, carl *github.Client // the program, a maintainer, a contributor
 	fork               *github.Client // carl at his fork
@@ -77,8 +78,12 @@ func (w *world) restart() {
 	if w.end != nil {
 		w.end()
 	}
+	as := w.as
+	if as == nil {
+		as = w.looks
+	}
 	c, err := pulls.New(pulls.Options{
-		Forge: w.looks, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Reports: w.memory, Poll: 50 * time.Millisecond,
+		Forge: as, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Reports: w.memory, Poll: 50 * time.Millisecond,
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },
