@@ -115,8 +115,11 @@ type Options struct {
 	Protect bool
 	// Poll is the time between two looks for what no event told; 30 seconds
 	// when 0.
-	Poll   time.Duration
-	Logger *slog.Logger
+	Poll time.Duration
+	// Patience is how long a merge that the forge refuses, or a pull request from a
+	// branch that was just pushed, is tried again: a minute when 0.
+	Patience time.Duration
+	Logger   *slog.Logger
 }
 
 // Controller keeps the forge in line with what happens. Run does the work; its
@@ -152,6 +155,9 @@ const (
 	keptRuns    = 200
 	keptPushers = 256
 	defaultPoll = 30 * time.Second
+
+	defaultPatience = time.Minute
+	patienceStep    = 2 * time.Second // between two attempts, at most
 )
 
 // New returns a controller. It asks nothing of anybody yet.
@@ -164,6 +170,9 @@ func New(o Options) (*Controller, error) {
 	}
 	if o.Poll == 0 {
 		o.Poll = defaultPoll
+	}
+	if o.Patience == 0 {
+		o.Patience = defaultPatience
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

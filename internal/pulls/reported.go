@@ -14,7 +14,8 @@ import (
 
 // once does something at the forge, unless exactly this was done before under
 // the same key. do gets the forge's id of what was done before, or "", and
-// returns it.
+// returns it. An id that it returns together with an error is of something that
+// was begun: it is remembered, so that the next attempt does not begin anew.
 func (c *Controller) once(ctx context.Context, key, content string, do func(ref string) (string, error)) error {
 	sum := sha256.Sum256([]byte(content))
 	digest := hex.EncodeToString(sum[:16])
@@ -22,13 +23,21 @@ func (c *Controller) once(ctx context.Context, key, content string, do func(ref 
 	if err != nil || before == digest {
 		return err
 	}
-	if ref, err = do(ref); err != nil {
+	next, err := do(ref)
+	if err != nil {
+		if next != "" && next != ref {
+			err = errors.Join(err, c.o.Reports.SetReported(context.WithoutCancel(ctx), key, begun, next))
+		}
 		return err
 	}
+	ref = next
 	// It is done, whatever happens to the process: forgetting would only mean
 	// to do it again.
 	return c.o.Reports.SetReported(context.WithoutCancel(ctx), key, digest, ref)
 }
+
+// begun stands for the digest of something that was begun and not finished.
+const begun = "begun"
 
 // statusKey is what a status is remembered under: those of one commit's merges into
 // several branches are several.

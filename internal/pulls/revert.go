@@ -264,7 +264,7 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 	if auto {
 		body += "\nhubship merges it once its checks have passed.\n"
 	}
-	opened, err := c.o.Forge.Open(ctx, forge.NewPullRequest{Title: title, Body: body, Head: head, Base: pr.Base.Branch})
+	opened, err := c.openPushed(ctx, forge.NewPullRequest{Title: title, Body: body, Head: head, Base: pr.Base.Branch})
 	if err != nil {
 		return 0, err
 	}
@@ -295,7 +295,7 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	if err != nil || commit != pr.Head.Commit || base != pr.Base.Branch {
 		return err
 	}
-	_, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
+	_, err = c.merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
 	if errors.Is(err, forge.ErrForbidden) || errors.Is(err, forge.ErrConflict) {
 		return c.comment(ctx, pr.Number, "revert", "hubship could not merge this by itself: "+report.Escape(describe(err))+"\n")
 	}

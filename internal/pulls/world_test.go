@@ -28,16 +28,17 @@ import (
 // world is an embedded forge with a deployment repository, two people, and a
 // controller whose engine does as the test says.
 type world struct {
-	t       *testing.T
-	forge   *process.Forge
-	name    forge.Repository
-	repo    *repository
-	engine  *engine
-	memory  *memory
-	control *pulls.Controller
-	end     func()
-	as      forge.Forge // who the controller is, if not looks
-	protect bool        // hubship protects the branches, and statuses are of a merge
+	t        *testing.T
+	forge    *process.Forge
+	name     forge.Repository
+	repo     *repository
+	engine   *engine
+	memory   *memory
+	control  *pulls.Controller
+	end      func()
+	patience time.Duration // with what the forge refuses
+	as       forge.Forge   // who the controller is, if not looks
+	protect  bool          // hubship protects the branches, and statuses are of a merge
 
 	hubship, mia, carl *github.Client // the program, a maintainer, a contributor
 	fork               *github.Client // carl at his fork
@@ -51,6 +52,7 @@ func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, forge: process.Start(t, process.Options{})}
 	w.name = w.forge.Repository
+	w.patience = 100 * time.Millisecond
 	w.engine = &engine{w: w, promotion: map[string]string{}}
 	w.memory = &memory{said: map[string][2]string{}}
 	w.forge.Account("mia", model.RoleMaintainer)
@@ -87,8 +89,8 @@ func (w *world) restart() {
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },
-		Protect: w.protect,
-		Logger:  slog.New(slog.NewTextHandler(&lines{t: w.t}, nil)),
+		Protect: w.protect, Patience: w.patience,
+		Logger: slog.New(slog.NewTextHandler(&lines{t: w.t}, nil)),
 	})
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
