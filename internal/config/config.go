@@ -75,7 +75,12 @@ func layout(tree fs.FS) (reader, error) {
 		return reader{readHubship, hubshipProcess}, inPlace(tree, FileName)
 	case errors.Is(err, fs.ErrNotExist):
 		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
-			return reader{readHubploy, hubployProcess}, inPlace(tree, found...)
+			return reader{readHubploy, func(tree fs.FS, commit string) (model.Process, error) {
+				if err := inPlace(tree, found...); err != nil {
+					return model.Process{}, err
+				}
+				return hubployProcess(tree, commit)
+			}}, nil // as content, one that is wrong is its hub's trouble alone
 		}
 		return reader{}, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "create one with `hubship init`, or commit it to the branch")
 	default:
