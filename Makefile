@@ -42,18 +42,23 @@ test-deps:
 	@$(STEP) "packages for tests" scripts/deps.sh gcc:gcc libc6-dev:/usr/include/stdlib.h python3-venv nodejs:node npm:npm chromium:/usr/bin/chromium
 
 .PHONY: build
-build: hubship node ## build everything into bin/
+build: hubship forge node ## build everything into bin/
 
 .PHONY: hubship
 hubship: ## build bin/hubship alone
 	@mkdir -p $(BIN)
 	@$(STEP) "build hubship" scripts/build.sh $(GO) $(BIN)/hubship ./cmd/hubship -ldflags "-s -w -X github.com/hubship/hubship/internal/cli.Version=$(VERSION)"
 
+.PHONY: forge
+forge: ## build bin/hubship-forge, the embedded forge
+	@mkdir -p $(BIN)
+	@$(STEP) "build hubship-forge" sh -c 'cd devforge && ../scripts/build.sh $(GO) $(BIN)/hubship-forge ./cmd/hubship-forge -ldflags "-s -w -X main.version=$(VERSION)"'
+
 .PHONY: test
 test: deps test-deps build lint test-unit test-node test-e2e ## run every test there is
 
 .PHONY: test-unit
-test-unit: hubship node ## unit and integration tests on a node of their own, with the race detector where it is cheap
+test-unit: hubship forge node ## unit and integration tests on a node of their own, with the race detector where it is cheap
 	@$(STEP) "compile the tests" scripts/tests.sh $(GO) -run '^$$' >/dev/null
 	@$(STEP) "unit and integration tests" scripts/withnode.sh $(BIN) scripts/tests.sh $(GO) -timeout 20m
 
@@ -76,14 +81,17 @@ check: lint test-short ## before every push: format, vet, linters, unit tests; n
 test-short:
 	@$(STEP) "build gotestsum" $(GO) build -C tools -o $(BIN)/gotestsum gotest.tools/gotestsum
 	@$(STEP) "unit tests" env PATH="$$(dirname $(GO)):$$PATH" scripts/unit.sh $(BIN)/gotestsum
+	@$(STEP) "unit tests of the forge" sh -c 'cd devforge && PATH="$$(dirname $(GO)):$$PATH" ../scripts/unit.sh $(BIN)/gotestsum'
 
 .PHONY: lint
 lint: ## gofmt, go vet, golangci-lint
 	@$(STEP) "gofmt" sh -c 'bad=$$($$(dirname $(GO))/gofmt -l $$(git ls-files -co --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted:"; echo "$$bad"; exit 1; }'
 	@$(STEP) "go vet" $(GO) vet ./...
+	@$(STEP) "go vet of the forge" $(GO) -C devforge vet ./...
 	@$(STEP) "go vet of the node" env GOFLAGS=-trimpath $(GO) -C node vet ./internal/... ./test/... ./cmd/hubship-node ./cmd/nsinit ./cmd/pause ./cmd/hubship-policy ./cmd/registry
 	@$(STEP) "build golangci-lint" $(GO) build -C tools/lint -o $(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@$(STEP) "golangci-lint" env PATH="$$(dirname $(GO)):$$PATH" $(BIN)/golangci-lint run ./...
+	@$(STEP) "golangci-lint of the forge" sh -c 'cd devforge && PATH="$$(dirname $(GO)):$$PATH" $(BIN)/golangci-lint run -c ../.golangci.yml ./...'
 
 .PHONY: fmt
 fmt: ## format the code
@@ -97,3 +105,4 @@ release-snapshot: ## build what a release consists of into dist/, and publish no
 bench: ## measure what docs/performance.md reports, without the cluster
 	@$(STEP) "build helm to compare with" $(GO) build -C tools -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
 	@HUBSHIP_BENCH_HELM=$(BIN)/helm $(GO) test -run '^$$' -bench . -benchmem ./internal/...
+	@$(GO) -C devforge test -run '^$$' -bench . -benchmem ./...

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds what a release consists of into dist/, and publishes nothing: a static
-# program for each architecture with its bill of materials, a container image
-# for all of them, and checksums. The same commit always makes the same files.
+# Builds what a release consists of into dist/, and publishes nothing: two static
+# programs for each architecture, hubship and the embedded forge, each with its
+# bill of materials, a container image for all of them, and checksums. The same
+# commit always makes the same files.
 # Usage: release.sh GO BIN VERSION
 # RELEASE_ARCHITECTURES names others than amd64 and arm64, RELEASE_ROOT a command
 # that makes root of whoever is not.
@@ -21,13 +22,16 @@ for arch in $architectures; do
 	echo "$name" >&2
 	GOOS=linux GOARCH=$arch "$go" build -trimpath -o "$work/hubship" \
 		-ldflags "-s -w -X github.com/hubship/hubship/internal/cli.Version=$version" ./cmd/hubship
+	GOOS=linux GOARCH=$arch "$go" build -C devforge -trimpath -o "$PWD/$work/hubship-forge" \
+		-ldflags "-s -w -X main.version=$version" ./cmd/hubship-forge
 	"$bin/sbom" hubship "$version" "$work/hubship" >"dist/$name.cdx.json"
+	"$bin/sbom" hubship-forge "$version" "$work/hubship-forge" >"dist/${name}_forge.cdx.json"
 	cp LICENSE README.md CHANGELOG.md "$work"
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
-		-C "$work" -cf - hubship LICENSE README.md CHANGELOG.md | gzip -n >"dist/$name.tar.gz"
+		-C "$work" -cf - hubship hubship-forge LICENSE README.md CHANGELOG.md | gzip -n >"dist/$name.tar.gz"
 	# shellcheck disable=SC2086 # RELEASE_ROOT is a command, such as sudo
 	${RELEASE_ROOT:-} env SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" scripts/rootfs.sh "$arch" "$work/rootfs.tar"
-	platforms="$platforms $arch:$work/rootfs.tar:$work/hubship"
+	platforms="$platforms $arch:$work/rootfs.tar:$work/hubship:$work/hubship-forge"
 done
 # shellcheck disable=SC2086 # one argument for each platform
 "$bin/image" "$version" "$SOURCE_DATE_EPOCH" dist/work/image $platforms

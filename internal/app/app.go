@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/hubship/hubship/internal/attest"
-	"github.com/hubship/hubship/internal/bootstrap"
 	"github.com/hubship/hubship/internal/cluster"
 	"github.com/hubship/hubship/internal/cluster/evidence"
 	"github.com/hubship/hubship/internal/cluster/register"
@@ -64,7 +63,7 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	if err != nil {
 		return err
 	}
-	gitRepo, err := bootstrap.Open(ctx, p, settings)
+	gitRepo, err := openCopy(ctx, p, settings, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -103,12 +102,11 @@ func Serve(ctx context.Context, data string, settings install.Settings, o Option
 	}
 	closers = append(closers, func() error { return engine.Stop(10 * time.Second) })
 	carried, err = newForgeRuntime(ctx, deps{
-		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, lines: history.Lines, log: o.Logger,
+		paths: p, settings: settings, repository: repository, engine: engine, memory: history, keep: history, log: o.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	closers = append(closers, carried.close)
 	if err := carried.fill(ctx, history); err != nil {
 		return err
 	}
@@ -187,6 +185,9 @@ func newEngine(ctx context.Context, p install.Paths, settings install.Settings, 
 	})
 }
 
+// protectLimit bounds how long the hubs wait for a forge that does not answer.
+const protectLimit = 10 * time.Second
+
 func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, engine *ship.Engine, carried *forgeRuntime, clusters *cluster.Set, o Options) error {
 	opts := server.Options{
 		Addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(settings.Port)), Socket: p.Socket,
@@ -195,12 +196,17 @@ func serveHTTP(ctx context.Context, p install.Paths, settings install.Settings, 
 			return clusters.Dial(ctx, c, t.Namespace, "proxy-public", "http")
 		},
 	}
-	if err := carried.mount(&opts); err != nil {
-		return err
-	}
+	carried.mount(&opts)
 	srv, err := server.New(opts)
 	if err != nil {
 		return err
+	}
+	// Nobody can push before this.
+	soon, cancel := context.WithTimeout(ctx, protectLimit)
+	err = carried.control.Protect(soon)
+	cancel()
+	if err != nil {
+		o.Logger.Error("branches could not be protected as the process asks; hubship tries again", "error", err)
 	}
 	if err := srv.Listen(); err != nil {
 		return err
@@ -231,6 +237,7 @@ type service struct {
 func (s service) Status(ctx context.Context) (model.Status, error) {
 	st, err := s.Engine.Status(ctx)
 	st.Forge = s.process.status()
+	st.Problems = append(st.Problems, s.process.problems()...)
 	return st, err
 }
 

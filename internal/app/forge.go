@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 
 	"github.com/hubship/hubship/internal/forge"
@@ -29,7 +28,6 @@ type forgeRuntime struct {
 	control *pulls.Controller
 	hook    *github.Webhook // nil: nothing is delivered, polls find what happens
 	local   *embedded       // nil: the forge is GitHub
-	pages   http.Handler    // of the embedded forge
 	signIn  *entrance
 	// repository is hubship's copy.
 	repository *repo.Repository
@@ -44,20 +42,13 @@ type deps struct {
 	engine     pulls.Engine
 	memory     pulls.ReportCache
 	keep       signin.Keep
-	// lines are those of a run's log with Seq greater than after.
-	lines func(ctx context.Context, run string, after int64, limit int) ([]model.Line, error)
-	log   *slog.Logger
+	log        *slog.Logger
 }
 
-// newForgeRuntime opens the forge of the installation. The caller closes what it
-// returns.
+// newForgeRuntime finds the forge of the installation. An embedded one is started
+// unless it runs already, and goes on to run when hubship's server ends.
 func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error) {
 	p := &forgeRuntime{url: with.settings.ForgeURL(), repository: with.repository, log: with.log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.close())
-		}
-	}()
 	if g := with.settings.GitHub; g != nil {
 		if err := p.openGitHub(*g); err != nil {
 			return nil, err
@@ -76,9 +67,6 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
 		Protect: p.local != nil, Logger: with.log,
 	})
-	if err == nil && p.local != nil {
-		p.pages, err = p.local.pages(with, p.control, run)
-	}
 	if err == nil {
 		p.signIn, err = newEntrance(p, with)
 	}
@@ -134,42 +122,36 @@ func (p *forgeRuntime) fill(ctx context.Context, history *store.Store) error {
 	return nil
 }
 
-// close ends the embedded forge.
-func (p *forgeRuntime) close() error {
-	if p.local == nil {
-		return nil
-	}
-	return p.local.close()
-}
-
 // run works until ctx ends.
 func (p *forgeRuntime) run(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { p.control.Run(ctx) })
 	if p.local != nil {
-		group.Go(func() { p.local.sender.Run(ctx) })
+		group.Go(func() { p.local.launcher.Supervise(ctx) })
 	}
 	group.Wait()
 }
 
 // mount adds what the forge has to be reached by.
-func (p *forgeRuntime) mount(o *server.Options) error {
+func (p *forgeRuntime) mount(o *server.Options) {
 	if p.hook != nil {
 		o.Hooks = p.control.Deliveries(p.hook)
 	}
 	p.signIn.mount(o)
+	if p.local != nil {
+		o.Forge, o.Accounts = p.local.door, p.local.accounts
+	}
+}
+
+// problems are what keeps the forge from working, as far as it is hubship's to
+// know.
+func (p *forgeRuntime) problems() []string {
 	if p.local == nil {
 		return nil
 	}
-	git, err := p.local.gitServer()
-	if err != nil {
-		return err
+	if why := p.local.launcher.Trouble(); why != "" {
+		return []string{"the embedded forge is not running, and hubship is trying to start it again: " + why}
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/api/v3/", p.local.api)
-	mux.Handle("/forge/", p.pages)
-	p.signIn.mountForge(mux)
-	o.Git, o.Forge, o.Accounts = git, mux, NewAccounts(p.local.host, ownLogin)
 	return nil
 }
 

@@ -11,14 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/bootstrap"
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
@@ -37,13 +36,11 @@ var changeContexts = []string{"hubship/images", "hubship/plan", "hubship/policy"
 // back.
 func TestChangeByPullRequest(t *testing.T) {
 	w := newWorld(t, nil)
-	admin, _ := w.account("admin", store.Maintainer, deployment)
-	carls, token := w.account("carl", store.Contributor, deployment)
-	h := w.process.local.host
-	carl, err := h.Store.AccountByLogin(t.Context(), "carl")
-	w.ok(err)
-	_, err = h.Fork(t.Context(), w.process.local.repository, carl, "")
-	w.ok(err)
+	admin, _ := w.account("admin", model.RoleMaintainer, deployment)
+	carls, token := w.account("carl", model.RoleContributor, deployment)
+	var carl struct{ ID int64 }
+	w.ask(http.MethodGet, "/user", token, &carl)
+	w.ask(http.MethodPost, "/repos/hubs/deployment/forks", token, &struct{}{})
 	w.ok(w.memory.SetReported(t.Context(), pulls.TrustKey(deployment, carl.ID), "merged", "")) // he is known
 
 	clone := filepath.Join(t.TempDir(), "clone")
@@ -90,6 +87,14 @@ func TestChangeByPullRequest(t *testing.T) {
 	}
 	w.until("that no pull request is open", func() bool { s := w.process.status(); return s.Open == 0 && s.Trouble == "" && !s.Polled.IsZero() })
 
+	_, err = admin.Comment(t.Context(), pr.Number, pulls.RevertCommand)
+	w.ok(err)
+	w.until("the answer to a command", func() bool {
+		said, err := admin.Comments(t.Context(), pr.Number)
+		return err == nil && slices.ContainsFunc(said, func(c forge.Comment) bool {
+			return c.Author == devforge.OwnLogin && strings.Contains(c.Body, fmt.Sprintf("#%d reverts this change.", pr.Number+1))
+		})
+	})
 	made, err := w.process.revert(t.Context(), pr.Number, "tess")
 	w.ok(err)
 	if want := fmt.Sprintf("http://localhost:%d/forge/hubs/deployment/pull/%d", w.settings.Port, made.Number); made.Pull != pr.Number || made.URL != want {
@@ -110,8 +115,9 @@ func TestChangeByPullRequest(t *testing.T) {
 // What an installation had before it had a forge goes on to work.
 func TestTokenFromBeforeAccounts(t *testing.T) {
 	w := newWorld(t, nil)
-	token, err := local.ReadToken(w.paths.GitToken)
+	token, err := install.ReadSecret(w.paths.GitToken)
 	w.ok(err)
+	w.moved() // the branches are protected after the first look
 	for _, path := range []string{"deployment.git", "hubs/deployment.git"} {
 		t.Run(path, func(t *testing.T) {
 			clone := filepath.Join(t.TempDir(), "clone")
@@ -125,7 +131,7 @@ func TestTokenFromBeforeAccounts(t *testing.T) {
 			}
 			name := "topic-" + strings.ReplaceAll(path, "/", "-")
 			w.mustGit(token, clone, "push", "--quiet", "origin", "HEAD:"+name)
-			if got, _ := w.process.local.fleets.Head(t.Context(), name); got != head {
+			if got, _ := w.there().Head(t.Context(), name); got != head {
 				t.Errorf("the branch is at %q, want %q", got, head)
 			}
 			if out, err := w.git(strings.Repeat("x", 40), clone, "fetch", "origin"); err == nil {
@@ -139,67 +145,58 @@ func TestTokenFromBeforeAccounts(t *testing.T) {
 // not.
 func TestProtectionFollowsTheBranch(t *testing.T) {
 	w := newWorld(t, nil)
-	e := w.process.local
-	rules := func() host.Protection {
-		t.Helper()
-		p, err := e.host.Protection(t.Context(), e.repository, "staging")
-		w.ok(err)
-		if p == nil {
-			t.Fatal("staging is not protected")
-		}
-		return *p
-	}
-	w.moved()
-	if rules().AllowPush {
-		t.Fatal("staging may be pushed to from the start")
-	}
-	head, err := e.fleets.Head(t.Context(), "staging")
+	_, token := w.account("admin", model.RoleMaintainer, deployment)
+	clone := filepath.Join(t.TempDir(), "clone")
+	w.mustGit(token, "", "clone", "--quiet", "--branch", "staging", fmt.Sprintf("http://localhost:%d/git/hubs/deployment.git", w.settings.Port), clone)
+	raw, err := os.ReadFile(filepath.Join(clone, "hubship.yaml"))
 	w.ok(err)
-	fsys, err := e.fleets.FS(t.Context(), head)
-	w.ok(err)
-	f, err := fsys.Open("hubship.yaml")
-	w.ok(err)
-	var text bytes.Buffer
-	_, err = text.ReadFrom(f)
-	w.ok(errors.Join(err, f.Close()))
-	opened := strings.Replace(text.String(), "branch: staging", "push: true\n    branch: staging", 1)
-	if strings.Contains(text.String(), "{branch: staging") {
-		opened = strings.Replace(text.String(), "{branch: staging", "{push: true, branch: staging", 1)
+	text := string(raw)
+	opened := strings.Replace(text, "branch: staging", "push: true\n    branch: staging", 1)
+	if strings.Contains(text, "{branch: staging") {
+		opened = strings.Replace(text, "{branch: staging", "{push: true, branch: staging", 1)
 	}
+	// move has the branch say something, behind the forge's back.
+	g := w.there()
 	move := func(content string) {
 		t.Helper()
-		next, err := e.fleets.Git().CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change password", author)
+		head, err := g.Head(t.Context(), "staging")
+		w.ok(err)
+		_, err = g.CommitFiles(t.Context(), "staging", head, map[string][]byte{"hubship.yaml": []byte(content)}, nil, "Change password", author)
 		w.ok(err)
 		w.moved()
-		head = next
 	}
+	pushes := func(when string, want bool) {
+		t.Helper()
+		w.mustGit(token, clone, "fetch", "--quiet", "origin")
+		w.mustGit(token, clone, "reset", "--quiet", "--hard", "origin/staging")
+		w.change(clone, "notes.md", when)
+		out, err := w.git(token, clone, "push", "origin", "HEAD:staging")
+		if (err == nil) != want || !want && !strings.Contains(out, "the branch is protected") {
+			t.Errorf("%s: pushed: %v, want %v\n%s", when, err == nil, want, out)
+		}
+	}
+	pushes("from the start", false)
 	move(opened)
-	if !rules().AllowPush {
-		t.Errorf("staging may not be pushed to with:\n%s", opened)
-	}
-	move(text.String())
-	if rules().AllowPush {
-		t.Error("staging may still be pushed to")
-	}
+	pushes("with push: true", true)
+	move(text)
+	pushes("without it again", false)
 	move("version: [\n")
-	if p := rules(); p.AllowPush || p.Reviews == nil {
-		t.Errorf("a broken description left %+v", p)
-	}
+	pushes("with a broken description", false)
 }
 
 func TestRestart(t *testing.T) {
 	w := newWorld(t, nil)
 	token, err := os.ReadFile(w.paths.ForgeToken)
 	w.ok(err)
-	hooks := func() []store.Hook {
+	hooked := func(when string) {
 		t.Helper()
-		all, err := w.process.local.host.Store.Hooks(t.Context(), w.process.local.repository.ID)
-		w.ok(err)
-		return all
+		var all []struct{ Config struct{ URL string } }
+		w.ask(http.MethodGet, "/repos/hubs/deployment/hooks", w.token("admin", "admin:repo_hook"), &all)
+		if len(all) != 1 || all[0].Config.URL != fmt.Sprintf("http://127.0.0.1:%d/hooks/github", w.settings.Port) {
+			t.Fatalf("webhooks %s: %+v", when, all)
+		}
 	}
-	if got := hooks(); len(got) != 1 || !strings.HasSuffix(got[0].URL, fmt.Sprintf(":%d/hooks/github", w.settings.Port)) {
-		t.Fatalf("webhooks %+v", got)
-	}
+	hooked("at first")
 	for _, file := range []string{w.paths.ForgeToken, w.paths.HookSecret, w.paths.GitToken, w.paths.Password, w.paths.ForgePassword} {
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", file, info.Mode(), err)
@@ -208,9 +205,7 @@ func TestRestart(t *testing.T) {
 	w.stop()
 	w.settings.Port = freePort(t)
 	w.start()
-	if got := hooks(); len(got) != 1 || !strings.HasSuffix(got[0].URL, fmt.Sprintf(":%d/hooks/github", w.settings.Port)) {
-		t.Fatalf("webhooks after the port changed: %+v", got)
-	}
+	hooked("after the port changed")
 	if again, _ := os.ReadFile(w.paths.ForgeToken); !bytes.Equal(again, token) {
 		t.Error("hubship's token changed")
 	}
@@ -219,12 +214,6 @@ func TestRestart(t *testing.T) {
 	w.ok(os.WriteFile(w.paths.ForgeToken, []byte(strings.Repeat("x", 43)+"\n"), 0o600))
 	w.start()
 	w.until("a look at the forge", func() bool { s := w.process.status(); return !s.Polled.IsZero() && s.Trouble == "" })
-	own, err := w.process.local.host.Store.AccountByLogin(t.Context(), ownLogin)
-	w.ok(err)
-	tokens, err := w.process.local.host.Store.Tokens(t.Context(), own.ID)
-	if err != nil || len(tokens) != 1 {
-		t.Errorf("hubship has the tokens %+v, %v", tokens, err)
-	}
 	// Numbers go on where the database of the forge is lost.
 	w.stop()
 	g, err := git.Open(w.paths.ForgeRepository)
@@ -239,7 +228,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	w.start()
-	admin, _ := w.account("admin", store.Maintainer, deployment)
+	admin, _ := w.account("admin", model.RoleMaintainer, deployment)
 	if pr, err := admin.Open(t.Context(), forge.NewPullRequest{Title: "Again", Head: "topic", Base: "staging"}); err != nil || pr.Number != 8 {
 		t.Errorf("the next pull request is #%d, %v; want #8", pr.Number, err)
 	}
@@ -270,14 +259,14 @@ func TestForgedDelivery(t *testing.T) {
 // One installation's forge is GitHub for another one, which has a copy.
 func TestMirrorOfGitHub(t *testing.T) {
 	there := newWorld(t, nil)
-	_, token := there.account("bot", store.Maintainer, deployment)
+	_, token := there.account("bot", model.RoleMaintainer, deployment)
 	file := filepath.Join(t.TempDir(), "token")
 	there.ok(os.WriteFile(file, []byte(token+"\n"), 0o600))
 	here := newWorld(t, func(s *install.Settings) {
 		s.GitHub = &install.GitHub{URL: fmt.Sprintf("http://localhost:%d/api/v3/", there.settings.Port), Repository: "hubs/deployment", TokenFile: file}
 		there.ok(s.Validate())
 	})
-	head, err := there.process.local.fleets.Head(t.Context(), "staging")
+	head, err := there.there().Head(t.Context(), "staging")
 	there.ok(err)
 	g, err := git.Open(here.paths.Repository)
 	here.ok(err)
@@ -296,7 +285,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 		t.Errorf("the API of an embedded forge: %s", res.Status)
 	}
 	r := repository.Repository{Repository: repo.New(g, repo.Options{}), Forge: here.process.forge}
-	next, err := there.process.local.fleets.Git().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
+	next, err := there.there().CommitFiles(t.Context(), "topic", "", map[string][]byte{"a": []byte("1\n")}, nil, "Add a", author)
 	there.ok(err)
 	if err := r.Fetch(t.Context()); err != nil || at("topic") != next {
 		t.Fatalf("topic is at %q, %v; want %q", at("topic"), err, next)
@@ -313,7 +302,7 @@ func TestMirrorOfGitHub(t *testing.T) {
 // A run that was under way when the copy was lost must not find an empty one.
 func TestLostCopyOfGitHub(t *testing.T) {
 	there := newWorld(t, nil)
-	_, token := there.account("bot", store.Maintainer, deployment)
+	_, token := there.account("bot", model.RoleMaintainer, deployment)
 	file := filepath.Join(t.TempDir(), "token")
 	there.ok(os.WriteFile(file, []byte(token+"\n"), 0o600))
 	here := newWorld(t, func(s *install.Settings) {
@@ -349,5 +338,28 @@ func TestLostCopyOfGitHub(t *testing.T) {
 	}
 	if err := process.fill(t.Context(), history); err != nil || branches() < 2 {
 		t.Errorf("%d branches, %v", branches(), err)
+	}
+}
+
+// The forge's program is started again when it dies, and the way to it is the
+// same. A server that starts later finds it as it is.
+func TestForgeIsStartedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	admin, _ := w.account("admin", model.RoleMaintainer, deployment)
+	before, ok := w.process.local.launcher.Running(t.Context())
+	if !ok {
+		t.Fatal("the forge does not run")
+	}
+	w.ok(syscall.Kill(before.PID, syscall.SIGKILL))
+	w.until("the forge's answer", func() bool { id, err := admin.Branch(t.Context(), "staging"); return err == nil && id != "" })
+	w.until("that nothing is wrong any more", func() bool { return len(w.process.problems()) == 0 })
+	after, ok := w.process.local.launcher.Running(t.Context())
+	if !ok || after == before {
+		t.Fatalf("process %+v after %+v", after, before)
+	}
+	again, err := openEmbedded(t.Context(), w.paths, w.settings, slog.New(slog.DiscardHandler))
+	w.ok(err)
+	if found, ok := again.launcher.Running(t.Context()); !ok || found.PID != after.PID {
+		t.Errorf("another server has process %+v, want %+v", found, after)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/starter"
 )
 
@@ -24,7 +24,7 @@ func TestContributorsGuide(t *testing.T) {
 		}
 	}
 	w := newWorld(t, nil)
-	carl, token := w.account("carl", store.Contributor, deployment)
+	carl, token := w.account("carl", model.RoleContributor, deployment)
 
 	text, err := fs.ReadFile(starter.Files(), "CONTRIBUTING.md")
 	w.ok(err)

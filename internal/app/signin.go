@@ -2,27 +2,20 @@ package app
 
 import (
 	"errors"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/hubship/hubship/internal/clientaddr"
-	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/forge/local"
-	"github.com/hubship/hubship/internal/forge/local/oauth"
-	"github.com/hubship/hubship/internal/forge/local/pages"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
 )
 
-// clientID is what the embedded forge knows hubship's pages as.
-const clientID = "hubship"
-
 // freshHere is how long the embedded forge's word about somebody holds: asking
-// it costs a request within the process.
+// it costs a request within the machine.
 const freshHere = 5 * time.Second
 
 // entrance is how people get in to hubship's own pages.
@@ -30,7 +23,6 @@ type entrance struct {
 	sessions *signin.Sessions
 	public   string
 	trusted  []netip.Prefix
-	oauth    *oauth.Server // of the embedded forge; nil with GitHub
 }
 
 // newEntrance makes the way in, through whatever forge there is.
@@ -82,38 +74,21 @@ func (e *entrance) throughGitHub(p *forgeRuntime, g install.GitHub, o *signin.Op
 // throughEmbedded lets people in with their account at the embedded forge, by
 // the same flow.
 func (e *entrance) throughEmbedded(p *forgeRuntime, with deps, o *signin.Options) error {
-	secret, err := local.EnsureToken(with.paths.OAuthSecret)
+	secret, err := install.ReadSecret(with.paths.OAuthSecret)
 	if err != nil {
 		return err
 	}
-	f := p.local
-	var way forge.SignIn
-	way, err = f.client.SignIn(github.OAuthOptions{
-		Web: o.URL.String() + "/forge", TokenWeb: f.base + "/forge", ClientID: clientID, ClientSecret: secret, Transport: loopback(with.settings.Port),
+	way, err := p.local.client.SignIn(github.OAuthOptions{
+		Web: o.URL.String() + "/forge", TokenWeb: p.local.base + "/forge", ClientID: devforge.ClientID, ClientSecret: secret, Transport: p.local.transport,
 	})
 	if err != nil {
 		return err
 	}
 	o.Forge, o.Title, o.Fresh = way, "an account of the forge", freshHere
-	e.oauth, err = oauth.New("/forge", "/api/v3", oauth.Options{
-		Store: f.host.Store, Client: oauth.Client{ID: clientID, Secret: secret, Redirect: o.URL.String() + signin.CallbackPath},
-		Visitor: func(r *http.Request) (oauth.Visitor, error) {
-			who, still, err := pages.Visitor(f.host.Store, o.URL.Scheme == "https", r)
-			return oauth.Visitor{Account: who, Still: still}, err
-		},
-		SignIn: func(back string) string { return "/forge/-/signin?" + url.Values{"next": {back}}.Encode() },
-		Life:   signin.Life, Log: with.log,
-	})
-	return err
+	return nil
 }
 
 // mount gives the server its way in.
 func (e *entrance) mount(o *server.Options) {
 	o.SignIn, o.PublicURL, o.Trusted = e.sessions, e.public, e.trusted
-}
-
-// mountForge adds what the embedded forge has to answer.
-func (e *entrance) mountForge(mux *http.ServeMux) {
-	mux.Handle("/forge/login/oauth/", e.oauth)
-	mux.Handle("/api/v3/applications/", e.oauth)
 }

@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hubship/hubship/internal/bootstrap"
+	"github.com/hubship/hubship/internal/api"
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
@@ -31,8 +34,8 @@ import (
 // author makes the commits of tests.
 var author = git.Hubship
 
-// world is an installation without a cluster: its forge, its controller and its
-// HTTP port are the real ones.
+// world is an installation without a cluster: its forge's program, its controller
+// and its HTTP port are the real ones.
 type world struct {
 	t        *testing.T
 	paths    install.Paths
@@ -47,6 +50,7 @@ type world struct {
 
 func newWorld(t *testing.T, change func(*install.Settings)) *world {
 	t.Helper()
+	process.Build(t) // hubship finds it beside this program
 	w := &world{t: t, paths: install.At(t.TempDir()), settings: install.Default(), engine: &engine{}, memory: &memory{said: map[string][2]string{}}}
 	w.settings.Port = freePort(t)
 	if change != nil {
@@ -70,21 +74,22 @@ func freePort(t *testing.T) int {
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	g, err := bootstrap.Open(ctx, w.paths, w.settings)
+	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g, err := openCopy(ctx, w.paths, w.settings, log)
 	w.ok(err)
 	w.repository = repo.New(g, repo.Options{Process: processOf(g, w.settings)})
 	history, err := runs.Open(ctx, w.paths.History)
 	w.ok(err)
-	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w.process, err = newForgeRuntime(ctx, deps{
 		paths: w.paths, settings: w.settings, repository: w.repository, engine: w.engine, memory: w.memory, keep: history, log: log,
 	})
 	w.ok(err)
 	w.engine.set(w.process.control)
 	opts := server.Options{Addr: fmt.Sprintf("127.0.0.1:%d", w.settings.Port), Service: served{}, Log: log}
-	w.ok(w.process.mount(&opts))
+	w.process.mount(&opts)
 	srv, err := server.New(opts)
 	w.ok(err)
+	w.ok(w.process.control.Protect(ctx))
 	w.ok(srv.Listen())
 	var group sync.WaitGroup
 	group.Go(func() { w.process.run(ctx) })
@@ -93,11 +98,19 @@ func (w *world) start() {
 			w.t.Error(err)
 		}
 	})
+	process := w.process
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		group.Wait()
-		if err := errors.Join(w.process.close(), g.Close(), history.Close()); err != nil {
+		var err error
+		if process.local != nil {
+			err = process.local.launcher.Stop(context.Background())
+		}
+		if err := errors.Join(err, g.Close(), history.Close()); err != nil {
 			w.t.Error(err)
+		}
+		if said, err := os.ReadFile(w.paths.ForgeLog); err == nil && w.t.Failed() {
+			w.t.Logf("the forge's log:\n%s", said)
 		}
 	})
 	w.t.Cleanup(w.stop)
@@ -130,20 +143,55 @@ func (w *world) moved() {
 	w.ok(w.process.control.Refresh(w.t.Context()))
 }
 
-// account makes an account and returns a client and a token of it.
-func (w *world) account(login string, role store.Role, at forge.Repository) (*github.Client, string) {
+// there is the forge's own repository, as it is on this machine.
+func (w *world) there() *git.Repo {
 	w.t.Helper()
-	s := w.process.local.host.Store
-	a, err := s.AccountByLogin(w.t.Context(), login)
-	if errors.Is(err, store.ErrNotFound) {
-		a, err = s.CreateAccount(w.t.Context(), store.NewAccount{Login: login, Role: role})
+	g, err := git.Open(w.paths.ForgeRepository)
+	w.ok(err)
+	w.t.Cleanup(func() { _ = g.Close() })
+	return g
+}
+
+// admin manages the forge's accounts.
+func (w *world) admin() *api.Client {
+	c := api.New(w.paths.ForgeAdmin)
+	w.t.Cleanup(c.Close)
+	return c
+}
+
+// account makes an account unless it is there, and returns a client and a token
+// of it.
+func (w *world) account(login, role string, at forge.Repository) (*github.Client, string) {
+	w.t.Helper()
+	if _, err := w.admin().AddAccount(w.t.Context(), model.NewAccount{Login: login, Role: role}); !errors.Is(err, fs.ErrExist) {
+		w.ok(err)
 	}
-	w.ok(err)
-	_, token, err := s.CreateToken(w.t.Context(), a.ID, "test", []string{store.ScopeRepo}, time.Hour)
-	w.ok(err)
+	token := w.token(login, "repo")
 	c, err := github.New(github.Options{URL: fmt.Sprintf("http://localhost:%d/api/v3/", w.settings.Port), Repository: at, Token: token})
 	w.ok(err)
 	return c, token
+}
+
+func (w *world) token(login string, scopes ...string) string {
+	w.t.Helper()
+	token, err := w.admin().AccountToken(w.t.Context(), login, scopes, time.Hour)
+	w.ok(err)
+	return token
+}
+
+// ask asks the forge's API.
+func (w *world) ask(method, path, token string, into any) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, fmt.Sprintf("http://localhost:%d/api/v3%s", w.settings.Port, path), strings.NewReader("{}"))
+	w.ok(err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	w.ok(err)
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 {
+		w.t.Fatalf("%s %s: %s", method, path, res.Status)
+	}
+	w.ok(json.NewDecoder(res.Body).Decode(into))
 }
 
 // git runs the git program as a person does, with a token.

@@ -5,18 +5,23 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/api"
-	"github.com/hubship/hubship/internal/app"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/devforge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server"
@@ -25,27 +30,18 @@ import (
 
 // withAccounts is a server with the accounts of a real embedded forge: an
 // organization, hubship's own account, and nobody else. log is the server's.
-func withAccounts(t *testing.T) (data string, forge *store.Store, log *bytes.Buffer) {
+func withAccounts(t *testing.T) (data string, f *process.Forge, log *bytes.Buffer) {
 	t.Helper()
 	data, err := os.MkdirTemp("", "hs") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(data) })
-	h, err := host.Open(t.Context(), host.Options{Root: filepath.Join(data, "git"), Database: filepath.Join(data, "forge.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.Close() })
-	for _, n := range []store.NewAccount{{Login: "hubs", Kind: store.Organization}, {Login: "hubship", Role: store.Maintainer}} {
-		if _, err := h.Store.CreateAccount(t.Context(), n); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f = process.Start(t, process.Options{})
 	log = &bytes.Buffer{}
+	to := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	srv, err := server.New(server.Options{
-		Socket: install.At(data).Socket, Service: &world{}, Accounts: app.NewAccounts(h, "hubship"),
-		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Socket: install.At(data).Socket, Service: &world{}, Accounts: devforge.Accounts(f.Settings.AdminSocket, to), Log: to,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,12 +53,43 @@ func withAccounts(t *testing.T) (data string, forge *store.Store, log *bytes.Buf
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return data, h.Store, log
+	return data, f, log
+}
+
+// logsIn says whether a password opens an account on the pages.
+func logsIn(t *testing.T, f *process.Forge, login, password string) bool {
+	t.Helper()
+	res, err := http.PostForm(f.URL+"/forge/-/signin", url.Values{"login": {login}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// bearer is what the API says of a token: whose it is, "" for nobody's, and its
+// scopes.
+func bearer(t *testing.T, f *process.Forge, token string) (login, scopes string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.URL+"/api/v3/user", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var who struct{ Login string }
+	if err := json.NewDecoder(res.Body).Decode(&who); err != nil {
+		t.Fatal(err)
+	}
+	return who.Login, res.Header.Get("X-OAuth-Scopes")
 }
 
 func TestAccounts(t *testing.T) {
-	data, forge, log := withAccounts(t)
-	ctx := t.Context()
+	data, forge, own := withAccounts(t)
 	run := func(args ...string) (out, errs string) {
 		t.Helper()
 		code, out, errs := hubship(t, data, args...)
@@ -75,8 +102,8 @@ func TestAccounts(t *testing.T) {
 	// What is generated stands alone on standard output, and opens the door.
 	out, errs := run("account", "add", "carl", "--name", "Carl Lind")
 	password := strings.TrimSuffix(out, "\n")
-	if a, err := forge.Login(ctx, "carl", password); err != nil || a.Role != store.Contributor || a.Name != "Carl Lind" {
-		t.Fatalf("log in with %q: %+v, %v", out, a, err)
+	if !logsIn(t, forge, "carl", password) {
+		t.Fatalf("%q does not open the account", out)
 	}
 	contains(t, errs, "added account carl as contributor", "not shown again")
 	secrets := []string{password}
@@ -88,8 +115,8 @@ func TestAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs = run("account", "add", "rita", "--role", "reviewer", "--password-file", file)
-	if _, err := forge.Login(ctx, "rita", given); err != nil || out != "" || strings.Contains(errs, given) {
-		t.Fatalf("%v, printed %q and %q", err, out, errs)
+	if !logsIn(t, forge, "rita", given) || out != "" || strings.Contains(errs, given) {
+		t.Fatalf("printed %q and %q", out, errs)
 	}
 	secrets = append(secrets, given)
 
@@ -102,12 +129,21 @@ func TestAccounts(t *testing.T) {
 
 	out, errs = run("account", "token", "carl")
 	token := strings.TrimSuffix(out, "\n")
-	a, tok, err := forge.Bearer(ctx, token)
-	if err != nil || a.Login != "carl" || tok.Scopes != "repo" || time.Until(tok.Expires.Time).Round(time.Hour) != 90*24*time.Hour {
-		t.Fatalf("token %q: %+v %+v %v", out, a, tok, err)
+	if login, scopes := bearer(t, forge, token); login != "carl" || scopes != "repo" {
+		t.Fatalf("token %q: of %q with %q", out, login, scopes)
 	}
 	contains(t, errs, "token for account carl", "scopes repo; it expires ")
 	secrets = append(secrets, token)
+
+	out, _ = run("account", "token", "carl", "-o", "json")
+	var usual struct {
+		Token   string
+		Expires time.Time
+	}
+	if err := json.Unmarshal([]byte(out), &usual); err != nil || time.Until(usual.Expires).Round(time.Hour) != 90*24*time.Hour {
+		t.Fatalf("%s: %v", out, err)
+	}
+	secrets = append(secrets, usual.Token)
 
 	out, _ = run("account", "token", "rita", "--scope", "repo:status,admin:repo_hook", "--expires", "never", "-o", "json")
 	var answer struct {
@@ -118,17 +154,17 @@ func TestAccounts(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.Expires != nil || len(answer.Scopes) != 2 {
 		t.Fatalf("%s: %v", out, err)
 	}
-	if _, tok, err = forge.Bearer(ctx, answer.Token); err != nil || tok.Scopes != "repo:status,admin:repo_hook" || !tok.Expires.IsZero() {
-		t.Fatalf("token %+v: %v", tok, err)
+	if login, scopes := bearer(t, forge, answer.Token); login != "rita" || scopes != "repo:status, admin:repo_hook" {
+		t.Fatalf("a token of %q with %q", login, scopes)
 	}
 	secrets = append(secrets, answer.Token)
 
 	out, _ = run("account", "password", "carl")
-	if _, err := forge.Login(ctx, "carl", password); err == nil {
+	if logsIn(t, forge, "carl", password) {
 		t.Error("the old password still opens the door")
 	}
-	if _, err := forge.Login(ctx, "carl", strings.TrimSpace(out)); err != nil {
-		t.Errorf("the new password: %v", err)
+	if !logsIn(t, forge, "carl", strings.TrimSpace(out)) {
+		t.Error("the new password does not open the door")
 	}
 	secrets = append(secrets, strings.TrimSpace(out))
 
@@ -136,14 +172,14 @@ func TestAccounts(t *testing.T) {
 	contains(t, out, "carl: reviewer")
 	out, _ = run("account", "disable", "carl")
 	contains(t, out, "carl: reviewer, disabled")
-	if _, _, err := forge.Bearer(ctx, token); err == nil {
+	if login, _ := bearer(t, forge, token); login != "" {
 		t.Error("a token of a disabled account still works")
 	}
 	out, _ = run("account", "list")
 	contains(t, out, "LOGIN", "hubs", "organization", "hubship", "maintainer", "carl", "Carl Lind", "reviewer", "disabled", "rita", "active")
 	out, _ = run("account", "enable", "carl")
 	contains(t, out, "carl: reviewer")
-	if _, _, err := forge.Bearer(ctx, token); err == nil {
+	if login, _ := bearer(t, forge, token); login != "" {
 		t.Error("a token that ended with the account's disabling opens the door again")
 	}
 
@@ -152,15 +188,54 @@ func TestAccounts(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 5 || !all[0].Organization || all[0].Role != "" || all[2].Login != "carl" {
 		t.Errorf("list %+v: %v", all, err)
 	}
-	for _, what := range []string{"added", "token made", "password set", "role set"} {
-		if !strings.Contains(log.String(), "account: "+what) {
-			t.Errorf("the log does not have %q:\n%s", what, log)
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := forge.Log()
+	for _, what := range []string{"added", "token made", "password set", "role set", "locked or let in"} {
+		if !regexp.MustCompile(`msg="account: ` + what + `" login=\S+ by=` + me.Username + `\b`).MatchString(log) {
+			t.Errorf("the log does not have %q by %s:\n%s", what, me.Username, log)
 		}
 	}
 	for _, secret := range secrets {
-		if len(secret) < 10 || strings.Contains(log.String(), secret) {
-			t.Errorf("the log has the secret %q, or it is none:\n%s", secret, log)
+		if len(secret) < 10 || strings.Contains(log+own.String(), secret) {
+			t.Errorf("a log has the secret %q, or it is none:\n%s%s", secret, log, own)
 		}
+	}
+}
+
+// What the command line says of a token's end is what the forge holds it to.
+func TestTokensEndAsTheyShould(t *testing.T) {
+	data, forge, _ := withAccounts(t)
+	forge.AddAccount(model.NewAccount{Login: "carl", Name: "Carl Lind", Password: "such as four words"}, "")
+	for _, args := range []string{"", " --expires never", " --expires 5d"} {
+		if code, _, errs := hubship(t, data, strings.Fields("account token carl"+args)...); code != model.ExitDone {
+			t.Fatalf("%q: code %d\n%s", args, code, errs)
+		}
+	}
+	res, err := forge.SignIn("carl", "such as four words").Get(forge.URL + "/forge/-/settings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var got []time.Duration // until the end of each, in their order; 0 for none
+	for _, token := range regexp.MustCompile(`(?U)<b>hubship account token</b>.*</li>`).FindAllString(string(page), -1) {
+		var left time.Duration
+		if end := regexp.MustCompile(`expires ([-0-9]+ [:0-9]+ UTC)`).FindStringSubmatch(token); end != nil {
+			at, err := time.Parse("2006-01-02 15:04:05 MST", end[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = time.Until(at).Round(time.Hour)
+		}
+		got = append(got, left)
+	}
+	if want := []time.Duration{90 * 24 * time.Hour, 0, 5 * 24 * time.Hour}; !slices.Equal(got, want) {
+		t.Errorf("tokens end in %v, want %v:\n%s", got, want, page)
 	}
 }
 
@@ -232,8 +307,8 @@ func TestPasswordFromInput(t *testing.T) {
 	if code != model.ExitDone || out.Len() > 0 {
 		t.Fatalf("code %d, %s %s", code, &out, &errs)
 	}
-	if _, err := forge.Login(t.Context(), "pia", "from a pipe, in words"); err != nil {
-		t.Fatal(err)
+	if !logsIn(t, forge, "pia", "from a pipe, in words") {
+		t.Error("it does not open the account")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
@@ -23,10 +24,11 @@ func (a *command) downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Stop the installation, or remove it",
-		Long: `Down stops the server and then the embedded node cleanly; hubs, users' files and
-history stay, and come back with the next up. With --purge it removes everything
-from the machine: processes, mounts, network, names in /etc/hosts, and all data,
-including users' files. Releases in an existing cluster are left as they are.`,
+		Long: `Down stops the server, the embedded forge and the embedded node cleanly; hubs,
+users' files and history stay, and come back with the next up. With --purge it
+removes everything from the machine: processes, mounts, network, names in
+/etc/hosts, and all data, including users' files. Releases in an existing cluster
+are left as they are.`,
 		Example: `  hubship down
   hubship down --purge --yes`,
 		Args: args(cobra.NoArgs),
@@ -54,6 +56,9 @@ including users' files. Releases in an existing cluster are left as they are.`,
 
 func (a *command) down(ctx context.Context, s install.Settings, purge bool) error {
 	if err := a.downServer(ctx); err != nil {
+		return err
+	}
+	if err := a.downForge(ctx); err != nil {
 		return err
 	}
 	if s.Node != nil {
@@ -100,6 +105,24 @@ func (a *command) downServer(ctx context.Context) error {
 	if err != nil {
 		phase.Fail("")
 		return fmt.Errorf("stop hubship's server: %w", err)
+	}
+	phase.Done("")
+	return nil
+}
+
+// downForge ends the embedded forge after the server, which would start it again.
+func (a *command) downForge(ctx context.Context) error {
+	l := devforge.New(install.At(a.data), "", "", nil)
+	if _, ok := l.Running(ctx); !ok {
+		return nil
+	}
+	phase := a.term.Phase("stop the embedded forge")
+	told := tell(phase, func() string { return "waiting for it to end" })
+	err := l.Stop(ctx)
+	told()
+	if err != nil {
+		phase.Fail("")
+		return err
 	}
 	phase.Done("")
 	return nil

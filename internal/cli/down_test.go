@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/hubship/hubship/internal/devforge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/install"
 )
 
@@ -24,6 +27,40 @@ func TestPurgeTellsHowFarItIs(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(errs.String(), "remove the embedded node ...")
 	contains(t, after, "remove the embedded node: removing files\n", "remove the embedded node: done in")
+}
+
+// The embedded forge goes on running without a server, until down ends it.
+func TestDownStopsTheForge(t *testing.T) {
+	a, errs := testCommand(t, &world{})
+	paths := install.At(a.data)
+	s, err := devforge.SettingsOf(paths, install.Default(), devforge.Ways{Hooks: "/hooks/github", Events: []string{"push"}, Callback: "/signin/callback", Days: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := s.Write(paths.ForgeSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := devforge.New(paths, process.Build(t), digest, slog.New(slog.DiscardHandler))
+	if err := l.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if why := a.forgeOutdated(t.Context(), install.Default()); why != "" {
+		t.Errorf("it has to be started anew: %s", why)
+	}
+	rec, ok := l.Running(t.Context())
+	if err := a.downForge(t.Context()); err != nil || !ok || rec.Alive() {
+		t.Errorf("ran: %v, runs: %v, %v", ok, rec.Alive(), err)
+	}
+	contains(t, errs.String(), "stop the embedded forge: done in")
+	if why := a.forgeOutdated(t.Context(), install.Default()); why != "the embedded forge is not running" {
+		t.Errorf("stopped: %q", why)
+	}
+	github := install.Default()
+	github.GitHub = &install.GitHub{}
+	if why := a.forgeOutdated(t.Context(), github); why != "" {
+		t.Errorf("an installation at GitHub has no forge: %q", why)
+	}
 }
 
 func TestVersionIsAnOptionToo(t *testing.T) {

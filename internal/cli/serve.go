@@ -18,7 +18,8 @@ func (a *command) serveCommand() *cobra.Command {
 		Short: "Run the server in the foreground",
 		Long: `Serve runs hubship's server until it is interrupted; ` + "`hubship up`" + ` starts it in
 the background. Its log goes to standard error. Runs in progress when it ends
-resume where they were when it starts again.`,
+resume where they were when it starts again. It starts the embedded forge, which
+keeps running when the server ends, until ` + "`hubship down`.",
 		Example: `  hubship serve --data /var/lib/hubship`,
 		Args:    args(cobra.NoArgs),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },

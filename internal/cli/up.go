@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hubship/hubship/internal/app"
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/node"
@@ -53,9 +54,9 @@ func (a *command) upCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Bring the installation up, or repair it",
 		Long: `Up brings up a whole installation on this machine: a Kubernetes node, a registry,
-an image builder, a Git repository with a staging and a prod JupyterHub, and
-hubship itself. You can run it again at any time: it leaves alone what is running
-and starts what is not.
+an image builder, a forge with the Git repository of a staging and a prod
+JupyterHub, and hubship itself. You can run it again at any time: it leaves alone
+what is running and starts what is not.
 
 The settings of the first run apply to all later ones, unless options are given
 again. Before it changes anything, it checks the machine: Linux, root, free ports,
@@ -66,10 +67,10 @@ cluster, registry and builder instead of the embedded node. BuildKit over tcp://
 requires mutual TLS: --buildkit-ca, --buildkit-cert and --buildkit-key.
 
 Changes arrive as pull requests: at the embedded forge or, with --github, in your
-repository on GitHub, with a GitHub App or a token. Secrets are read from files,
-which others on the machine must not be able to read. Without a webhook secret,
-GitHub needs no access to this machine: hubship then finds changes within a
-minute.
+repository on GitHub, with a GitHub App or a token; then no forge runs here.
+Secrets are read from files, which others on the machine must not be able to read.
+Without a webhook secret, GitHub needs no access to this machine: hubship then
+finds changes within a minute.
 
 People who may read the repository can open the dashboard. With the embedded
 forge they sign in with their account there. With GitHub, give the client ID and a
@@ -329,6 +330,11 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 			return err
 		}
 	}
+	if s.GitHub == nil {
+		if _, err := devforge.Find(); err != nil {
+			return err
+		}
+	}
 	phase := a.term.Phase("check the machine")
 	if err := a.preflight(ctx, s, launcher); err != nil {
 		phase.Fail("")
@@ -352,7 +358,7 @@ func (a *command) up(ctx context.Context, s install.Settings, old *install.Setti
 	// The server reads its settings when it starts.
 	restart := old != nil && !reflect.DeepEqual(*old, s)
 	_, none := os.Stat(install.At(a.data).ForgePassword)
-	if err := a.upServer(ctx, restart); err != nil {
+	if err := a.upServer(ctx, s, restart); err != nil {
 		return err
 	}
 	separated := old != nil && errors.Is(none, fs.ErrNotExist)

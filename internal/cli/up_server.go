@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hubship/hubship/internal/devforge"
 	"github.com/hubship/hubship/internal/install"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/proc"
@@ -14,9 +15,10 @@ import (
 // serverLimit bounds the wait for a server to answer after its start.
 const serverLimit = 60 * time.Second
 
-// upServer attaches to the server or starts it. One of another version, of a
-// program file that has been replaced, or on another port is started anew.
-func (a *command) upServer(ctx context.Context, restart bool) error {
+// upServer attaches to the server or starts it. It restarts a server of another
+// version, of a program file that has been replaced, or on another port, and one
+// whose forge has to be restarted, since the server does that.
+func (a *command) upServer(ctx context.Context, s install.Settings, restart bool) error {
 	paths := install.At(a.data)
 	phase := a.term.Phase("hubship's server")
 	if rec, ok := proc.Read(paths.ServerPID); ok {
@@ -29,8 +31,10 @@ func (a *command) upServer(ctx context.Context, restart bool) error {
 		case health.Version != Version || !sameProgram(rec.PID):
 			why = fmt.Sprintf("it has version %s, this is %s", health.Version, Version)
 		default:
-			phase.Done("already running")
-			return nil
+			if why = a.forgeOutdated(ctx, s); why == "" {
+				phase.Done("already running")
+				return nil
+			}
 		}
 		phase.Detail("restarting: %s", why)
 		if err := rec.Stop(ctx, 30*time.Second); err != nil {
@@ -68,4 +72,26 @@ func sameProgram(pid int) bool {
 	}
 	ours, err := os.Stat("/proc/self/exe")
 	return err == nil && os.SameFile(theirs, ours)
+}
+
+// forgeOutdated says why the embedded forge has to be restarted, "" if it runs as
+// it should, or there is none. Its settings are those that the server wrote.
+func (a *command) forgeOutdated(ctx context.Context, s install.Settings) string {
+	if s.GitHub != nil {
+		return ""
+	}
+	program, err := devforge.Find()
+	if err != nil {
+		return ""
+	}
+	paths := install.At(a.data)
+	l := devforge.New(paths, program, devforge.DigestOf(paths.ForgeSettings), nil)
+	rec, ok := l.Running(ctx)
+	if !ok {
+		return "the embedded forge is not running"
+	}
+	if why := l.Outdated(ctx, rec); why != "" {
+		return "the embedded forge: " + why
+	}
+	return ""
 }

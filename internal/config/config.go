@@ -72,15 +72,42 @@ func layout(tree fs.FS) (reader, error) {
 	_, err := fs.Stat(tree, FileName)
 	switch {
 	case err == nil:
-		return reader{readHubship, hubshipProcess}, nil
+		return reader{readHubship, hubshipProcess}, inPlace(tree, FileName)
 	case errors.Is(err, fs.ErrNotExist):
 		if found, err := fs.Glob(tree, hubployPattern); err == nil && len(found) > 0 {
-			return reader{readHubploy, hubployProcess}, nil
+			return reader{readHubploy, func(tree fs.FS, commit string) (model.Process, error) {
+				if err := inPlace(tree, found...); err != nil {
+					return model.Process{}, err
+				}
+				return hubployProcess(tree, commit)
+			}}, nil // as content, one that is wrong is its hub's trouble alone
 		}
 		return reader{}, model.WithHint(fmt.Errorf("%w: it has neither %s at its root nor %s", ErrNoHubs, FileName, hubployPattern), "create one with `hubship init`, or commit it to the branch")
 	default:
 		return reader{}, fmt.Errorf("look for %s: %w", FileName, err)
 	}
+}
+
+// inPlace refuses files that are reached through symbolic links. These files say
+// how changes are shipped, and a forge that leaves them to maintainers knows them
+// by their names: it would not notice a change of what a link points to.
+func inPlace(tree fs.FS, names ...string) error {
+	links, ok := tree.(fs.ReadLinkFS)
+	if !ok {
+		return nil
+	}
+	for _, name := range names {
+		for at := name; at != "."; at = path.Dir(at) {
+			info, err := links.Lstat(at)
+			if err != nil {
+				return fmt.Errorf("look for %s: %w", name, err)
+			}
+			if info.Mode()&fs.ModeSymlink != 0 {
+				return model.WithHint(fmt.Errorf("%s is a symbolic link", at), "put the file itself there: who may change it follows from its path")
+			}
+		}
+	}
+	return nil
 }
 
 // Load is ReadProposal for those who need none of the files.

@@ -20,6 +20,12 @@ type Paths struct {
 	NodeData     string // data directory of the embedded node
 	NodeLog      string // output of the node's supervisor
 
+	ForgeSettings string // settings file of hubship-forge
+	ForgeSocket   string // where hubship's HTTP port reaches the embedded forge
+	ForgeAdmin    string // where accounts of the embedded forge are managed
+	ForgePID      string // record of the running hubship-forge
+	ForgeLog      string // output of hubship-forge
+
 	Repository      string // hubship's copy of the deployment repository at the forge, bare
 	Repositories    string // repositories of the embedded forge
 	ForgeRepository string // the deployment repository among them, bare
@@ -49,6 +55,7 @@ func At(data string) Paths {
 		Data: data, Settings: in("installation.json"),
 		Socket: in("server.sock"), ServerPID: in("server.pid"), ServerLock: in("server.lock"), ServerLog: in("logs", "server.log"),
 		NodeSettings: in("node.json"), NodeData: in("node"), NodeLog: in("logs", "node.log"),
+		ForgeSettings: in("forge.json"), ForgeSocket: in("run", "forge.sock"), ForgeAdmin: in("run", "admin.sock"), ForgePID: in("forge.pid"), ForgeLog: in("logs", "forge.log"),
 		Repository: in("deployment.git"), Repositories: in("git"), ForgeRepository: in("git", "deployment.git"),
 		GitToken: in("git-token"), Forge: in("forge.db"), ForgeToken: in("forge-token"), HookSecret: in("webhook-secret"), OAuthSecret: in("oauth-secret"), Clusters: in("clusters"), AgeKey: in("age.key"), Password: in("tryout-password"), ForgePassword: in("forge-password"),
 		SigningKeys: in("signing-keys"),

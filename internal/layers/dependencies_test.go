@@ -17,7 +17,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	required := ""
-	for _, file := range []string{"go.mod", "node/go.mod", "tools/go.mod", "tools/lint/go.mod"} {
+	for _, file := range []string{"go.mod", "devforge/go.mod", "node/go.mod", "tools/go.mod", "tools/lint/go.mod"} {
 		raw, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			t.Fatal(err)

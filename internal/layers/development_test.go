@@ -10,7 +10,7 @@ import (
 
 var (
 	// namedPath is a file or folder of the repository in a guide.
-	namedPath = regexp.MustCompile("`((?:internal|cmd|docs|e2e|node|scripts|starter|tools|\\.github)/[A-Za-z0-9_./-]+|\\.golangci\\.yml)`")
+	namedPath = regexp.MustCompile("`((?:internal|cmd|devforge|docs|e2e|node|scripts|starter|tools|\\.github)/[A-Za-z0-9_./-]+|\\.golangci\\.yml)`")
 	// namedNames are a Go file and what it declares or uses: `file.go`: `A`, `B`.
 	namedNames = regexp.MustCompile("`([a-z0-9_/]+\\.go)`: ((?:`[A-Za-z0-9_]+`(?:, | or )?)+)")
 	inTicks    = regexp.MustCompile("`([A-Za-z0-9_]+)`")

@@ -52,9 +52,14 @@ var allowed = map[string][]string{
 	"internal/clientaddr": {},
 	// Whose a program on the machine is.
 	"internal/loopback": {},
+	// What pages look like: hubship's, and its forge's.
+	"internal/assets":   {},
 	"internal/outbound": {"internal/model"},
 	"internal/install":  {"internal/model", "internal/forge", "internal/outbound", "internal/clientaddr"},
 	"internal/node":     {"internal/model", "internal/install", "internal/proc"},
+	// The embedded forge as a program beside hubship: it is started and reached,
+	// never imported.
+	"internal/devforge": {"internal/model", "internal/install", "internal/proc", "internal/clientaddr", "internal/loopback"},
 	"internal/term":     {"internal/model"},
 	// A new installation's deployment repository.
 	"internal/bootstrap": {"internal/model", "internal/config", "internal/git", "internal/install", "internal/secrets", "starter"},
@@ -72,34 +77,34 @@ var allowed = map[string][]string{
 	"internal/ship/query":     {"internal/model", "internal/gate", "internal/ship/fleets", "internal/ship/proof", "internal/ship/runs"},
 
 	// Adapters: they know the words and the interfaces that they implement.
-	"internal/git":                   {"internal/model"},
-	"internal/config":                {"internal/model"},
-	"internal/process":               {"internal/model", "internal/git", "internal/config"},
-	"internal/repo":                  {"internal/model", "internal/plan", "internal/git", "internal/config"},
-	"internal/secrets":               {"internal/model", "internal/release"},
-	"internal/secrets/opener":        {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
-	"internal/image":                 {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
-	"internal/image/buildkit":        {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
-	"internal/cluster":               {"internal/model"},
-	"internal/cluster/evidence":      {"internal/model", "internal/attest", "internal/cluster"},
-	"internal/release":               {"internal/model", "internal/plan"},
-	"internal/release/helm":          {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
-	"internal/release/ready":         {"internal/model", "internal/release", "internal/cluster"},
-	"internal/release/confine":       {"internal/model", "internal/release"},
-	"internal/verify":                {"internal/model", "internal/pyimport"},
-	"internal/store":                 {"internal/model"},
-	"internal/forge/local":           {"internal/model", "internal/forge", "internal/git", "internal/clientaddr", "internal/loopback"},
-	"internal/forge/github":          {"internal/model", "internal/forge"},
-	"internal/forge/local/authority": {}, // rules: pure
-	"internal/forge/local/localtest": {"internal/model", "internal/forge", "internal/forge/github", "internal/forge/local", "internal/forge/local/hooks", "internal/forge/local/host", "internal/forge/local/rest", "internal/forge/local/store"},
+	"internal/git":              {"internal/model"},
+	"internal/config":           {"internal/model"},
+	"internal/process":          {"internal/model", "internal/git", "internal/config"},
+	"internal/repo":             {"internal/model", "internal/plan", "internal/git", "internal/config"},
+	"internal/secrets":          {"internal/model", "internal/release"},
+	"internal/secrets/opener":   {"internal/model", "internal/config", "internal/git", "internal/repo", "internal/secrets"},
+	"internal/image":            {"internal/model", "internal/check", "internal/outbound", "internal/loopback"},
+	"internal/image/buildkit":   {"internal/model", "internal/attest", "internal/image", "internal/outbound", "internal/pyimport"},
+	"internal/cluster":          {"internal/model"},
+	"internal/cluster/evidence": {"internal/model", "internal/attest", "internal/cluster"},
+	"internal/release":          {"internal/model", "internal/plan"},
+	"internal/release/helm":     {"internal/model", "internal/cache", "internal/release", "internal/release/confine", "internal/release/ready", "internal/cluster", "internal/outbound"},
+	"internal/release/ready":    {"internal/model", "internal/release", "internal/cluster"},
+	"internal/release/confine":  {"internal/model", "internal/release"},
+	"internal/verify":           {"internal/model", "internal/pyimport"},
+	"internal/store":            {"internal/model"},
+	"internal/forge/github":     {"internal/model", "internal/forge"},
+	// Of the product's packages the forge's program knows the leaves alone.
+	// For tests: the program, behind a door.
+	"internal/forge/forgetest/process": {"internal/model", "internal/api", "internal/devforge", "internal/forge", "internal/forge/github", "internal/loopback"},
 
 	// In front of the workflows.
 	"internal/pulls":            {"internal/model", "internal/forge", "internal/plan", "internal/report"},
 	"internal/pulls/repository": {"internal/forge", "internal/git", "internal/pulls", "internal/repo"},
 	"internal/api":              {"internal/model"},
-	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback"},
+	"internal/server":           {"internal/model", "internal/api", "internal/forge", "internal/clientaddr", "internal/loopback", "internal/assets"},
 	"internal/demo":             {"internal/model", "internal/forge"},
-	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/forge", "internal/forge/github",
+	"internal/cli": {"internal/model", "internal/attest", "internal/api", "internal/app", "internal/bootstrap", "internal/cluster", "internal/cluster/register", "internal/config", "internal/demo", "internal/devforge", "internal/forge", "internal/forge/github",
 		"internal/install", "internal/node", "internal/plan", "internal/planner", "internal/repo", "internal/proc", "internal/report", "internal/term"},
 	"cmd/hubship": {"internal/cli", "internal/term"},
 
@@ -121,9 +126,9 @@ var owners = map[string][]string{
 	"github.com/getsops/sops/":                    {"internal/secrets"},
 	"github.com/spf13/cobra":                      {"internal/cli"},
 	"github.com/google/go-containerregistry/":     {"internal/image"},
-	"github.com/google/go-github/":                {"internal/forge/github", "internal/forge/local/pages"},                      // pages: a client of the API like any other
+	"github.com/google/go-github/":                {"internal/forge/github"},
 	"k8s.io/client-go/":                           {"internal/cluster", "internal/release", "internal/check", "internal/pulls"}, // pulls: its work queue alone
-	"modernc.org/sqlite":                          {"internal/store", "internal/forge/local/store"},
+	"modernc.org/sqlite":                          {"internal/store"},
 	"github.com/jackc/pgx":                        {"internal/store"},
 	"github.com/coder/websocket":                  {"internal/verify/jupyter"},
 	"golang.org/x/term":                           {"internal/term"},
@@ -131,6 +136,7 @@ var owners = map[string][]string{
 	"github.com/secure-systems-lab/":              {"internal/attest"},
 	"k8s.io/kubernetes":                           {},
 	"github.com/hubship/hubship/node":             {},
+	"github.com/hubship/hubship/devforge":         {},
 	"github.com/containerd/containerd":            {},
 	"sigs.k8s.io/sig-storage-lib-external-provis": {},
 }
@@ -139,21 +145,26 @@ var owners = map[string][]string{
 type pkg struct {
 	ImportPath string
 	Imports    []string
+	// Of its tests, in and beside it.
+	TestImports, XTestImports []string
 }
 
 // packages are those of the root module, listed once.
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	all, err := listed()
+	all, err := rootModule()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-var listed = sync.OnceValues(func() ([]pkg, error) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
-	cmd.Dir = filepath.Join("..", "..")
+var rootModule = sync.OnceValues(func() ([]pkg, error) { return list(filepath.Join("..", "..")) })
+
+// list returns the packages of the module in a folder.
+func list(dir string) ([]pkg, error) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = dir
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -171,10 +182,10 @@ var listed = sync.OnceValues(func() ([]pkg, error) {
 		all = append(all, p)
 	}
 	if len(all) < 10 {
-		return nil, fmt.Errorf("go list found only %d packages", len(all))
+		return nil, fmt.Errorf("go list found only %d packages in %s", len(all), dir)
 	}
 	return all, nil
-})
+}
 
 // rule returns what is allowed to a package: its own entry, or that of the
 // nearest package above it.
@@ -222,6 +233,23 @@ func TestOneOwnerForEachLibrary(t *testing.T) {
 	}
 }
 
+// The embedded forge is a program of its own: the product reaches it over
+// sockets alone, and so do its tests.
+func TestNobodyImportsTheForge(t *testing.T) {
+	const its = "devforge"
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		if below(from, its) {
+			continue
+		}
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if below(strings.TrimPrefix(imported, module), its) {
+				t.Errorf("%s or its tests import %s: start the program instead, in tests with internal/forge/forgetest/process", from, imported)
+			}
+		}
+	}
+}
+
 func TestModelImportsTheStandardLibraryOnly(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.ImportPath != module+"internal/model" {
@@ -237,7 +265,8 @@ func TestModelImportsTheStandardLibraryOnly(t *testing.T) {
 	t.Fatal("internal/model was not found")
 }
 
-// The product never imports the embedded node, and needs no replaced module.
+// The product imports neither the embedded node nor the embedded forge, and needs
+// no replaced module.
 func TestRootModuleStandsAlone(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
 	if err != nil {
@@ -245,7 +274,7 @@ func TestRootModuleStandsAlone(t *testing.T) {
 	}
 	for line := range strings.Lines(string(raw)) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "replace") || strings.Contains(line, module+"node") {
+		if strings.HasPrefix(line, "replace") || strings.Contains(line, module+"node") || strings.Contains(line, module+"devforge") {
 			t.Errorf("go.mod: %s", line)
 		}
 	}

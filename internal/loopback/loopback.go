@@ -51,6 +51,12 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	}))
 }
 
+// With is Context for requests that another program of this installation passes
+// on: it has asked the kernel, and says what Whose returned there.
+func With(ctx context.Context, whose string) context.Context {
+	return context.WithValue(ctx, whoseKey{}, func() string { return whose })
+}
+
 // Whose tells users of this machine apart: it is the number of the user whose
 // program made a request, "-1" when that is not to be told, and empty for a
 // request from elsewhere.

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -168,4 +169,51 @@ func TestAlters(t *testing.T) {
 
 func loosens(changes []model.ProcessChange) bool {
 	return slices.ContainsFunc(changes, func(c model.ProcessChange) bool { return c.Loosens })
+}
+
+// A setting that nobody compares could be changed without a maintainer: each one
+// is, whatever is added.
+func TestEverySettingAlters(t *testing.T) {
+	base := func() model.Process {
+		return model.Process{Environments: []model.Environment{{Name: "stage"}, {Name: "live"}}}
+	}
+	// What follows from the commit decides nothing.
+	none := map[string]bool{"Branch": true, "Commit": true, "Layout": true, "Clusters": true, "Environments": true, "Environments.Name": true}
+	var change func(at string, of func(*model.Process) reflect.Value)
+	change = func(at string, of func(*model.Process) reflect.Value) {
+		p := base()
+		v := of(&p)
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				change(at+"."+v.Type().Field(i).Name, func(p *model.Process) reflect.Value { return of(p).Field(i) })
+			}
+			return
+		case reflect.String:
+			v.SetString("other")
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			v.SetInt(7)
+		case reflect.Map:
+			v.Set(reflect.MakeMap(v.Type()))
+			v.SetMapIndex(reflect.ValueOf("math"), reflect.ValueOf("other"))
+		default:
+			t.Fatalf("%s is a %s: say here how to change it", at, v.Kind())
+		}
+		if !none[at] && len(Alters(base(), p)) == 0 {
+			t.Errorf("%s can be changed, and Alters does not say so", at)
+		}
+	}
+	whole := reflect.TypeFor[model.Process]()
+	for i := range whole.NumField() {
+		name := whole.Field(i).Name
+		if !none[name] {
+			change(name, func(p *model.Process) reflect.Value { return reflect.ValueOf(p).Elem().Field(i) })
+		}
+	}
+	env := reflect.TypeFor[model.Environment]()
+	for i := range env.NumField() {
+		change("Environments."+env.Field(i).Name, func(p *model.Process) reflect.Value { return reflect.ValueOf(&p.Environments[1]).Elem().Field(i) })
+	}
 }

@@ -94,6 +94,9 @@ func (w writer) deploy(env model.Environment, with bool) string {
 		fmt.Fprintf(&b, " · %s", took(t))
 	}
 	b.WriteString("\n")
+	if env.After == "" && r.State == model.Done {
+		fmt.Fprintf(&b, "\nTo undo this change, somebody with write access to this repository can comment `%s`.\n", RevertCommand)
+	}
 	w.failures(&b)
 	return forge.Shorten(b.String(), forge.MaxBody-100)
 }

@@ -72,6 +72,11 @@ func (c *Controller) reportMerged(ctx context.Context, number int) error {
 			return err
 		}
 	}
+	if before, err := c.history(ctx, pr); err != nil {
+		return err
+	} else if before {
+		return c.o.Reports.SetReported(ctx, done, "history", "")
+	}
 	now, err := c.o.Repository.Now(ctx)
 	if err != nil {
 		return ctx.Err() // without a process nothing is deployed

@@ -25,7 +25,7 @@ func (c *Controller) pull(ctx context.Context, number int) error {
 		return c.openPull(ctx, pr)
 	case pr.Merged:
 		c.queue.Add(key{kind: keyMerged, number: number})
-		return c.over(ctx, pr, "the pull request was merged")
+		return errors.Join(c.over(ctx, pr, "the pull request was merged"), c.revertAsked(ctx, pr))
 	default:
 		return c.over(ctx, pr, "the pull request was closed")
 	}
@@ -63,6 +63,7 @@ func (c *Controller) checks(ctx context.Context, number int) ([]model.Run, error
 // openPull has an open pull request checked, unless just this was, and reports
 // what is known.
 func (c *Controller) openPull(ctx context.Context, pr forge.PullRequest) error {
+	ctx = askingOnce(ctx)
 	if err := c.seen(ctx, pr); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *Controller) pollOnce(ctx context.Context) error {
 		}
 	}
 	if len(moved) > 0 || changes.Default != leading {
-		if err := c.branchesMoved(ctx, moved, len(known) > 0, leading, changes.Default); err != nil {
+		if err := c.branchesMoved(ctx, moved, changes.Branches, len(known) > 0, leading, changes.Default); err != nil {
 			return err
 		}
 	}
@@ -124,16 +124,19 @@ func (c *Controller) note(pr forge.PullRequest) {
 }
 
 // branchesMoved brings branches here, has deployed what they ask for, and has
-// everything looked at that depends on them. known is false for the first look
-// after a start, when nobody can tell what moved: then a reconcile pass finds what
+// everything looked at that depends on them. branches are where all of them are
+// now. known is false for the first look after a start, when nobody can tell what moved: then a reconcile pass finds what
 // is to be deployed. was and leading are the default branch as the last look saw
 // it, and as it is now: HEAD names it once it is here.
-func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, known bool, was, leading string) error {
+func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, branches map[string]string, known bool, was, leading string) error {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return err
 	}
 	other, err := c.o.Repository.Follow(ctx, leading)
 	if err != nil {
+		return err
+	}
+	if err := c.meet(ctx, branches); err != nil {
 		return err
 	}
 	other = other || known && was != leading

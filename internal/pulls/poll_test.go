@@ -87,6 +87,9 @@ func (f forgeOf) PullRequest(ctx context.Context, n int) (forge.PullRequest, err
 	return f.Forge.PullRequest(ctx, n)
 }
 
+// Runs is empty: nothing was deployed yet.
+func (engineOf) Runs(context.Context, model.RunFilter) ([]model.Run, error) { return nil, nil }
+
 type nothingReported struct{}
 
 func (nothingReported) Reported(context.Context, string) (string, string, error) {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -26,7 +25,8 @@ func (e *engine) alters(id string) {
 func TestProcessWaitsForAMaintainer(t *testing.T) {
 	w := start(t)
 	w.trusted()
-	rita := w.forge.Client(w.forge.Account(store.NewAccount{Login: "rita", Role: store.Reviewer}), w.name)
+	w.forge.Account("rita", model.RoleReviewer)
+	rita := w.forge.Client("rita", w.name)
 	pr := w.propose("loosen", "Loosen the process")
 	run := w.checked(pr.Number, pr.Head.Commit)
 	if !run.Pull.Decides {

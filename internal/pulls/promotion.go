@@ -239,7 +239,7 @@ func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (mod
 	}
 	p.Pull = pr.Number
 	title := fmt.Sprintf("Promote %s to %s (#%d)", p.From, p.Into, pr.Number)
-	p.Merge, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{
+	p.Merge, err = c.merge(ctx, pr.Number, forge.Merge{
 		Method: forge.MergeCommit, Head: p.Head, Title: title, Message: "Promoted-by: " + req.By,
 	})
 	if err != nil {

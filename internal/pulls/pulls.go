@@ -115,8 +115,11 @@ type Options struct {
 	Protect bool
 	// Poll is the time between two looks for what no event told; 30 seconds
 	// when 0.
-	Poll   time.Duration
-	Logger *slog.Logger
+	Poll time.Duration
+	// Patience is how long a merge that the forge refuses, or a pull request from a
+	// branch that was just pushed, is tried again: a minute when 0.
+	Patience time.Duration
+	Logger   *slog.Logger
 }
 
 // Controller keeps the forge in line with what happens. Run does the work; its
@@ -125,6 +128,9 @@ type Controller struct {
 	o       Options
 	queue   workqueue.TypedRateLimitingInterface[key]
 	looking keymutex.KeyMutex // by the text of a key
+	// reverting is held while a revert is looked for and opened: a failure and
+	// people may ask for the same one at once.
+	reverting sync.Mutex
 
 	mu        sync.Mutex
 	since     time.Time                 // the next poll goes on from here
@@ -135,6 +141,7 @@ type Controller struct {
 	open      map[int]forge.PullRequest // as last seen, those into environments' branches or not
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
+	met       map[string]string         // branches of environments, where they were at first: see meet
 	waiting   []chan<- error            // of Refresh; each takes one answer
 	login     string
 
@@ -148,6 +155,9 @@ const (
 	keptRuns    = 200
 	keptPushers = 256
 	defaultPoll = 30 * time.Second
+
+	defaultPatience = time.Minute
+	patienceStep    = 2 * time.Second // between two attempts, at most
 )
 
 // New returns a controller. It asks nothing of anybody yet.
@@ -161,6 +171,9 @@ func New(o Options) (*Controller, error) {
 	if o.Poll == 0 {
 		o.Poll = defaultPoll
 	}
+	if o.Patience == 0 {
+		o.Patience = defaultPatience
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -170,7 +183,7 @@ func New(o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, queue: newQueue(), looking: keymutex.NewHashed(256), pushers: pushers,
-		branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
+		met: map[string]string{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }
 

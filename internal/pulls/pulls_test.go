@@ -2,12 +2,12 @@ package pulls_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/pulls"
@@ -138,9 +138,8 @@ func TestStranger(t *testing.T) {
 	w := start(t)
 	// Trust is an account's: that of a name, which can change hands, or of the
 	// same number at another forge, counts for nothing.
-	carl, err := w.forge.Host.Store.AccountByLogin(t.Context(), "carl")
-	w.ok(err)
-	for _, key := range []string{"trusted/carl", fmt.Sprintf("trusted/%d", carl.ID), pulls.TrustKey(w.name, carl.ID+1), pulls.TrustKey(forge.Repository{Owner: "else", Name: "where"}, carl.ID)} {
+	carl := w.forge.ID("carl")
+	for _, key := range []string{"trusted/carl", fmt.Sprintf("trusted/%d", carl), pulls.TrustKey(w.name, carl+1), pulls.TrustKey(forge.Repository{Owner: "else", Name: "where"}, carl)} {
 		w.ok(w.memory.SetReported(t.Context(), key, "merged", ""))
 	}
 	pr := w.propose("add", "Add")
@@ -157,7 +156,7 @@ func TestStranger(t *testing.T) {
 	w.wants(pr.Head.Commit, "hubship/tests", "pending")
 
 	// Not by the author, not for another commit.
-	_, err = w.carl.Comment(t.Context(), pr.Number, pulls.Approval(pr.Head.Commit))
+	_, err := w.carl.Comment(t.Context(), pr.Number, pulls.Approval(pr.Head.Commit))
 	w.ok(err)
 	_, err = w.mia.Comment(t.Context(), pr.Number, pulls.Approval(strings.Repeat("0", 40)))
 	w.ok(err)
@@ -366,6 +365,8 @@ func TestPromote(t *testing.T) {
 	if _, err := w.control.Revert(t.Context(), promotion.Number, "mia"); model.ExitCodeOf(err) != model.ExitUsage || !strings.Contains(model.HintOf(err), "staging") {
 		t.Errorf("revert of the promotion: %v", err)
 	}
+	w.say(w.mia, promotion.Number, pulls.RevertCommand)
+	w.says(promotion.Number, "hubship could not revert this change: ", "accepts only promotions")
 }
 
 // Statuses belong to a commit: somebody who opens another pull request with the
@@ -407,15 +408,11 @@ func TestTrustIsNotEarnedByRidingAlong(t *testing.T) {
 	w := start(t)
 	w.trusted()
 	pr := w.propose("add", "Add")
-	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
-	w.ok(err)
-	account := w.forge.Account(store.NewAccount{Login: "mallory"})
-	mallory := w.forge.Client(account, w.name)
-	fork, err := w.forge.Host.Fork(t.Context(), stored, account, "")
-	w.ok(err)
-	theirs := w.forge.Client(account, forge.Repository{Owner: "mallory", Name: fork.Name})
+	w.forge.Account("mallory", model.RoleContributor)
+	mallory := w.forge.Client("mallory", w.name)
+	theirs := w.forge.Client("mallory", w.forge.Fork("mallory", w.name))
 	w.git(theirs, w.tree, "push", "--quiet", w.remote(theirs).URL, pr.Head.Commit+":refs/heads/mine")
-	_, err = mallory.Open(t.Context(), forge.NewPullRequest{Title: "Mine", Head: "mallory:mine", Base: "staging"})
+	_, err := mallory.Open(t.Context(), forge.NewPullRequest{Title: "Mine", Head: "mallory:mine", Base: "staging"})
 	w.ok(err)
 	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
 	w.engine.deploy("staging", w.merge(pr.Number), model.Done, "")
@@ -428,7 +425,7 @@ func TestTrustIsNotEarnedByRidingAlong(t *testing.T) {
 		return ""
 	})
 	time.Sleep(500 * time.Millisecond)
-	if known, _, err := w.memory.Reported(t.Context(), pulls.TrustKey(w.name, account.ID)); err != nil || known != "" {
+	if known, _, err := w.memory.Reported(t.Context(), pulls.TrustKey(w.name, w.forge.ID("mallory"))); err != nil || known != "" {
 		t.Errorf("who rode along is trusted: %q, %v", known, err)
 	}
 }
@@ -473,11 +470,7 @@ func TestWhatGoesAway(t *testing.T) {
 	pr := w.propose("add", "Add")
 	head := pr.Head.Commit
 	run := w.checked(pr.Number, head)
-	fork, err := w.forge.Host.Find(t.Context(), "carl", "deployment")
-	w.ok(err)
-	carl, err := w.forge.Host.Store.AccountByLogin(t.Context(), "carl")
-	w.ok(err)
-	w.ok(w.forge.Host.DeleteRepository(t.Context(), fork, carl))
+	w.forge.Ask(http.MethodDelete, "/repos/carl/deployment", w.forge.Token("carl"), nil)
 	w.superseded(run.ID)
 
 	// The base goes while a branch of the repository itself is checked.

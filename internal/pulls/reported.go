@@ -14,7 +14,8 @@ import (
 
 // once does something at the forge, unless exactly this was done before under
 // the same key. do gets the forge's id of what was done before, or "", and
-// returns it.
+// returns it. An id that it returns together with an error is of something that
+// was begun: it is remembered, so that the next attempt does not begin anew.
 func (c *Controller) once(ctx context.Context, key, content string, do func(ref string) (string, error)) error {
 	sum := sha256.Sum256([]byte(content))
 	digest := hex.EncodeToString(sum[:16])
@@ -22,13 +23,21 @@ func (c *Controller) once(ctx context.Context, key, content string, do func(ref 
 	if err != nil || before == digest {
 		return err
 	}
-	if ref, err = do(ref); err != nil {
+	next, err := do(ref)
+	if err != nil {
+		if next != "" && next != ref {
+			err = errors.Join(err, c.o.Reports.SetReported(context.WithoutCancel(ctx), key, begun, next))
+		}
 		return err
 	}
+	ref = next
 	// It is done, whatever happens to the process: forgetting would only mean
 	// to do it again.
 	return c.o.Reports.SetReported(context.WithoutCancel(ctx), key, digest, ref)
 }
+
+// begun stands for the digest of something that was begun and not finished.
+const begun = "begun"
 
 // statusKey is what a status is remembered under: those of one commit's merges into
 // several branches are several.
@@ -50,7 +59,7 @@ func (c *Controller) status(ctx context.Context, commit string, s forge.Status) 
 	s.Description = forge.Shorten(strings.Join(strings.Fields(s.Description), " "), forge.MaxDescription)
 	return c.once(ctx, statusKey(commit, s), strings.Join([]string{s.State, s.Description, s.URL, s.Base.Commit}, "\x00"), func(string) (string, error) {
 		err := c.o.Forge.SetStatus(ctx, commit, s)
-		if gone(err) {
+		if gone(err) && !c.proposed(commit) {
 			return "", nil
 		}
 		return "", err
@@ -61,6 +70,19 @@ func (c *Controller) status(ctx context.Context, commit string, s forge.Status) 
 // commit that a force-push removed. Then nobody misses the report.
 func gone(err error) bool {
 	return errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrInvalid)
+}
+
+// proposed says whether a commit is the head of an open pull request: then it is
+// there, and somebody waits for what is said about it.
+func (c *Controller) proposed(commit string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pr := range c.open {
+		if pr.Head.Commit == commit {
+			return true
+		}
+	}
+	return false
 }
 
 // marker begins every comment of hubship's, so that it is found again when the

@@ -36,8 +36,8 @@ func (c *Controller) revertFailure(ctx context.Context, name string) error {
 		return err
 	}
 	failed, good := newestFailure(runs)
-	if failed.ID == "" {
-		return nil
+	if failed.ID == "" || good.ID == "" {
+		return nil // before anything worked, nobody is known to have broken it
 	}
 	culprit, others, err := c.culprit(ctx, env, failed, good)
 	if err != nil || culprit.Number == 0 {
@@ -108,14 +108,15 @@ func (c *Controller) culprit(ctx context.Context, env model.Environment, failed,
 		if err != nil || !in {
 			continue
 		}
-		if good.ID != "" {
-			before, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, good.Commit)
-			if err != nil {
-				return forge.PullRequest{}, nil, err
-			}
-			if before {
-				continue
-			}
+		before, err := c.o.Repository.IsAncestor(ctx, pr.MergeCommit, good.Commit)
+		if err == nil && !before {
+			before, err = c.history(ctx, pr)
+		}
+		if err != nil {
+			return forge.PullRequest{}, nil, err
+		}
+		if before {
+			continue
 		}
 		touches, err := c.touches(ctx, pr, failed)
 		if err != nil {
@@ -177,17 +178,28 @@ func (c *Controller) Revert(ctx context.Context, number int, by string) (int, er
 	if !pr.Merged {
 		return 0, model.Usage(fmt.Errorf("pull request #%d was not merged", number), "only a merged pull request can be reverted; close it instead")
 	}
+	opened, err := c.revertMerged(ctx, pr, by)
+	if err != nil {
+		return 0, err
+	}
+	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d reverts this change.\n", opened))
+}
+
+// revertMerged opens the pull request that takes a merged one back, in the name
+// of somebody, where it can be taken back.
+func (c *Controller) revertMerged(ctx context.Context, pr forge.PullRequest, by string) (int, error) {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return 0, err
 	}
 	if err := c.takesReverts(ctx, pr.Base.Branch); err != nil {
 		return 0, err
 	}
-	opened, err := c.revert(ctx, pr, "Requested by "+report.Escape(by)+".", false)
-	if err != nil {
-		return 0, err
-	}
-	return opened, c.comment(ctx, number, "revert", fmt.Sprintf("#%d reverts this change.\n", opened))
+	return c.revert(ctx, pr, "Requested by "+report.Escape(by)+".", false)
+}
+
+// revertHead is the head of what takes a pull request back, as filters name it.
+func (c *Controller) revertHead(number int) string {
+	return fmt.Sprintf("%s:%s%d", c.o.Forge.Repository().Owner, revertBranch, number)
 }
 
 // takesReverts refuses to take back a promotion: what enters a later
@@ -204,16 +216,25 @@ func (c *Controller) takesReverts(ctx context.Context, branch string) error {
 	return nil
 }
 
-// revert opens the pull request that takes another one back.
+// revert opens the pull request that takes another one back, or finds the one
+// that is open.
 func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why string, auto bool) (int, error) {
+	c.reverting.Lock()
+	defer c.reverting.Unlock()
 	head := fmt.Sprintf("%s%d", revertBranch, pr.Number)
-	repo := c.o.Forge.Repository()
-	open, err := c.o.Forge.PullRequests(ctx, forge.Filter{Base: pr.Base.Branch, Head: repo.Owner + ":" + head})
+	open, err := c.o.Forge.PullRequests(ctx, forge.Filter{Base: pr.Base.Branch, Head: c.revertHead(pr.Number)})
 	if err != nil {
 		return 0, err
 	}
-	if len(open) > 0 {
-		return open[0].Number, nil
+	self, err := c.self(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, pr := range open {
+		// Anybody who may write can propose something else from a branch of that name.
+		if strings.EqualFold(pr.Author, self) {
+			return pr.Number, nil
+		}
 	}
 	onto, err := c.o.Repository.Head(ctx, pr.Base.Branch)
 	if err != nil {
@@ -234,11 +255,16 @@ func (c *Controller) revert(ctx context.Context, pr forge.PullRequest, why strin
 	if err != nil {
 		return 0, err
 	}
+	for _, pr := range open {
+		if pr.Head.Commit == commit { // just what hubship would propose
+			return pr.Number, nil
+		}
+	}
 	body := fmt.Sprintf("Reverts #%d by %s.\n\n%s\n", pr.Number, report.Escape(pr.Author), why)
 	if auto {
 		body += "\nhubship merges it once its checks have passed.\n"
 	}
-	opened, err := c.o.Forge.Open(ctx, forge.NewPullRequest{Title: title, Body: body, Head: head, Base: pr.Base.Branch})
+	opened, err := c.openPushed(ctx, forge.NewPullRequest{Title: title, Body: body, Head: head, Base: pr.Base.Branch})
 	if err != nil {
 		return 0, err
 	}
@@ -269,7 +295,7 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	if err != nil || commit != pr.Head.Commit || base != pr.Base.Branch {
 		return err
 	}
-	_, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
+	_, err = c.merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
 	if errors.Is(err, forge.ErrForbidden) || errors.Is(err, forge.ErrConflict) {
 		return c.comment(ctx, pr.Number, "revert", "hubship could not merge this by itself: "+report.Escape(describe(err))+"\n")
 	}

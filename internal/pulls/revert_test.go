@@ -2,11 +2,11 @@ package pulls_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
 )
 
@@ -15,6 +15,7 @@ func TestRevertThatWasTouched(t *testing.T) {
 	w := start(t)
 	w.repo.auto = true
 	w.trusted()
+	w.engine.deploy("staging", w.head("staging"), model.Done, "")
 	pr := w.propose("broken", "Break")
 	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
 	merged := w.merge(pr.Number)
@@ -52,6 +53,7 @@ func TestRevertThatWasSentElsewhere(t *testing.T) {
 	w.ok(err)
 	w.ok(w.repo.git.SetBranch(t.Context(), "qa", first, ""))
 	w.trusted()
+	w.engine.deploy("staging", first, model.Done, "")
 	pr := w.propose("broken", "Break")
 	w.engine.finish(w.checked(pr.Number, pr.Head.Commit).ID, model.Done, model.PartPassed, "fine")
 	w.engine.deploy("staging", w.merge(pr.Number), model.FailedRun, "boom")
@@ -66,16 +68,8 @@ func TestRevertThatWasSentElsewhere(t *testing.T) {
 	})
 	w.checked(revert.Number, revert.Head.Commit)
 	// As a reviewer may, at the forge.
-	stored, err := w.forge.Host.Find(t.Context(), "hubs", "deployment")
-	w.ok(err)
 	const qa = "qa"
-	_, err = w.forge.Host.EditPull(t.Context(), stored, int64(revert.Number), func(p *store.Pull) error {
-		p.BaseRef = qa
-		return nil
-	})
-	w.ok(err)
-	_, err = w.forge.Host.Look(t.Context(), stored, int64(revert.Number))
-	w.ok(err)
+	w.forge.Ask(http.MethodPatch, fmt.Sprintf("/repos/%s/pulls/%d", w.name, revert.Number), w.forge.Token("mia"), map[string]string{"base": qa})
 	w.control.Handle(forge.PullRequestEvent{Number: revert.Number})
 	var run model.Run
 	w.until("a check for qa", func() string {

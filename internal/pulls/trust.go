@@ -105,9 +105,40 @@ func (c *Controller) writes(ctx context.Context, login string) (bool, error) {
 	return c.may(ctx, login, forge.Write)
 }
 
+// permissions are those that were asked for at one look, by login: however many
+// comments somebody writes, the forge is asked about them once.
+type permissions map[string]forge.Permission
+
+type permissionsKey struct{}
+
+// askingOnce returns a context for one look at one pull request, by one goroutine.
+func askingOnce(ctx context.Context) context.Context {
+	if _, ok := ctx.Value(permissionsKey{}).(permissions); ok {
+		return ctx
+	}
+	return context.WithValue(ctx, permissionsKey{}, permissions{})
+}
+
+// permission asks what somebody may do in the repository.
+func (c *Controller) permission(ctx context.Context, login string) (forge.Permission, error) {
+	known, ok := ctx.Value(permissionsKey{}).(permissions)
+	if !ok {
+		return c.o.Forge.Permission(ctx, login)
+	}
+	key := strings.ToLower(login)
+	if p, ok := known[key]; ok {
+		return p, nil
+	}
+	p, err := c.o.Forge.Permission(ctx, login)
+	if err == nil {
+		known[key] = p
+	}
+	return p, err
+}
+
 // may says whether somebody has a permission in the repository.
 func (c *Controller) may(ctx context.Context, login string, what forge.Permission) (bool, error) {
-	p, err := c.o.Forge.Permission(ctx, login)
+	p, err := c.permission(ctx, login)
 	if errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrInvalid) {
 		return false, nil
 	}

@@ -17,10 +17,8 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/localtest"
-	"github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/plan"
@@ -30,15 +28,17 @@ import (
 // world is an embedded forge with a deployment repository, two people, and a
 // controller whose engine does as the test says.
 type world struct {
-	t       *testing.T
-	forge   *localtest.Forge
-	name    forge.Repository
-	repo    *repository
-	engine  *engine
-	memory  *memory
-	control *pulls.Controller
-	end     func()
-	protect bool // hubship protects the branches, and statuses are of a merge
+	t        *testing.T
+	forge    *process.Forge
+	name     forge.Repository
+	repo     *repository
+	engine   *engine
+	memory   *memory
+	control  *pulls.Controller
+	end      func()
+	patience time.Duration // with what the forge refuses
+	as       forge.Forge   // who the controller is, if not looks
+	protect  bool          // hubship protects the branches, and statuses are of a merge
 
 	hubship, mia, carl *github.Client // the program, a maintainer, a contributor
 	fork               *github.Client // carl at his fork
@@ -50,27 +50,23 @@ type world struct {
 // happens by itself.
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, name: forge.Repository{Owner: "hubs", Name: "deployment"}}
+	w := &world{t: t, forge: process.Start(t, process.Options{})}
+	w.name = w.forge.Repository
+	w.patience = 100 * time.Millisecond
 	w.engine = &engine{w: w, promotion: map[string]string{}}
 	w.memory = &memory{said: map[string][2]string{}}
-	w.forge = localtest.Start(t, nil)
-	org := w.forge.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
-	bot := w.forge.Account(store.NewAccount{Login: "hubship", Role: store.Maintainer})
-	mia := w.forge.Account(store.NewAccount{Login: "mia", Role: store.Maintainer})
-	carl := w.forge.Account(store.NewAccount{Login: "carl"})
-	stored, err := w.forge.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"})
+	w.forge.Account("mia", model.RoleMaintainer)
+	w.forge.Account("carl", model.RoleContributor)
+	w.hubship, w.mia, w.carl = w.forge.Client(process.Own, w.name), w.forge.Client("mia", w.name), w.forge.Client("carl", w.name)
+	g, err := git.Open(w.forge.Path(w.name))
 	w.ok(err)
-	w.hubship, w.mia, w.carl = w.forge.Client(bot, w.name), w.forge.Client(mia, w.name), w.forge.Client(carl, w.name)
-	g, err := w.forge.Host.Git(stored)
-	w.ok(err)
+	t.Cleanup(func() { _ = g.Close() })
 	w.repo = &repository{w: w, git: g}
 	first, err := g.CommitFiles(t.Context(), "staging", "", map[string][]byte{"hub.yaml": []byte("a: 1\n")}, nil, "Begin", git.Identity{Name: "Mia", Email: "mia@localhost"})
 	w.ok(err)
 	w.ok(g.SetBranch(t.Context(), "prod", first, ""))
 	w.looks = &looks{Client: w.hubship}
-	_, err = w.forge.Host.Fork(t.Context(), stored, carl, "")
-	w.ok(err)
-	w.fork = w.forge.Client(carl, forge.Repository{Owner: "carl", Name: "deployment"})
+	w.fork = w.forge.Client("carl", w.forge.Fork("carl", w.name))
 	w.tree = filepath.Join(t.TempDir(), "tree")
 	w.git(w.fork, "", "clone", "--quiet", "--branch", "staging", w.remote(w.fork).URL, w.tree)
 	w.restart()
@@ -84,13 +80,17 @@ func (w *world) restart() {
 	if w.end != nil {
 		w.end()
 	}
+	as := w.as
+	if as == nil {
+		as = w.looks
+	}
 	c, err := pulls.New(pulls.Options{
-		Forge: w.looks, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Reports: w.memory, Poll: 50 * time.Millisecond,
+		Forge: as, Engine: w.engine, Repository: w.repo, Plans: noPlans{}, Reports: w.memory, Poll: 50 * time.Millisecond,
 		RunURL:  func(run string) string { return "http://hubship.test/runs/" + run },
 		PlanURL: func(run string) string { return "http://hubship.test/runs/" + run + "/plan" },
 		HubURL:  func(host string) string { return "http://" + host + "/" },
-		Protect: w.protect,
-		Logger:  slog.New(slog.NewTextHandler(&lines{t: w.t}, nil)),
+		Protect: w.protect, Patience: w.patience,
+		Logger: slog.New(slog.NewTextHandler(&lines{t: w.t}, nil)),
 	})
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
@@ -172,11 +172,7 @@ func (w *world) propose(branch, title string) forge.PullRequest {
 // trusted makes the contributor somebody who had a change merged before.
 func (w *world) trusted() { w.ok(w.memory.SetReported(w.t.Context(), w.trustKey(), "merged", "")) }
 
-func (w *world) trustKey() string {
-	carl, err := w.forge.Host.Store.AccountByLogin(w.t.Context(), "carl")
-	w.ok(err)
-	return pulls.TrustKey(w.name, carl.ID)
-}
+func (w *world) trustKey() string { return pulls.TrustKey(w.name, w.forge.ID("carl")) }
 
 // status returns a commit's status in a context, as "state description".
 func (w *world) status(commit, name string) string {
@@ -259,10 +255,19 @@ func (w *world) merge(number int) string {
 	return commit
 }
 
-// looks counts how often pull requests are looked at one by one.
+// looks counts how often pull requests are looked at one by one, and can keep
+// hubship from commenting.
 type looks struct {
 	*github.Client
-	n atomic.Int64
+	n    atomic.Int64
+	mute atomic.Bool
+}
+
+func (l *looks) Comment(ctx context.Context, number int, body string) (forge.Comment, error) {
+	if l.mute.Load() {
+		return forge.Comment{}, forge.ErrUnavailable
+	}
+	return l.Client.Comment(ctx, number, body)
 }
 
 func (l *looks) PullRequest(ctx context.Context, number int) (forge.PullRequest, error) {
@@ -362,6 +367,10 @@ func (r *repository) Revert(ctx context.Context, q pulls.Revert) (string, error)
 		}
 		return strings.TrimSpace(string(out)), err
 	}
+	there, err := r.git.Head(ctx, q.Branch)
+	if err != nil {
+		return "", err
+	}
 	for _, args := range [][]string{
 		{"clone", "--quiet", "--branch", "staging", r.w.remote(r.w.hubship).URL, dir},
 		{"checkout", "--quiet", "-b", q.Branch, q.Onto},
@@ -369,6 +378,12 @@ func (r *repository) Revert(ctx context.Context, q pulls.Revert) (string, error)
 		{"commit", "--amend", "--quiet", "-m", q.Message},
 		{"push", "--quiet", "origin", q.Branch},
 	} {
+		if args[0] == "push" && there != "" {
+			if _, err := run(dir, "diff", "--quiet", there, "HEAD"); err != nil {
+				return "", err
+			}
+			return there, nil // what is there does the same
+		}
 		at := dir
 		if args[0] == "clone" {
 			at = ""

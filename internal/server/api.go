@@ -59,15 +59,9 @@ func (e *statusError) Error() string { return e.err.Error() }
 
 func (e *statusError) Unwrap() error { return e.err }
 
-// answer turns a handler's error into an answer, after checks.
-func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error, checks ...func(*http.Request) error) http.Handler {
+// answer turns a handler's error into an answer.
+func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, check := range checks {
-			if err := check(r); err != nil {
-				writeError(w, err, nil)
-				return
-			}
-		}
 		if err := h(w, r); err != nil {
 			writeError(w, err, nil)
 		}

@@ -199,6 +199,11 @@ func (s *Server) refuseSession(w http.ResponseWriter, r *http.Request, err error
 func (s *Server) refuseVerdict(w http.ResponseWriter, r *http.Request, v visitor, action access.Action, verdict access.Verdict) {
 	switch verdict {
 	case access.SignFirst:
+		if s.wantsPage(r) && web.Embedded(r) {
+			// Pages for signing in show themselves in no frame.
+			s.site.SignFirst(w, r, signin.StartPath+"?"+url.Values{"next": {s.around(r)}}.Encode())
+			return
+		}
 		if s.wantsPage(r) {
 			http.Redirect(w, r, signin.PagePath+"?"+url.Values{"next": {signin.Next(r.URL.RequestURI())}}.Encode(), http.StatusSeeOther)
 			return
@@ -213,6 +218,16 @@ func (s *Server) refuseVerdict(w http.ResponseWriter, r *http.Request, v visitor
 		row, _ := access.Find(action)
 		s.refuse(w, r, http.StatusForbidden, model.WithHint(fmt.Errorf("your account may not %s", action), fmt.Sprintf("it needs the permission %s on the deployment repository, but has %s", row.Least, v.who.Permission)))
 	}
+}
+
+// around is the page that embeds the one that is asked for, or else the latter
+// by itself, for who goes away to sign in.
+func (s *Server) around(r *http.Request) string {
+	from, err := url.Parse(r.Referer())
+	if err != nil || from.Path == "" || from.Path == r.URL.Path || !s.isOwnName(hostName(from.Host)) {
+		return signin.Next(r.URL.Path)
+	}
+	return signin.Next(from.RequestURI())
 }
 
 // refuse answers with a page, JSON or a line, as what was asked for is one.

@@ -72,6 +72,10 @@ func (s *Server) newProxy() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		entry := r.Context().Value(entryKey{}).(hostEntry)
 		entries.Store(entry.key, entry)
+		// A hub may answer before the last of an upload has passed: without this the
+		// server takes what is left of it away from the proxy, which then breaks off
+		// the answer.
+		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can; those of tests cannot
 		proxy.ServeHTTP(w, r)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -94,7 +95,7 @@ func ask(s *Server, who access.Who, method, path string, change func(*http.Reque
 // Every route, for every permission and for nobody: what happens is what the
 // table says, and every route is in it.
 func TestEveryRouteForEverybody(t *testing.T) {
-	s, err := New(Options{Service: told{}, Addr: "127.0.0.1:0", Git: http.HandlerFunc(foreign), Forge: http.HandlerFunc(foreign), Hooks: http.HandlerFunc(foreign), Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Options{Service: told{}, Addr: "127.0.0.1:0", Forge: http.HandlerFunc(foreign), Hooks: http.HandlerFunc(foreign), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,6 +216,59 @@ func TestOtherSites(t *testing.T) {
 		if w.Code != c.want {
 			t.Errorf("%s: %d, want %d\n%.200s", name, w.Code, c.want, w.Body)
 		}
+	}
+}
+
+// The page of a run may be embedded in pages of the same origin, with the rights
+// of who looks at it, and no other page may.
+func TestEmbeddedRun(t *testing.T) {
+	s, err := New(Options{Service: told{}, Addr: "127.0.0.1:0", Forge: http.HandlerFunc(foreign), PublicURL: "https://ship.example.org", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(from string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("Accept", "text/html")
+			r.Header.Set("Referer", from)
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			r.Header.Set("Sec-Fetch-Mode", "navigate")
+			r.Header.Set("Sec-Fetch-Dest", "iframe")
+		}
+	}
+	framed := func(w *httptest.ResponseRecorder) bool {
+		return strings.Contains(w.Header().Get("Content-Security-Policy"), "frame-ancestors 'self'") || w.Header().Get("X-Frame-Options") != "DENY"
+	}
+	const checks = "http://localhost:8080/forge/hubs/deployment/pull/1/checks"
+	reader := access.Who{SignedIn: true, Permission: forge.Read}
+	for path, want := range map[string]string{"/runs/check?embed": "of-a-check", "/runs/deploy?embed": "you need the permission write", "/runs/nothing?embed": "run nothing"} {
+		w := ask(s, reader, http.MethodGet, path, page(checks))
+		if body := w.Body.String(); !framed(w) || !strings.Contains(body, want) || strings.Contains(body, inLog) || strings.Contains(body, "<form") || strings.Contains(body, "<nav") || !strings.Contains(body, `<base target="_top">`) {
+			t.Errorf("%s: %d %v\n%s", path, w.Code, w.Header(), body)
+		}
+	}
+	for _, path := range []string{"/", "/?embed", "/runs", "/runs?embed", "/runs/check", "/runs/check/plan?embed", "/runs/check/log?embed", "/signin?embed", "/nothing?embed", "/assets/app.js?embed"} {
+		for name, who := range map[string]access.Who{"nobody": {}, "a reader": reader} {
+			if w := ask(s, who, http.MethodGet, path, page(checks)); framed(w) {
+				t.Errorf("%s for %s may be embedded: %d %v", path, name, w.Code, w.Header())
+			}
+		}
+	}
+	// Who has not signed in comes back to where they were.
+	for from, next := range map[string]string{
+		checks: "/forge/hubs/deployment/pull/1/checks",
+		"https://ship.example.org/forge/hubs/deployment/pull/1/checks?x=y": "/forge/hubs/deployment/pull/1/checks?x=y",
+		"": "/runs/check", "http://localhost:8080/runs/check?embed": "/runs/check", "http://evil.example/forge/": "/runs/check", "http://localhost:8080//evil.example/": "/",
+	} {
+		w := ask(s, access.Who{}, http.MethodGet, "/runs/check?embed", page(from))
+		link := `href="/signin/start?` + strings.ReplaceAll(url.Values{"next": {next}}.Encode(), "&", "&amp;") + `"`
+		if body := w.Body.String(); w.Code != http.StatusUnauthorized || !framed(w) || !strings.Contains(body, "Sign in to hubship to see the log") || !strings.Contains(body, link) || strings.Contains(body, "of-a-check") {
+			t.Errorf("from %q: %d, want %s\n%s", from, w.Code, link, body)
+		}
+	}
+	// A frame on a hub gets nothing, and may show nothing.
+	w := ask(s, reader, http.MethodGet, "/runs/check?embed", func(r *http.Request) { page("")(r); r.Header.Set("Sec-Fetch-Site", "same-site") })
+	if w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "of-a-check") {
+		t.Errorf("a frame on a hub: %d\n%s", w.Code, w.Body)
 	}
 }
 

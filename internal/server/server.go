@@ -45,18 +45,18 @@ type Options struct {
 	Socket string
 	// Service is what is served.
 	Service Service
-	// Git serves /git/, with that prefix stripped; nil serves nothing there.
-	Git http.Handler
-	// Forge serves /api/v3/ and /forge/, the API and the pages of the embedded
-	// forge, which get the whole path; nil serves nothing there.
+	// Forge serves /git/, /api/v3/ and /forge/: the repositories, the API and the
+	// pages of the embedded forge, which gets the whole path; nil serves nothing
+	// there.
 	Forge http.Handler
 	// Hooks takes what a forge delivers to HooksPath. It looks at no delivery
 	// before it knows who signed it; nil serves nothing there.
 	Hooks http.Handler
 	// Dial connects to a hub; nil means that no hub is served.
 	Dial DialFunc
-	// Accounts are those of the embedded forge; nil where the forge is GitHub.
-	Accounts AccountService
+	// Accounts serves /api/v1/accounts at the Unix socket; nil where the forge is
+	// GitHub. ByHeader says who asks.
+	Accounts http.Handler
 	// Version is shown and told.
 	Version string
 	// Log receives what went wrong; nil means slog.Default.
@@ -137,23 +137,21 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.routeAPI(mux)
 	s.routeSignIn(mux)
-	if s.opts.Git != nil {
-		s.add(mux, "/git/", access.Foreign, http.StripPrefix("/git", s.opts.Git))
-	}
 	if s.opts.Forge != nil {
-		s.add(mux, "/api/v3/", access.Foreign, s.opts.Forge)
-		s.add(mux, "/forge/", access.Foreign, s.opts.Forge)
+		for _, path := range []string{"/git/", "/api/v3/", "/forge/"} {
+			s.add(mux, path, access.Foreign, s.opts.Forge)
+		}
 	}
 	if s.opts.Hooks != nil {
 		s.add(mux, HooksPath, access.Foreign, s.deliveries())
 	}
 	for _, r := range s.site.Routes() {
-		if r.Pattern == "/" && s.opts.Git != nil {
+		if r.Pattern == "/" && s.opts.Forge != nil {
 			continue
 		}
 		s.add(mux, r.Pattern, r.Action, r.Handler)
 	}
-	if s.opts.Git != nil {
+	if s.opts.Forge != nil {
 		s.add(mux, "/", access.Foreign, s.clones(s.guard(access.SeeStatus, http.HandlerFunc(s.site.NotFound))))
 	}
 	return mux
@@ -164,7 +162,7 @@ func (s *Server) routes() http.Handler {
 func (s *Server) clones(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, ".git/") {
-			s.opts.Git.ServeHTTP(w, r)
+			s.opts.Forge.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hubship/hubship/internal/forge"
-	forgestore "github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 	"github.com/hubship/hubship/internal/server/signin"
 )
@@ -29,26 +29,36 @@ type signedIn struct {
 }
 
 type person struct {
-	forgestore.Account
-	session  string // at the forge
-	role     forgestore.Role
+	login    string
+	atForge  *http.Client // signed in there, once that is needed
+	first    string       // role at the beginning of each sequence
+	role     string
 	disabled bool
+	ended    bool // the session at the forge
 	epoch    int
 }
 
-var granted = map[forgestore.Role]forge.Permission{forgestore.Contributor: forge.Read, forgestore.Reviewer: forge.Write, forgestore.Maintainer: forge.Admin}
+var granted = map[string]forge.Permission{model.RoleContributor: forge.Read, model.RoleReviewer: forge.Write, model.RoleMaintainer: forge.Admin}
 
 // Random sequences of what people, operators, attackers and time do. A model of
 // its own says who may see what; nobody ever sees more.
 func TestNobodySeesMore(t *testing.T) {
 	e := newEntry(t)
+	// They are the same people in all sequences: passwords cost time.
+	var people []*person
+	for _, role := range model.AccountRoles {
+		login, at := e.account(role)
+		people = append(people, &person{login: login, atForge: at, first: role, role: role})
+	}
 	rapid.Check(t, func(r *rapid.T) {
-		w := &seeing{e: e, r: r}
-		for _, role := range []forgestore.Role{forgestore.Contributor, forgestore.Reviewer, forgestore.Maintainer} {
-			a, at := e.account(role)
-			w.people = append(w.people, &person{Account: a, session: at, role: role})
-		}
+		w := &seeing{e: e, r: r, people: people}
 		e.forge.SetDown(false)
+		for _, p := range people {
+			w.sets(p, p.first)
+			if p.disabled {
+				w.locks(p, false)
+			}
+		}
 		e.now = e.now.Add(time.Minute)
 		r.Repeat(map[string]func(*rapid.T){
 			"sign in": w.signIn, "see": w.see, "see again": w.see, "sign out": w.signOut, "role": w.role, "disable": w.disable, "password": w.password,
@@ -108,9 +118,9 @@ func (w *seeing) signIn(r *rapid.T) {
 	if w.down {
 		r.Skip("the forge is away")
 	}
-	f, ok := w.e.begin(p.session)
+	f, ok := w.begin(p)
 	if ok && p.disabled {
-		r.Fatalf("%s is locked out and gets a code", p.Login)
+		r.Fatalf("%s is locked out and gets a code", p.login)
 	}
 	if !ok {
 		return
@@ -123,7 +133,7 @@ func (w *seeing) signIn(r *rapid.T) {
 	}
 	c, res := w.e.finish(f, old...)
 	if c == nil {
-		r.Fatalf("%s is not let in: %s %s", p.Login, res.Status, w.e.body(res))
+		r.Fatalf("%s is not let in: %s %s", p.login, res.Status, w.e.body(res))
 	}
 	if before != nil {
 		before.over = true
@@ -146,11 +156,11 @@ func (w *seeing) see(r *rapid.T) {
 	got := res.StatusCode == http.StatusOK
 	lasts := w.lasts(s)
 	if got && !(lasts && w.permission(s).Includes(least)) {
-		r.Fatalf("%s as %s (%s, disabled %v): seen, and must not be: %+v", path, s.account.Login, s.account.role, s.account.disabled, s)
+		r.Fatalf("%s as %s (%s, disabled %v): seen, and must not be: %+v", path, s.account.login, s.account.role, s.account.disabled, s)
 	}
 	sure := !s.unsure && w.e.now.Sub(s.seen) < signin.Idle-2*time.Minute
 	if !got && lasts && sure && !w.down && w.permission(s).Includes(least) {
-		r.Fatalf("%s as %s (%s): %s %s", path, s.account.Login, s.account.role, res.Status, w.e.body(res))
+		r.Fatalf("%s as %s (%s): %s %s", path, s.account.login, s.account.role, res.Status, w.e.body(res))
 	}
 	if !got && strings.Contains(w.e.body(res), "datahub") {
 		r.Fatalf("%s tells of the installation", path)
@@ -178,20 +188,36 @@ func (w *seeing) signOut(r *rapid.T) {
 
 func (w *seeing) role(r *rapid.T) {
 	w.tick()
-	p := w.person(r)
-	p.role = rapid.SampledFrom([]forgestore.Role{forgestore.Contributor, forgestore.Reviewer, forgestore.Maintainer}).Draw(r, "role")
-	w.must(w.e.forge.Host.Store.SetRole(w.e.t.Context(), p.ID, p.role))
+	w.sets(w.person(r), rapid.SampledFrom(model.AccountRoles).Draw(r, "role"))
+}
+
+func (w *seeing) sets(p *person, role string) {
+	_, err := w.e.forge.Admin.SetAccountRole(w.e.t.Context(), p.login, role)
+	w.must(err)
+	p.role = role
 }
 
 func (w *seeing) disable(r *rapid.T) {
 	w.tick()
 	p := w.person(r)
-	p.disabled = !p.disabled
-	w.must(w.e.forge.Host.Store.SetDisabled(w.e.t.Context(), p.ID, p.disabled))
-	if !p.disabled {
-		p.session = w.e.visit(p.Account)
-	}
+	w.locks(p, !p.disabled)
 	w.doubt(p)
+}
+
+// locks locks somebody out, or lets them in again.
+func (w *seeing) locks(p *person, out bool) {
+	_, err := w.e.forge.Admin.SetAccountDisabled(w.e.t.Context(), p.login, out)
+	w.must(err)
+	p.disabled, p.ended = out, p.ended || out
+}
+
+// begin is the way in of somebody, who has signed in to the forge anew if a
+// session there ended and they can.
+func (w *seeing) begin(p *person) (flow, bool) {
+	if p.ended && !p.disabled {
+		p.atForge, p.ended = w.e.forge.SignIn(p.login, password), false
+	}
+	return w.e.begin(p.atForge)
 }
 
 // doubt marks sessions that may have ended by what happened to their account.
@@ -206,11 +232,9 @@ func (w *seeing) doubt(p *person) {
 func (w *seeing) password(r *rapid.T) {
 	w.tick()
 	p := w.person(r)
-	w.must(w.e.forge.Host.Store.SetPassword(w.e.t.Context(), p.ID, "correct horse battery"))
+	w.must(w.e.forge.Admin.SetAccountPassword(w.e.t.Context(), p.login, password))
 	p.epoch++
-	if !p.disabled {
-		p.session = w.e.visit(p.Account)
-	}
+	p.ended = true
 }
 
 func (w *seeing) time(r *rapid.T) {
@@ -236,7 +260,7 @@ func (w *seeing) steal(r *rapid.T) {
 	if w.down {
 		r.Skip("the forge is away")
 	}
-	f, ok := w.e.begin(w.person(r).session)
+	f, ok := w.begin(w.person(r))
 	if !ok {
 		return
 	}
@@ -249,7 +273,7 @@ func (w *seeing) steal(r *rapid.T) {
 	case 2:
 		q.Del("state")
 	case 3:
-		other, _ := w.e.begin(w.people[0].session)
+		other, _ := w.begin(w.people[0])
 		f.cookies = other.cookies
 	}
 	f.callback.RawQuery = q.Encode()
@@ -273,7 +297,7 @@ func (w *seeing) replay(r *rapid.T) {
 		r.Skip("the forge is away")
 	}
 	p := w.person(r)
-	f, ok := w.e.begin(p.session)
+	f, ok := w.begin(p)
 	if !ok {
 		return
 	}
@@ -282,7 +306,7 @@ func (w *seeing) replay(r *rapid.T) {
 		r.Fatalf("the first use: %s %s", res.Status, w.e.body(res))
 	}
 	w.now10(f, r) // the very same
-	other, ok := w.e.begin(w.people[0].session)
+	other, ok := w.begin(w.people[0])
 	if ok {
 		q := other.callback.Query()
 		q.Set("code", f.callback.Query().Get("code"))

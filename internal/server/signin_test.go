@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,12 +15,8 @@ import (
 	"time"
 
 	"github.com/hubship/hubship/internal/forge"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/forge/github"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/localtest"
-	"github.com/hubship/hubship/internal/forge/local/oauth"
-	"github.com/hubship/hubship/internal/forge/local/pages"
-	forgestore "github.com/hubship/hubship/internal/forge/local/store"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server"
 	"github.com/hubship/hubship/internal/server/signin"
@@ -28,11 +25,11 @@ import (
 
 const home = "localhost:8080"
 
-// entry is hubship's server in front of a real embedded forge: the flow is the
+// entry is hubship's server beside the embedded forge's program: the flow is the
 // one that people walk, over HTTP.
 type entry struct {
 	t     *testing.T
-	forge *localtest.Forge
+	forge *process.Forge
 	way   forge.SignIn
 	svc   *service
 
@@ -42,31 +39,12 @@ type entry struct {
 }
 
 func newEntry(t *testing.T) *entry {
-	e := &entry{t: t, forge: localtest.Start(t, nil), now: time.Now()}
-	org := e.forge.Account(forgestore.NewAccount{Login: "hubs", Kind: forgestore.Organization})
-	if _, err := e.forge.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"}); err != nil {
-		t.Fatal(err)
-	}
-	bot := e.forge.Account(forgestore.NewAccount{Login: "robot", Role: forgestore.Maintainer})
-	const secret = "a secret that only the two of them know"
+	e := &entry{t: t, forge: process.Start(t, process.Options{Redirect: "http://" + home + signin.CallbackPath}), now: time.Now()}
 	var err error
-	e.way, err = e.forge.Client(bot, forge.Repository{Owner: "hubs", Name: "deployment"}).SignIn(github.OAuthOptions{Web: e.forge.URL + "/forge", ClientID: "hubship", ClientSecret: secret})
+	e.way, err = e.forge.Client(process.Own, e.forge.Repository).SignIn(github.OAuthOptions{Web: e.forge.URL + "/forge", ClientID: process.ClientID, ClientSecret: e.forge.Secret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider, err := oauth.New("/forge", "/api/v3", oauth.Options{
-		Store: e.forge.Host.Store, Client: oauth.Client{ID: "hubship", Secret: secret, Redirect: "http://" + home + signin.CallbackPath},
-		Visitor: func(r *http.Request) (oauth.Visitor, error) {
-			who, still, err := pages.Visitor(e.forge.Host.Store, false, r)
-			return oauth.Visitor{Account: who, Still: still}, err
-		},
-		SignIn: func(back string) string { return "/forge/-/signin?next=" + url.QueryEscape(back) }, Life: signin.Life,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.forge.Mount("/forge/login/oauth/", provider)
-	e.forge.Mount("/api/v3/applications/", provider)
 	e.svc = newService(t)
 	run := model.Run{ID: "r1", Kind: model.Deploy, Environment: "staging", State: model.Done, Created: time.Now()}
 	if err := e.svc.Put(t.Context(), run); err != nil {
@@ -116,23 +94,23 @@ type flow struct {
 }
 
 // begin walks to the forge and back, up to the callback; ok is false when the
-// forge knows nobody there.
-func (e *entry) begin(forgeSession string) (f flow, ok bool) {
+// forge knows nobody there. What the browser has of hubship's is kept apart.
+func (e *entry) begin(atForge *http.Client) (f flow, ok bool) {
 	res := e.request("GET", signin.StartPath+"?next=/runs", nil, nil, nil)
 	to, err := res.Location()
 	if err != nil {
 		e.t.Fatalf("start: %s", res.Status)
 	}
-	req, err := http.NewRequest(http.MethodGet, to.String(), nil)
+	once := *atForge
+	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	back, err := once.Get(to.String())
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	req.AddCookie(&http.Cookie{Name: "hubship_forge", Value: forgeSession})
-	back, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
+	_, err = io.Copy(io.Discard, back.Body) // so that the connection is used again
+	if err = errors.Join(err, back.Body.Close()); err != nil {
 		e.t.Fatal(err)
 	}
-	_ = back.Body.Close()
 	u, err := back.Location()
 	if err != nil {
 		return f, false
@@ -155,20 +133,15 @@ func (e *entry) finish(f flow, cookies ...*http.Cookie) (*http.Cookie, *http.Res
 	return session(res), res
 }
 
-// account makes one, with a session at the forge.
-func (e *entry) account(role forgestore.Role) (forgestore.Account, string) {
-	e.n++
-	a := e.forge.Account(forgestore.NewAccount{Login: fmt.Sprintf("p%d", e.n), Role: role})
-	return a, e.visit(a)
-}
+// password is that of everybody who signs in to the forge.
+const password = "correct horse battery"
 
-// visit is a new session of somebody at the forge.
-func (e *entry) visit(a forgestore.Account) string {
-	_, secret, err := e.forge.Host.Store.StartSession(e.t.Context(), a.ID, nil)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return secret
+// account makes one, and signs in to the forge's pages with it.
+func (e *entry) account(role string) (login string, atForge *http.Client) {
+	e.n++
+	login = fmt.Sprintf("p%d", e.n)
+	e.forge.AddAccount(model.NewAccount{Login: login, Role: role, Password: password}, "")
+	return login, e.forge.SignIn(login, password)
 }
 
 func (e *entry) body(res *http.Response) string {
@@ -181,9 +154,12 @@ func (e *entry) body(res *http.Response) string {
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]+)"`)
 
+// tokenOfForge is found once for each token on the forge's page of an account.
+var tokenOfForge = regexp.MustCompile(`/-/settings/tokens/\d+/revoke`)
+
 func TestSignInAndOut(t *testing.T) {
 	e := newEntry(t)
-	_, at := e.account(forgestore.Reviewer)
+	_, at := e.account(model.RoleReviewer)
 	if res := e.request("GET", "/runs?limit=5", nil, nil, nil); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/signin?next=%2Fruns%3Flimit%3D5" {
 		t.Fatalf("without a session: %s to %s", res.Status, res.Header.Get("Location"))
 	}
@@ -215,15 +191,15 @@ func TestSignInAndOut(t *testing.T) {
 		}
 	}
 	tokens := func() int {
-		a, err := e.forge.Host.Store.AccountByLogin(t.Context(), "p1")
+		page, err := at.Get(e.forge.URL + "/forge/-/settings")
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := e.forge.Host.Store.Tokens(t.Context(), a.ID)
-		if err != nil {
-			t.Fatal(err)
+		defer func() { _ = page.Body.Close() }()
+		if page.StatusCode != http.StatusOK {
+			t.Fatalf("the account's page: %s", page.Status)
 		}
-		return len(list)
+		return len(tokenOfForge.FindAllString(e.body(page), -1))
 	}
 	if tokens() != 1 {
 		t.Errorf("the account has %d tokens, want that of the session", tokens())
@@ -258,7 +234,7 @@ func readAll(t *testing.T, s *store.Store) string {
 // Attempts that fail are counted, by the client's address, over a restart.
 func TestAttemptsAreBounded(t *testing.T) {
 	e := newEntry(t)
-	_, at := e.account(forgestore.Reviewer)
+	_, at := e.account(model.RoleReviewer)
 	for range 20 {
 		if res := e.request("GET", signin.CallbackPath+"?code=x&state=y", nil, nil, nil); res.StatusCode != http.StatusBadRequest {
 			t.Fatalf("an answer that nobody asked for: %s", res.Status)

@@ -1,10 +1,11 @@
 // Command image writes hubship's container image as an OCI image layout, for
 // one or more platforms. Equal inputs make equal images.
 //
-// Usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM...
+// Usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]...
 //
 // SECONDS since 1970 are the time that the image is said to be made at, DIR is
-// the folder to write, ROOTFS a tar file with what is below the program.
+// the folder to write, ROOTFS a tar file with what is below the programs, which
+// keep their file names. The argument after DIR is one for each platform.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +44,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 4 {
-		return errors.New("usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM...")
+		return errors.New("usage: image VERSION SECONDS DIR ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]...")
 	}
 	seconds, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
@@ -52,10 +54,10 @@ func run(args []string) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arg := range args[3:] {
 		parts := strings.Split(arg, ":")
-		if len(parts) != 3 {
-			return fmt.Errorf("%q is not ARCHITECTURE:ROOTFS:PROGRAM", arg)
+		if len(parts) < 3 {
+			return fmt.Errorf("%q is not ARCHITECTURE:ROOTFS:PROGRAM[:PROGRAM]", arg)
 		}
-		img, err := build(args[0], made, parts[0], parts[1], parts[2])
+		img, err := build(args[0], made, parts[0], parts[1], parts[2:])
 		if err != nil {
 			return fmt.Errorf("the image for %s: %w", parts[0], err)
 		}
@@ -74,12 +76,12 @@ func run(args []string) error {
 }
 
 // build makes the image of one platform.
-func build(version string, made time.Time, architecture, rootfs, program string) (v1.Image, error) {
+func build(version string, made time.Time, architecture, rootfs string, programs []string) (v1.Image, error) {
 	base, err := tarball.LayerFromFile(rootfs, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, err
 	}
-	own, err := programLayer(made, program)
+	own, err := programLayer(made, programs)
 	if err != nil {
 		return nil, err
 	}
@@ -113,27 +115,29 @@ func build(version string, made time.Time, architecture, rootfs, program string)
 	return mutate.ConfigFile(img, file)
 }
 
-// programLayer holds the program and its data directory.
-func programLayer(made time.Time, program string) (v1.Layer, error) {
-	bin, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
+// programLayer holds the programs and their data directory.
+func programLayer(made time.Time, programs []string) (v1.Layer, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	for _, h := range []*tar.Header{
-		{Typeflag: tar.TypeReg, Name: "usr/bin/hubship", Mode: 0o755, Size: int64(len(bin))},
-		{Typeflag: tar.TypeDir, Name: data + "/", Mode: 0o700, Uid: account, Gid: account},
-	} {
+	add := func(h *tar.Header, content []byte) error {
 		h.ModTime, h.Format = made, tar.FormatPAX
 		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := w.Write(content)
+		return err
+	}
+	for _, program := range programs {
+		bin, err := os.ReadFile(program)
+		if err != nil {
 			return nil, err
 		}
-		if h.Typeflag == tar.TypeReg {
-			if _, err := w.Write(bin); err != nil {
-				return nil, err
-			}
+		if err := add(&tar.Header{Typeflag: tar.TypeReg, Name: "usr/bin/" + filepath.Base(program), Mode: 0o755, Size: int64(len(bin))}, bin); err != nil {
+			return nil, err
 		}
+	}
+	if err := add(&tar.Header{Typeflag: tar.TypeDir, Name: data + "/", Mode: 0o700, Uid: account, Gid: account}, nil); err != nil {
+		return nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, err

@@ -6,10 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hubship/hubship/internal/forge"
-	"github.com/hubship/hubship/internal/forge/local/host"
-	"github.com/hubship/hubship/internal/forge/local/localtest"
-	"github.com/hubship/hubship/internal/forge/local/store"
+	"github.com/hubship/hubship/internal/forge/forgetest/process"
 	"github.com/hubship/hubship/internal/git"
 	"github.com/hubship/hubship/internal/pulls"
 	"github.com/hubship/hubship/internal/repo"
@@ -23,17 +20,14 @@ func TestRevertBranches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := localtest.Start(t, nil)
-	org := f.Account(store.NewAccount{Login: "hubs", Kind: store.Organization})
-	own := f.Account(store.NewAccount{Login: localtest.Own, Role: store.Maintainer})
-	stored, err := f.Host.CreateRepository(t.Context(), org, host.NewRepository{Name: "deployment", DefaultBranch: "staging"})
+	f := process.Start(t, process.Options{})
+	g, err := git.Open(f.Path(f.Repository))
 	ok(err)
-	g, err := f.Host.Git(stored)
-	ok(err)
+	t.Cleanup(func() { _ = g.Close() })
 	copied, err := git.Init(t.Context(), filepath.Join(t.TempDir(), "deployment.git"), git.InitOptions{Bare: true})
 	ok(err)
 	t.Cleanup(func() { _ = copied.Close() })
-	r := Repository{Repository: repo.New(copied, repo.Options{}), Forge: f.Client(own, forge.Repository{Owner: "hubs", Name: "deployment"})}
+	r := Repository{Repository: repo.New(copied, repo.Options{}), Forge: f.Client(process.Own, f.Repository)}
 	before, err := g.CommitFiles(t.Context(), "staging", "", map[string][]byte{"hub.yaml": []byte("a: 1\n")}, nil, "Begin", git.Hubship)
 	ok(err)
 	after, err := g.CommitFiles(t.Context(), "staging", before, map[string][]byte{"a": []byte("1\n")}, nil, "Add a", git.Hubship)

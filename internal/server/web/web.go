@@ -5,7 +5,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -17,12 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hubship/hubship/internal/assets"
 	"github.com/hubship/hubship/internal/model"
 	"github.com/hubship/hubship/internal/server/access"
 )
-
-//go:embed assets/style.css assets/app.js assets/icon.svg
-var assetFiles embed.FS
 
 //go:embed templates/*.html
 var templateFiles embed.FS
@@ -65,22 +62,14 @@ type Site struct {
 	source  Source
 	version string
 	log     *slog.Logger
-	assets  assets
 	pages   map[string]*template.Template
-}
-
-// asset is a file with the version that its address carries.
-type asset struct {
-	data []byte
-	kind string
-	hash string
 }
 
 // New returns the pages.
 func New(source Source, version string, log *slog.Logger) *Site {
-	s := &Site{source: source, version: version, log: log, assets: readAssets(), pages: map[string]*template.Template{}}
-	for _, page := range []string{"dashboard", "runs", "run", "message", "signin"} {
-		s.pages[page] = parse(template.FuncMap{"asset": s.assetURL}, "layout", page)
+	s := &Site{source: source, version: version, log: log, pages: map[string]*template.Template{}}
+	for _, page := range []string{"dashboard", "runs", "run", "message", "signin", "signfirst"} {
+		s.pages[page] = parse(template.FuncMap{"asset": func(name string) string { return assets.URL("/assets", name) }}, "layout", page)
 	}
 	return s
 }
@@ -97,12 +86,23 @@ func (s *Site) Routes() []Route {
 	return []Route{
 		{"GET /{$}", access.SeeStatus, s.page(s.dashboard)},
 		{"GET /runs", access.SeeStatus, s.page(s.runs)},
-		{"GET /runs/{id}", access.SeeStatus, s.page(s.run)},
+		{runPattern, access.SeeStatus, s.page(s.run)},
 		{"GET /runs/{id}/log", access.SeeChecks, s.wholeLog}, // and more, as the kind of the run says
 		{"GET /runs/{id}/plan", access.SeeChecks, s.plan},
-		{"GET /assets/{name}", access.Public, s.assets.serve},
+		{"GET /assets/{name}", access.Public, assets.Serve},
 		{"/", access.SeeStatus, s.NotFound},
 	}
+}
+
+// runPattern is the route of a run's page.
+const runPattern = "GET /runs/{id}"
+
+// Embedded says that a request is for the page of a run as a part of another
+// page, such as one of the embedded forge's: /runs/ID?embed. It comes without
+// what is around it, its links lead out of the frame, and it has no form. It
+// is the only page that may be embedded, and only in pages of the same origin.
+func Embedded(r *http.Request) bool {
+	return r.Pattern == runPattern && r.URL.Query().Has("embed")
 }
 
 // NotFound answers where there is no page.
@@ -123,6 +123,13 @@ type SignIn struct {
 // SignIn shows the door.
 func (s *Site) SignIn(w http.ResponseWriter, r *http.Request, data SignIn) {
 	s.page(func(*http.Request) (view, error) { return view{Page: "signin", Title: "Sign in", Data: data}, nil })(w, r)
+}
+
+// SignFirst shows, in place of an embedded page, where to sign in.
+func (s *Site) SignFirst(w http.ResponseWriter, r *http.Request, at string) {
+	s.page(func(*http.Request) (view, error) {
+		return view{Page: "signfirst", Status: http.StatusUnauthorized, Title: "Sign in", Data: at}, nil
+	})(w, r)
 }
 
 // Message shows a page that only says something.
@@ -152,6 +159,7 @@ type view struct {
 	Version string
 	Viewer  Viewer
 	Door    bool // nobody has signed in: nothing of the installation is shown around the page
+	Embed   bool // it is a part of another page
 	Refresh int  // seconds between two looks of a browser without JavaScript; 0 is never
 	Now     time.Time
 	Gated   map[string]bool // environments that take only what another proved
@@ -163,7 +171,13 @@ type view struct {
 func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		policy, embed := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; ", Embedded(r)
+		if embed {
+			header.Set("Content-Security-Policy", policy+"form-action 'none'; frame-ancestors 'self'")
+			header.Set("X-Frame-Options", "SAMEORIGIN")
+		} else {
+			header.Set("Content-Security-Policy", policy+"form-action 'self'; frame-ancestors 'none'")
+		}
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "same-origin")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -185,7 +199,7 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 			}
 			v = view{Page: "message", Title: http.StatusText(status), Data: message{Text: err.Error(), Hint: model.HintOf(err)}}
 		}
-		v.Version, v.Now = s.version, time.Now()
+		v.Version, v.Now, v.Embed = s.version, time.Now(), embed
 		v.Viewer, _ = r.Context().Value(viewerKey{}).(Viewer)
 		v.Door = v.Viewer.Login == ""
 		var body bytes.Buffer
@@ -202,56 +216,6 @@ func (s *Site) page(h func(*http.Request) (view, error)) http.HandlerFunc {
 
 // message is a page that only says something.
 type message struct{ Text, Hint string }
-
-func (s *Site) assetURL(name string) string { return "/assets/" + name + "?v=" + s.assets[name].hash }
-
-// assets are the files that pages share.
-type assets map[string]asset
-
-func readAssets() assets {
-	kinds := map[string]string{"style.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
-	all := assets{}
-	for name, kind := range kinds {
-		data, err := assetFiles.ReadFile("assets/" + name)
-		if err != nil {
-			panic(err) // it is part of the program
-		}
-		all[name] = asset{data: data, kind: kind, hash: hashOf(data)}
-	}
-	return all
-}
-
-// Assets serves the files that pages share, and nothing else.
-func Assets() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /assets/{name}", readAssets().serve)
-	return mux
-}
-
-// Asset is the address of a file that pages share: style.css, app.js, icon.svg.
-// It changes with the content.
-func Asset(name string) string {
-	data, _ := assetFiles.ReadFile("assets/" + name) // what is missing is told by New
-	return "/assets/" + name + "?v=" + hashOf(data)
-}
-
-func hashOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return fmt.Sprintf("%x", sum[:6])
-}
-
-func (all assets) serve(w http.ResponseWriter, r *http.Request) {
-	a, ok := all[r.PathValue("name")]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", a.kind)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	// The address changes with the content.
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.data)
-}
 
 // dashboardData is what the first page shows.
 type dashboardData struct {

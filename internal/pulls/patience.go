@@ -1,0 +1,53 @@
+package pulls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hubship/hubship/internal/forge"
+)
+
+// merge merges a pull request. A forge refuses for a while what it has not seen
+// yet: statuses that were just set, a base that just moved, a merge that it has not
+// tried yet. So a refusal is tried again for some time before it counts, as long as
+// the pull request is open and at the same head.
+func (c *Controller) merge(ctx context.Context, number int, m forge.Merge) (string, error) {
+	for began := time.Now(); ; {
+		commit, err := c.o.Forge.Merge(ctx, number, m)
+		if err == nil || !errors.Is(err, forge.ErrConflict) || time.Since(began) >= c.o.Patience {
+			return commit, err
+		}
+		pr, looked := c.o.Forge.PullRequest(ctx, number)
+		switch {
+		case looked != nil:
+			return "", errors.Join(err, looked)
+		case pr.Merged && pr.Head.Commit == m.Head:
+			return pr.MergeCommit, nil // the answer to an earlier attempt was lost
+		case pr.State != forge.Open || pr.Head.Commit != m.Head:
+			return "", err
+		}
+		if paused := c.pauseBetween(ctx); paused != nil {
+			return "", fmt.Errorf("%w: %w", err, paused)
+		}
+	}
+}
+
+// openPushed opens a pull request from a branch that was just pushed. A forge
+// refuses a branch that it has not seen yet.
+func (c *Controller) openPushed(ctx context.Context, n forge.NewPullRequest) (forge.PullRequest, error) {
+	for began := time.Now(); ; {
+		pr, err := c.o.Forge.Open(ctx, n)
+		if err == nil || !errors.Is(err, forge.ErrInvalid) || time.Since(began) >= c.o.Patience {
+			return pr, err
+		}
+		if paused := c.pauseBetween(ctx); paused != nil {
+			return forge.PullRequest{}, fmt.Errorf("%w: %w", err, paused)
+		}
+	}
+}
+
+func (c *Controller) pauseBetween(ctx context.Context) error {
+	return pause(ctx, min(patienceStep, c.o.Patience/10))
+}
