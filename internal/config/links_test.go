@@ -12,7 +12,9 @@ import (
 // Who may change how changes are shipped follows from the paths of files: one that
 // is reached through a link could be changed elsewhere.
 func TestProcessIsNoLink(t *testing.T) {
-	link := func(to string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(to), Mode: fs.ModeSymlink | 0o777} }
+	link := func(to string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(to), Mode: fs.ModeSymlink | 0o777}
+	}
 	whole := tree("")
 	for name, files := range map[string]fstest.MapFS{
 		"hubship.yaml":                  {"conf/process.yaml": whole[FileName], FileName: link("conf/process.yaml")},
