@@ -61,13 +61,13 @@ type seen struct {
 }
 
 // through sends a request with headers that a client may lie in.
-func through(t *testing.T, trusted []netip.Prefix, connection string, header http.Header) seen {
+func through(t *testing.T, trusted []netip.Prefix, at, connection string, header http.Header) seen {
 	t.Helper()
 	var got seen
 	addr := behind(t, trusted, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = seen{r.Host, r.RequestURI, r.Header}
 	}))
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/git/a%2Fb.git/info/refs?service=git-upload-pack;x&y=%zz", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+at+"a%2Fb.git/info/refs?service=git-upload-pack;x&y=%zz", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestDoorSaysWhoTheClientIs(t *testing.T) {
 		"a trusted proxy":                   {loop, "", "192.0.2.7", "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := through(t, c.trusted, c.connection, lies())
+			got := through(t, c.trusted, "/forge/", c.connection, lies())
 			for header, want := range map[string][]string{"X-Forwarded-For": {c.addr}, "X-Forwarded-Proto": {c.proto}, "X-Hubship-Peer": {me}, "Accept": {"text/html"}} {
 				if !slices.Equal(got.Header[header], want) {
 					t.Errorf("%s is %q, want %q", header, got.Header[header], want)
@@ -116,8 +116,15 @@ func TestDoorSaysWhoTheClientIs(t *testing.T) {
 					t.Errorf("%s came through: %q", header, got.Header[header])
 				}
 			}
-			if got.Host != "hubship.example.edu" || got.URI != "/git/a%2Fb.git/info/refs?service=git-upload-pack;x&y=%zz" {
+			if got.Host != "hubship.example.edu" || got.URI != "/forge/a%2Fb.git/info/refs?service=git-upload-pack;x&y=%zz" {
 				t.Errorf("asked for %s at %s", got.URI, got.Host)
+			}
+			// Git and the API know no sessions: the kernel is not asked, and the client
+			// not believed.
+			for _, at := range []string{"/git/", "/api/v3/"} {
+				if said := through(t, c.trusted, at, c.connection, lies()).Header["X-Hubship-Peer"]; len(said) > 0 {
+					t.Errorf("%s: the peer is %q", at, said)
+				}
 			}
 		})
 	}
