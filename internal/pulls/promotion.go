@@ -18,7 +18,9 @@ const statusPromotion = statusPrefix + "promotion"
 
 // promotion keeps the pull request that promotes into an environment: it is
 // opened once everything that it changes is verified, follows what lands
-// later, and may be merged only while every hub that it changes has evidence.
+// later, and may be merged only while every hub that it changes has evidence. One
+// that somebody closed stays closed until there is something new to promote, or
+// somebody asks for the promotion.
 func (c *Controller) promotion(ctx context.Context, name string) error {
 	p, from, into, err := c.outlook(ctx, model.PromoteRequest{Environment: name})
 	if err != nil {
@@ -33,6 +35,11 @@ func (c *Controller) promotion(ctx context.Context, name string) error {
 	}
 	if !open && p.Refused != "" {
 		return nil
+	}
+	if !open && !c.promoting(into.Name) {
+		if closed, err := c.promotionClosed(ctx, from, into, p.Head); err != nil || closed {
+			return err
+		}
 	}
 	title := fmt.Sprintf("Promote %s to %s", from.Name, into.Name)
 	body, err := c.promotionBody(ctx, p, from, into)
@@ -62,6 +69,23 @@ func (c *Controller) promotion(ctx context.Context, name string) error {
 		}
 	}
 	return c.promotionStatus(ctx, p, from, into)
+}
+
+// promotionClosed says whether somebody closed the promotion of this very commit
+// lately.
+func (c *Controller) promotionClosed(ctx context.Context, from, into model.Environment, head string) (bool, error) {
+	repo := c.o.Forge.Repository()
+	list, err := c.o.Forge.PullRequests(ctx, forge.Filter{State: forge.Closed, Base: into.Branch, Head: repo.Owner + ":" + from.Branch, UpdatedSince: time.Now().AddDate(0, 0, -recentDays)})
+	return slices.ContainsFunc(list, func(pr forge.PullRequest) bool {
+		return !pr.Merged && !pr.FromFork() && pr.Head.Commit == head
+	}), err
+}
+
+// promoting says whether somebody waits for the promotion into an environment.
+func (c *Controller) promoting(env string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked[env] > 0
 }
 
 // outlook says what a promotion would be now.
@@ -233,7 +257,14 @@ func (c *Controller) Promote(ctx context.Context, req model.PromoteRequest) (mod
 	}
 	ctx, cancel := context.WithTimeout(ctx, promoteLimit)
 	defer cancel()
+	count := func(n int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.asked[p.Into] += n
+	}
+	count(1)
 	pr, err := c.ready(ctx, p)
+	count(-1)
 	if err != nil {
 		return p, err
 	}

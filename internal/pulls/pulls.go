@@ -142,6 +142,7 @@ type Controller struct {
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
 	met       map[string]string         // branches of environments, where they were at first: see meet
+	asked     map[string]int            // environments that somebody waits to promote into
 	waiting   []chan<- error            // of Refresh; each takes one answer
 	login     string
 
@@ -183,7 +184,7 @@ func New(o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, queue: newQueue(), looking: keymutex.NewHashed(256), pushers: pushers,
-		met: map[string]string{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
+		met: map[string]string{}, asked: map[string]int{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }
 
