@@ -48,9 +48,7 @@ func Start(t *testing.T) *Forge {
 			t.Error(err)
 		}
 	})
-	token, err := gitserver.NewToken(filepath.Join(f.Dir, "token"))
-	f.ok(err)
-	serve := gitserver.Options{Token: token, Log: log}
+	serve := gitserver.Options{Log: log}
 	f.Host.Serve(&serve)
 	git, err := gitserver.New(serve)
 	f.ok(err)

@@ -67,7 +67,7 @@ func newFixture(t *testing.T, change func(*Options)) *fixture {
 		t.Fatal(err)
 	}
 	opts := Options{
-		Root: f.root, Token: f.token,
+		Root: f.root, Authenticate: func(_ context.Context, secret string, _ bool) (string, bool) { return "ada", secret == f.token },
 		Log:  slog.New(slog.NewTextHandler(f.log, nil)),
 		Move: f.move,
 		OnPush: func(_ context.Context, repository string, updates []refs.Update, by string) []string {

@@ -34,8 +34,7 @@ type request struct {
 }
 
 // receive answers a push. Git brings the objects, below a reference that nobody
-// sees; then Move decides, and moves. The login is empty for whoever has the
-// server's own token.
+// sees; then Move decides, and moves.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, e endpoint, user, login string) {
 	body, err := openBody(w, r, s.opts.MaxPush)
 	if err != nil {

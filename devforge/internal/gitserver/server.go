@@ -5,7 +5,6 @@ package gitserver
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,11 +34,8 @@ const (
 type Options struct {
 	// Root is the folder with the bare repositories, each NAME.git.
 	Root string
-	// Token opens every repository for reading and writing. Only its hash is
-	// kept.
-	Token string
 	// Authenticate returns the login of the account that a secret opens the
-	// repositories for; write says that it is to push. Nil: Token alone does.
+	// repositories for; write says that it is to push. Nobody else is told anything.
 	Authenticate func(ctx context.Context, secret string, write bool) (login string, ok bool)
 	// Find returns the repository, by its path below Root without .git, that is
 	// asked for as OWNER/NAME.git. Nil: there are none of that form.
@@ -49,8 +45,7 @@ type Options struct {
 	Foresee func(ctx context.Context, repository, login string, moves []Move) (refused map[string]string, err error)
 	// Move moves what a push asks for, all or nothing, or says why not, by
 	// reference: the server itself moves no reference, and git only brings the
-	// objects, which are there by then. The login is empty for whoever has the
-	// server's own token. Each reference has to be compared with the old value.
+	// objects, which are there by then. Each reference has to be compared with the old value.
 	// The context does not end when the pusher goes away. Nil refuses all pushes.
 	Move func(ctx context.Context, repository, login string, moves []Move) (refused map[string]string, err error)
 	// OnPush is called after a push that moved branches, before the pusher's
@@ -72,8 +67,8 @@ func (o Options) Validate() error {
 	switch {
 	case !filepath.IsAbs(o.Root):
 		return fmt.Errorf("embedded Git server: the repository folder %q is not an absolute path", o.Root)
-	case len(o.Token) < 16:
-		return errors.New("embedded Git server: the token is missing or too short")
+	case o.Authenticate == nil:
+		return errors.New("embedded Git server: nobody says who may use it")
 	case o.MaxPush < 0:
 		return errors.New("embedded Git server: the limit of a push is negative")
 	}
@@ -85,7 +80,6 @@ func (o Options) Validate() error {
 type Server struct {
 	opts    Options
 	cross   *http.CrossOriginProtection
-	token   hash
 	backend string        // path of git-http-backend
 	path    string        // PATH of the children
 	slots   chan struct{} // one per running process
@@ -112,8 +106,6 @@ func New(opts Options) (*Server, error) {
 		return nil, model.WithHint(fmt.Errorf("embedded Git server: %w", err), hint)
 	}
 	s := &Server{opts: opts, cross: http.NewCrossOriginProtection(), backend: backend, path: os.Getenv("PATH"), slots: make(chan struct{}, maxProcesses)}
-	s.token = sha256.Sum256([]byte(opts.Token))
-	s.opts.Token = ""
 	return s, nil
 }
 
@@ -161,13 +153,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Who asks comes before what exists: without the token nothing is told.
-	user, token, given := r.BasicAuth()
+	_, secret, given := r.BasicAuth()
 	e, ok := endpointOf(r)
-	login, known := "", given && s.token.matches(token)
-	if given && !known && s.opts.Authenticate != nil {
-		if login, known = s.opts.Authenticate(r.Context(), token, e.service == "git-receive-pack"); known {
-			user = login
-		}
+	login, known := "", false
+	if given {
+		login, known = s.opts.Authenticate(r.Context(), secret, e.service == "git-receive-pack")
 	}
 	if !known {
 		w.Header().Set("WWW-Authenticate", `Basic realm="hubship", charset="UTF-8"`)
@@ -197,7 +187,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodPost && e.service == "git-receive-pack" {
-		s.receive(w, r, e, userName(user), login)
+		s.receive(w, r, e, userName(login), login)
 		return
 	}
 	body, err := openBody(w, r, s.opts.MaxPush)
@@ -205,7 +195,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "hubship: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	s.backendFor(e, userName(user), nil).ServeHTTP(w, backendRequest(r, e, body))
+	s.backendFor(e, userName(login), nil).ServeHTTP(w, backendRequest(r, e, body))
 }
 
 // userName makes the name that the client gave presentable: it is shown and

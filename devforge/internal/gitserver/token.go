@@ -2,8 +2,6 @@ package gitserver
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -69,13 +67,4 @@ func EnsureToken(path string) (string, error) {
 		return NewToken(path)
 	}
 	return token, err
-}
-
-// hash is what the server keeps of a token.
-type hash [sha256.Size]byte
-
-// matches compares in a time that says nothing about the token.
-func (h hash) matches(token string) bool {
-	given := sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(h[:], given[:]) == 1
 }

@@ -1,6 +1,7 @@
 package gitserver
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -53,9 +54,10 @@ func TestUserName(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{}, {Root: "relative", Token: strings.Repeat("x", 40)}, {Root: "/tmp", Token: "short"}, {Root: "/tmp", Token: strings.Repeat("x", 40), MaxPush: -1}} {
+	all := func(context.Context, string, bool) (string, bool) { return "ada", true }
+	for _, o := range []Options{{}, {Root: "relative", Authenticate: all}, {Root: "/tmp"}, {Root: "/tmp", Authenticate: all, MaxPush: -1}} {
 		if _, err := New(o); err == nil {
-			t.Errorf("%+v was taken", o)
+			t.Errorf("root %q, push of %d were taken", o.Root, o.MaxPush)
 		}
 	}
 }

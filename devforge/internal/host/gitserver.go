@@ -37,8 +37,7 @@ func (h *Host) Serve(opts *gitserver.Options) {
 	}
 }
 
-// pushBy asks about a push for the Git server. Who has the server's own token
-// pushes in the name of the repository's owner.
+// pushBy asks about a push for the Git server.
 func (h *Host) pushBy(ask func(context.Context, store.Repository, store.Account, []RefMove) (map[string]string, error)) func(ctx context.Context, dir, login string, moves []gitserver.Move) (map[string]string, error) {
 	return func(ctx context.Context, dir, login string, moves []gitserver.Move) (map[string]string, error) {
 		repo, by, err := h.pusher(ctx, dir, login)
@@ -58,10 +57,6 @@ func (h *Host) pusher(ctx context.Context, dir, login string) (store.Repository,
 	if err != nil {
 		return repo, store.Account{}, err
 	}
-	if login == "" {
-		by, err := h.Store.Account(ctx, repo.Owner)
-		return repo, by, err
-	}
 	by, err := h.Store.AccountByLogin(ctx, login)
 	return repo, by, err
 }
@@ -69,9 +64,6 @@ func (h *Host) pusher(ctx context.Context, dir, login string) (store.Repository,
 // pushed is Pushed for the Git server.
 func (h *Host) pushed(ctx context.Context, dir string, updates []refs.Update, login string) error {
 	repo, by, err := h.pusher(ctx, dir, login)
-	if repo.ID != 0 && errors.Is(err, store.ErrNotFound) {
-		by, err = h.Store.Account(ctx, repo.Owner) // the server's own token, with some name
-	}
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.host.Subscribe(api.Hear)
-	opts := gitserver.Options{Token: strings.Repeat("s", 40)}
+	opts := gitserver.Options{}
 	w.host.Serve(&opts)
 	git, err := gitserver.New(opts)
 	if err != nil {

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -179,9 +178,8 @@ func (f *theForge) signIn() (http.Handler, error) {
 // gitServer serves Git to the accounts, and to who has the token that there was
 // before them.
 func (f *theForge) gitServer() (*gitserver.Server, error) {
-	// The server has no token that opens everything: the old one stands for
-	// the repository's owner, and the rules hold for it.
-	opts := gitserver.Options{Token: rand.Text() + rand.Text(), Log: f.log, OnPush: f.tellPusher}
+	// The old one stands for the repository's owner, and the rules hold for it.
+	opts := gitserver.Options{Log: f.log, OnPush: f.tellPusher}
 	f.host.Serve(&opts)
 	accounts := opts.Authenticate
 	opts.Authenticate = func(ctx context.Context, secret string, write bool) (string, bool) {
