@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/hubship/hubship/internal/config"
 	"github.com/hubship/hubship/internal/forge"
 	"github.com/hubship/hubship/internal/forge/github"
 	"github.com/hubship/hubship/internal/install"
@@ -65,7 +66,7 @@ func newForgeRuntime(ctx context.Context, with deps) (_ *forgeRuntime, err error
 		Forge: p.forge, Engine: with.engine, Reports: with.memory, Plans: runplan.Folder(with.paths.Plans),
 		Repository: repository.Repository{Repository: with.repository, Forge: p.forge},
 		RunURL:     run, PlanURL: func(id string) string { return run(id) + "/plan" }, HubURL: with.settings.HubURL,
-		Protect: p.local != nil, Logger: with.log,
+		Protect: p.local != nil, ProcessFiles: config.ProcessFiles, Logger: with.log,
 	})
 	if err == nil {
 		p.signIn, err = newEntrance(p, with)

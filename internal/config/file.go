@@ -3,6 +3,12 @@ package config
 // FileName is where a deployment repository describes itself.
 const FileName = "hubship.yaml"
 
+// ProcessFiles are the files that a repository's process is read from, in both
+// layouts, as patterns of path.Match: a change of any other file alters nothing
+// about how changes are shipped. hubploy's develop is an environment only where a
+// hub has settings for it.
+var ProcessFiles = []string{FileName, hubployPattern, "deployments/*/config/develop.yaml", "deployments/*/secrets/develop.yaml"}
+
 // Version is the version of the format that this package reads.
 const Version = 1
 

@@ -11,25 +11,18 @@ import (
 	"github.com/hubship/hubship/internal/model"
 )
 
-// Contexts of statuses that merges into environments' branches need.
-//
-// hubship/process is asked for where the process is decided, and nowhere else: a
-// status belongs to a commit, so that none is set for another base.
+// Contexts of statuses that merges into environments' branches need. The process is
+// asked about where it is decided, and nowhere else.
 var (
-	changeContexts    = []string{"hubship/images", "hubship/plan", "hubship/policy", "hubship/tests"}
-	promotionContexts = []string{"hubship/plan", "hubship/policy", "hubship/promotion"}
+	changeContexts    = []string{statusOf(model.PartImages), statusOf(model.PartPlan), statusOf(model.PartPolicy), statusOf(model.PartTests)}
+	promotionContexts = []string{statusOf(model.PartPlan), statusOf(model.PartPolicy), statusPromotion}
+	processContext    = statusOf(model.PartProcess)
 )
-
-const processContext = "hubship/process"
-
-// processFiles are the files that say how changes are shipped, in hubship's layout
-// and in hubploy's, as patterns of path.Match.
-var processFiles = []string{"hubship.yaml", "deployments/*/hubploy.yaml"}
 
 // protectionOf is what the process asks for on the branch of an environment, or
 // on its own, which drives none: env is then the zero one. own is hubship's
-// account.
-func protectionOf(process model.Process, env model.Environment, own string) forge.Protection {
+// account, files are those that describe the process.
+func protectionOf(process model.Process, env model.Environment, own string, files []string) forge.Protection {
 	p := forge.Protection{Admins: true, Beyond: &forge.ProtectionBeyond{AllowPush: env.Push, ChecksBy: own, ChecksOfMerge: true}}
 	statuses := changeContexts
 	if from, ok := process.Environment(env.After); ok {
@@ -47,7 +40,7 @@ func protectionOf(process model.Process, env model.Environment, own string) forg
 	if env.Branch == process.Branch || env.Name == "" {
 		p.Statuses = append(p.Statuses, processContext)
 		slices.Sort(p.Statuses)
-		p.Beyond.Maintained = processFiles
+		p.Beyond.Maintained = files
 	}
 	return p
 }
@@ -70,9 +63,9 @@ func (c *Controller) Protect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := map[string]forge.Protection{now.Branch: protectionOf(now, model.Environment{}, own)}
+	wanted := map[string]forge.Protection{now.Branch: protectionOf(now, model.Environment{}, own, c.o.ProcessFiles)}
 	for _, env := range now.Environments {
-		wanted[env.Branch] = protectionOf(now, env, own)
+		wanted[env.Branch] = protectionOf(now, env, own, c.o.ProcessFiles)
 	}
 	var errs []error
 	for branch, want := range wanted {

@@ -19,6 +19,7 @@ func TestProtectionOf(t *testing.T) {
 		f(&p)
 		return p
 	}
+	files := []string{"process.yaml"}
 	deciding := append(slices.Clone(changeContexts), processContext)
 	slices.Sort(deciding)
 	for name, c := range map[string]struct {
@@ -34,8 +35,8 @@ func TestProtectionOf(t *testing.T) {
 		"reverts by itself": {env: staging, change: func(f *model.Process) { f.Revert = model.RevertAuto },
 			want: with(change, func(p *forge.Protection) { p.Beyond.Bypass = []string{"bot"} })},
 		"has the process": {env: staging, change: func(f *model.Process) { f.Branch = "stage" },
-			want: with(change, func(p *forge.Protection) { p.Statuses, p.Beyond.Maintained = deciding, processFiles })},
-		"the process alone": {want: with(change, func(p *forge.Protection) { p.Statuses, p.Beyond.Maintained = deciding, processFiles })},
+			want: with(change, func(p *forge.Protection) { p.Statuses, p.Beyond.Maintained = deciding, files })},
+		"the process alone": {want: with(change, func(p *forge.Protection) { p.Statuses, p.Beyond.Maintained = deciding, files })},
 		"later":             {env: prod, want: forge.Protection{Admins: true, Statuses: promotionContexts, Beyond: &forge.ProtectionBeyond{Heads: []string{"stage"}, ChecksBy: "bot", ChecksOfMerge: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestProtectionOf(t *testing.T) {
 			if c.change != nil {
 				c.change(&f)
 			}
-			if got := protectionOf(f, c.env, "bot"); !reflect.DeepEqual(got, c.want) {
+			if got := protectionOf(f, c.env, "bot", files); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v %+v, want %+v %+v", got, got.Beyond, c.want, c.want.Beyond)
 			}
 		})

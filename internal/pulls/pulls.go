@@ -113,6 +113,9 @@ type Options struct {
 	// status which merge it is about: at the embedded forge. Elsewhere people
 	// protect the branches, and statuses are a commit's alone.
 	Protect bool
+	// ProcessFiles are the files that the process is read from, as patterns of
+	// path.Match: where branches are protected, they are left to maintainers.
+	ProcessFiles []string
 	// Poll is the time between two looks for what no event told; 30 seconds
 	// when 0.
 	Poll time.Duration
@@ -142,6 +145,7 @@ type Controller struct {
 	merged    map[int]forge.PullRequest // lately, by number
 	sightings map[int]sighting          // of the last poll, by number
 	met       map[string]string         // branches of environments, where they were at first: see meet
+	refused   map[string]time.Time      // heads of reverts that the forge does not merge, since when
 	asked     map[string]int            // environments that somebody waits to promote into
 	waiting   []chan<- error            // of Refresh; each takes one answer
 	login     string
@@ -184,7 +188,7 @@ func New(o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, queue: newQueue(), looking: keymutex.NewHashed(256), pushers: pushers,
-		met: map[string]string{}, asked: map[string]int{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
+		met: map[string]string{}, asked: map[string]int{}, refused: map[string]time.Time{}, branches: map[string]string{}, open: map[int]forge.PullRequest{}, merged: map[int]forge.PullRequest{},
 	}, nil
 }
 
