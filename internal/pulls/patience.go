@@ -9,7 +9,7 @@ import (
 	"github.com/hubship/hubship/internal/forge"
 )
 
-// merge merges a pull request. A forge refuses for a while what it has not seen
+// merge merges a pull request that somebody waits for. A forge refuses for a while what it has not seen
 // yet: statuses that were just set, a base that just moved, a merge that it has not
 // tried yet. So a refusal is tried again for some time before it counts, as long as
 // the pull request is open and at the same head.
@@ -48,6 +48,20 @@ func (c *Controller) openPushed(ctx context.Context, n forge.NewPullRequest) (fo
 	}
 }
 
-func (c *Controller) pauseBetween(ctx context.Context) error {
-	return pause(ctx, min(patienceStep, c.o.Patience/10))
+func (c *Controller) pauseBetween(ctx context.Context) error { return pause(ctx, c.step()) }
+
+// step is the pause between two attempts.
+func (c *Controller) step() time.Duration { return min(patienceStep, c.o.Patience/10) }
+
+// early says whether the refusal to merge a pull request at its head is too young
+// to count. The first one begins the time.
+func (c *Controller) early(pr forge.PullRequest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, known := c.refused[pr.Head.Commit]
+	if !known {
+		at = time.Now()
+		c.refused[pr.Head.Commit] = at
+	}
+	return time.Since(at) < c.o.Patience
 }

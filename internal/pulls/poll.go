@@ -125,9 +125,10 @@ func (c *Controller) note(pr forge.PullRequest) {
 
 // branchesMoved brings branches here, has deployed what they ask for, and has
 // everything looked at that depends on them. branches are where all of them are
-// now. known is false for the first look after a start, when nobody can tell what moved: then a reconcile pass finds what
-// is to be deployed. was and leading are the default branch as the last look saw
-// it, and as it is now: HEAD names it once it is here.
+// now. known is false for the first look after a start, when nobody can tell what
+// moved: then a reconcile pass finds what is to be deployed. was and leading are
+// the default branch as the last look saw it, and as it is now: HEAD names it once
+// it is here.
 func (c *Controller) branchesMoved(ctx context.Context, moved []forge.RefUpdate, branches map[string]string, known bool, was, leading string) error {
 	if err := c.o.Repository.Fetch(ctx); err != nil {
 		return err

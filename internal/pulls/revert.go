@@ -295,7 +295,12 @@ func (c *Controller) mergeByItself(ctx context.Context, pr forge.PullRequest, pr
 	if err != nil || commit != pr.Head.Commit || base != pr.Base.Branch {
 		return err
 	}
-	_, err = c.merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
+	_, err = c.o.Forge.Merge(ctx, pr.Number, forge.Merge{Method: forge.MergeCommit, Head: pr.Head.Commit})
+	if errors.Is(err, forge.ErrConflict) && c.early(pr) {
+		// Nobody waits for it here: others are looked at meanwhile.
+		c.queue.AddAfter(key{kind: keyPull, number: pr.Number}, c.step())
+		return nil
+	}
 	if errors.Is(err, forge.ErrForbidden) || errors.Is(err, forge.ErrConflict) {
 		return c.comment(ctx, pr.Number, "revert", "hubship could not merge this by itself: "+report.Escape(describe(err))+"\n")
 	}

@@ -118,6 +118,10 @@ func TestPagesAndTags(t *testing.T) {
 	if a.header.Get("X-RateLimit-Limit") != "15000" || a.header.Get("X-RateLimit-Remaining") == "" || a.header.Get("X-RateLimit-Reset") == "" {
 		t.Errorf("limits: %v", a.header)
 	}
+	// What hubship asks follows from what others do: nobody keeps it from its work.
+	if left := w.want(200, "mia", "GET", path, nil).header.Get("X-RateLimit-Remaining"); left != "" {
+		t.Errorf("hubship's account has %s requests left", left)
+	}
 	for query, want := range map[string]int{"": 1, "?state=closed": 0, "?state=all": 1, "?head=ada:x": 1, "?head=ada:y": 0, "?head=nobody:x": 0, "?base=prod": 0, "?base=staging&sort=updated": 1} {
 		if list := w.want(200, "ada", "GET", base+"/pulls"+query, nil).list(t); len(list) != want {
 			t.Errorf("pulls%s: %d, want %d", query, len(list), want)
